@@ -1,0 +1,43 @@
+"""Random weights that make a small model lively: scores, routing and residual stream vary as trained ones do.
+
+Every matrix is normal with standard deviation gain / sqrt(fan_in), so that an input of root mean square 1, which is
+what a norm gives, leaves with root mean square `gain`. The gains are chosen for what each output feeds:
+
+- queries and keys at 1.25: scores (before YaRN's concentration) spread by 1.25², so that softmax picks and chooses;
+- the unembedding at 2: next-token probabilities differ by factors, not by percents;
+- all others at 1: each half block adds about as much as the stream already holds.
+
+Embeddings and sinks are standard normal, norm scales 1, biases 0. Each tensor has a random stream of its own, derived
+from the seed and its name, so that adding a layer leaves the others as they are, on every device and in every dtype.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import nn
+
+GAINS = {"qkv.weight": 1.25, "unembedding.weight": 2.0}
+
+
+@torch.no_grad()
+def initialise_weights(model: nn.Module, seed: int = 0) -> None:
+    """Fill every parameter of `model` in place, as the module's documentation says."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.scale"):
+            parameter.fill_(1)
+        elif name.endswith("bias"):
+            parameter.zero_()
+        else:
+            generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
+            values = torch.empty(parameter.shape, dtype=torch.float32).normal_(generator=generator)
+            parameter.copy_(values.mul_(standard_deviation(name, parameter.shape)))
+
+
+def standard_deviation(name: str, shape: torch.Size) -> float:
+    """The spread of a parameter's random values."""
+    if name == "embedding.weight" or name.endswith("sinks"):
+        return 1.0
+    gain = next((gain for ending, gain in GAINS.items() if name.endswith(ending)), 1.0)
+    return gain * shape[-1] ** -0.5

@@ -1,0 +1,62 @@
+"""From logits to the next token: temperature, top-k and top-p (nucleus sampling, Holtzman et al., arXiv 1904.09751)."""
+
+import torch
+from torch import Tensor
+
+
+def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None,
+                             top_p: float | None = None) -> Tensor:
+    """The distribution that is sampled from: (..., vocab) logits -> (..., vocab) probabilities, float32.
+
+    `temperature` 0 puts everything on the largest logit. `top_k` keeps the k largest, `top_p` the fewest whose
+    probabilities reach p, the one that crosses it included. Raises `ValueError` for values that make no distribution.
+    """
+    _check(temperature, top_k, top_p)
+    logits = logits.float()
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
+    probabilities = torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
+    if top_k is not None and top_k < logits.shape[-1]:
+        probabilities = _keep(probabilities, *torch.topk(probabilities, top_k, dim=-1))
+    if top_p is not None:
+        ordered, index = probabilities.sort(dim=-1, descending=True)
+        before = ordered.cumsum(dim=-1) - ordered
+        probabilities = _keep(probabilities, ordered.masked_fill(before >= top_p, 0), index)
+    return probabilities
+
+
+class Sampling:
+    """Settings that are valid, and the random stream they draw from: the same `seed`, the same tokens."""
+
+    def __init__(self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
+                 seed: int | None = None):
+        _check(temperature, top_k, top_p)
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self._generator = torch.Generator()
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
+
+    def next_tokens(self, logits: Tensor) -> Tensor:
+        """(batch, vocab) logits -> (batch,) ids."""
+        if self.temperature == 0:
+            return logits.argmax(dim=-1)
+        probabilities = next_token_probabilities(logits, self.temperature, self.top_k, self.top_p)
+        # Drawn on the CPU, so that a seed means the same on every device.
+        return torch.multinomial(probabilities.cpu(), 1, generator=self._generator)[:, 0].to(logits.device)
+
+
+def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r} is impossible; allowed: 0 (greedy) or more")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k={top_k!r} is impossible; allowed: 1 or more, or None")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p!r} is impossible; allowed: above 0 and at most 1, or None")
+
+
+def _keep(like: Tensor, values: Tensor, index: Tensor) -> Tensor:
+    """Probabilities that are zero outside `index`, rescaled to sum to one."""
+    kept = torch.zeros_like(like).scatter_(-1, index, values)
+    return kept / kept.sum(dim=-1, keepdim=True)
