@@ -16,12 +16,13 @@ class TransformerBlock(nn.Module):
         self.attn = AttentionBlock(config, layer, device, dtype)
         self.mlp = MLPBlock(config, device, dtype)
 
-    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape."""
-        x = self.attn(x, cache, scoped(record, "attn"))
+    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None,
+                inside: bool = True) -> Tensor:
+        """(batch, tokens, hidden) -> the same shape. `record` is told of the stream, and of both `inside`s if asked."""
+        x = self.attn(x, cache, scoped(record, "attn") if inside else None)
         if record is not None:
             record("after_attn", x)
-        x = self.mlp(x, scoped(record, "mlp"))
+        x = self.mlp(x, scoped(record, "mlp") if inside else None)
         if record is not None:
             record("after_mlp", x)
         return x

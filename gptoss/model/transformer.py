@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -47,18 +47,20 @@ class Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.embedding.weight.dtype
 
-    def forward(self, tokens: Tensor, cache: KVCache | None = None, record: Record | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, cache: KVCache | None = None, record: Record | None = None,
+                recorded_layers: Collection[int] | None = None) -> Tensor:
         """Logits of the next token at every position: (batch, tokens) ids -> (batch, tokens, vocab).
 
         With a `cache`, `tokens` follow those it has seen. With `record`, every intermediate tensor is told by name
-        and attention runs step by step, with the same result.
+        and attention runs step by step, with the same result; `recorded_layers` limits that to some layers' insides.
         """
-        logits = self.unembedding(self._final_states(tokens, cache, record))
+        logits = self.unembedding(self._final_states(tokens, cache, record, recorded_layers))
         if record is not None:
             record("logits", logits)
         return logits
 
-    def _final_states(self, tokens: Tensor, cache: KVCache | None, record: Record | None = None) -> Tensor:
+    def _final_states(self, tokens: Tensor, cache: KVCache | None, record: Record | None = None,
+                      recorded_layers: Collection[int] | None = None) -> Tensor:
         """What the unembedding reads: (batch, tokens) -> (batch, tokens, hidden)."""
         if tokens.dim() != 2 or not tokens.shape[1]:
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: (batch, tokens) with at least one token")
@@ -66,7 +68,8 @@ class Transformer(nn.Module):
         if record is not None:
             record("embedding", x)
         for n, block in enumerate(self.block):
-            x = block(x, cache.layers[n] if cache else None, scoped(record, f"block.{n}"))
+            inside = recorded_layers is None or n in recorded_layers
+            x = block(x, cache.layers[n] if cache else None, scoped(record, f"block.{n}"), inside)
         x = self.norm(x)
         if record is not None:
             record("norm", x)

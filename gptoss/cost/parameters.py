@@ -1,0 +1,107 @@
+"""How many parameters a GPT-OSS model has, and where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gptoss.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Parameters of one model by part, each summed over all layers. Every field counts values.
+
+    The fields follow the tensor names of OpenAI's checkpoints; `qkv`, `out` and `router` include their biases.
+    """
+
+    embedding: int  # embedding.weight
+    attention_norms: int  # block.N.attn.norm.scale
+    qkv: int  # block.N.attn.qkv
+    sinks: int  # block.N.attn.sinks, one logit per query head
+    out: int  # block.N.attn.out
+    mlp_norms: int  # block.N.mlp.norm.scale
+    router: int  # block.N.mlp.gate
+    mlp1_weight: int  # block.N.mlp.mlp1_weight, all experts
+    mlp1_bias: int
+    mlp2_weight: int  # block.N.mlp.mlp2_weight, all experts
+    mlp2_bias: int
+    final_norm: int  # norm.scale
+    unembedding: int  # unembedding.weight, not tied to the embedding
+    active_experts: int  # the share of `experts` that one token is sent through
+
+    @property
+    def expert_biases(self) -> int:
+        """Biases of all experts."""
+        return self.mlp1_bias + self.mlp2_bias
+
+    @property
+    def experts(self) -> int:
+        """Weights and biases of all experts, whether a token visits them or not."""
+        return self.mlp1_weight + self.mlp2_weight + self.expert_biases
+
+    @property
+    def norms(self) -> int:
+        """Scales of all RMSNorms: two a block and the final one."""
+        return self.attention_norms + self.mlp_norms + self.final_norm
+
+    @property
+    def attention(self) -> int:
+        """All that checkpoints name `block.N.attn`: qkv, sinks, out and the norm before them."""
+        return self.attention_norms + self.qkv + self.sinks + self.out
+
+    @property
+    def mlp(self) -> int:
+        """All that checkpoints name `block.N.mlp`: router, experts and the norm before them."""
+        return self.mlp_norms + self.router + self.experts
+
+    @property
+    def embeddings(self) -> int:
+        """Embedding and unembedding together, as in the model card's table."""
+        return self.embedding + self.unembedding
+
+    @property
+    def total(self) -> int:
+        """Every parameter of the model."""
+        return self.attention + self.mlp + self.embeddings + self.final_norm
+
+    @property
+    def active(self) -> int:
+        """Parameters that work on one token, by the count of the gpt-oss model card (arXiv 2508.10925).
+
+        Of the experts only the `experts_per_token` chosen ones; the unembedding counts, the embedding does not,
+        since a token looks up one row of it.
+        """
+        return self.total - self.embedding - self.experts + self.active_experts
+
+    @property
+    def by_part(self) -> dict[str, int]:
+        """Part -> parameters in the order of the data's way through the model. The parts add up to `total`."""
+        return {
+            "embedding": self.embedding, "norms": self.norms, "qkv": self.qkv, "sinks": self.sinks, "out": self.out,
+            "router": self.router, "mlp1": self.mlp1_weight, "mlp2": self.mlp2_weight,
+            "expert biases": self.expert_biases, "unembedding": self.unembedding,
+        }
+
+
+def count_parameters(config: ModelConfig) -> ParameterCounts:
+    """The parameters of `config`'s model, counted from the shapes in OpenAI's `gpt_oss/torch/model.py`."""
+    layers, hidden, intermediate = config.num_hidden_layers, config.hidden_size, config.intermediate_size
+    attention_width = config.num_attention_heads * config.head_dim  # not the hidden size: head_dim is free
+    experts = layers * config.num_experts
+    per_expert = 3 * hidden * intermediate + 2 * intermediate + hidden
+    return ParameterCounts(
+        embedding=config.vocab_size * hidden,
+        attention_norms=layers * hidden,
+        qkv=layers * config.qkv_size * (hidden + 1),
+        sinks=layers * config.num_attention_heads,
+        out=layers * hidden * (attention_width + 1),
+        mlp_norms=layers * hidden,
+        router=layers * config.num_experts * (hidden + 1),
+        mlp1_weight=experts * 2 * intermediate * hidden,  # SwiGLU's gate and linear halves
+        mlp1_bias=experts * 2 * intermediate,
+        mlp2_weight=experts * hidden * intermediate,
+        mlp2_bias=experts * hidden,
+        final_norm=hidden,
+        unembedding=config.vocab_size * hidden,
+        active_experts=layers * config.experts_per_token * per_expert,
+    )
