@@ -128,13 +128,16 @@ class Transformer(nn.Module):
 
         Tensors are read one at a time, so the peak is the model and one tensor more.
         """
-        reader = checkpoint.open_checkpoint(directory)
+        reader = checkpoint.Reader(directory)
         model = cls(reader.config, device="meta", dtype=dtype)
-        for name, tensor in reader.tensors(dtype=dtype, device=device):
-            owner, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(owner), attribute, nn.Parameter(tensor))
+        for name, tensor in reader.tensors(dtype=dtype, device=device or torch.get_default_device()):
+            model.load_state_dict({name: tensor}, strict=False, assign=True)
         return model
 
-    def save_checkpoint(self, directory: str | Path, layout: str = "openai", mxfp4: bool = False) -> None:
-        """Write safetensors and a config.json in `layout` "openai" or "huggingface", experts in MXFP4 if asked."""
-        checkpoint.save(directory, self.config, self.state_dict(), layout=layout, mxfp4=mxfp4)
+    def save_checkpoint(self, directory: str | Path, layout: str = "openai", mxfp4: bool = False,
+                        overwrite: bool = False) -> None:
+        """Write safetensors and a config.json in `layout` "openai" or "huggingface", experts in MXFP4 if asked.
+
+        Raises `CheckpointError` where the directory already holds a checkpoint and `overwrite` is not set.
+        """
+        checkpoint.save(directory, self.config, self.state_dict(), layout=layout, mxfp4=mxfp4, overwrite=overwrite)

@@ -1,0 +1,211 @@
+"""Reading a checkpoint, one tensor at a time, in the names of the model's state dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from gptoss.checkpoint.config_file import CONFIG_NAME, read_config, read_json
+from gptoss.checkpoint.errors import CheckpointError
+from gptoss.checkpoint.layouts import (
+    Shape,
+    Stored,
+    expected_tensors,
+    is_expert_weight,
+    is_norm_scale,
+    packed_names,
+    stored_as,
+)
+from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, dequantise
+
+INDEX_NAME = "model.safetensors.index.json"
+
+_FLOATING = ("F64", "F32", "F16", "BF16")  # safetensors' names of the dtypes that weights may have
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_CHUNK_BYTES = 16 << 20  # rows of a large tensor are read and cast this many bytes at a time
+
+
+class Reader:
+    """A GPT-OSS checkpoint on disk, in OpenAI's or Hugging Face's layout, checked and ready to be read.
+
+    Opening it reads `config.json` and the headers of the `.safetensors` files, no weights, and raises one
+    `CheckpointError` naming file and tensor for anything that cannot become a whole model: unknown layouts or
+    settings, missing, surplus, doubled or wrongly shaped tensors, wrong dtypes, truncated files. Pickles (`.bin`,
+    `.pt`) are refused, since loading one runs the code inside it.
+
+    Attributes: `directory`; `config`, the `ModelConfig`; `layout`, "openai" or "huggingface"; `packed`, the names of
+    the expert weights stored as MXFP4; `shapes`, name to shape of every tensor that `tensors` yields, in its order.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        if not self.directory.is_dir():
+            raise CheckpointError(f"{self.directory} is not a directory")
+        self.config, self.layout = read_config(self.directory / CONFIG_NAME)
+        self._headers = _read_headers(self.directory)
+        self._check_layout()
+        self.shapes = expected_tensors(self.config)
+        self.packed = frozenset(name for name in self.shapes if is_expert_weight(name)
+                                and any(half in self._headers for half in packed_names(name, self.layout)))
+        self._stored = {name: self._stored_as(name) for name in self.shapes}
+        self._check_tensors()
+
+    def tensors(self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu",
+                ) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every `(name, tensor)` of the model's state dict, one at a time, in `dtype` on `device`.
+
+        Norm scales come in float32, as the model keeps them. MXFP4 is dequantised, Hugging Face's q, k and v are
+        fused and its transposed experts turned back. Each tensor has its own memory; beyond it and what the caller
+        keeps, a large tensor costs one expert or 16 MiB of rows at a time.
+        """
+        with ExitStack() as files:
+            opened = {path: files.enter_context(safe_open(path, framework="pt"))
+                      for path in sorted({header.path for header in self._headers.values()})}
+            for name in self.shapes:
+                # No local name for the tensor: while the next one is read, only the caller may hold this one.
+                yield name, self._read(name, opened, torch.float32 if is_norm_scale(name) else dtype, device)
+
+    def _read(self, name: str, opened: dict[Path, safe_open], dtype: torch.dtype, device: torch.device | str,
+              ) -> torch.Tensor:
+        out = torch.empty(self.shapes[name], dtype=dtype, device=device)
+        stored = self._stored[name]
+        parts = [opened[self._headers[part].path].get_slice(part) for part, _ in stored.parts]
+        if stored.form == "mxfp4":
+            _fill_packed(out, *parts)
+        elif stored.form == "transposed":
+            _fill_transposed(out, *parts)
+        else:
+            for rows, part in zip(out.split([shape[0] for _, shape in stored.parts]), parts, strict=True):
+                _fill_rows(rows, part)
+        return out
+
+    def _check_layout(self) -> None:
+        """Config and tensor names must speak of the same layout, and the layers must be there to be named."""
+        markers = {"openai": "embedding.weight", "huggingface": "model.embed_tokens.weight"}
+        found = [layout for layout, marker in markers.items() if marker in self._headers]
+        if not found:
+            raise CheckpointError(f"{self.directory}: unknown layout, the .safetensors files hold neither "
+                                  f"{' (OpenAI) nor '.join(markers.values())} (Hugging Face)")
+        if self.layout not in found:
+            raise CheckpointError(f"{self.directory / CONFIG_NAME} is in the layout {self.layout!r}, but the tensors "
+                                  f"are named as in {found[0]!r}")
+        if self.config.num_hidden_layers > len(self._headers):  # before a name is made up for each of them
+            raise CheckpointError(f"{self.directory / CONFIG_NAME} says num_hidden_layers="
+                                  f"{self.config.num_hidden_layers}, but the files hold {len(self._headers)} tensors")
+
+    def _stored_as(self, name: str) -> Stored:
+        shape = self.shapes[name]
+        if name in self.packed and shape[-1] % BLOCK_SIZE:
+            raise CheckpointError(f"{self.directory / CONFIG_NAME}: {name} {shape} is stored as MXFP4, but its last "
+                                  f"dimension {shape[-1]} is not a multiple of {BLOCK_SIZE}")
+        return stored_as(name, self.config, self.layout, shape, packed=name in self.packed)
+
+    def _check_tensors(self) -> None:
+        wanted = {part: (shape, stored.form) for stored in self._stored.values() for part, shape in stored.parts}
+        for part, (shape, form) in wanted.items():
+            header = self._headers.get(part)
+            if header is None:
+                raise CheckpointError(f"{self.directory}: the tensor {part} {shape} is missing from its .safetensors "
+                                      f"files")
+            if header.shape != shape:
+                raise CheckpointError(f"{header.path}: {part} has shape {header.shape}, expected {shape}")
+            allowed = ("U8",) if form == "mxfp4" else _FLOATING
+            if header.dtype not in allowed:
+                raise CheckpointError(f"{header.path}: {part} has dtype {header.dtype}, expected "
+                                      f"{' or '.join(allowed)}")
+        for part in self._headers.keys() - wanted.keys():
+            raise CheckpointError(f"{self._headers[part].path}: {part} {self._headers[part].shape} is surplus, the "
+                                  f"model of {CONFIG_NAME} has no such tensor")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """One stored tensor as its file's header describes it; `dtype` is safetensors' name, such as "BF16"."""
+
+    path: Path
+    shape: Shape
+    dtype: str
+
+
+def _read_headers(directory: Path) -> dict[str, _Header]:
+    """Every stored tensor of the checkpoint by name."""
+    headers: dict[str, _Header] = {}
+    index = _read_index(directory)
+    paths = sorted(directory.glob("*.safetensors")) if index is None else _shards_of(directory, index)
+    if not paths:
+        _refuse_without_safetensors(directory)
+    for path in paths:
+        for name, header in _headers_of(path).items():
+            if name in headers:
+                raise CheckpointError(f"{path}: the tensor {name} is also in {headers[name].path.name}")
+            headers[name] = header
+    for name, file_name in (index or {}).items():
+        if name not in headers or headers[name].path.name != file_name:
+            raise CheckpointError(f"{directory / file_name} lacks the tensor {name}, which {INDEX_NAME} places there")
+    return headers
+
+
+def _read_index(directory: Path) -> dict[str, str] | None:
+    """Which file each tensor is in, or None without an index."""
+    path = directory / INDEX_NAME
+    if not path.exists():
+        return None
+    index = read_json(path)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
+        raise CheckpointError(f"{path} has no weight_map from tensor names to file names")
+    return places
+
+
+def _shards_of(directory: Path, index: dict[str, str]) -> list[Path]:
+    """The files that an index names. Raises where one is missing, pickled or lies outside of the directory."""
+    for file_name in sorted(set(index.values())):
+        if Path(file_name).name != file_name or not file_name.endswith(".safetensors"):
+            raise CheckpointError(f"{directory / INDEX_NAME} names {file_name!r}, which is no .safetensors file of "
+                                  f"this directory")
+        if not (directory / file_name).is_file():
+            raise CheckpointError(f"{directory / file_name} is missing, though {INDEX_NAME} names it")
+    if (directory / "model.safetensors").exists() and "model.safetensors" not in index.values():
+        raise CheckpointError(f"{directory} holds two checkpoints: model.safetensors, and the files of {INDEX_NAME}")
+    return [directory / file_name for file_name in sorted(set(index.values()))]
+
+
+def _refuse_without_safetensors(directory: Path) -> None:
+    pickles = sorted(path.name for path in directory.iterdir() if path.suffix in _PICKLES)
+    if pickles:
+        raise CheckpointError(f"{directory / pickles[0]} is a pickle; loading one runs the code inside it, so only "
+                              f".safetensors files are read")
+    raise CheckpointError(f"{directory} holds no .safetensors file")
+
+
+def _headers_of(path: Path) -> dict[str, _Header]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            return {name: _Header(path, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is truncated or not a safetensors file: {error}") from error
+
+
+def _fill_packed(out: torch.Tensor, blocks, scales) -> None:
+    """Dequantises the safetensors slices of an MXFP4 tensor into `out` (experts, rows, columns)."""
+    for expert in range(out.shape[0]):
+        out[expert] = dequantise(blocks[expert].to(out.device), scales[expert].to(out.device), out.dtype)
+
+
+def _fill_transposed(out: torch.Tensor, part) -> None:
+    """Copies a safetensors slice (experts, columns, rows) into `out` (experts, rows, columns)."""
+    for expert in range(out.shape[0]):
+        out[expert] = part[expert].to(out.device).T
+
+
+def _fill_rows(out: torch.Tensor, part) -> None:
+    """Copies a safetensors slice into `out` of the same shape, a run of rows at a time."""
+    rows = max(1, _CHUNK_BYTES // (out[0].numel() * out.element_size()))
+    for start in range(0, out.shape[0], rows):
+        out[start:start + rows] = part[start:start + rows].to(out.device)
