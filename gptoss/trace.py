@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -82,3 +83,39 @@ def meaning(name: str) -> str:
     """One line on what the tensor called `name` is."""
     inside_block = name.startswith("block.")
     return MEANINGS[name.split(".", 2)[2] if inside_block else name]
+
+
+def as_matrix(name: str, value: Tensor, head: int = 0) -> tuple[Tensor, str, str]:
+    """A traced tensor of one text as a matrix to look at, with words for its rows and columns.
+
+    Heads stand side by side in the columns; of the attention weights and scores one `head` is taken. Raises
+    `ValueError` for a batch of more than one text.
+    """
+    kind = name.rpartition(".")[2]
+    if kind == "expert_outputs":
+        return value.flatten(1).float(), "token", "chosen expert, then feature"
+    if value.shape[0] != 1:
+        raise ValueError(f"{name} holds {value.shape[0]} texts; allowed: 1")
+    value = value[0]
+    if kind in ("weights", "scores"):
+        return value[head].float(), f"query of head {head}", "key"
+    if kind == "sink_mass":
+        return value.T.float(), "token", "head"
+    if value.dim() == 3:
+        return value.flatten(1).float(), "token", "head, then feature"
+    columns = {"logits": "vocabulary", "router_logits": "expert", "experts": "choice", "expert_weights": "choice"}
+    return value.float(), "token", columns.get(kind, "feature")
+
+
+def summary(trace: Trace) -> pd.DataFrame:
+    """One row per tensor: name, meaning, shape, dtype, mean and standard deviation.
+
+    Chosen experts have neither mean nor deviation, since an expert's number is a name and no quantity.
+    """
+    rows = []
+    for name, value in trace.items():
+        quantity = value.is_floating_point()
+        rows.append((name, meaning(name), " × ".join(map(str, value.shape)), str(value.dtype).removeprefix("torch."),
+                     value.float().mean().item() if quantity else None,
+                     value.float().std(correction=0).item() if quantity else None))
+    return pd.DataFrame(rows, columns=["tensor", "what it is", "shape", "dtype", "mean", "std"])

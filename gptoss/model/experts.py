@@ -58,18 +58,23 @@ class MLPBlock(nn.Module):
         return x + out
 
     def _mix(self, x: Tensor, experts: Tensor, weights: Tensor, record: Record | None) -> Tensor:
-        """The weighted sum of the chosen experts: x (n, hidden), experts and weights (n, k) -> (n, hidden).
-
-        Rows are sorted by expert, so that each expert that was chosen at all multiplies its rows in one matmul.
-        """
-        n, k = experts.shape
-        order = experts.flatten().argsort(stable=True)
-        rows = x[order // k].split(torch.bincount(experts.flatten(), minlength=len(self.mlp1_weight)).tolist())
-        results = [self._expert(expert, part) for expert, part in enumerate(rows) if len(part)]
-        outputs = torch.cat(results)[order.argsort()].view(n, k, -1)  # back in the order of the tokens
+        """The weighted sum of the chosen experts: x (n, hidden), experts and weights (n, k) -> (n, hidden)."""
+        if len(x) == 1:
+            outputs = torch.stack([self._expert(expert, x) for expert in experts[0].tolist()], dim=1)
+        else:
+            outputs = self._sorted_by_expert(x, experts)
         if record is not None:
             record("expert_outputs", outputs)
-        return torch.einsum("nkd,nk->nd", outputs, weights)
+        return (outputs * weights.unsqueeze(-1)).sum(dim=1)
+
+    def _sorted_by_expert(self, x: Tensor, experts: Tensor) -> Tensor:
+        """What every chosen expert answers, (n, k, hidden). Rows are sorted by expert: one matmul for each in use."""
+        n, k = experts.shape
+        order = experts.flatten().argsort(stable=True)
+        counts = torch.bincount(experts.flatten(), minlength=len(self.mlp1_weight)).tolist()
+        rows = x.index_select(0, order // k).split(counts)
+        answers = torch.cat([self._expert(expert, part) for expert, part in enumerate(rows) if len(part)])
+        return answers.index_select(0, order.argsort()).view(n, k, -1)  # back in the order of the tokens
 
     def _expert(self, expert: int, x: Tensor) -> Tensor:
         """One expert on the rows routed to it: (rows, hidden) -> (rows, hidden)."""

@@ -1,0 +1,16 @@
+"""The router: page configuration, the bar of pages, and the sidebar with the model under study."""
+
+import streamlit as st
+
+from gptoss.dashboard import state
+from gptoss.dashboard.book import PAGES, run_page, sections
+from gptoss.dashboard.sidebar import sidebar
+from gptoss.dashboard.startup import prepare_process
+
+st.set_page_config(page_title="GPT-OSS, live", page_icon=":material/hub:", layout="wide")
+prepare_process()
+bar = {section: [page.as_streamlit() for page in pages] for section, pages in sections().items()}
+current = st.navigation(bar, position="top")
+state.synchronise()
+sidebar(first=next(page.dials for page in PAGES if page.title == current.title))
+run_page(current)

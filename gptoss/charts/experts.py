@@ -1,0 +1,125 @@
+"""Which experts the tokens went to, and how often each was used. An expert is a place, never a quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from gptoss.charts import palette
+from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys
+
+MAX_TOKENS = 80
+
+_SELECTED, _OTHER = "selected expert", "other experts"
+
+
+def routing_map(chosen: np.ndarray, weights: np.ndarray, num_experts: int, labels: Sequence[str],
+                selected_expert: int | None = None, start: int = 0) -> Chart:
+    """The experts each token went to: a column per token, a row per expert, dark where the router's weight is high.
+
+    `chosen` (tokens, k) holds expert numbers, `weights` (tokens, k) the router's softmax over the k kept logits,
+    `labels` the tokens. One expert can be selected and is drawn in the accent colour. Above `MAX_TOKENS` tokens
+    `MAX_TOKENS` from `start` on are shown, and `note` says so. Raises `ValueError` where the shapes do not fit or
+    an expert's number is not below `num_experts`.
+    """
+    tokens = len(labels)
+    if chosen.shape != weights.shape or chosen.ndim != 2 or len(chosen) != tokens or tokens == 0:
+        raise ValueError(f"chosen {chosen.shape} and weights {weights.shape} do not fit {tokens} labels")
+    if chosen.min() < 0 or chosen.max() >= num_experts:
+        raise ValueError(f"chosen holds experts {chosen.min()} to {chosen.max()}; allowed: 0 to {num_experts - 1}")
+    start = min(max(start, 0), max(tokens - MAX_TOKENS, 0))
+    stop = min(start + MAX_TOKENS, tokens)
+    kept, active = chosen[start:stop], chosen.shape[1]
+    data = pd.DataFrame({
+        "token": pd.Categorical.from_codes(np.repeat(np.arange(stop - start), active),
+                                           axis_keys(labels[start:stop], start)),
+        "expert": kept.reshape(-1),
+        "weight": weights[start:stop].reshape(-1).astype(np.float64).round(4),
+        "what": pd.Categorical.from_codes((kept.reshape(-1) != selected_expert).astype(int), [_SELECTED, _OTHER]),
+    })
+    note = "" if stop - start == tokens else f"tokens {start} to {stop - 1} of {tokens}, positions counted from 0"
+    return Chart(_routing_spec(num_experts), data, "Experts chosen for each token",
+                 _describe_routing(chosen, num_experts, selected_expert, note), note)
+
+
+def expert_load(counts: np.ndarray, tokens: int, selected: int | None = None) -> Chart:
+    """How often each expert was used: a bar per expert, and a line where all would stand if the load were even.
+
+    `counts` (experts,) counts the tokens that went to each expert, out of `tokens`. Raises `ValueError` where
+    there is no token or a count is above `tokens`.
+    """
+    if tokens < 1 or counts.ndim != 1 or len(counts) == 0 or counts.max() > tokens:
+        raise ValueError(f"counts {counts.shape} do not fit {tokens} tokens: at most one visit per token and expert")
+    share = counts / tokens
+    even = float(share.mean())
+    experts = np.arange(len(counts))
+    data = pd.DataFrame({
+        "expert": experts, "tokens": counts, "share": share.round(5), "even": np.full(len(counts), round(even, 5)),
+        "what": pd.Categorical.from_codes((experts != selected).astype(int), [_SELECTED, _OTHER]),
+    })
+    return Chart(_load_spec(), data, "Share of the tokens that went to each expert", _describe_load(counts, tokens))
+
+
+def _describe_routing(chosen: np.ndarray, num_experts: int, selected: int | None, note: str) -> str:
+    used = np.unique(chosen)
+    text = (f"{len(chosen)} tokens went to {chosen.shape[1]} of {num_experts} experts each"
+            f"{', showing ' + note if note else ''}; {len(used)} experts were used at all.")
+    if selected is not None:
+        text += f" Expert {selected} was chosen for {int((chosen == selected).any(axis=1).sum())} tokens."
+    return text
+
+
+def _describe_load(counts: np.ndarray, tokens: int) -> str:
+    most, least = int(counts.argmax()), int(counts.argmin())
+    return (f"{len(counts)} experts and {tokens} tokens. Expert {most} was used most, for {counts[most] / tokens:.1%} "
+            f"of the tokens, expert {least} least, for {counts[least] / tokens:.1%}; "
+            f"an even load is {counts.mean() / tokens:.1%}. {int((counts == 0).sum())} experts were not used.")
+
+
+def _what_colour() -> alt.Color:
+    return alt.Color("what:N", legend=None, scale=alt.Scale(
+        domain=[_SELECTED, _OTHER], range=[palette.ACCENT, palette.MAGNITUDE]))
+
+
+@cache
+def _routing_spec(num_experts: int) -> dict:
+    """The experts are the rows, used or not, so their number belongs to the structure."""
+    gap = 0.08 if num_experts <= 32 else 0
+    chart = blank_chart().mark_rect().encode(
+        x=alt.X("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.08, paddingOuter=0), axis=alt.Axis(
+            title="token", labelExpr=TOKEN_OF_LABEL, labelAngle=-90, labelLimit=95, ticks=False)),
+        y=alt.Y("expert:O", scale=alt.Scale(domain=list(range(num_experts)), paddingInner=gap, paddingOuter=0),
+                axis=alt.Axis(title="expert (number)", grid=False, ticks=False)),
+        color=_what_colour(),
+        opacity=alt.Opacity("weight:Q", scale=alt.Scale(
+            type="sqrt", domain=[0, 1], range=[0.25, 1]), legend=alt.Legend(
+            title="router weight (square-root scale)", symbolType="square", symbolSize=300,
+            values=[0.1, 0.25, 0.5, 1], columns=4, symbolFillColor=palette.MAGNITUDE, symbolStrokeWidth=0)),
+        tooltip=[alt.Tooltip("token:N", title="token (position, token)"), alt.Tooltip("expert:O", title="expert"),
+                 alt.Tooltip("weight:Q", title="router weight", format=".3f")],
+    )
+    spec = specification(chart, height=400 if num_experts <= 16 else 520)
+    return {**spec, "view": {"fill": palette.IDLE}}
+
+
+@cache
+def _load_spec() -> dict:
+    bars = blank_chart().mark_bar().encode(
+        x=alt.X("expert:O", axis=alt.Axis(title="expert (number)", labelAngle=0, ticks=False)),
+        y=alt.Y("share:Q", axis=alt.Axis(title="tokens (% of all)", format=".0%", tickCount=5)),
+        color=_what_colour(),
+        tooltip=[alt.Tooltip("expert:O", title="expert"), alt.Tooltip("tokens:Q", title="tokens (count)"),
+                 alt.Tooltip("share:Q", title="share of the tokens", format=".1%"),
+                 alt.Tooltip("even:Q", title="even load", format=".1%")],
+    )
+    rule = blank_chart().mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4]).encode(y="mean(even):Q")
+    label = blank_chart().transform_aggregate(even="mean(even)").transform_calculate(
+        label="'┄ even load ' + format(datum.even, '.1%')").mark_text(
+        align="right", baseline="bottom", fontSize=FONT_SIZE).encode(
+        x=alt.value("width"), y=alt.value(-4), text="label:N")
+    return specification(alt.layer(bars, rule, label), height=260)

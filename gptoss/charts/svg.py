@@ -1,0 +1,74 @@
+"""A small pen for drawing inline SVG: boxes, lines and text that take the page's own text colour."""
+
+from __future__ import annotations
+
+import textwrap
+from html import escape
+
+TEXT_SIZE = 16
+HEADING_SIZE = 18
+_CHARACTER_WIDTH = 0.49  # of the text size, on average over Latin text in the app's sans-serif
+
+
+class Pen:
+    """Collects SVG elements. Coordinates are px of the picture's own grid; text is escaped here and only here."""
+
+    def __init__(self) -> None:
+        self._elements: list[str] = []
+
+    def box(self, x: float, y: float, width: float, height: float, fill: str, radius: float = 8,
+            kind: str = "", stroke: str = "none", stroke_width: float = 1.5) -> None:
+        """A rectangle; `kind` becomes its class."""
+        self._elements.append(
+            f'<rect class="{escape(kind)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" '
+            f'fill="{fill}" stroke="{stroke}" stroke-width="{stroke_width:g}"/>')
+
+    def path(self, commands: str, stroke: str = "currentColor", fill: str = "none", width: float = 2,
+             opacity: float = 1, kind: str = "") -> None:
+        """A line or an outline in SVG path commands."""
+        self._elements.append(f'<path class="{escape(kind)}" d="{commands}" stroke="{stroke}" fill="{fill}" '
+                              f'stroke-width="{width:g}" opacity="{opacity:g}"/>')
+
+    def arrow(self, x: float, y: float, to_x: float, to_y: float) -> None:
+        """A straight arrow along one axis."""
+        across, down = (to_x > x) - (to_x < x), (to_y > y) - (to_y < y)
+        left, right = (to_x - 7 * across - 5 * down, to_y - 7 * down + 5 * across), (
+            to_x - 7 * across + 5 * down, to_y - 7 * down - 5 * across)
+        self.path(f"M{x:g} {y:g}L{to_x:g} {to_y:g}M{left[0]:g} {left[1]:g}L{to_x:g} {to_y:g}L{right[0]:g} {right[1]:g}",
+                  opacity=0.6)
+
+    def plus(self, x: float, y: float) -> None:
+        """The sum that closes a residual branch."""
+        self._elements.append(f'<circle class="residual-add" cx="{x:g}" cy="{y:g}" r="11" fill="none" '
+                              f'stroke="currentColor" stroke-width="2"/>')
+        self.path(f"M{x - 6:g} {y:g}h12M{x:g} {y - 6:g}v12")
+
+    def text(self, x: float, y: float, words: str, size: float = TEXT_SIZE, anchor: str = "start",
+             bold: bool = False, faint: bool = False) -> None:
+        """One line of text on the baseline `y`."""
+        self._elements.append(
+            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="currentColor" '
+            f'font-weight="{600 if bold else 400}" opacity="{0.75 if faint else 1}">{escape(words)}</text>')
+
+    def paragraph(self, x: float, y: float, words: str, width: float, size: float = TEXT_SIZE,
+                  faint: bool = True) -> float:
+        """Text broken into lines no wider than `width`, the first on the baseline `y`; returns the next baseline."""
+        for line in textwrap.wrap(words, max(8, int(width / (size * _CHARACTER_WIDTH)))):
+            self.text(x, y, line, size=size, faint=faint)
+            y += size * 1.4
+        return y
+
+    def put_behind(self, other: Pen) -> None:
+        """Draws what `other` holds beneath everything drawn so far."""
+        self._elements[:0] = other._elements
+
+    def put_before(self, other: Pen) -> None:
+        """Draws what `other` holds on top of everything drawn so far."""
+        self._elements += other._elements
+
+    def picture(self, width: float, height: float, label: str) -> str:
+        """The finished `<svg>`, as wide as its container, with `label` for those who do not see it."""
+        said = escape(label)
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
+                f'aria-label="{said}" style="width:100%;height:auto;display:block;font-family:inherit">'
+                f"<title>{said}</title>{''.join(self._elements)}</svg>")

@@ -1,0 +1,156 @@
+"""What every page has in the same place: title, vital signs, the band that names the model, charts with their table."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import streamlit as st
+
+from gptoss.charts import Chart, Picture, architecture_diagram
+from gptoss.dashboard import state
+from gptoss.dashboard.accounts import figures
+from gptoss.dashboard.book import PAGES, ensure_app
+from gptoss.dashboard.sidebar import describe
+from gptoss.dashboard.study import Study
+
+_AFTER = {
+    "new shape": "That move made a new shape, so other random weights were drawn.",
+    "weights kept": "That move kept every weight.",
+    "accounting": "That move changed the accounting alone.",
+}
+
+_ONE_DRAWING = """<style>
+.drawing-narrow {display: none}
+@media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}
+</style>"""
+
+
+def header(path: str) -> None:
+    """The page's title, what it is for, what an address could not restore, and the vital signs. First on every page."""
+    ensure_app()
+    page = next(page for page in PAGES if page.path == path)
+    st.title(page.title, anchor=False)
+    st.markdown(page.teaches)
+    if state.session().problems:
+        st.warning(" ".join(state.session().problems), icon=":material/link_off:",
+                   title="Not everything in the address was understood")
+    vital_signs(state.study(), state.pinned())
+
+
+def vital_signs(study: Study, pinned: Study | None) -> None:
+    """The real model's size in one slim row, with the difference to the pinned model."""
+    now = figures(study.config, study.context)
+    then = figures(pinned.config, pinned.context) if pinned else None
+    signs = (
+        ("total", "Total parameters", count, "All weights."),
+        ("active", "Active parameters", count,
+         "Weights that one token uses: the unembedding counts, the embedding does not."),
+        ("kv_cache", f"KV cache at {study.context:,}", size, "Keys and values of one sequence, two bytes a value."),
+        ("weights", "Weights", size, "A checkpoint with its experts in MXFP4 and the rest in bfloat16."),
+        ("flops", "FLOPs per token", flops, f"One more token after {study.context - 1:,}, multiply and add counted as two."),
+    )
+    with st.container(horizontal=True, gap="medium", key="vital_signs"):
+        for name, label, show, explanation in signs:
+            delta = difference(now[name], then[name]) if then else None
+            st.metric(label, show(now[name]), delta, delta_color="off", delta_arrow="off", help=explanation,
+                      width="content", delta_description="to pinned" if delta else None)
+
+
+def model_band(study: Study, seconds: str = "") -> None:
+    """Which model is on the screen, and what the last move did to its weights."""
+    effect = _AFTER.get(state.session().last_effect, "")
+    st.caption(f":material/casino: {identity(study)} {effect} {seconds}")
+
+
+def identity(study: Study) -> str:
+    """The live model in a sentence: how it is scaled, and that its weights are random."""
+    real, live = study.config, study.live_config
+    sizes = [
+        f"{small:,} of {large:,} {unit}" if small != large else f"{large:,} {unit}"
+        for small, large, unit in ((live.num_hidden_layers, real.num_hidden_layers, "layers"),)
+    ] + [
+        f"{what} {small:,} of {large:,}" for what, small, large in (
+            ("width", live.hidden_size, real.hidden_size), ("head size", live.head_dim, real.head_dim),
+            ("expert width", live.intermediate_size, real.intermediate_size),
+            ("vocabulary", live.vocab_size, real.vocab_size)) if small != large
+    ]
+    what = f"A scale model of {describe(study)}" if live != real else describe(study)
+    return f"**{what}**: {', '.join(sizes)}; **random weights, seed {study.seed}**, so patterns are chance."
+
+
+def show_chart(chart: Chart, key: str, height: int | str = "content") -> None:
+    """A chart, what its data say in words, what it leaves out, and its table one click away.
+
+    The words stand below as text: a changing `alt` would make the browser build the chart anew on every move.
+    """
+    st.vega_lite_chart(chart.data, chart.spec, alt=chart.name, key=key, height=height)
+    note = f" :material/content_cut: Shown: {chart.note}." if chart.note else ""
+    with st.container(horizontal=True, vertical_alignment="top"):
+        st.caption(literal(chart.alt) + note)
+        table = st.popover("Table", type="tertiary", icon=":material/table:", key=f"{key}_table", on_change="rerun")
+        if table.open:
+            table.dataframe(chart.data, hide_index=True, alt=chart.name)
+
+
+def show_picture(picture: Picture, caption: str = "") -> None:
+    """A picture made of pixels with its alternative text."""
+    st.image(picture.png(), alt=picture.alt, width="stretch", caption=caption or None)
+
+
+def show_diagram(study: Study) -> None:
+    """The architecture, drawn from the configuration: one drawing for wide screens, one for narrow ones."""
+    st.html(_ONE_DRAWING)
+    drawings = (("wide", False), ("narrow", True))
+    st.markdown("".join(f'<div class="drawing-{name}">{architecture_diagram(study.config, study.live_config, narrow)}</div>'
+                        for name, narrow in drawings), unsafe_allow_html=True)
+
+
+def literal(text: str) -> str:
+    """A text with tokens in it, for Markdown: shown as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~|:])", r"\\\1", text)
+
+
+def source_of(*objects: object) -> None:
+    """The very code that ran."""
+    for each in objects:
+        st.code(inspect.getsource(each), language="python")
+
+
+def count(number: float) -> str:
+    """A count of parameters: `20.91 B`."""
+    return _scaled(number, ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K")))
+
+
+def size(number: float) -> str:
+    """Bytes in binary units: `3.00 GiB`."""
+    return _scaled(number, ((2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB")), " B")
+
+
+def flops(number: float) -> str:
+    """Floating-point operations: `7.23 GFLOP`."""
+    return _scaled(number, ((1e15, " PFLOP"), (1e12, " TFLOP"), (1e9, " GFLOP"), (1e6, " MFLOP"), (1e3, " kFLOP")), " FLOP")
+
+
+def seconds(value: float) -> str:
+    """A duration: `14 ms`, `1.20 s`."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def difference(now: float, then: float) -> str | None:
+    """The change in per cent or as a factor, or None where there is none."""
+    if now == then or not then:
+        return None
+    ratio = now / then
+    if ratio >= 2:
+        return f"×{ratio:.3g}"
+    if 0 < ratio <= 0.5:
+        return f"÷{1 / ratio:.3g}"
+    return f"{(ratio - 1) * 100:+.2g}%".replace("-", "−")
+
+
+def _scaled(number: float, units: tuple[tuple[float, str], ...], plain: str = "") -> str:
+    for unit, name in units:
+        if number >= unit:
+            return f"{number / unit:.2f}{name}"
+    return f"{number:.0f}{plain}"

@@ -1,0 +1,64 @@
+"""Text streamed from the live model, token by token, with a way to stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import streamlit as st
+
+from gptoss.dashboard.live import HEAVY, live_model
+from gptoss.dashboard.study import Study
+from gptoss.dashboard.text import Tokens
+from gptoss.tokenizer import compact_vocabulary
+
+REPAINT = 0.05  # s between two updates of the streamed text
+
+
+@st.fragment
+def generator(study: Study, tokens: Tokens, temperature: float, top_k: int, top_p: float) -> None:
+    """The button that starts, the button that stops, and the text as it comes.
+
+    What was generated stays on the page until the next start, also after a stop.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        length = st.slider("New tokens", 1, 200, 60, key="new_tokens", persist_state="session")
+        start = st.button("Generate", type="primary", icon=":material/play_arrow:")
+        st.button("Stop", icon=":material/stop:", help="Keeps what has come so far.")
+    place = st.empty()
+    if start:
+        st.session_state["generated"] = ([], 0.0)
+        new_tokens = live_model(study).model.generate(
+            tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
+        _stream(new_tokens, study.live_config.vocab_size, place)
+    elif "generated" in st.session_state:
+        _show(place, study.live_config.vocab_size)
+
+
+def _stream(new_tokens: Iterator[int], vocab_size: int, place: st.delta_generator.DeltaGenerator) -> None:
+    """Collect tokens and repaint now and then. A stop ends the script at the repaint; what came is kept by then."""
+    ids, _ = st.session_state["generated"]
+    began = painted = time.perf_counter()
+    while True:
+        with HEAVY:
+            token = next(new_tokens, None)
+        now = time.perf_counter()
+        if token is not None:
+            ids.append(token)
+        st.session_state["generated"] = (ids, now - began)
+        if token is None or now - painted > REPAINT:
+            _show(place, vocab_size)
+            painted = now
+        if token is None:
+            return
+
+
+def _show(place: st.delta_generator.DeltaGenerator, vocab_size: int) -> None:
+    ids, elapsed = st.session_state["generated"]
+    ids = [i for i in ids if i < vocab_size]  # text generated before the vocabulary shrank
+    text = compact_vocabulary(vocab_size).decode(ids)
+    with place.container():
+        st.code(text or " ", language=None, wrap_lines=True)
+        if elapsed:
+            st.caption(f"{len(ids)} tokens in {elapsed:.2f} s, {len(ids) / elapsed:.0f} a second. "
+                       "The weights are random, so the text is too.")

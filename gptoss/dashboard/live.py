@@ -1,0 +1,86 @@
+"""The live model: built from the study, shared between sessions, never changed, and run on a text."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+
+from gptoss.config import ModelConfig
+from gptoss.dashboard.study import Study
+from gptoss.model import Transformer
+from gptoss.trace import Trace, trace
+
+# Every build or pass in flight holds tens of megabytes and a core: two at a time, the others wait their turn.
+HEAVY = threading.BoundedSemaphore(2)
+
+MAX_LIVE_TOKENS = 512
+CACHED_ATTENTION_CELLS = 1_000_000  # traces with more attention weights than this (4 MB) are not kept
+
+_ANY = ModelConfig()
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """A model that runs on the spot, and what building it took."""
+
+    model: Transformer
+    build_seconds: float
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """One traced forward pass, and what it took."""
+
+    trace: Trace
+    run_seconds: float
+
+
+def live_model(study: Study) -> LiveModel:
+    """The scale model of `study`, in evaluation mode and without gradients, since other sessions use it too."""
+    return _live_model(study.live_config, study.seed, study.precision, study.sink_override)
+
+
+def live_run(study: Study, tokens: tuple[int, ...], layer: int) -> LiveRun:
+    """Run the live model on `tokens`, recording the inside of one layer and the stream after every half block."""
+    cells = len(tokens) ** 2 * study.heads
+    run = _cached_run if cells <= CACHED_ATTENTION_CELLS else _run
+    return run(study.live_config, study.seed, study.precision, study.sink_override, tokens, layer)
+
+
+def shape_of(config: ModelConfig) -> ModelConfig:
+    """The configuration with everything that does not change a weight's shape set to one and the same value."""
+    kept = ("sliding_window", "rope_theta", "rope_scaling_factor", "rope_ntk_alpha", "rope_ntk_beta",
+            "initial_context_length", "swiglu_limit")
+    return config.replace(experts_per_token=1, **{name: getattr(_ANY, name) for name in kept})
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _weights(shape: ModelConfig, seed: int, precision: str) -> LiveModel:
+    with HEAVY:
+        start = time.perf_counter()
+        model = Transformer(shape, dtype=getattr(torch, precision), seed=seed).eval().requires_grad_(False)
+        return LiveModel(model, time.perf_counter() - start)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _live_model(config: ModelConfig, seed: int, precision: str, sinks: float | None) -> LiveModel:
+    weights = _weights(shape_of(config), seed, precision)
+    start = time.perf_counter()
+    model = weights.model.sharing_weights(config, sinks).eval().requires_grad_(False)
+    return LiveModel(model, weights.build_seconds + time.perf_counter() - start)
+
+
+def _run(config: ModelConfig, seed: int, precision: str, sinks: float | None, tokens: tuple[int, ...],
+         layer: int) -> LiveRun:
+    model = _live_model(config, seed, precision, sinks).model
+    with HEAVY:
+        start = time.perf_counter()
+        result = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: not name.endswith("scores"))
+        return LiveRun(result, time.perf_counter() - start)
+
+
+_cached_run = st.cache_resource(_run, max_entries=8, show_spinner=False)

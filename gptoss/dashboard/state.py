@@ -1,0 +1,187 @@
+"""One session's state: the study, the pinned study and the text, in step with the dials and with the address.
+
+Streamlit's `bind="query-params"` drops a value from the address where it equals its default and passes over a bad one
+in silence. A link on a slide must keep its meaning when defaults change and must say what it could not read, so this
+module writes the address itself: always the preset, and every dial that differs from it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from gptoss.config import PRESETS
+from gptoss.dashboard.study import DIALS, Study, shortened
+from gptoss.dashboard.text import current_text, set_text, text_from_query, text_to_query
+
+OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
+PAGE_KEYS = {"view", "layer", "head", "tensor", "token", "expert", "cost"}  # bound by pages to their own widgets
+HISTORY = 50  # moves that can be undone
+IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that an address restores."""
+
+    study: Study
+    text: str
+    pinned: Study | None = None
+
+    def to_query(self) -> dict[str, str]:
+        pinned = {"pinned": self.pinned.to_text()} if self.pinned else {}
+        return self.study.to_query() | pinned | text_to_query(self.text)
+
+
+@dataclass
+class Session:
+    """What is remembered between the runs of one session."""
+
+    now: Moment
+    past: list[Moment] = field(default_factory=list)
+    address: dict[str, str] = field(default_factory=dict)
+    written: float = 0.0
+    said: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
+    problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
+    last_effect: str = ""  # what the last move did: "weights kept", "new shape" or "accounting"
+
+
+def session() -> Session:
+    """This browser's session. The first call reads the address it came with."""
+    if "session" not in st.session_state:
+        now, problems = read_address(_address())
+        st.session_state["session"] = Session(now, problems=problems)
+        _set_widgets(now)
+    return st.session_state["session"]
+
+
+def study() -> Study:
+    """The model under study."""
+    return session().now.study
+
+
+def pinned() -> Study | None:
+    """The model that figures are compared with, if there is one."""
+    return session().now.pinned
+
+
+def synchronise() -> None:
+    """Take in what the reader moved, or the address the browser went to; then write the address. Once a run, first."""
+    memory = session()
+    moved = _moved_dials(memory.now.study)
+    address = _address()
+    if moved:
+        _move(memory, moved)
+    elif current_text() != memory.now.text and "text" in st.session_state:
+        _advance(memory, Moment(memory.now.study, current_text(), memory.now.pinned))
+    elif "preset" in address and address != memory.address and time.monotonic() - memory.written > IN_FLIGHT:
+        now, memory.problems = read_address(address)
+        memory.said = {}
+        _advance(memory, now)
+        _set_widgets(now)
+    _write_address(memory)
+
+
+def read_address(query: dict[str, str]) -> tuple[Moment, list[str]]:
+    """What an address restores, and a sentence for every part that was not understood."""
+    study, problems = Study.from_query(query)
+    pinned = None
+    if "pinned" in query:
+        pinned, more = Study.from_text(query["pinned"])
+        problems += [f"Pinned model: {sentence}" for sentence in more]
+    text, more = text_from_query(query)
+    unknown = [key for key in query if key not in OWN_KEYS | PAGE_KEYS]
+    if unknown:
+        more = [*more, "The address has settings unknown here: " + ", ".join(f"“{shortened(k)}”" for k in unknown) + "."]
+    return Moment(study, text, pinned), problems + more
+
+
+def go_to(study: Study, text: str | None = None) -> None:
+    """Put another study (and text) on the dials, from a button's callback."""
+    memory = session()
+    memory.said, memory.last_effect = {}, ""
+    now = Moment(study, memory.now.text if text is None else text, memory.now.pinned)
+    _advance(memory, now)
+    _set_widgets(now)
+
+
+def undo() -> None:
+    """Go back by one move, from a button's callback."""
+    memory = session()
+    if memory.past:
+        memory.now = memory.past.pop()
+        memory.said, memory.last_effect = {}, ""
+        _set_widgets(memory.now)
+
+
+def reset() -> None:
+    """Put every dial back to the preset, from a button's callback. The text stays."""
+    go_to(Study.of_preset(study().preset))
+
+
+def pin(pinned: Study | None) -> None:
+    """Keep a study's figures beside the current ones, or stop doing so, from a button's callback."""
+    memory = session()
+    _advance(memory, Moment(memory.now.study, memory.now.text, pinned))
+
+
+def query() -> dict[str, str]:
+    """The part of the address that restores this moment, for links from page to page."""
+    return session().now.to_query()
+
+
+def _moved_dials(study: Study) -> dict[str, object]:
+    """Dials (and the preset) whose widget no longer stands where the study does."""
+    state = st.session_state
+    moved = {name: state[name] for name in DIALS if name in state and state[name] != getattr(study, name)}
+    if state.get("preset", study.name) != study.name and state["preset"] in PRESETS:
+        moved["preset"] = state["preset"]
+    return moved
+
+
+def _move(memory: Session, moved: dict[str, object]) -> None:
+    before = memory.now.study
+    if "preset" in moved:
+        after, memory.said = Study.of_preset(moved["preset"]), {}
+    else:
+        after, memory.said = before.moved(**moved)
+    effects = [DIALS[name].effect for name in DIALS if getattr(before, name) != getattr(after, name)]
+    memory.last_effect = next((e for e in ("new shape", "weights kept", "accounting") if e in effects), "")
+    memory.problems = []
+    _advance(memory, Moment(after, memory.now.text, memory.now.pinned))
+    _set_dials(after)
+
+
+def _advance(memory: Session, now: Moment) -> None:
+    if now != memory.now:
+        memory.past = [*memory.past[1 - HISTORY:], memory.now]
+        memory.now = now
+
+
+def _set_widgets(now: Moment) -> None:
+    _set_dials(now.study)
+    set_text(now.text)
+
+
+def _set_dials(study: Study) -> None:
+    st.session_state["preset"] = study.name
+    for name in DIALS:
+        st.session_state[name] = getattr(study, name)
+
+
+def _address() -> dict[str, str]:
+    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS}
+
+
+def _write_address(memory: Session) -> None:
+    wanted = memory.now.to_query()
+    if wanted == _address():
+        memory.address = wanted
+        return
+    for key in _address():
+        if key not in wanted:
+            del st.query_params[key]
+    st.query_params.update(wanted)
+    memory.address, memory.written = wanted, time.monotonic()

@@ -1,0 +1,225 @@
+"""The model under study: what the sidebar's dials say, what they allow, and how an address spells it.
+
+No Streamlit here: a `Study` is a value, so that every rule about dials and addresses can be tested by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+from gptoss.config import PRESETS, ModelConfig, divisors_of
+
+DEFAULT_PRESET = "gpt-oss-20b"
+NO_SINK = -math.inf  # a sink logit that takes nothing
+
+
+@dataclass(frozen=True)
+class Study:
+    """A preset and the position of every dial. Immutable; `moved` gives the next one with all dials in agreement."""
+
+    preset: str
+    layers: int
+    hidden: int
+    heads: int
+    kv: int
+    window: int
+    experts: int
+    active: int
+    context: int
+    theta: int
+    factor: int
+    sinks: str = "on"
+    precision: str = "float32"
+    seed: int = 0
+
+    @classmethod
+    def of_preset(cls, preset: str) -> Study:
+        """The preset as it is published, accounted for at the full context it is made for."""
+        config = ModelConfig.preset(preset)
+        return cls(
+            preset=preset, layers=config.num_hidden_layers, hidden=config.hidden_size,
+            heads=config.num_attention_heads, kv=config.num_key_value_heads, window=config.sliding_window,
+            experts=config.num_experts, active=config.experts_per_token, context=config.max_context_length,
+            theta=int(config.rope_theta), factor=int(config.rope_scaling_factor))
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The architecture at its real size. Expert width keeps the preset's ratio to the hidden size."""
+        preset = ModelConfig.preset(self.preset)
+        return preset.replace(
+            num_hidden_layers=self.layers, hidden_size=self.hidden,
+            intermediate_size=preset.intermediate_size * self.hidden // preset.hidden_size,
+            num_attention_heads=self.heads, num_key_value_heads=self.kv, sliding_window=self.window,
+            num_experts=self.experts, experts_per_token=self.active, rope_theta=self.theta,
+            rope_scaling_factor=self.factor)
+
+    @cached_property
+    def live_config(self) -> ModelConfig:
+        """The scale model that runs."""
+        return self.config.scale_model()
+
+    @property
+    def sink_override(self) -> float | None:
+        """The logit that replaces every sink, or None to leave them as they are."""
+        return NO_SINK if self.sinks == "off" else None
+
+    @property
+    def changes(self) -> dict[str, object]:
+        """The dials that differ from the preset's position."""
+        preset = Study.of_preset(self.preset)
+        return {name: getattr(self, name) for name in DIALS if getattr(self, name) != getattr(preset, name)}
+
+    @property
+    def name(self) -> str:
+        """`gpt-oss-20b`, or `custom, from gpt-oss-20b` once a dial has left the preset."""
+        return f"custom, from {self.preset}" if self.changes else self.preset
+
+    def moved(self, **dials: object) -> tuple[Study, dict[str, str]]:
+        """The study after moving some dials, and a sentence for every dial that had to follow or was out of range."""
+        wanted = {field.name: getattr(self, field.name) for field in fields(self)} | dials
+        said: dict[str, str] = {}
+        for dial in DIALS.values():  # each dial's limits depend only on dials before it
+            allowed = dial.options(wanted)
+            value = wanted[dial.name]
+            if value not in allowed:
+                wanted[dial.name] = nearest(value, allowed)
+                said[dial.name] = (f"{dial.label} went from {dial.spell(value)} to "
+                                   f"{dial.spell(wanted[dial.name])}: {dial.why(wanted)}")
+        return Study(**wanted), said
+
+    def to_query(self) -> dict[str, str]:
+        """The address's part: always the preset, and every dial that differs from it."""
+        return {"preset": self.preset} | {name: DIALS[name].spell(value) for name, value in self.changes.items()}
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> tuple[Study, list[str]]:
+        """The study that an address names, and a sentence for every part of it that could not be understood."""
+        problems = []
+        preset = query.get("preset", DEFAULT_PRESET)
+        if preset not in PRESETS:
+            problems.append(f"There is no preset “{shortened(preset)}”; this is {DEFAULT_PRESET}.")
+            preset = DEFAULT_PRESET
+        study = cls.of_preset(preset)
+        dials = {}
+        for name, dial in DIALS.items():
+            if name in query:
+                try:
+                    dials[name] = dial.read(query[name])
+                except ValueError:
+                    problems.append(f"{dial.label} cannot be “{shortened(query[name])}”; it stays at "
+                                    f"{dial.spell(getattr(study, name))}.")
+        study, said = study.moved(**dials)
+        return study, problems + [f"{sentence}." for sentence in said.values()]
+
+    def to_text(self) -> str:
+        """The study in one word of an address, for the pinned model: `gpt-oss-20b,heads=32`."""
+        parts = self.to_query()
+        return ",".join([parts.pop("preset"), *(f"{name}={value}" for name, value in parts.items())])
+
+    @classmethod
+    def from_text(cls, text: str) -> tuple[Study, list[str]]:
+        """Read what `to_text` wrote."""
+        preset, *parts = text.split(",")
+        return cls.from_query({"preset": preset} | dict(part.partition("=")[::2] for part in parts))
+
+
+@dataclass(frozen=True)
+class Dial:
+    """One control of the sidebar: what it is called, where it can stand, and what a move does to the weights."""
+
+    name: str
+    label: str
+    options: Callable[[Mapping[str, object]], Sequence]
+    effect: str  # "weights kept", "new shape" or "accounting"
+    help: str
+    why: Callable[[Mapping[str, object]], str] = lambda values: "the nearest position there is"
+
+    def spell(self, value: object) -> str:
+        """A position as the address spells it."""
+        if self.name == "window" and value == 0:
+            return "off"
+        return str(value)
+
+    def show(self, value: object) -> str:
+        """A position as the slider shows it."""
+        return f"{value:,}" if isinstance(value, int) and value else self.spell(value)
+
+    def read(self, text: str) -> object:
+        """The value an address means; `ValueError` where it is no number, or no word this dial knows."""
+        allowed = self.options(None) if self.name in WORDS else ()
+        if text in allowed:
+            return text
+        if self.name in WORDS:
+            raise ValueError(text)
+        if self.name == "window" and text == "off":
+            return 0
+        value = float(text)
+        if not math.isfinite(value) or value < 0 or len(text) > 12:
+            raise ValueError(text)
+        return int(value) if value.is_integer() else value
+
+
+WORDS = ("sinks", "precision")
+
+
+def _steps(*values) -> Callable[[Mapping[str, object]], Sequence]:
+    return lambda _: values
+
+
+def _kv_options(values: Mapping) -> list[int]:
+    return divisors_of(values["heads"])
+
+
+def _active_options(values: Mapping) -> list[int]:
+    steps = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+    return [step for step in steps if step <= values["experts"]]
+
+
+# In an order in which each dial's limits depend only on those before it.
+DIALS: dict[str, Dial] = {dial.name: dial for dial in (
+    Dial("layers", "Layers", _steps(*range(1, 49)), "new shape",
+         "Blocks in the stack. Even ones slide, odd ones see everything."),
+    Dial("hidden", "Hidden size", _steps(64, 128, 256, 512, 768, 1024, 1536, 2048, 2880, 4096, 5760), "new shape",
+         "Width of the residual stream. Expert width follows in the preset's ratio."),
+    Dial("heads", "Query heads", _steps(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128), "new shape",
+         "Heads that ask. Their size is the preset's and does not depend on the hidden size."),
+    Dial("kv", "KV groups", _kv_options, "new shape",
+         "Key/value heads that answer, each for a group of query heads: as many as query heads is MHA, 1 is MQA.",
+         lambda values: f"it must divide {values['heads']} query heads"),
+    Dial("window", "Sliding window", _steps(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 0), "weights kept",
+         "Tokens that the sliding layers see, the query's own included. Off: every layer sees everything."),
+    Dial("experts", "Experts", _steps(1, 2, 4, 8, 16, 32, 64, 128, 256), "new shape",
+         "Expert MLPs in every block."),
+    Dial("active", "Active experts", _active_options, "weights kept",
+         "Experts that the router chooses for each token.",
+         lambda values: f"no more than {values['experts']} experts can be active"),
+    Dial("context", "Context length", _steps(*(2**power for power in range(7, 18))), "accounting",
+         "Tokens for which memory and compute are accounted. The text that runs live is not changed by it."),
+    Dial("theta", "RoPE theta", _steps(1_000, 10_000, 150_000, 500_000, 1_000_000), "weights kept",
+         "Base of the rotation's wavelengths."),
+    Dial("factor", "YaRN factor", _steps(1, 2, 4, 8, 16, 32, 64), "weights kept",
+         "How far YaRN stretches the trained context; 1 is plain RoPE."),
+    Dial("sinks", "Sinks", _steps("on", "off"), "weights kept",
+         "Off sets every head's sink logit to minus infinity: plain softmax attention."),
+    Dial("precision", "Precision", _steps("float32", "bfloat16"), "weights kept",
+         "The number format that the live model computes in: the same weights, rounded."),
+    Dial("seed", "Seed", _steps(*range(10)), "new shape",
+         "Which random weights are drawn."),
+)}
+
+
+def nearest(value: object, allowed: Sequence) -> object:
+    """The allowed position nearest to `value` by ratio; of two equally near, the larger. Words fall back to the first."""
+    if not isinstance(value, (int, float)):
+        return allowed[0]
+    if value <= 0:
+        return min(allowed)
+    return min((step for step in allowed if step > 0), key=lambda step: (abs(math.log(step / value)), -step))
+
+
+def shortened(text: str, length: int = 40) -> str:
+    """Foreign text for a sentence: cut where it is long."""
+    return text if len(text) <= length else text[:length] + "…"
