@@ -41,8 +41,7 @@ def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, contr
         with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
         furniture.show_picture(
             head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640),
-            f"All {study.heads} heads of layer {layer}; {study.heads // study.kv} share each KV head. "
-            "Pink is what the sink takes.")
+            f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
     if study.window and window and len(tokens) <= study.window:
         text.offer_longer_text(study.window)
 
@@ -80,9 +79,9 @@ def prediction(study: Study, tokens: text.Tokens, run: LiveRun) -> None:
     """The distribution of the next token under the sampling dials, and text drawn from it."""
     dials, chart = st.columns([2, 3])
     with dials:
-        temperature = st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature", persist_state="session")
-        top_k = st.select_slider("Top-k", [1, 2, 5, 10, 20, 50, 100, "all"], "all", key="top_k", persist_state="session")
-        top_p = st.slider("Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", persist_state="session")
+        temperature = st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature", bind="query-params")
+        top_k = st.select_slider("Top-k", [1, 2, 5, 10, 20, 50, 100, "all"], "all", key="top_k", bind="query-params")
+        top_p = st.slider("Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params")
     kept = None if top_k == "all" else top_k
     probabilities = next_token_probabilities(run.trace["logits"][0, -1], temperature, kept, top_p).numpy()
     with chart:
@@ -133,8 +132,8 @@ with picture:
             tensors(study, run)
         else:
             prediction(study, tokens, run)
-        furniture.model_band(study, f"Built in {furniture.seconds(live.build_seconds)}, ran {len(tokens)} tokens in "
-                                    f"{furniture.seconds(run.run_seconds)}.")
+        st.caption(f":material/timer: Built in {furniture.seconds(live.build_seconds)}; "
+                   f"{len(tokens)} tokens ran in {furniture.seconds(run.run_seconds)}.")
     else:
         st.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")
 accounting(study)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
-import streamlit as st
 
 from gptoss.config import ModelConfig
 from gptoss.cost import checkpoint_bytes, count_parameters, forward_flops, kv_cache_bytes
 
 CONTEXTS = tuple(2**power for power in range(7, 18))  # 128 to 131,072 tokens
 
-remembered = st.cache_data(max_entries=256, show_spinner=False)
+# Pure functions of a frozen configuration. Streamlit's cache would walk its fields and copy the frame on every run,
+# which costs more than it saves; these frames are shared, and nobody changes them.
+remembered = lru_cache(maxsize=256)
 
 
 @remembered

@@ -15,9 +15,9 @@ from gptoss.dashboard.sidebar import describe
 from gptoss.dashboard.study import Study
 
 _AFTER = {
-    "new shape": "That move made a new shape, so other random weights were drawn.",
-    "weights kept": "That move kept every weight.",
-    "accounting": "That move changed the accounting alone.",
+    "new shape": ":orange-badge[:material/casino: new shape, new weights]",
+    "weights kept": ":green-badge[:material/lock: weights kept]",
+    "accounting": ":gray-badge[:material/calculate: same model]",
 }
 
 _ONE_DRAWING = """<style>
@@ -36,6 +36,7 @@ def header(path: str) -> None:
         st.warning(" ".join(state.session().problems), icon=":material/link_off:",
                    title="Not everything in the address was understood")
     vital_signs(state.study(), state.pinned())
+    model_band(state.study())
 
 
 def vital_signs(study: Study, pinned: Study | None) -> None:
@@ -57,26 +58,18 @@ def vital_signs(study: Study, pinned: Study | None) -> None:
                       width="content", delta_description="to pinned" if delta else None)
 
 
-def model_band(study: Study, seconds: str = "") -> None:
-    """Which model is on the screen, and what the last move did to its weights."""
-    effect = _AFTER.get(state.session().last_effect, "")
-    st.caption(f":material/casino: {identity(study)} {effect} {seconds}")
-
-
-def identity(study: Study) -> str:
-    """The live model in a sentence: how it is scaled, and that its weights are random."""
+def model_band(study: Study) -> None:
+    """Which model is on the screen, that its weights are random, and what the last move did to them."""
     real, live = study.config, study.live_config
-    sizes = [
-        f"{small:,} of {large:,} {unit}" if small != large else f"{large:,} {unit}"
-        for small, large, unit in ((live.num_hidden_layers, real.num_hidden_layers, "layers"),)
-    ] + [
-        f"{what} {small:,} of {large:,}" for what, small, large in (
-            ("width", live.hidden_size, real.hidden_size), ("head size", live.head_dim, real.head_dim),
-            ("expert width", live.intermediate_size, real.intermediate_size),
-            ("vocabulary", live.vocab_size, real.vocab_size)) if small != large
-    ]
-    what = f"A scale model of {describe(study)}" if live != real else describe(study)
-    return f"**{what}**: {', '.join(sizes)}; **random weights, seed {study.seed}**, so patterns are chance."
+    cut = [f"{words} {small:,} of {large:,}" for words, small, large in (
+        ("layers", live.num_hidden_layers, real.num_hidden_layers), ("width", live.hidden_size, real.hidden_size),
+        ("head size", live.head_dim, real.head_dim), ("expert width", live.intermediate_size, real.intermediate_size),
+        ("vocabulary", live.vocab_size, real.vocab_size)) if small != large]
+    model = f"a scale model of **{describe(study)}**: {', '.join(cut[:2])}" if cut else f"**{describe(study)}**, whole"
+    effect = _AFTER.get(state.session().last_effect, "")
+    st.markdown(f":violet-badge[:material/casino: random weights, seed {study.seed}] {effect} Live: {model}.",
+                help="Random weights attend and route by chance: what they show is the mechanism, not learning. "
+                     + (f"Scaled: {', '.join(cut)}." if cut else ""))
 
 
 def show_chart(chart: Chart, key: str, height: int | str = "content") -> None:

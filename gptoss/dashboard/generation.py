@@ -22,7 +22,7 @@ def generator(study: Study, tokens: Tokens, temperature: float, top_k: int, top_
     What was generated stays on the page until the next start, also after a stop.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        length = st.slider("New tokens", 1, 200, 60, key="new_tokens", persist_state="session")
+        length = st.slider("New tokens", 1, 200, 60, key="new_tokens", bind="query-params")
         start = st.button("Generate", type="primary", icon=":material/play_arrow:")
         st.button("Stop", icon=":material/stop:", help="Keeps what has come so far.")
     place = st.empty()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 import torch
@@ -21,6 +22,9 @@ MAX_LIVE_TOKENS = 512
 CACHED_ATTENTION_CELLS = 1_000_000  # traces with more attention weights than this (4 MB) are not kept
 
 _ANY = ModelConfig()
+
+# A frozen configuration is its own key: its hash is faster than Streamlit's walk through its fields.
+cached = partial(st.cache_resource, show_spinner=False, hash_funcs={ModelConfig: hash, tuple: hash})
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def shape_of(config: ModelConfig) -> ModelConfig:
     return config.replace(experts_per_token=1, **{name: getattr(_ANY, name) for name in kept})
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@cached(max_entries=4)
 def _weights(shape: ModelConfig, seed: int, precision: str) -> LiveModel:
     with HEAVY:
         start = time.perf_counter()
@@ -66,7 +70,7 @@ def _weights(shape: ModelConfig, seed: int, precision: str) -> LiveModel:
         return LiveModel(model, time.perf_counter() - start)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@cached(max_entries=8)
 def _live_model(config: ModelConfig, seed: int, precision: str, sinks: float | None) -> LiveModel:
     weights = _weights(shape_of(config), seed, precision)
     start = time.perf_counter()
@@ -83,4 +87,4 @@ def _run(config: ModelConfig, seed: int, precision: str, sinks: float | None, to
         return LiveRun(result, time.perf_counter() - start)
 
 
-_cached_run = st.cache_resource(_run, max_entries=8, show_spinner=False)
+_cached_run = cached(max_entries=8)(_run)

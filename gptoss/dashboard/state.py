@@ -17,7 +17,8 @@ from gptoss.dashboard.study import DIALS, Study, shortened
 from gptoss.dashboard.text import current_text, set_text, text_from_query, text_to_query
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
-PAGE_KEYS = {"view", "layer", "head", "tensor", "token", "expert", "cost"}  # bound by pages to their own widgets
+# Bound by pages to their own widgets.
+PAGE_KEYS = {"view", "layer", "head", "expert", "cost", "special", "temperature", "top_k", "top_p", "new_tokens"}
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 

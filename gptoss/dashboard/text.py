@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import streamlit as st
 
@@ -39,7 +40,7 @@ def text_box(height: int = 130) -> bool:
                  placeholder=f"Type or paste a text; up to {MAX_LIVE_TOKENS} tokens run live.")
     if "<|" not in current_text():
         return False
-    return st.toggle("Read <|…|> as special tokens", key="special", persist_state="session",
+    return st.toggle("Read <|…|> as special tokens", key="special", bind="query-params",
                      help="Off, the text is a person's and spells them in ordinary tokens.")
 
 
@@ -61,7 +62,7 @@ def offer_longer_text(window: int) -> None:
             st.button(f"Use a longer text: {longer.label}", on_click=set_text, args=(longer.text,))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@lru_cache(maxsize=8)
 def vocabulary_labels(size: int) -> tuple[str, ...]:
     """The printable form of every token of a live model's vocabulary."""
     vocabulary = compact_vocabulary(size)
