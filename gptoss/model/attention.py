@@ -67,13 +67,13 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int)
     q = q.view(batch, queries, kv_heads, group, head_dim).permute(0, 2, 3, 1, 4)
     k, v = F.pad(k, (0, 0, 0, 0, 0, 1)).transpose(1, 2), F.pad(v, (0, 0, 0, 0, 0, 1)).transpose(1, 2)
     mask = q.new_zeros(queries, keys)
-    if queries > 1:  # a single one stands at the last key, and the cache holds no key that it may not see
+    if queries > 1 or 0 < window < keys:  # a single query stands at the last key and sees all, but for its window
         mask.masked_fill_(~visible(queries, keys, window, q.device), float("-inf"))
     sinks = sinks.to(q.dtype).view(kv_heads, group, 1, 1)
     bias = torch.cat((mask.expand(kv_heads, group, queries, keys), sinks.expand(-1, -1, queries, 1)), dim=-1)
     mixed = F.scaled_dot_product_attention(
         q.reshape(batch, kv_heads, group * queries, head_dim), k, v, attn_mask=bias.view(1, kv_heads, -1, keys + 1))
-    return mixed.view(batch, heads, queries, head_dim).transpose(1, 2)
+    return mixed.reshape(batch, heads, queries, head_dim).transpose(1, 2)
 
 
 def fused_attention_in_parts(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int) -> Tensor:

@@ -3,9 +3,9 @@
 Every matrix is normal with standard deviation gain / sqrt(fan_in), so that an input of root mean square 1, which is
 what a norm gives, leaves with root mean square `gain`. The gains are chosen for what each output feeds:
 
-- queries and keys at 1.25: scores (before YaRN's concentration) spread by 1.25², so that softmax picks and chooses;
+- queries, keys and values at 1.25: scores (before YaRN's concentration) spread by 1.25², so that softmax picks and chooses;
 - the unembedding at 2: next-token probabilities differ by factors, not by percents;
-- all others at 1: each half block adds about as much as the stream already holds.
+- all others at 1: each half block adds a good part of what the stream already holds.
 
 Embeddings and sinks are standard normal, norm scales 1, biases 0. Each tensor has a random stream of its own, derived
 from the seed and its name, so that adding a layer leaves the others as they are, on every device and in every dtype.

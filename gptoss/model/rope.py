@@ -69,9 +69,10 @@ class RotaryEmbedding(nn.Module):
     def cos_sin(self, start: int, tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """The cosine and sine of every angle, times the concentration: two (tokens, head_dim / 2), float32."""
         stop = start + tokens
-        if self._table is None or self._table[0].shape[0] < stop or self._table[0].device != device:
-            self._table = self._make_table(positions=1 << (stop - 1).bit_length(), device=device)  # grows by doubling
-        cos, sin = self._table
+        table = self._table  # read once: another thread may run this model and put a shorter one in its place
+        if table is None or table[0].shape[0] < stop or table[0].device != device:
+            self._table = table = self._make_table(positions=1 << (stop - 1).bit_length(), device=device)
+        cos, sin = table
         return cos[start:stop], sin[start:stop]
 
     @torch.inference_mode(False)  # a table made while generating must serve training too

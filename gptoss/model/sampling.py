@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+_COLDEST = 1e-37  # near the smallest normal float32; a division by less overflows to 0 / 0
+
 
 def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None,
                              top_p: float | None = None) -> Tensor:
@@ -15,7 +17,8 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     logits = logits.float()
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
-    probabilities = torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
+    below_best = logits - logits.amax(dim=-1, keepdim=True)
+    probabilities = torch.softmax(below_best / max(temperature, _COLDEST), dim=-1)
     if top_k is not None and top_k < logits.shape[-1]:
         probabilities = _keep(probabilities, *torch.topk(probabilities, top_k, dim=-1))
     if top_p is not None:

@@ -64,6 +64,8 @@ class Transformer(nn.Module):
         """What the unembedding reads: (batch, tokens) -> (batch, tokens, hidden)."""
         if tokens.dim() != 2 or not tokens.shape[1]:
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: (batch, tokens) with at least one token")
+        if cache is not None and cache.length + tokens.shape[1] > cache.max_tokens:
+            raise ValueError(f"{cache.length} + {tokens.shape[1]} tokens do not fit a cache of max_tokens={cache.max_tokens}")
         x = self.embedding(tokens)
         if record is not None:
             record("embedding", x)
@@ -86,13 +88,13 @@ class Transformer(nn.Module):
         `temperature` 0 is greedy; `seed` makes the samples repeatable. Raises `ValueError` for an empty prompt and
         for settings that make no distribution (see `next_token_probabilities`).
         """
-        tokens = torch.as_tensor(tokens, dtype=torch.long, device=self.device).reshape(1, -1)
-        if not tokens.shape[1]:
-            raise ValueError("tokens is empty; allowed: at least one token to continue")
+        tokens = torch.as_tensor(tokens, dtype=torch.long, device=self.device)
+        if tokens.numel() == 0 or tokens.numel() != tokens.shape[-1]:
+            raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: one sequence of at least one token")
         if max_new_tokens < 0:
             raise ValueError(f"max_new_tokens={max_new_tokens!r} is impossible; allowed: 0 or more")
         sampling = Sampling(temperature, top_k, top_p, seed)
-        return self._generate(tokens, max_new_tokens, sampling)
+        return self._generate(tokens.view(1, -1), max_new_tokens, sampling)
 
     @torch.no_grad()
     def _generate(self, tokens: Tensor, max_new_tokens: int, sampling: Sampling) -> Iterator[int]:
