@@ -33,9 +33,8 @@ def forward_flops(config: ModelConfig, tokens: int, context: int | None = None) 
     the cache, so that `tokens=1` is one step of decoding. A batch takes as many times more as it has sequences.
 
     One multiply-add is two FLOPs, and matrix multiplications alone are counted, as `torch.utils.flop_counter`
-    does: no biases, norms, RoPE, softmax (and so no sinks) or activations. "expert sum" is the weighted sum of the
-    chosen experts' outputs. Experts work on the tokens routed to them, `experts_per_token` experts a token. Logits
-    are computed for all `tokens`.
+    does: no biases, norms, RoPE, softmax (and so no sinks), activations or sums. Experts work on the tokens routed to
+    them, `experts_per_token` experts a token. Logits are computed for all `tokens`.
 
     `executed` is what `gptoss.model` multiplies when it records: all keys of a layer with all queries. A sliding
     layer's cache hands over its window of earlier tokens, so that decoding wastes nothing there and a prompt much.
@@ -92,6 +91,5 @@ def _operators(config: ModelConfig, tokens: int, pairs: int) -> dict[str, int]:
         "router": in_layers * hidden * config.num_experts,
         "mlp1": in_experts * hidden * 2 * intermediate,
         "mlp2": in_experts * intermediate * hidden,
-        "expert sum": in_experts * hidden,
         "unembedding": 2 * tokens * hidden * config.vocab_size,
     }

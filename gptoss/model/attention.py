@@ -32,26 +32,31 @@ def visible(queries: int, keys: int, window: int, device=None) -> Tensor:
     return mask
 
 
-def explicit_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Tensor, record: Record) -> Tensor:
-    """Attention written out, every step recorded.
+def explicit_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Tensor | None,
+                       record: Record | None = None) -> Tensor:
+    """Attention written out, every step told to `record`.
 
     Shapes: q (batch, queries, heads, head_dim); k, v (batch, keys, kv_heads, head_dim); sinks (heads,);
-    mask (queries, keys) -> (batch, queries, heads, head_dim). Query head h reads key/value head h // group.
+    mask (queries, keys), or None if all is visible -> (batch, queries, heads, head_dim). Query head h reads key/value
+    head h // group: the queries of a group are stacked as rows of their shared key head.
     """
     batch, queries, heads, head_dim = q.shape
     keys, kv_heads = k.shape[1:3]
-    group = heads // kv_heads
-    q = q.view(batch, queries, kv_heads, group, head_dim)
-    scores = torch.einsum("bqhgd,bkhd->bhgqk", q, k).reshape(batch, heads, queries, keys) * head_dim**-0.5
-    record("scores", scores)  # before the mask
-    scores = scores.masked_fill(~mask, float("-inf"))
+    stacked = q.transpose(1, 2).reshape(batch, kv_heads, -1, head_dim)
+    scores = (stacked @ k.permute(0, 2, 3, 1)).view(batch, heads, queries, keys) * head_dim**-0.5
+    if record is not None:
+        record("scores", scores)  # before the mask
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
     # The sink is one more score, the same for every query. It takes its share of the softmax and is then dropped.
-    sink = sinks.to(scores.dtype)[None, :, None, None].expand(batch, heads, queries, 1)
-    weights = torch.softmax(torch.cat((scores, sink), dim=-1), dim=-1)
-    record("weights", weights[..., :-1])
-    record("sink_mass", weights[..., -1])
-    weights = weights[..., :-1].reshape(batch, kv_heads, group, queries, keys)
-    return torch.einsum("bhgqk,bkhd->bqhgd", weights, v).reshape(batch, queries, heads, head_dim)
+    sink = sinks.to(scores.dtype).view(1, heads, 1, 1).expand(batch, heads, queries, 1)
+    shares = torch.softmax(torch.cat((scores, sink), dim=-1), dim=-1)
+    weights = shares[..., :-1]
+    if record is not None:
+        record("weights", weights)
+        record("sink_mass", shares[..., -1])
+    mixed = weights.reshape(batch, kv_heads, -1, keys) @ v.transpose(1, 2)
+    return mixed.view(batch, heads, queries, head_dim).transpose(1, 2)
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int) -> Tensor:
@@ -66,9 +71,7 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int)
     group = heads // kv_heads
     q = q.view(batch, queries, kv_heads, group, head_dim).permute(0, 2, 3, 1, 4)
     k, v = F.pad(k, (0, 0, 0, 0, 0, 1)).transpose(1, 2), F.pad(v, (0, 0, 0, 0, 0, 1)).transpose(1, 2)
-    mask = q.new_zeros(queries, keys)
-    if queries > 1 or 0 < window < keys:  # a single query stands at the last key and sees all, but for its window
-        mask.masked_fill_(~visible(queries, keys, window, q.device), float("-inf"))
+    mask = q.new_zeros(queries, keys).masked_fill_(~visible(queries, keys, window, q.device), float("-inf"))
     sinks = sinks.to(q.dtype).view(kv_heads, group, 1, 1)
     bias = torch.cat((mask.expand(kv_heads, group, queries, keys), sinks.expand(-1, -1, queries, 1)), dim=-1)
     mixed = F.scaled_dot_product_attention(
@@ -113,13 +116,19 @@ class AttentionBlock(nn.Module):
         rotated_q, rotated_k = self.rope(q, k, start=cache.length if cache else 0)
         keys, values = cache.append(rotated_k, v) if cache else (rotated_k, v)
         if record is None:
-            mixed = fused_attention_in_parts(rotated_q, keys, values, self.sinks, self.window)
+            mixed = self._attend(rotated_q, keys, values)
             return x + self.out(mixed.reshape(batch, tokens, -1))
         for name, value in (("norm", normed), ("q", q), ("k", k), ("v", v), ("q_rope", rotated_q), ("k_rope", rotated_k)):
             record(name, value)
         mask = visible(tokens, keys.shape[1], self.window, x.device)
-        mixed = explicit_attention(rotated_q, keys, values, self.sinks, mask, record)
+        mixed = explicit_attention(rotated_q, keys, values, self.sinks, mask, record=record)
         record("mixed", mixed)
         out = self.out(mixed.reshape(batch, tokens, -1))
         record("out", out)
         return x + out
+
+    def _attend(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The fast way to the same numbers."""
+        if q.shape[1] == 1 and not 0 < self.window < keys.shape[1]:
+            return explicit_attention(q, keys, values, self.sinks, mask=None)  # one query sees all that the cache holds
+        return fused_attention_in_parts(q, keys, values, self.sinks, self.window)

@@ -20,7 +20,8 @@ def swiglu(x: Tensor, limit: float) -> Tensor:
     gate, linear = x.unflatten(-1, (-1, 2)).unbind(dim=-1)
     gate = gate.clamp(max=limit)
     linear = linear.clamp(-limit, limit)
-    return gate * torch.sigmoid(ALPHA * gate) * (linear + 1)
+    activated = gate * torch.sigmoid(ALPHA * gate)
+    return torch.addcmul(activated, activated, linear)  # activated * (linear + 1)
 
 
 class MLPBlock(nn.Module):
@@ -58,23 +59,29 @@ class MLPBlock(nn.Module):
         return x + out
 
     def _mix(self, x: Tensor, experts: Tensor, weights: Tensor, record: Record | None) -> Tensor:
-        """The weighted sum of the chosen experts: x (n, hidden), experts and weights (n, k) -> (n, hidden)."""
-        if len(x) == 1:
-            outputs = torch.stack([self._expert(expert, x) for expert in experts[0].tolist()], dim=1)
-        else:
-            outputs = self._sorted_by_expert(x, experts)
-        if record is not None:
-            record("expert_outputs", outputs)
-        return (outputs * weights.unsqueeze(-1)).sum(dim=1)
+        """The weighted sum of the chosen experts: x (n, hidden), experts and weights (n, k) -> (n, hidden).
 
-    def _sorted_by_expert(self, x: Tensor, experts: Tensor) -> Tensor:
-        """What every chosen expert answers, (n, k, hidden). Rows are sorted by expert: one matmul for each in use."""
-        n, k = experts.shape
-        order = experts.flatten().argsort(stable=True)
-        counts = torch.bincount(experts.flatten(), minlength=len(self.mlp1_weight)).tolist()
-        rows = x.index_select(0, order // k).split(counts)
-        answers = torch.cat([self._expert(expert, part) for expert, part in enumerate(rows) if len(part)])
-        return answers.index_select(0, order.argsort()).view(n, k, -1)  # back in the order of the tokens
+        Choices are sorted by expert, so that each expert in use multiplies all its tokens in one matmul.
+        """
+        if len(experts) == 1 and record is None:  # one token, as in decoding: there is nothing to sort
+            return sum(self._expert(expert, x) * weight for expert, weight in zip(experts[0].tolist(), weights[0]))
+        choices = experts.flatten()
+        order = choices.argsort(stable=True)
+        tokens = order // experts.shape[1]
+        counts = torch.bincount(choices, minlength=len(self.mlp1_weight)).tolist()
+        parts = zip(x.index_select(0, tokens).split(counts), weights.flatten()[order, None].split(counts),
+                    tokens.split(counts), strict=True)
+        mixed = torch.zeros_like(x)
+        answers = []
+        for expert, (rows, weight, token) in enumerate(parts):
+            if len(rows):
+                answer = self._expert(expert, rows)
+                mixed.index_add_(0, token, answer * weight)
+                if record is not None:
+                    answers.append(answer)
+        if record is not None:
+            record("expert_outputs", torch.cat(answers)[order.argsort()].view(*experts.shape, -1))
+        return mixed
 
     def _expert(self, expert: int, x: Tensor) -> Tensor:
         """One expert on the rows routed to it: (rows, hidden) -> (rows, hidden)."""

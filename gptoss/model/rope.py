@@ -64,7 +64,8 @@ class RotaryEmbedding(nn.Module):
     def forward(self, query: Tensor, key: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         """Rotate (batch, tokens, heads, head_dim) tensors whose first token stands at position `start`."""
         cos, sin = self.cos_sin(start, query.shape[1], query.device)
-        return self.rotate(query, cos, sin), self.rotate(key, cos, sin)
+        both = self.rotate(torch.cat((query, key), dim=2), cos, sin)  # in one go, since the angles are the same
+        return both.split((query.shape[2], key.shape[2]), dim=2)
 
     def cos_sin(self, start: int, tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """The cosine and sine of every angle, times the concentration: two (tokens, head_dim / 2), float32."""
