@@ -11,14 +11,14 @@ from gptoss.charts import expert_load, next_token, routing_map, visible_token
 def test_routing_holds_each_choice(count, active, experts):
     chosen, weights = routing(count, active, experts)
     chart = routing_map(chosen, weights, experts, tokens(count), selected_expert=0)
-    shown = min(count, 64)
+    shown = min(count, 80)
     np.testing.assert_array_equal(chart.data["expert"], chosen[:shown].ravel())
     np.testing.assert_allclose(chart.data["weight"], weights[:shown].ravel(), atol=1e-4)
     assert ((chart.data["what"] == "selected expert") == (chart.data["expert"] == 0)).all()
     assert chart.spec["encoding"]["y"]["scale"]["domain"] == list(range(experts))
     assert f"Expert 0 was chosen for {(chosen == 0).any(axis=1).sum()} tokens" in chart.alt
     assert f"{len(set(chosen.ravel()))} experts were used" in chart.alt
-    assert bool(chart.note) == (count > 64)
+    assert bool(chart.note) == (count > 80)
 
 
 def test_routing_specification_depends_on_the_number_of_experts_only():
