@@ -1,0 +1,207 @@
+"""From key press to last repaint in Chromium: Build and run beside a bare Streamlit page.
+
+    python -m tests.benchmarks.latency
+    python -m tests.benchmarks.latency --cases classroom --sliders "Sliding window" Experts --json latency.json
+    python -m tests.benchmarks.latency --far-ends
+
+Both servers run at once and the two pages take turns, move by move. Time is taken inside the page (`repaint.js`), so
+that waiting for the end costs nothing. A move is `new` where the slider has not stood there yet since the page was
+opened, else `seen`: the server may still remember that model and that pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.benchmarks.measure import ratio, summary, table, write_json
+from tests.benchmarks.servers import APP, BARE_PAGE, BARE_SLIDER, Server, serving
+
+CASES = {
+    "classroom, 8 heads": "preset=classroom",
+    "gpt-oss-20b, 16 heads": "preset=gpt-oss-20b&heads=16",
+    "gpt-oss-20b, 64 heads": "preset=gpt-oss-20b",
+}
+SLIDERS = ("Sliding window", "Query heads", "KV groups", "Experts", "Active experts", "Layers", "Context length")
+REPAINT = (Path(__file__).parent / "repaint.js").read_text()
+QUIET, TIMEOUT = 400, 30_000  # ms
+SIGN_WANTED = 300  # ms after which a move that still works must say so
+
+
+@dataclass
+class Slider:
+    """One slider of an open page, moved by keys. It turns round at its ends, and at `highest` where that is set."""
+
+    page: Page
+    label: str
+    highest: int | None = None
+    step: int = -1
+    seen: set[str] = field(default_factory=set)
+
+    def position(self) -> tuple[int, int, int]:
+        """Where it stands, and its ends."""
+        thumb = self._thumb()
+        return tuple(int(thumb.get_attribute(name)) for name in ("value", "min", "max"))
+
+    def move(self) -> dict:
+        """One step, and what the page saw of it."""
+        value, low, high = self.position()
+        high = high if self.highest is None else self.highest
+        if not low <= value + self.step <= high:
+            self.step = -self.step
+        self.seen.add(self._thumb().get_attribute("aria-valuetext"))
+        noted = self.press("ArrowRight" if self.step > 0 else "ArrowLeft")
+        now = self._thumb().get_attribute("aria-valuetext")
+        return noted | {"label": self.label, "value": now, "seen": now in self.seen}
+
+    def press(self, key: str) -> dict:
+        """One key, and what the page saw until it was quiet again."""
+        self._thumb().focus()
+        if not self._thumb().evaluate("thumb => thumb === document.activeElement"):
+            raise SystemExit(f"{self.label} takes no keys: is it in a closed drawer, or disabled?")
+        self.page.wait_for_timeout(100)
+        self.page.keyboard.press(key)
+        noted = self.page.evaluate(f"settled({QUIET}, {TIMEOUT})")
+        if noted["timedOut"]:
+            raise SystemExit(f"{self.label}: {TIMEOUT / 1000:.0f} s after {key} the page was not still: {noted}")
+        if errors := self.page.get_by_test_id("stException").all_inner_texts():
+            raise SystemExit(f"{self.label}: {key} led to an error: {errors}")
+        return noted
+
+    def _thumb(self):
+        return self.page.locator(f'input[type="range"][aria-label="{self.label}"]')
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium: the system's, or else Playwright's own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, address: str) -> Page:
+    """A window of its own at `address`, drawn to the end."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.add_init_script(REPAINT)
+    page.goto(address)
+    page.wait_for_selector('input[type="range"]', state="attached", timeout=TIMEOUT)
+    page.evaluate(f"settled({2 * QUIET}, {2 * TIMEOUT})")
+    return page
+
+
+def open_drawers(page: Page) -> None:
+    """Open what is folded away in the sidebar: sliders in there take no keys while it is closed."""
+    closed = page.locator('[data-testid="stSidebar"] details:not([open]) > summary')
+    closed.evaluate_all("all => all.forEach(each => each.click())")
+    page.evaluate(f"settled({2 * QUIET}, {TIMEOUT})")
+    page.wait_for_timeout(QUIET)
+
+
+def compare(browser: Browser, app: Server, bare: Server, case: str, labels: list[str], moves: int) -> list[dict]:
+    """The case's sliders one after the other, each in a fresh window, every move beside one of the bare page."""
+    beside = Slider(open_page(browser, bare.address), BARE_SLIDER)
+    results = []
+    for label in labels:
+        slider = Slider(open_page(browser, f"{app.address}/build?{CASES[case]}"), label)
+        if label == "Query heads":  # no further up than the case says
+            slider.highest = slider.position()[0]
+        slider.move()
+        beside.move()
+        print(f"{case}: {label}", file=sys.stderr, flush=True)
+        for _ in range(moves):
+            results += [{"page": "bare", "case": case, "beside": label, **beside.move()},
+                        {"page": "build", "case": case, "beside": label, **slider.move()}]
+        slider.page.close()
+    beside.page.close()
+    return results
+
+
+def far_ends(browser: Browser, app: Server, case: str) -> list[dict]:
+    """Every slider of the page from where the case has it to either end, each time from a fresh start."""
+    page = open_page(browser, f"{app.address}/build?{CASES[case]}")
+    labels = page.locator('input[type="range"]:enabled').evaluate_all("all => all.map(each => each.ariaLabel)")
+    page.close()
+    results = []
+    for label in labels:
+        for key in ("Home", "End"):
+            slider = Slider(open_page(browser, f"{app.address}/build?{CASES[case]}"), label)
+            open_drawers(slider.page)
+            slider.page.evaluate("window.repaint.watching = true")
+            results.append({"case": case, "label": label, "key": key} | slider.press(key))
+            print(f"{label}, {key}: {results[-1]['last']:.0f} ms", file=sys.stderr, flush=True)
+            slider.page.close()
+    return results
+
+
+def moved(results: list[dict], **wanted) -> list[float]:
+    """Seconds to the last repaint of the results with these properties; those that changed nothing do not count."""
+    return [each["last"] / 1000 for each in results
+            if each["last"] and all(each[name] == value for name, value in wanted.items())]
+
+
+def report(results: list[dict]) -> None:
+    """A line for every slider of every case, and the ratios that the goal is about."""
+    cases = list(dict.fromkeys(each["case"] for each in results))
+    rows = []
+    for case in cases:
+        labels = dict.fromkeys(each["beside"] for each in results if each["case"] == case)
+        rows += [row(results, case, label) for label in labels] + [row(results, case, None)]
+    print(table(rows))
+
+
+def row(results: list[dict], case: str, label: str | None) -> dict:
+    """One slider of a case, or all of them where `label` is None."""
+    chosen = [each for each in results if each["case"] == case and label in (None, each["beside"])]
+    build, bare = moved(chosen, page="build"), moved(chosen, page="bare")
+    both = {seen: summary(moved(chosen, page="build", seen=seen)) for seen in (False, True)}
+    return {"case": case, "slider": label or "all", "n": len(build), "new": both[False]["n"],
+            "median ms": summary(build).get("median_ms"), "p95 ms": summary(build).get("p95_ms"),
+            "new, median": both[False].get("median_ms"), "seen, median": both[True].get("median_ms"),
+            "bare median": summary(bare).get("median_ms"), "bare p95": summary(bare).get("p95_ms"),
+            "ratio": ratio(build, bare) if build and bare else None,
+            "new charts": sum(each["newCharts"] for each in chosen if each["page"] == "build")}
+
+
+def report_far_ends(results: list[dict]) -> None:
+    """Time to either end, and to the first sign of work where one was owed; `none` where none was to be seen."""
+    print(table([{"case": each["case"], "slider": each["label"], "key": each["key"], "ms": float(each["last"]) or None,
+                  "first sign, ms": (float(each["sign"]) or "none") if each["last"] > SIGN_WANTED else None}
+                 for each in results]))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="CASE", help="; ".join(CASES))
+    parser.add_argument("--sliders", nargs="+", default=list(SLIDERS), metavar="LABEL")
+    parser.add_argument("--moves", type=int, default=15, help="timed moves of every slider")
+    parser.add_argument("--far-ends", action="store_true", help="take every slider to both ends instead")
+    parser.add_argument("--json", type=Path, help="write every move to this file")
+    given = parser.parse_args()
+    given.cases = [case for case in CASES if any(case.startswith(start) for start in given.cases)]
+    return given
+
+
+def main(given: argparse.Namespace) -> None:
+    """Start what is needed, measure, report."""
+    with serving(APP) as app, serving(BARE_PAGE) as bare, chromium() as browser:
+        if given.far_ends:
+            results = [each for case in given.cases for each in far_ends(browser, app, case)]
+            report_far_ends(results)
+        else:
+            results = [each for case in given.cases
+                       for each in compare(browser, app, bare, case, given.sliders, given.moves)]
+            report(results)
+        write_json(given.json, results)
+
+
+if __name__ == "__main__":
+    main(arguments())

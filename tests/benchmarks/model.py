@@ -1,0 +1,172 @@
+"""Ours against `transformers`, and against this machine's own matrix multiplication.
+
+    python -m tests.benchmarks.model
+    python -m tests.benchmarks.model --rounds 30 --json model.json
+
+Both models hold the same weights, in float32, and take turns in one process. `transformers` runs the attention and
+the experts that it chooses by default; it is spared the cache that it would otherwise fill in a forward pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import GptOssForCausalLM
+
+from gptoss.config import ModelConfig
+from gptoss.cost import forward_flops
+from gptoss.model import Transformer
+from tests.benchmarks.measure import interleaved, ratio, summary, table, write_json
+from tests.model.hugging_face import hugging_face_config, hugging_face_twin
+
+CONFIG = ModelConfig(
+    num_hidden_layers=4, hidden_size=256, intermediate_size=256, num_attention_heads=8, num_key_value_heads=2,
+    head_dim=32, sliding_window=32, num_experts=8, experts_per_token=2, vocab_size=4096)
+BATCH, TOKENS = 16, 128
+PROMPT, NEW_TOKENS = 32, 64
+SQUARE = 2048
+
+
+def default_twin(model: Transformer) -> GptOssForCausalLM:
+    """The model's weights in `transformers`, with the implementations that it chooses when not told."""
+    config = hugging_face_config(model.config)
+    config._attn_implementation = config._experts_implementation = None
+    twin = GptOssForCausalLM(config).eval()
+    twin.load_state_dict(hugging_face_twin(model).state_dict())
+    return twin
+
+
+def forward(ours: Transformer, theirs: GptOssForCausalLM, tokens: Tensor, rounds: int) -> dict:
+    """The forward pass, and the same matrices multiplied with nothing in between."""
+    shapes = linear_shapes(ours.config, tokens.numel())
+    operands = [(torch.randn(m, k), torch.randn(n, k)) for m, k, n in shapes.elements()]
+    a, b = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
+    with torch.inference_mode():
+        seconds = interleaved({
+            "ours": lambda: ours(tokens),
+            "transformers": lambda: theirs(tokens, use_cache=False).logits,
+            "square": lambda: a @ b,
+            "shapes": lambda: [F.linear(x, weight) for x, weight in operands],
+        }, rounds)
+    work = forward_flops(ours.config, tokens.shape[1])
+    flop = {"needed": len(tokens) * work.needed_total, "executed": len(tokens) * work.executed_total,
+            "square": 2 * SQUARE**3, "shapes": sum(2 * m * k * n * count for (m, k, n), count in shapes.items())}
+    return {"seconds": seconds, "rates": rates(flop, seconds)}
+
+
+def linear_shapes(config: ModelConfig, rows: int) -> Counter[tuple[int, int, int]]:
+    """(m, k, n) of every linear layer of a forward pass over `rows` tokens, as if experts shared them evenly."""
+    hidden, intermediate = config.hidden_size, config.intermediate_size
+    width = config.num_attention_heads * config.head_dim
+    routed = rows * config.experts_per_token // config.num_experts
+    layer = Counter([(rows, hidden, config.qkv_size), (rows, width, hidden), (rows, hidden, config.num_experts)])
+    experts = Counter([(routed, hidden, 2 * intermediate), (routed, intermediate, hidden)])
+    shapes = Counter({(rows, hidden, config.vocab_size): 1})
+    for _ in range(config.num_hidden_layers):
+        shapes += layer
+        for _ in range(config.num_experts):
+            shapes += experts
+    return shapes
+
+
+def rates(flop: dict[str, int], seconds: dict[str, list[float]]) -> dict[str, float]:
+    """GFLOP/s by the median time, and the forward pass as a share of the machine's own rates."""
+    ours, square, shapes = (summary(seconds[name])["median_ms"] / 1000 for name in ("ours", "square", "shapes"))
+    needed, executed = flop["needed"] / ours / 1e9, flop["executed"] / ours / 1e9
+    own, alone = flop["square"] / square / 1e9, flop["shapes"] / shapes / 1e9
+    return {"forward, needed": needed, "forward, executed": executed, f"matmul, {SQUARE} squared": own,
+            "matmul, the model's shapes": alone, "share of square, needed": needed / own,
+            "share of shapes, needed": needed / alone, "share of square, executed": executed / own,
+            "share of shapes, executed": executed / alone}
+
+
+def training(ours: Transformer, theirs: GptOssForCausalLM, tokens: Tensor, rounds: int) -> dict[str, list[float]]:
+    """Forward, cross-entropy, backward and an AdamW step. Changes both models' weights."""
+    theirs.train()
+    return interleaved({
+        "ours": training_step(ours, ours, tokens),
+        "transformers": training_step(theirs, lambda inputs: theirs(inputs, use_cache=False).logits, tokens),
+    }, rounds)
+
+
+def training_step(model: nn.Module, logits, tokens: Tensor):
+    """One step on `tokens` as a function without arguments; the same loss and optimiser for every model."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(logits(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        optimizer.step()
+
+    return step
+
+
+def decoding(ours: Transformer, theirs: GptOssForCausalLM, prompt: Tensor, rounds: int) -> dict[str, list[float]]:
+    """Greedy decoding of one sequence. Both must say the same tokens, all of them."""
+    theirs.generation_config.eos_token_id = theirs.generation_config.pad_token_id = None  # nothing ends it early
+
+    def generate() -> list[int]:
+        return theirs.generate(prompt[None], max_new_tokens=NEW_TOKENS, do_sample=False)[0, len(prompt):].tolist()
+
+    def our_generate() -> list[int]:
+        return list(ours.generate(prompt.tolist(), NEW_TOKENS, temperature=0))
+
+    said, wanted = our_generate(), generate()
+    if said != wanted or len(wanted) != NEW_TOKENS:
+        raise SystemExit(f"The decoded tokens differ:\n{said}\n{wanted}")
+    return interleaved({"ours": our_generate, "transformers": generate}, rounds, warm_up=1)
+
+
+def largest_difference(ours: Transformer, theirs: GptOssForCausalLM, tokens: Tensor) -> float:
+    """Of the logits, relative to the largest of them: that both compute the same."""
+    with torch.inference_mode():
+        a, b = ours(tokens), theirs(tokens, use_cache=False).logits
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def run(rounds: int) -> dict:
+    """All measurements, in an order in which training comes last, since it changes the weights."""
+    torch.manual_seed(0)
+    ours = Transformer(CONFIG, seed=0).eval()
+    theirs = default_twin(ours)
+    tokens = torch.randint(CONFIG.vocab_size, (BATCH, TOKENS))
+    difference = largest_difference(ours, theirs, tokens)
+    passes = forward(ours, theirs, tokens, rounds)
+    series = {"forward": passes["seconds"],
+              "decoding": decoding(ours, theirs, tokens[0, :PROMPT], max(3, rounds // 3)),
+              "training step": training(ours, theirs, tokens, max(3, rounds // 2))}
+    return {"threads": torch.get_num_threads(), "largest_difference": difference,
+            "attention": theirs.config._attn_implementation, "experts": theirs.config._experts_implementation,
+            "seconds": series, "gflop_per_s": passes["rates"],
+            "times_as_fast": {name: ratio(each["transformers"], each["ours"]) for name, each in series.items()}}
+
+
+def report(results: dict) -> None:
+    """The tables."""
+    print(f"{results['threads']} threads, float32; transformers: attention {results['attention']}, experts "
+          f"{results['experts']}; logits differ by {results['largest_difference']:.1e} of the largest\n")
+    print(table([{"what": f"{what}, {who}", **summary(seconds),
+                  "times as fast": results["times_as_fast"][what] if who == "ours" else None}
+                 for what, series in results["seconds"].items() for who, seconds in series.items()]), "\n")
+    print(table([{"rate": name, "GFLOP/s": None if "share" in name else value,
+                  "share": f"{value:.0%}" if "share" in name else None}
+                 for name, value in results["gflop_per_s"].items()]))
+    print("\nFLOPs of matrix products alone. Needed: attention over visible pairs; executed: over all pairs, as the "
+          "explicit path does. What the fused path multiplies lies between them.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=21, help="timed rounds of the forward pass")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write all measurements to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    measured = run(arguments.rounds)
+    report(measured)
+    write_json(arguments.json, measured)

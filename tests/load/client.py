@@ -1,0 +1,91 @@
+"""A browserless Streamlit session: opens a page over the websocket and moves one slider, as a browser would."""
+
+from __future__ import annotations
+
+import time
+
+import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+DONE = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
+
+
+class Session:
+    """One visitor of one page. Latencies are in seconds, from the message that moves to the end of the script."""
+
+    def __init__(self, address: str, label: str, page: str = "", query: str = ""):
+        self.address, self.label, self.page, self.query = address, label, page, query
+        self.received = 0  # bytes
+        self.messages = 0
+
+    async def __aenter__(self) -> Session:
+        stream = self.address.replace("http", "ws", 1) + "/_stcore/stream"
+        self._socket = await websockets.connect(stream, subprotocols=["streamlit"], origin=self.address, max_size=None,
+                                                ping_timeout=None, open_timeout=120)
+        self._slider, self._page_hash, self._place = None, "", None
+        await self._run(BackMsg())
+        if self._slider is None:
+            raise LookupError(f"There is no slider labelled {self.label!r} at {self.address}/{self.page}.")
+        self._place = self._positions().index(self._start())
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self._socket.close()
+
+    async def move(self) -> float:
+        """One step up, from the highest position to the lowest. Returns the latency."""
+        positions = self._positions()
+        self._place = (self._place + 1) % len(positions)
+        message = BackMsg()
+        state = message.rerun_script.widget_states.widgets.add()
+        state.id = self._slider.id
+        if self._slider.options:
+            state.string_array_value.data.append(positions[self._place])
+        else:
+            state.double_array_value.data.append(positions[self._place])
+        return await self._run(message)
+
+    def _positions(self) -> list:
+        """Where the slider can stand: its options, or its numbers."""
+        slider = self._slider
+        if slider.options:
+            return list(slider.options)
+        count = round((slider.max - slider.min) / slider.step) + 1
+        return [slider.min + slider.step * i for i in range(count)]
+
+    def _start(self) -> object:
+        slider = self._slider
+        if slider.options:
+            return slider.raw_value[0] if slider.set_value else slider.options[int(slider.default[0])]
+        return slider.value[0] if slider.set_value else slider.default[0]
+
+    async def _run(self, message: BackMsg) -> float:
+        """Ask for one run of the script and read all that it sends."""
+        rerun = message.rerun_script
+        rerun.query_string, rerun.page_script_hash = self.query, self._page_hash
+        rerun.page_name = "" if self._page_hash else self.page
+        start = time.perf_counter()
+        await self._socket.send(message.SerializeToString())
+        while True:
+            raw = await self._socket.recv()
+            self.received += len(raw)
+            self.messages += 1
+            forward = ForwardMsg.FromString(raw)
+            self._take(forward)
+            if forward.WhichOneof("type") == "script_finished" and forward.script_finished in DONE:
+                return time.perf_counter() - start
+
+    def _take(self, forward: ForwardMsg) -> None:
+        """Remember the page and its slider; an exception on the page is one here."""
+        kind = forward.WhichOneof("type")
+        if kind == "navigation":
+            self._page_hash = forward.navigation.page_script_hash
+        elif kind == "page_info_changed":
+            self.query = forward.page_info_changed.query_string
+        elif kind == "delta" and forward.delta.WhichOneof("type") == "new_element":
+            element = forward.delta.new_element
+            if element.WhichOneof("type") == "exception":
+                raise RuntimeError(element.exception.message)
+            if element.WhichOneof("type") == "slider" and element.slider.label == self.label:
+                self._slider = element.slider
