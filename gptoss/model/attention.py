@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from gptoss.config import ModelConfig
 from gptoss.model.kv_cache import LayerCache
+from gptoss.model.linear import Linear
 from gptoss.model.rmsnorm import RMSNorm
 from gptoss.model.rope import RotaryEmbedding
 
@@ -103,8 +104,8 @@ class AttentionBlock(nn.Module):
         self.window = config.window_of(layer)
         self.sinks = nn.Parameter(torch.empty(self.heads, device=device, dtype=dtype))
         self.norm = RMSNorm(config.hidden_size, device=device)
-        self.qkv = nn.Linear(config.hidden_size, config.qkv_size, device=device, dtype=dtype)
-        self.out = nn.Linear(self.heads * self.head_dim, config.hidden_size, device=device, dtype=dtype)
+        self.qkv = Linear(config.hidden_size, config.qkv_size, device=device, dtype=dtype)
+        self.out = Linear(self.heads * self.head_dim, config.hidden_size, device=device, dtype=dtype)
         self.rope = RotaryEmbedding(config)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None) -> Tensor:

@@ -6,9 +6,11 @@ from torch.nn import functional as F
 
 from gptoss.config import ModelConfig
 from gptoss.model.attention import Record
+from gptoss.model.linear import Linear
 from gptoss.model.rmsnorm import RMSNorm
 
 ALPHA = 1.702  # makes x * sigmoid(ALPHA * x) close to GELU
+SMALL = 2**26  # multiplications by the experts' second matrices, up to which one batched matmul is faster than many
 
 
 def swiglu(x: Tensor, limit: float) -> Tensor:
@@ -37,7 +39,7 @@ class MLPBlock(nn.Module):
             return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
 
         self.norm = RMSNorm(hidden, device=device)
-        self.gate = nn.Linear(hidden, experts, device=device, dtype=dtype)
+        self.gate = Linear(hidden, experts, device=device, dtype=dtype)
         self.mlp1_weight = empty(experts, 2 * intermediate, hidden)
         self.mlp1_bias = empty(experts, 2 * intermediate)
         self.mlp2_weight = empty(experts, hidden, intermediate)
@@ -64,24 +66,33 @@ class MLPBlock(nn.Module):
         Choices are sorted by expert, so that each expert in use multiplies all its tokens in one matmul.
         """
         if len(experts) == 1 and record is None:  # one token, as in decoding: there is nothing to sort
-            return sum(self._expert(expert, x) * weight for expert, weight in zip(experts[0].tolist(), weights[0]))
-        choices = experts.flatten()
-        order = choices.argsort(stable=True)
+            return sum(self._expert(expert, x) * weight
+                       for expert, weight in zip(experts[0].tolist(), weights[0], strict=True))
+        choices, order = experts.flatten().sort(stable=True)
         tokens = order // experts.shape[1]
-        counts = torch.bincount(choices, minlength=len(self.mlp1_weight)).tolist()
-        parts = zip(x.index_select(0, tokens).split(counts), weights.flatten()[order, None].split(counts),
-                    tokens.split(counts), strict=True)
-        mixed = torch.zeros_like(x)
-        answers = []
-        for expert, (rows, weight, token) in enumerate(parts):
-            if len(rows):
-                answer = self._expert(expert, rows)
-                mixed.index_add_(0, token, answer * weight)
-                if record is not None:
-                    answers.append(answer)
+        counts = torch.bincount(choices, minlength=len(self.mlp1_weight))
+        padded = len(counts) * counts.max().item()  # rows, if every expert got as many as the busiest
+        small = record is None and padded * self.mlp2_weight[0].numel() <= SMALL
+        answers = (self._answer_at_once if small else self._answer_in_turn)(x.index_select(0, tokens), choices, counts)
         if record is not None:
-            record("expert_outputs", torch.cat(answers)[order.argsort()].view(*experts.shape, -1))
-        return mixed
+            record("expert_outputs", answers[order.argsort()].view(*experts.shape, -1))
+        return torch.zeros_like(x).index_add_(0, tokens, answers * weights.flatten()[order, None])
+
+    def _answer_in_turn(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
+        """Each expert in use multiplies its rows (n * k, hidden), sorted by expert, in one matmul."""
+        parts = rows.split(counts.tolist())
+        return torch.cat([self._expert(expert, part) for expert, part in enumerate(parts) if len(part)])
+
+    def _answer_at_once(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
+        """The same for small experts: all in one batched matmul, shorter parts padded to the longest.
+
+        Where the experts are small, multiplying padding costs less than a call for each of them.
+        """
+        slot = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[choices]
+        padded = rows.new_zeros(len(counts), counts.max(), rows.shape[-1]).index_put((choices, slot), rows)
+        hidden = torch.baddbmm(self.mlp1_bias[:, None], padded, self.mlp1_weight.transpose(1, 2))
+        out = torch.baddbmm(self.mlp2_bias[:, None], swiglu(hidden, self.swiglu_limit), self.mlp2_weight.transpose(1, 2))
+        return out[choices, slot]
 
     def _expert(self, expert: int, x: Tensor) -> Tensor:
         """One expert on the rows routed to it: (rows, hidden) -> (rows, hidden)."""

@@ -31,8 +31,11 @@ def initialise_weights(model: nn.Module, seed: int = 0) -> None:
             parameter.zero_()
         else:
             generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
-            values = torch.empty(parameter.shape, dtype=torch.float32).normal_(generator=generator)
-            parameter.copy_(values.mul_(standard_deviation(name, parameter.shape)))
+            deviation = standard_deviation(name, parameter.shape)
+            if parameter.dtype == torch.float32 and parameter.device.type == "cpu":
+                parameter.normal_(std=deviation, generator=generator)
+            else:
+                parameter.copy_(torch.empty(parameter.shape).normal_(std=deviation, generator=generator))
 
 
 def standard_deviation(name: str, shape: torch.Size) -> float:

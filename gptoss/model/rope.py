@@ -4,6 +4,7 @@ As in `RotaryEmbedding` of OpenAI's `gpt_oss/torch/model.py`.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -53,13 +54,21 @@ def concentration(config: ModelConfig) -> float:
     return 0.1 * math.log(config.rope_scaling_factor) + 1
 
 
+@lru_cache(maxsize=16)  # all layers of a model share a table
+@torch.inference_mode(False)  # one made while generating must serve training too
+def rotation_table(config: ModelConfig, positions: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of every position and pair, times the concentration: two (positions, head_dim / 2), float32."""
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse_frequencies(config))
+    scale = concentration(config)
+    return (angles.cos() * scale).to(device), (angles.sin() * scale).to(device)
+
+
 class RotaryEmbedding(nn.Module):
     """Turn queries and keys by an angle proportional to their position, so that scores depend on distance alone."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        self._table: tuple[Tensor, Tensor] | None = None  # derived from the config, so no part of a checkpoint
 
     def forward(self, query: Tensor, key: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         """Rotate (batch, tokens, heads, head_dim) tensors whose first token stands at position `start`."""
@@ -70,17 +79,8 @@ class RotaryEmbedding(nn.Module):
     def cos_sin(self, start: int, tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """The cosine and sine of every angle, times the concentration: two (tokens, head_dim / 2), float32."""
         stop = start + tokens
-        table = self._table  # read once: another thread may run this model and put a shorter one in its place
-        if table is None or table[0].shape[0] < stop or table[0].device != device:
-            self._table = table = self._make_table(positions=1 << (stop - 1).bit_length(), device=device)
-        cos, sin = table
+        cos, sin = rotation_table(self.config, 1 << (stop - 1).bit_length(), device)  # grows by doubling
         return cos[start:stop], sin[start:stop]
-
-    @torch.inference_mode(False)  # a table made while generating must serve training too
-    def _make_table(self, positions: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse_frequencies(self.config))
-        scale = concentration(self.config)
-        return (angles.cos() * scale).to(device), (angles.sin() * scale).to(device)
 
     @staticmethod
     def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from gptoss.model.attention import Record
 from gptoss.model.block import TransformerBlock, scoped
 from gptoss.model.initialisation import initialise_weights
 from gptoss.model.kv_cache import KVCache
+from gptoss.model.linear import Linear
 from gptoss.model.rmsnorm import RMSNorm
 from gptoss.model.sampling import Sampling
 
@@ -28,12 +29,14 @@ class Transformer(nn.Module):
                  dtype: torch.dtype = torch.float32, seed: int = 0):
         super().__init__()
         self.config = config
-        # Allocated on no device first: torch's own initialisation would only be overwritten.
+        # On no device first, to be filled below or from a checkpoint. An embedding made from a tensor is spared torch's
+        # own initialisation, which on the meta device would load torch's compiler, 90 MB of it.
         new = {"device": "meta", "dtype": dtype}
-        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, **new)
+        table = torch.empty(config.vocab_size, config.hidden_size, **new)
+        self.embedding = nn.Embedding.from_pretrained(table, freeze=False)
         self.block = nn.ModuleList(TransformerBlock(config, layer, **new) for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, device="meta")
-        self.unembedding = nn.Linear(config.hidden_size, config.vocab_size, bias=False, **new)
+        self.unembedding = Linear(config.hidden_size, config.vocab_size, bias=False, **new)
         device = torch.get_default_device() if device is None else torch.device(device)
         if device.type != "meta":
             self.to_empty(device=device)
@@ -65,7 +68,7 @@ class Transformer(nn.Module):
         if tokens.dim() != 2 or not tokens.shape[1]:
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: (batch, tokens) with at least one token")
         if cache is not None and cache.length + tokens.shape[1] > cache.max_tokens:
-            raise ValueError(f"{cache.length} + {tokens.shape[1]} tokens do not fit a cache of max_tokens={cache.max_tokens}")
+            raise ValueError(f"{cache.length} + {tokens.shape[1]} tokens exceed the cache's max_tokens={cache.max_tokens}")
         x = self.embedding(tokens)
         if record is not None:
             record("embedding", x)
@@ -96,7 +99,7 @@ class Transformer(nn.Module):
         sampling = Sampling(temperature, top_k, top_p, seed)
         return self._generate(tokens.view(1, -1), max_new_tokens, sampling)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _generate(self, tokens: Tensor, max_new_tokens: int, sampling: Sampling) -> Iterator[int]:
         cache = self.new_cache(tokens.shape[1] + max_new_tokens)
         for _ in range(max_new_tokens):
@@ -111,16 +114,16 @@ class Transformer(nn.Module):
         Raises `ValueError` where the configuration needs weights of another shape.
         """
         model = Transformer(config or self.config, device="meta", dtype=self.dtype)
-        state = self.state_dict()
-        for name, wanted in model.state_dict().items():
-            if name not in state or state[name].shape != wanted.shape:
-                raise ValueError(f"{name} cannot be shared: it would need the shape {tuple(wanted.shape)}")
-            if sinks is not None and name.endswith(".sinks"):
-                state[name] = torch.full_like(state[name], sinks)
-        if len(state) > len(model.state_dict()):
-            raise ValueError(f"weights of {self.config.num_hidden_layers} layers cannot be shared by "
-                             f"{model.config.num_hidden_layers}")
-        model.load_state_dict(state, assign=True)
+        if len(model.block) != len(self.block):
+            raise ValueError(f"weights of {len(self.block)} layers cannot be shared by {len(model.block)}")
+        for theirs, ours in zip(model.modules(), self.modules(), strict=True):
+            for name, parameter in ours.named_parameters(recurse=False):
+                wanted = getattr(theirs, name).shape
+                if parameter.shape != wanted:
+                    raise ValueError(f"{name} {tuple(parameter.shape)} cannot be shared: {tuple(wanted)} would be needed")
+                if name == "sinks" and sinks is not None:
+                    parameter = nn.Parameter(torch.full_like(parameter, sinks))
+                setattr(theirs, name, parameter)
         return model
 
     @classmethod

@@ -1,0 +1,10 @@
+"""A matrix and, mostly, a bias."""
+
+from torch import nn
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` without an initialisation of its own: weights come from a seed or a checkpoint."""
+
+    def reset_parameters(self) -> None:
+        """Nothing to do here; see `gptoss.model.initialisation`."""
