@@ -58,8 +58,7 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, control
         furniture.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
     with how_often:
         furniture.show_chart(expert_load(counts, len(tokens), expert), key="expert_load")
-        st.caption(f"{np.count_nonzero(counts)} of {study.experts} experts were used by {len(tokens)} tokens; "
-                   "with random weights, uneven use is chance.")
+        st.caption("With random weights, uneven use is chance.")
 
 
 def tensors(study: Study, run: LiveRun) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
+import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from gptoss.charts import Chart, Picture, architecture_diagram
@@ -20,6 +22,14 @@ _AFTER = {
     "accounting": ":gray-badge[:material/calculate: same model]",
 }
 
+# Streamlit marks a run at once and shows it late; this bar shows it as soon as anybody would wonder.
+_SIGN_OF_WORK = """<style>
+@keyframes appear {from {opacity: 0} to {opacity: 1}}
+.stApp[data-test-script-state="running"]::before {
+  content: ""; position: fixed; inset: 0 0 auto 0; height: 5px; z-index: 1000000;
+  background: linear-gradient(90deg, transparent, #7C5CFF, transparent); animation: appear 0.05s 0.2s both;
+}
+</style>"""
 _ONE_DRAWING = """<style>
 .drawing-narrow {display: none}
 @media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}
@@ -29,6 +39,7 @@ _ONE_DRAWING = """<style>
 def header(path: str) -> None:
     """The page's title, what it is for, what an address could not restore, and the vital signs. First on every page."""
     ensure_app()
+    st.html(_SIGN_OF_WORK)
     page = next(page for page in PAGES if page.path == path)
     st.title(page.title, anchor=False)
     st.markdown(page.teaches)
@@ -77,13 +88,21 @@ def show_chart(chart: Chart, key: str, height: int | str = "content") -> None:
 
     The words stand below as text: a changing `alt` would make the browser build the chart anew on every move.
     """
-    st.vega_lite_chart(chart.data, chart.spec, alt=chart.name, key=key, height=height)
+    st.vega_lite_chart(as_arrow(chart.data), chart.spec, alt=chart.name, key=key, height=height)
     note = f" :material/content_cut: Shown: {chart.note}." if chart.note else ""
     with st.container(horizontal=True, vertical_alignment="top"):
         st.caption(literal(chart.alt) + note)
         table = st.popover("Table", type="tertiary", icon=":material/table:", key=f"{key}_table", on_change="rerun")
         if table.open:
             table.dataframe(chart.data, hide_index=True, alt=chart.name)
+
+
+def as_arrow(frame: pd.DataFrame) -> pa.Table:
+    """The frame as the table that Streamlit sends, column by column: its own way asks a pool of threads every time."""
+    return pa.table({
+        name: pa.DictionaryArray.from_arrays(column.cat.codes.to_numpy(), pa.array(column.cat.categories))
+        if isinstance(column.dtype, pd.CategoricalDtype) else pa.array(column.to_numpy())
+        for name, column in frame.items()})
 
 
 def show_picture(picture: Picture, caption: str = "") -> None:

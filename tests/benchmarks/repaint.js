@@ -32,7 +32,11 @@
   };
   // Streamlit marks what is stale at once and fades it later, so a mark alone is no sign: it has to be seen.
   const signs = '[data-testid="stStatusWidget"], [data-testid="stSpinner"]';
-  const showsWork = () => document.querySelector(signs) !== null
+  const showsBar = () => {
+    const bar = getComputedStyle(document.querySelector(".stApp"), "::before");
+    return bar.content === '""' && bar.opacity > 0.9;
+  };
+  const showsWork = () => document.querySelector(signs) !== null || showsBar()
     || [...document.querySelectorAll('[data-stale="true"]')].some((stale) => getComputedStyle(stale).opacity < 0.9);
   const watch = () => {
     if (showsWork()) now.sign = performance.now() - now.pressed;
