@@ -7,17 +7,14 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss.charts import (
     attention_map,
     expert_load,
-    flops_area,
     head_grid,
-    kv_cache_lines,
     next_token,
-    parameters_by_part,
     routing_map,
     tensor_picture,
     token_chips,
 )
 from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.accounts import flops_frame, kv_cache_frame, parameter_parts
+from gptoss.dashboard.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.dashboard.controls import choose, step_through
 from gptoss.dashboard.generation import generator
 from gptoss.dashboard.live import LiveRun, live_model, live_run
@@ -94,15 +91,13 @@ def accounting(study: Study) -> None:
     st.subheader(f"What it costs at the real size: {study.name}", anchor=False)
     shown = st.segmented_control("Cost", ["Parameters", "KV cache", "FLOPs per token"], default="KV cache", key="cost",
                                  bind="query-params", required=True, label_visibility="collapsed")
-    pinned = state.pinned()
+    sizes = study.config, state.pinned() and state.pinned().config
     if shown == "Parameters":
-        others = parameter_parts(pinned.config) if pinned else (None, None)
-        furniture.show_chart(parameters_by_part(*parameter_parts(study.config), *others), key="parameters")
+        furniture.show_chart(parameters_chart(*sizes), key="parameters")
     elif shown == "KV cache":
-        furniture.show_chart(kv_cache_lines(kv_cache_frame(study.config, pinned and pinned.config), study.context),
-                             key="kv_cache")
+        furniture.show_chart(kv_cache_chart(*sizes, study.context), key="kv_cache")
     else:
-        furniture.show_chart(flops_area(flops_frame(study.config, pinned and pinned.config), study.context), key="flops")
+        furniture.show_chart(flops_chart(*sizes, study.context), key="flops")
 
 
 furniture.header("build")

@@ -1,4 +1,4 @@
-"""The real sizes under study, as the frames that charts draw. Remembered by configuration, since they cost nothing new."""
+"""The real sizes under study, as figures, frames and charts, each computed once for a configuration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import pandas as pd
 
+from gptoss.charts import Chart, flops_area, kv_cache_lines, parameters_by_part
 from gptoss.config import ModelConfig
 from gptoss.cost import checkpoint_bytes, count_parameters, forward_flops, kv_cache_bytes
 
@@ -25,6 +26,24 @@ def figures(config: ModelConfig, context: int) -> dict[str, float]:
         "kv_cache": kv_cache_bytes(config, context), "weights": checkpoint_bytes(config),
         "flops": forward_flops(config, tokens=1, context=context).needed_total,
     }
+
+
+@remembered
+def parameters_chart(config: ModelConfig, pinned: ModelConfig | None) -> Chart:
+    """All and active parameters by part, of the model under study and of the pinned one."""
+    return parameters_by_part(*parameter_parts(config), *(parameter_parts(pinned) if pinned else ()))
+
+
+@remembered
+def kv_cache_chart(config: ModelConfig, pinned: ModelConfig | None, context: int) -> Chart:
+    """Size of the KV cache against context, with a mark at `context` tokens."""
+    return kv_cache_lines(kv_cache_frame(config, pinned), context)
+
+
+@remembered
+def flops_chart(config: ModelConfig, pinned: ModelConfig | None, context: int) -> Chart:
+    """FLOPs for one more token against context, with a mark at `context` tokens."""
+    return flops_area(flops_frame(config, pinned), context)
 
 
 @remembered

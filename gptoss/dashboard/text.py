@@ -8,7 +8,7 @@ from functools import lru_cache
 import streamlit as st
 
 from gptoss.dashboard.live import MAX_LIVE_TOKENS
-from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, compact_vocabulary
+from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary, encode_text
 
 OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
@@ -55,11 +55,16 @@ def say_what_was_cut(tokens: Tokens) -> None:
 
 def offer_longer_text(window: int) -> None:
     """Say that no window shows on a text this short, and offer one on which it does."""
-    longer = next((sample for sample in SAMPLES if len(live_tokens(sample.text, 4096, False)) > window), None)
+    longer = _sample_longer_than(window)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f":material/info: The text is no longer than the window of {window}, so nothing is cut off.")
         if longer:
             st.button(f"Use a longer text: {longer.label}", on_click=set_text, args=(longer.text,))
+
+
+@lru_cache(maxsize=16)
+def _sample_longer_than(tokens: int) -> Sample | None:
+    return next((sample for sample in SAMPLES if len(encode_text(sample.text)) > tokens), None)
 
 
 @lru_cache(maxsize=8)
