@@ -7,7 +7,7 @@ from gptoss.dashboard.book import PAGES, run_page, sections
 from gptoss.dashboard.sidebar import sidebar
 from gptoss.dashboard.startup import prepare_process
 
-st.set_page_config(page_title="GPT-OSS, live", page_icon=":material/hub:", layout="wide")
+st.set_page_config(page_title="GPT-OSS, live", page_icon="🧩", layout="wide")
 prepare_process()
 bar = {section: [page.as_streamlit() for page in pages] for section, pages in sections().items()}
 current = st.navigation(bar, position="top")

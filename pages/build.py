@@ -1,5 +1,7 @@
 """Build and run: text in, every tensor and the next token out, rebuilt with every move of a slider."""
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -71,8 +73,8 @@ def tensors(study: Study, run: LiveRun) -> None:
     st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
 
 
-def prediction(study: Study, tokens: text.Tokens, run: LiveRun) -> None:
-    """The distribution of the next token under the sampling dials, and text drawn from it."""
+def prediction(study: Study, tokens: text.Tokens, run: LiveRun) -> Callable[[], None] | None:
+    """The distribution of the next token under the sampling dials, and text drawn from it at the page's end."""
     dials, chart = st.columns([2, 3])
     with dials:
         temperature = st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature", bind="query-params")
@@ -83,7 +85,7 @@ def prediction(study: Study, tokens: text.Tokens, run: LiveRun) -> None:
     with chart:
         labels = text.vocabulary_labels(study.live_config.vocab_size)
         furniture.show_chart(next_token(labels, probabilities), key="next_token")
-    generator(study, tokens, temperature, kept, top_p)
+    return generator(study, tokens, temperature, kept, top_p)
 
 
 def accounting(study: Study) -> None:
@@ -102,6 +104,7 @@ def accounting(study: Study) -> None:
 
 furniture.header("build")
 study = state.study()
+generate = None
 writing, picture = st.columns([1, 3], gap="medium")
 with writing:
     special = text.text_box()
@@ -125,9 +128,11 @@ with picture:
         elif view == "Tensors":
             tensors(study, run)
         else:
-            prediction(study, tokens, run)
+            generate = prediction(study, tokens, run)
         st.caption(f":material/timer: Built in {furniture.seconds(live.build_seconds)}; "
                    f"{len(tokens)} tokens ran in {furniture.seconds(run.run_seconds)}.")
     else:
         st.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")
 accounting(study)
+if generate:
+    generate()

@@ -1,4 +1,4 @@
-"""Controls whose limits depend on the model: they keep a valid value and snap an invalid one to the nearest."""
+"""Controls whose limits depend on the model: they keep a valid value and bring an invalid one to the nearest end."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from gptoss.dashboard.study import nearest
-
 
 def choose(label: str, positions: Sequence[int], key: str) -> int:
     """A slider over a range that may shrink, kept in the address. Disabled where there is nothing to choose."""
     if st.session_state.get(key, positions[0]) not in positions:
-        st.session_state[key] = nearest(st.session_state[key], positions)
+        st.session_state[key] = min(max(st.session_state[key], positions[0]), positions[-1])
     return st.select_slider(label, positions, key=key, bind="query-params",
                             disabled=len(positions) == 1)
 

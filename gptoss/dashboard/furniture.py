@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import re
+from html import escape
 
 import pandas as pd
 import pyarrow as pa
@@ -106,8 +108,15 @@ def as_arrow(frame: pd.DataFrame) -> pa.Table:
 
 
 def show_picture(picture: Picture, caption: str = "") -> None:
-    """A picture made of pixels with its alternative text."""
-    st.image(picture.png(), alt=picture.alt, width="stretch", caption=caption or None)
+    """A picture made of pixels with its alternative text.
+
+    It travels inside the page: as a file of its own it could be gone when a run is overtaken by the next.
+    """
+    data = base64.b64encode(picture.png()).decode()
+    st.html(f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}" '
+            'style="width: 100%; image-rendering: pixelated; border-radius: 6px">')
+    if caption:
+        st.caption(caption)
 
 
 def show_diagram(study: Study) -> None:

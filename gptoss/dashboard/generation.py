@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import streamlit as st
 
@@ -15,11 +15,12 @@ from gptoss.tokenizer import compact_vocabulary
 REPAINT = 0.05  # s between two updates of the streamed text
 
 
-@st.fragment
-def generator(study: Study, tokens: Tokens, temperature: float, top_k: int, top_p: float) -> None:
-    """The button that starts, the button that stops, and the text as it comes.
+def generator(study: Study, tokens: Tokens, temperature: float, top_k: int | None,
+              top_p: float) -> Callable[[], None] | None:
+    """Draw the button that starts, the button that stops, and what was generated last.
 
-    What was generated stays on the page until the next start, also after a stop.
+    Returns what the page has to call at its very end if a start was asked for: text then streams below the buttons,
+    into a page that is complete, and any move of the reader, Stop above all, ends it. What came so far stays.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         length = st.slider("New tokens", 1, 200, 60, key="new_tokens", bind="query-params")
@@ -30,9 +31,10 @@ def generator(study: Study, tokens: Tokens, temperature: float, top_k: int, top_
         st.session_state["generated"] = ([], 0.0)
         new_tokens = live_model(study).model.generate(
             tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
-        _stream(new_tokens, study.live_config.vocab_size, place)
-    elif "generated" in st.session_state:
+        return lambda: _stream(new_tokens, study.live_config.vocab_size, place)
+    if "generated" in st.session_state:
         _show(place, study.live_config.vocab_size)
+    return None
 
 
 def _stream(new_tokens: Iterator[int], vocab_size: int, place: st.delta_generator.DeltaGenerator) -> None:

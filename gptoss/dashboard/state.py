@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from gptoss.config import PRESETS
-from gptoss.dashboard.study import DIALS, Study, shortened
+from gptoss.dashboard.study import DIALS, Study, unknown_settings
 from gptoss.dashboard.text import current_text, set_text, text_from_query, text_to_query
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
@@ -46,6 +46,7 @@ class Session:
     written: float = 0.0
     said: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
     problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
+    page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
     last_effect: str = ""  # what the last move did: "weights kept", "new shape" or "accounting"
 
 
@@ -71,31 +72,33 @@ def pinned() -> Study | None:
 def synchronise() -> None:
     """Take in what the reader moved, or the address the browser went to; then write the address. Once a run, first."""
     memory = session()
-    moved = _moved_dials(memory.now.study)
+    moved = _moved_dials(memory)
     address = _address()
     if moved:
         _move(memory, moved)
     elif current_text() != memory.now.text and "text" in st.session_state:
         _advance(memory, Moment(memory.now.study, current_text(), memory.now.pinned))
-    elif "preset" in address and address != memory.address and time.monotonic() - memory.written > IN_FLIGHT:
-        now, memory.problems = read_address(address)
+    elif "preset" in address and address != memory.address and not _in_flight(memory):
+        now, memory.problems = read_address(address, memory.now.text)
         memory.said = {}
         _advance(memory, now)
         _set_widgets(now)
+    memory.page_values = _page_values()
     _write_address(memory)
 
 
-def read_address(query: dict[str, str]) -> tuple[Moment, list[str]]:
-    """What an address restores, and a sentence for every part that was not understood."""
+def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Moment, list[str]]:
+    """What an address restores, and a sentence for every part that was not understood.
+
+    `own_text` stands in where the address says that the text was too long for it.
+    """
     study, problems = Study.from_query(query)
     pinned = None
     if "pinned" in query:
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
-    text, more = text_from_query(query)
-    unknown = [key for key in query if key not in OWN_KEYS | PAGE_KEYS]
-    if unknown:
-        more = [*more, "The address has settings unknown here: " + ", ".join(f"“{shortened(k)}”" for k in unknown) + "."]
+    text, more = text_from_query(query, own_text)
+    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS])
     return Moment(study, text, pinned), problems + more
 
 
@@ -133,13 +136,25 @@ def query() -> dict[str, str]:
     return session().now.to_query()
 
 
-def _moved_dials(study: Study) -> dict[str, object]:
-    """Dials (and the preset) whose widget no longer stands where the study does."""
-    state = st.session_state
+def _moved_dials(memory: Session) -> dict[str, object]:
+    """Dials whose widget no longer stands where the study does; if there is none, a preset that was chosen."""
+    state, study = st.session_state, memory.now.study
     moved = {name: state[name] for name in DIALS if name in state and state[name] != getattr(study, name)}
-    if state.get("preset", study.name) != study.name and state["preset"] in PRESETS:
-        moved["preset"] = state["preset"]
-    return moved
+    chosen = state.get("preset", study.name)
+    if moved or chosen == study.name or chosen not in PRESETS:
+        return moved
+    # Just after a move the browser may still send the preset's name from before it, along with the move of a control
+    # on the page: that is no choice to go back.
+    stale = chosen == study.preset and _in_flight(memory) and _page_values() != memory.page_values
+    return {} if stale else {"preset": chosen}
+
+
+def _page_values() -> dict[str, object]:
+    return {key: st.session_state.get(key) for key in PAGE_KEYS}
+
+
+def _in_flight(memory: Session) -> bool:
+    return time.monotonic() - memory.written <= IN_FLIGHT
 
 
 def _move(memory: Session, moved: dict[str, object]) -> None:
@@ -167,9 +182,9 @@ def _set_widgets(now: Moment) -> None:
 
 
 def _set_dials(study: Study) -> None:
-    st.session_state["preset"] = study.name
-    for name in DIALS:
-        st.session_state[name] = getattr(study, name)
+    for name, value in {"preset": study.name, **{name: getattr(study, name) for name in DIALS}}.items():
+        if st.session_state.get(name) != value:  # what is written is sent, and would overwrite a newer move
+            st.session_state[name] = value
 
 
 def _address() -> dict[str, str]:

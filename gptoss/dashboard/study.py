@@ -123,7 +123,9 @@ class Study:
     def from_text(cls, text: str) -> tuple[Study, list[str]]:
         """Read what `to_text` wrote."""
         preset, *parts = text.split(",")
-        return cls.from_query({"preset": preset} | dict(part.partition("=")[::2] for part in parts))
+        dials = dict(part.partition("=")[::2] for part in parts)
+        study, problems = cls.from_query({"preset": preset} | dials)
+        return study, problems + unknown_settings([name for name in dials if name not in DIALS])
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,13 @@ class Dial:
         if self.name == "window" and text == "off":
             return 0
         value = float(text)
-        if not math.isfinite(value) or value < 0 or len(text) > 12:
+        if not 0 <= value <= LARGEST:
             raise ValueError(text)
         return int(value) if value.is_integer() else value
 
 
 WORDS = ("sinks", "precision")
+LARGEST = 1e12  # no number in an address means more
 
 
 def _steps(*values) -> Callable[[Mapping[str, object]], Sequence]:
@@ -217,7 +220,16 @@ def nearest(value: object, allowed: Sequence) -> object:
         return allowed[0]
     if value <= 0:
         return min(allowed)
-    return min((step for step in allowed if step > 0), key=lambda step: (abs(math.log(step / value)), -step))
+    return min((step for step in allowed if step > 0), key=lambda step: (abs(math.log(step) - math.log(value)), -step))
+
+
+def unknown_settings(names: Sequence[str]) -> list[str]:
+    """A sentence about settings of an address that there are not, or nothing."""
+    if not names:
+        return []
+    shown = ", ".join(f"“{shortened(name)}”" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"The address has settings unknown here: {shown}{more}."]
 
 
 def shortened(text: str, length: int = 40) -> str:

@@ -12,6 +12,7 @@ from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary
 
 OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
+TOO_LONG = "too-long"  # what the link says instead
 _BY_NAME = {sample.name: sample for sample in SAMPLES}
 
 
@@ -51,6 +52,8 @@ def say_what_was_cut(tokens: Tokens) -> None:
                    f"{tokens.characters:,} characters. The box keeps your text.")
     else:
         st.caption(f"{len(tokens)} tokens")
+    if tokens.characters > LONGEST_IN_ADDRESS:
+        st.caption(":material/link_off: Too long for the address: a link to this page goes without the text.")
 
 
 def offer_longer_text(window: int) -> None:
@@ -98,16 +101,23 @@ def text_to_query(text: str) -> dict[str, str]:
         return {}
     if name != OWN_TEXT:
         return {"sample": name}
-    return {"text": text} if len(text) <= LONGEST_IN_ADDRESS else {}
+    return {"text": text} if len(text) <= LONGEST_IN_ADDRESS else {"sample": TOO_LONG}
 
 
-def text_from_query(query: dict[str, str]) -> tuple[str, list[str]]:
-    """The text that an address names, and a sentence if it names one that there is not."""
+def text_from_query(query: dict[str, str], own_text: str | None = None) -> tuple[str, list[str]]:
+    """The text that an address names, and a sentence if it names one that there is not.
+
+    `own_text` is the one in the box, which stays where the address says that a text was too long for it.
+    """
     if "text" in query:
         return query["text"], []
     name = query.get("sample", DEFAULT_SAMPLE.name)
     if name in _BY_NAME:
         return _BY_NAME[name].text, []
+    if name == TOO_LONG:
+        if own_text is not None:
+            return own_text, []
+        return DEFAULT_SAMPLE.text, ["The text was too long for the address; this is the first example."]
     return DEFAULT_SAMPLE.text, ["The address names an example that there is not; this is the first one."]
 
 

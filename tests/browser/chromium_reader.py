@@ -1,0 +1,144 @@
+"""What a reader does in the browser, and what a reader must never see."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+
+PATIENCE = 15_000  # ms; the machine may be busy with other tests
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+# Console errors that are no fault of ours: Streamlit's browser side asks for these two below the page's own address
+# before it asks at the root, a machine without a network cannot resolve the host of Streamlit's icons, and a picture of
+# a run that the next move overtook is gone from the server before the browser asks for it.
+HARMLESS = (
+    re.compile(r"status of 404 .*/[a-z_]+/_stcore/(health|host-config)$"),
+    re.compile(r"net::ERR_(NAME_NOT_RESOLVED|INTERNET_DISCONNECTED|PROXY_CONNECTION_FAILED) https://fonts\.gstatic\.com/"),
+    re.compile(r"status of 404 .*/media/[0-9a-f]+\.png$|^Client Error: Image source error - .*/media/[0-9a-f]+\.png"),
+)
+
+_HOOK = """window.calls = []
+for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => window.calls.push(name)"""
+
+
+class Visits:
+    """Pages of one browser, and the errors they met. Each page is a session of its own."""
+
+    def __init__(self, browser: Browser, app: str):
+        self.app = app
+        self.errors: list[str] = []
+        self.pages: list[Page] = []
+        self._browser = browser
+
+    def open(self, address: str = "/build", screen: dict = DESKTOP, scheme: str = "light", stranger: bool = False,
+             **query: str) -> Page:
+        """A page, painted and at rest. A `stranger` shares nothing with whoever was here before, not even the cache."""
+        known = self._browser.contexts
+        context = self._browser.new_context() if stranger or not known else known[0]
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.set_viewport_size(screen)
+        page.emulate_media(color_scheme=scheme)
+        page.add_init_script(_HOOK)
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        page.on("console", self._listen)
+        self.pages.append(page)
+        page.goto(address if address.startswith("http") else f"{self.app}{address}?{urlencode(query)}")
+        at_rest(page)
+        return page
+
+    def assert_no_errors(self) -> None:
+        """Look at every page once more, then at what they met."""
+        for page in self.pages:
+            assert_no_error_shown(page)
+            assert page.evaluate("window.calls") == []
+        assert self.errors == []
+
+    def leave(self) -> None:
+        """Close every page. Only the first context stays, since it holds the app's files."""
+        for page in self.pages:
+            page.close()
+        for context in self._browser.contexts[1:]:
+            context.close()
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        words = f"{message.text} {message.location['url']}"
+        if message.type == "error" and not any(harmless.search(words) for harmless in HARMLESS):
+            self.errors.append(words)
+
+
+def at_rest(page: Page) -> None:
+    """Wait until the script has run and the vital signs are painted."""
+    expect(page.get_by_test_id("stMetric").nth(4)).to_be_visible(timeout=3 * PATIENCE)
+    expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=PATIENCE)
+
+
+def assert_no_error_shown(page: Page) -> None:
+    for box in ("stException", "stAlertContentError"):
+        assert page.get_by_test_id(box).count() == 0, page.get_by_test_id(box).first.inner_text()
+    assert page.get_by_role("dialog").count() == 0, page.get_by_role("dialog").first.inner_text()
+
+
+def slider(page: Page, label: str) -> Locator:
+    return page.get_by_role("group", name=label, exact=True).get_by_role("slider")
+
+
+def press(page: Page, label: str, key: str, times: int = 1, pause: int = 0) -> None:
+    """Move a slider by keys, as fast as `pause` (ms) allows."""
+    slider(page, label).focus()
+    for _ in range(times):
+        page.keyboard.press(key)
+        page.wait_for_timeout(pause)
+
+
+def expect_position(page: Page, label: str, shown: str) -> None:
+    expect(slider(page, label)).to_have_attribute("aria-valuetext", shown, timeout=PATIENCE)
+
+
+def expect_address(page: Page, **wanted: str) -> None:
+    """Wait for the address to hold these values; `None` for one that it must not hold."""
+    page.wait_for_function(
+        "wanted => { const q = new URLSearchParams(location.search);"
+        " return Object.entries(wanted).every(([key, value]) => q.get(key) === value) }", arg=wanted, timeout=PATIENCE)
+
+
+def address(page: Page) -> dict[str, str]:
+    return {key: values[-1] for key, values in parse_qs(urlsplit(page.url).query, keep_blank_values=True).items()}
+
+
+def vital_sign(page: Page, label: str) -> Locator:
+    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
+
+
+def vital_signs(page: Page) -> list[str]:
+    return page.get_by_test_id("stMetric").all_inner_texts()
+
+
+def text_box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Text", exact=True)
+
+
+def type_text(page: Page, text: str) -> None:
+    text_box(page).fill(text)
+    text_box(page).press("Control+Enter")
+
+
+def chips(page: Page) -> list[str]:
+    """The tokens on the screen, without their ids."""
+    return page.locator(".chips span").evaluate_all("all => all.map(chip => chip.firstChild.textContent)")
+
+
+def marks(page: Page) -> list[int]:
+    """For every chart on the page how much it draws: painted pixels of a canvas, marks of an SVG."""
+    return page.evaluate("""() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].map(chart => {
+        const canvas = chart.querySelector('canvas')
+        const shapes = ['rect', 'line', 'area', 'symbol'].map(kind => `.mark-${kind} path`).join()
+        if (!canvas) return chart.querySelectorAll(shapes).length
+        const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+        let painted = 0
+        for (let i = 3; i < pixels.length; i += 4) painted += pixels[i] > 0
+        return painted
+    })""")

@@ -1,0 +1,151 @@
+"""Sliders moved by keys, and the address they write: copied to another person, gone back to, and overtaken."""
+
+from chromium_reader import (
+    PATIENCE,
+    address,
+    assert_no_error_shown,
+    at_rest,
+    chips,
+    expect_address,
+    expect_position,
+    press,
+    text_box,
+    type_text,
+    vital_sign,
+    vital_signs,
+)
+from playwright.sync_api import expect
+
+from gptoss.dashboard.accounts import figures
+from gptoss.dashboard.furniture import count, size
+from gptoss.dashboard.study import Study
+
+SETTLED = 1300  # ms after our last change, from when on an address counts as the reader's
+
+
+def expect_figures(page, study):
+    signs = figures(study.config, study.context)
+    expect(vital_sign(page, "Total parameters")).to_have_text(count(signs["total"]), timeout=PATIENCE)
+    expect(vital_sign(page, "Active parameters")).to_have_text(count(signs["active"]), timeout=PATIENCE)
+    expect(vital_sign(page, "KV cache")).to_have_text(size(signs["kv_cache"]), timeout=PATIENCE)
+
+
+def test_a_key_moves_the_model_its_figures_and_its_address(visits):
+    page = visits.open("/build")
+    study = Study.of_preset("gpt-oss-20b")
+    expect_figures(page, study)
+    press(page, "Layers", "End")
+    expect_address(page, preset="gpt-oss-20b", layers="48")
+    expect_figures(page, study.moved(layers=48)[0])
+    press(page, "Query heads", "Home")
+    expect_address(page, heads="1", kv="1", layers="48")
+    expect_figures(page, study.moved(layers=48, heads=1)[0])
+    expect(page.get_by_text("KV groups went from 8 to 1")).to_be_visible()
+    expect(page.get_by_text("custom, from gpt-oss-20b").first).to_be_visible()
+
+
+def test_fast_moves_end_in_the_last_state(visits):
+    page = visits.open("/build")
+    press(page, "Layers", "ArrowLeft", times=10)
+    press(page, "Query heads", "ArrowLeft", times=5, pause=30)
+    expect_address(page, layers="14", heads="12", kv="6")
+    page.wait_for_timeout(1000)
+    at_rest(page)
+    expect_address(page, layers="14", heads="12", kv="6")
+    expect_position(page, "Layers", "14")
+    expect_position(page, "Query heads", "12")
+    expect_position(page, "KV groups", "6")
+    expect_figures(page, Study.of_preset("gpt-oss-20b").moved(layers=14, heads=12)[0])
+    expect(page.get_by_text("4 of 14").first).to_be_visible()
+
+
+def test_a_copied_address_is_the_same_state_for_another_person(visits):
+    page = visits.open("/build", preset="gpt-oss-120b")
+    page.get_by_role("button", name="Pin for comparison").click()
+    expect_address(page, pinned="gpt-oss-120b")
+    press(page, "Query heads", "ArrowLeft", times=5, pause=50)
+    press(page, "Sliding window", "End")
+    type_text(page, "Grüße an <alle> & 你好 🙂 100 % = #1?")
+    expect_address(page, heads="12", window="off", text="Grüße an <alle> & 你好 🙂 100 % = #1?")
+    page.get_by_test_id("stButtonGroup").get_by_text("Experts", exact=True).click()
+    expect_address(page, view="Experts")
+    at_rest(page)
+    other = visits.open(page.url, stranger=True)
+    for label, shown in (("Query heads", "12"), ("KV groups", "6"), ("Sliding window", "off"), ("Layers", "36")):
+        expect_position(other, label, shown)
+    assert vital_signs(other) == vital_signs(page)
+    assert any("pinned" in sign or "÷" in sign or "−" in sign for sign in vital_signs(other))
+    assert text_box(other).input_value() == text_box(page).input_value() == "Grüße an <alle> & 你好 🙂 100 % = #1?"
+    assert chips(other) == chips(page) != []
+    expect(other.get_by_text("Compared with gpt-oss-120b")).to_be_visible()
+    expect(other.get_by_role("group", name="Expert shown")).to_be_visible()
+    assert address(other) == address(page)
+
+
+def test_special_tokens_that_were_asked_for_travel_with_the_address(visits):
+    page = visits.open("/build", preset="classroom")
+    type_text(page, "<|start|>user<|message|>Hello<|end|>")
+    page.get_by_test_id("stCheckbox").get_by_text("special tokens").click()
+    expect(page.locator(".chips span").first).to_contain_text("<|start|>", timeout=PATIENCE)
+    at_rest(page)
+    other = visits.open(page.url, stranger=True)
+    expect(other.locator(".chips span").first).to_contain_text("<|start|>", timeout=PATIENCE)
+
+
+def test_back_in_the_browser_restores_what_was_before(visits):
+    page = visits.open("/build", preset="gpt-oss-20b")
+    press(page, "Experts", "Home")
+    expect_address(page, experts="1", active="1")
+    page.wait_for_timeout(SETTLED)
+    type_text(page, "Own words")
+    expect_address(page, text="Own words", experts="1")
+    page.wait_for_timeout(SETTLED)
+    page.go_back()
+    expect(text_box(page)).not_to_have_value("Own words", timeout=PATIENCE)
+    expect_address(page, text=None, experts="1")
+    expect_position(page, "Experts", "1")
+    page.wait_for_timeout(SETTLED)
+    page.go_back()
+    expect_position(page, "Experts", "32")
+    expect_address(page, experts=None, active=None, preset="gpt-oss-20b")
+    expect_figures(page, Study.of_preset("gpt-oss-20b"))
+    assert_no_error_shown(page)
+
+
+def test_back_and_forward_lead_from_page_to_page_with_the_model(visits):
+    page = visits.open("/", preset="classroom", heads="4", kv="2")
+    page.get_by_role("link", name="Build and run").last.click()
+    expect(page.get_by_role("heading", name="Build and run", level=1)).to_be_visible()
+    expect_address(page, preset="classroom", heads="4")
+    expect_position(page, "Query heads", "4")
+    at_rest(page)
+    page.wait_for_timeout(SETTLED)
+    page.go_back()
+    expect(page.get_by_role("heading", name="GPT-OSS, live", level=1)).to_be_visible()
+    expect_position(page, "Query heads", "4")
+    expect_address(page, preset="classroom", heads="4")
+
+
+def test_a_bad_address_falls_back_with_a_notice(visits):
+    page = visits.open("/build", preset="gpt-oss-20b", heads="12", kv="5", colour="red",
+                       layers="<img src=x onerror=alert(1)>")
+    notice = page.get_by_test_id("stAlert").first
+    expect(notice).to_contain_text("KV groups went from 5 to")
+    expect(notice).to_contain_text("Layers cannot be “<img src=x onerror=alert(1)>”")
+    expect(notice).to_contain_text("colour")
+    expect_position(page, "Query heads", "12")
+    assert page.locator("img[src=x]").count() == 0
+    press(page, "Layers", "Home")
+    expect_address(page, layers="1", colour=None)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0, timeout=PATIENCE)
+
+
+def test_a_reload_keeps_the_state(visits):
+    page = visits.open("/build")
+    press(page, "Experts", "End")
+    type_text(page, "Own words")
+    expect_address(page, experts="256", text="Own words")
+    page.reload()
+    at_rest(page)
+    expect_position(page, "Experts", "256")
+    expect(text_box(page)).to_have_value("Own words")
