@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss.dashboard import state
 from gptoss.dashboard.book import PAGES, run_page, sections
 from gptoss.dashboard.sidebar import sidebar
-from gptoss.dashboard.startup import prepare_process
+from gptoss.dashboard.startup import prepare_process, settle_process
 
 st.set_page_config(page_title="GPT-OSS, live", page_icon="🧩", layout="wide")
 prepare_process()
@@ -14,3 +14,4 @@ current = st.navigation(bar, position="top")
 state.synchronise()
 sidebar(first=next(page.dials for page in PAGES if page.title == current.title))
 run_page(current)
+settle_process()

@@ -39,7 +39,7 @@ def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, contr
     with small:
         with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
         furniture.show_picture(
-            head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640),
+            head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640, enlarge=False),
             f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
     if study.window and window and len(tokens) <= study.window:
         text.offer_longer_text(study.window)
@@ -68,7 +68,7 @@ def tensors(study: Study, run: LiveRun) -> None:
     row = table.loc[table["tensor"] == name].iloc[0]
     size = f"mean {row['mean']:.3f}, std {row['std']:.3f}" if row["mean"] == row["mean"] else "numbers are names"
     st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")
-    furniture.show_picture(tensor_picture(matrix.numpy(), max_rows=64), f"Rows: {rows}. Columns: {columns}. "
+    furniture.show_picture(tensor_picture(matrix.numpy(), max_rows=64, enlarge=False), f"Rows: {rows}. Columns: {columns}. "
                            "Blue is negative, orange positive, clear is zero.")
     st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import Chart, blank_chart, specification
+from gptoss.charts.chart import ROW, Chart, blank_chart, specification
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 
 MAX_TOKENS = 80  # a longer text is cut to this many queries and the keys beside them
@@ -46,28 +46,37 @@ def attention_map(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], 
 
 
 def _cells(weights: np.ndarray, sink: np.ndarray, tokens: list[str], window: int, start: int) -> pd.DataFrame:
-    """The tidy table: for each query the sink, the earlier keys in one, then each key up to the query."""
+    """The tidy table: for each query the sink, the earlier keys in one, its visible keys, and the hidden ones in one.
+
+    A row stands for the keys from `key` to `to`, which are the same but for the hidden ones.
+    """
     count = len(tokens)
-    query, key = np.tril_indices(count)
-    distance = query - key
-    outside = (distance >= window) if window else np.zeros_like(distance, dtype=bool)
-    kind = np.where(outside, KINDS.index(_OUTSIDE), KINDS.index(_KEY))
-    if window:
-        kind[(distance == window - 1) & (key + start > 0)] = KINDS.index(_EDGE)
     rows = np.arange(count)
     lead = [(_SINK_COLUMN, sink, _SINK), (_GAP_COLUMN, np.full(count, np.nan), _GAP)]
     if start:
         lead.append((_EARLIER_COLUMN, weights[:, :start].sum(axis=1), _EARLIER))
     columns = [name for name, _, _ in lead] + tokens
-    masked = np.where(outside, np.nan, weights[query, key + start])
+    first = np.maximum(rows - window + 1, 0) if window else np.zeros_like(rows)  # each query's first visible key
+    query, key = np.tril_indices(count)
+    query, key = (index[key >= first[query]] for index in (query, key))
+    kind = np.full(len(query), KINDS.index(_KEY))
+    if window:
+        kind[(query - key == window - 1) & (key + start > 0)] = KINDS.index(_EDGE)
+    hidden = rows[first > 0]
+    codes = np.concatenate([*(np.full(count, i) for i in range(len(lead))), key + len(lead),
+                            np.full(len(hidden), len(lead))])
+    to = np.concatenate([codes[:len(codes) - len(hidden)], first[hidden] - 1 + len(lead)])
+    nothing = np.full(len(hidden), np.nan)
     return pd.DataFrame({
-        "query": pd.Categorical.from_codes(np.concatenate([rows] * len(lead) + [query]), tokens),
-        "key": pd.Categorical.from_codes(
-            np.concatenate([np.full(count, i) for i in range(len(lead))] + [key + len(lead)]), columns),
-        "weight": np.concatenate([w for _, w, _ in lead] + [masked]).astype(np.float64).round(5),
-        "distance": np.concatenate([np.full(count * len(lead), np.nan), distance.astype(np.float64)]),
-        "kind": pd.Categorical.from_codes(
-            np.concatenate([np.full(count, KINDS.index(k)) for _, _, k in lead] + [kind]), KINDS),
+        "query": pd.Categorical.from_codes(np.concatenate([rows] * len(lead) + [query, hidden]), tokens),
+        "key": pd.Categorical.from_codes(codes, columns),
+        "to": pd.Categorical.from_codes(to, columns),
+        "weight": np.concatenate(
+            [w for _, w, _ in lead] + [weights[query, key + start], nothing]).astype(np.float64).round(5),
+        "distance": np.concatenate([np.full(count * len(lead), np.nan), (query - key).astype(np.float64), nothing]),
+        "kind": pd.Categorical.from_codes(np.concatenate(
+            [*(np.full(count, KINDS.index(k)) for _, _, k in lead), kind,
+             np.full(len(hidden), KINDS.index(_OUTSIDE))]), KINDS),
     })
 
 
@@ -90,15 +99,10 @@ def _spec() -> dict:
         title="key (token)", labelAngle=-90, labelLimit=95, **token_axis))
     y = alt.Y("query:N", sort="ascending", scale=alt.Scale(padding=0), axis=alt.Axis(
         title="query (token)", labelLimit=110, **token_axis))
-    tooltip = [
-        alt.Tooltip("query:N", title="query (position, token)"), alt.Tooltip("key:N", title="key (position, token)"),
-        alt.Tooltip("weight:Q", title="weight", format=".4f"), alt.Tooltip("distance:Q", title="distance (tokens)"),
-        alt.Tooltip("kind:N", title="what"),
-    ]
-    base = blank_chart().encode(x=x, y=y, tooltip=tooltip)
-    pale = base.transform_filter(f"datum.kind === '{_OUTSIDE}' || datum.kind === '{_GAP}'").mark_rect(
-        color={"expr": f"datum.kind === '{_GAP}' ? 'transparent' : '{palette.IDLE}'"})
-    cells = base.transform_filter("isValid(datum.weight)").mark_rect().encode(
+    base = blank_chart().encode(x=x, y=y)
+    pale = blank_chart().transform_filter(alt.datum.kind == _OUTSIDE).mark_rect(color=palette.IDLE, tooltip=ROW).encode(
+        x=alt.X("key:N", sort="ascending", bandPosition=0), x2=alt.X2("to:N", bandPosition=1), y=y)
+    cells = base.transform_filter("isValid(datum.weight)").mark_rect(tooltip=ROW).encode(
         color=_kind_colour(), opacity=alt.Opacity("weight:Q", scale=alt.Scale(
             type="sqrt", domainMin=0, range=[0.08, 1], nice=False), legend=alt.Legend(
             title="weight (square-root scale)", symbolType="square", symbolSize=300, tickCount=4,
@@ -107,7 +111,7 @@ def _spec() -> dict:
         color=palette.SLIDING, strokeWidth=3, tooltip=False).encode(
         x=alt.X("key:N", sort="ascending", bandPosition=0), y=alt.Y("query:N", sort="ascending", bandPosition=0),
         y2=alt.Y2("query:N", bandPosition=1))
-    return specification(alt.layer(pale, cells, edge), height=600, canvas=True)
+    return specification(alt.layer(cells, pale, edge), height=600, canvas=True)
 
 
 def _kind_colour() -> alt.Color:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gptoss.charts.palette import GRID, MUTED
 
+ROW = {"content": "data"}  # a tooltip with the mark's row as it is: no expression to evaluate for every mark
 FONT_SIZE = 15  # px; labels stay readable from the last row
 
 
@@ -53,6 +54,7 @@ def specification(chart: alt.TopLevelMixin, *, height: int, canvas: bool = False
 
 # Streamlit's theme fills in what is not set here: font, and the colours of labels, titles and background.
 _CONFIG = {
+    "aria": False,  # a description for every one of thousands of marks costs more than drawing them; `name` and `alt` tell
     "background": "transparent",
     "axis": {
         "labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE, "labelLimit": 130, "labelPadding": 6,

@@ -34,13 +34,14 @@ class Picture(NamedTuple):
             b"IEND", b"")
 
 
-def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None, width: int = 1024) -> Picture:
+def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None, width: int = 1024,
+              enlarge: bool = True) -> Picture:
     """All heads of a layer as small heat maps in one image, `columns` of them side by side.
 
     `weights` (heads, queries, 1 + keys) holds the sink first, then the keys; each row sums to 1. The sink's column
     has its own colour and stands apart; the selected head is framed. Cells grow by a whole factor, as far as
-    `width` px allow; where they do not fit at all, the weights of neighbouring keys are averaged in blocks, which
-    the text says.
+    `width` px allow, unless the page is to `enlarge` them itself; where they do not fit at all, the weights of
+    neighbouring keys are averaged in blocks, which the text says.
     """
     heads, queries, _ = weights.shape
     columns = min(columns, heads)
@@ -48,7 +49,7 @@ def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None
     small = [_block_mean(head, block, block) for head in (weights[:, :, 1:], weights[:, :, :1])]
     tiles = _head_tiles(np.sqrt(small[0]), np.sqrt(small[1]))
     image = _arrange(tiles, columns, selected)
-    image = _enlarge(image, max(1, width // image.shape[1]))
+    image = _enlarge(image, max(1, width // image.shape[1]) if enlarge else 1)
     sinks = weights[:, :, 0].mean(axis=1)
     most = int(sinks.argmax())
     alt = (f"Attention weights of {heads} heads over {queries} tokens, opacity as the square root of the weight. "
@@ -58,11 +59,13 @@ def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None
     return Picture(image, alt)
 
 
-def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 256, width: int = 1024) -> Picture:
+def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 256, width: int = 1024,
+                   enlarge: bool = True) -> Picture:
     """Heat map of one matrix (rows, columns): clear is zero, full colour the largest magnitude shown.
 
     With both signs the scale is diverging and centred on zero, blue below and orange above, otherwise sequential.
-    A larger matrix is averaged in blocks, which the text says; a smaller one is enlarged by a whole factor.
+    A larger matrix is averaged in blocks, which the text says; a smaller one is enlarged by a whole factor,
+    unless the page is to `enlarge` it itself.
     Values that are not finite are left out. Raises `ValueError` for anything but a matrix with values.
     """
     if matrix.ndim != 2 or matrix.size == 0:
@@ -73,7 +76,7 @@ def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 2
     values = np.where(finite, values, 0)
     down, across = math.ceil(matrix.shape[0] / max_rows), math.ceil(matrix.shape[1] / max_columns)
     small = _block_mean(values[None], down, across)[0]
-    image = _enlarge(_colour(small), max(1, width // small.shape[1]))
+    image = _enlarge(_colour(small), max(1, width // small.shape[1]) if enlarge else 1)
     alt = f"Heat map of a matrix of {matrix.shape[0]} rows and {matrix.shape[1]} columns"
     if known.size:
         alt += f", values {known.min():.3g} to {known.max():.3g}, mean {known.mean():.3g}"

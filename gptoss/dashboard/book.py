@@ -29,13 +29,15 @@ class Page:
                        default=self is PAGES[0])
 
 
+MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
+
 PAGES = (
     Page("Start", "start.py", "start", "GPT-OSS, live", ":material/home:",
          "What GPT-OSS is, drawn from the model under study.",
-         ("layers", "heads", "kv", "window", "experts", "active")),
+         MAIN_DIALS),
     Page("Model", "build.py", "build", "Build and run", ":material/build:",
          "Type a text, move a slider: the model is rebuilt and runs on it, and every tensor is on the screen.",
-         ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")),
+         MAIN_DIALS),
 )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import streamlit as st
 import torch
@@ -29,7 +30,7 @@ cached = partial(st.cache_resource, show_spinner=False, hash_funcs={ModelConfig:
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model that runs on the spot, and what building it took."""
+    """A model that runs on the spot, and what drawing its weights took."""
 
     model: Transformer
     build_seconds: float
@@ -62,20 +63,24 @@ def shape_of(config: ModelConfig) -> ModelConfig:
     return config.replace(experts_per_token=1, **{name: getattr(_ANY, name) for name in kept})
 
 
-@cached(max_entries=4)
-def _weights(shape: ModelConfig, seed: int, precision: str) -> LiveModel:
+@cached(max_entries=6)
+def _weights(shape: ModelConfig, seed: int, precision: str) -> tuple[Callable[..., Transformer], float]:
+    """Weights of one shape: a function that gives models which share them, and the seconds it took to draw them."""
     with HEAVY:
         start = time.perf_counter()
-        model = Transformer(shape, dtype=getattr(torch, precision), seed=seed).eval().requires_grad_(False)
-        return LiveModel(model, time.perf_counter() - start)
+        weights = Transformer(shape, dtype=getattr(torch, precision), seed=seed).eval().requires_grad_(False)
+        seconds = time.perf_counter() - start
+
+    @lru_cache(maxsize=8)  # held by the weights, so that no model outlives them in a cache
+    def sharing(config: ModelConfig, sinks: float | None) -> Transformer:
+        return weights.sharing_weights(config, sinks).eval().requires_grad_(False)
+
+    return sharing, seconds
 
 
-@cached(max_entries=8)
 def _live_model(config: ModelConfig, seed: int, precision: str, sinks: float | None) -> LiveModel:
-    weights = _weights(shape_of(config), seed, precision)
-    start = time.perf_counter()
-    model = weights.model.sharing_weights(config, sinks).eval().requires_grad_(False)
-    return LiveModel(model, weights.build_seconds + time.perf_counter() - start)
+    sharing, seconds = _weights(shape_of(config), seed, precision)
+    return LiveModel(sharing(config, sinks), seconds)
 
 
 def _run(config: ModelConfig, seed: int, precision: str, sinks: float | None, tokens: tuple[int, ...],
@@ -87,4 +92,4 @@ def _run(config: ModelConfig, seed: int, precision: str, sinks: float | None, to
         return LiveRun(result, time.perf_counter() - start)
 
 
-_cached_run = cached(max_entries=8)(_run)
+_cached_run = cached(max_entries=16)(_run)

@@ -26,8 +26,10 @@ def sidebar(first: Collection[str]) -> None:
                      help="The real models, the notebook's demonstration, and one small enough for a classroom.")
         _buttons(study)
         _dials(study, [dial for dial in DIALS.values() if dial.name in first])
-        with st.expander("More dials", icon=":material/tune:"):
-            _dials(study, [dial for dial in DIALS.values() if dial.name not in first])
+        drawer = st.expander("More dials", icon=":material/tune:", key="more_dials", on_change="rerun")
+        if drawer.open:
+            with drawer:
+                _dials(study, [dial for dial in DIALS.values() if dial.name not in first])
 
 
 def _presets(study: Study) -> list[str]:

@@ -30,3 +30,10 @@ def prepare_process() -> None:
     gptoss.model.Transformer(ModelConfig.preset("classroom"))(torch.zeros(1, 2, dtype=torch.long))  # torch's own start
     gc.collect()
     gc.freeze()
+
+
+@st.cache_resource(show_spinner=False)
+def settle_process() -> None:
+    """After the first page has run: freeze what only running loads, such as charts' specifications and late imports."""
+    gc.collect()
+    gc.freeze()

@@ -84,7 +84,9 @@ class Study:
         for dial in DIALS.values():  # each dial's limits depend only on dials before it
             allowed = dial.options(wanted)
             value = wanted[dial.name]
-            if value not in allowed:
+            if value in allowed:
+                wanted[dial.name] = next(position for position in allowed if position == value)  # 1 even for 1.0
+            else:
                 wanted[dial.name] = nearest(value, allowed)
                 said[dial.name] = (f"{dial.label} went from {dial.spell(value)} to "
                                    f"{dial.spell(wanted[dial.name])}: {dial.why(wanted)}")

@@ -26,7 +26,10 @@ def test_window_hides_what_is_outside_and_marks_its_edge():
     weights, sink = attention(10, window=4)
     data = attention_map(weights, sink, tokens(10), window=4).data
     outside, edge = (data[data["kind"] == kind] for kind in ("outside the window", "first key in the window"))
-    assert (outside["distance"] >= 4).all() and outside["weight"].isna().all() and len(outside) == 6 * 7 / 2
+    # One bar for each of the last six queries, from the first key to the last one before its window.
+    assert outside["weight"].isna().all() and outside["key"].cat.codes.nunique() == 1
+    assert list(outside["query"].cat.codes) == [4, 5, 6, 7, 8, 9]
+    assert list(outside["to"].cat.codes - outside["key"].cat.codes) == [0, 1, 2, 3, 4, 5]
     assert (edge["distance"] == 3).all() and len(edge) == 6
 
 

@@ -88,7 +88,8 @@ def test_colours_come_from_the_palette_and_the_background_is_the_themes(kind):
 
 
 def test_has_a_tooltip(kind):
-    assert any(len(node["tooltip"]) >= 2 for node in nodes(FIRST[kind].spec) if isinstance(node.get("tooltip"), list))
+    tooltips = [node["tooltip"] for node in nodes(FIRST[kind].spec) if "tooltip" in node]
+    assert any(tooltip == {"content": "data"} or isinstance(tooltip, list) and len(tooltip) >= 2 for tooltip in tooltips)
 
 
 def test_alternative_text_is_computed_and_the_name_is_constant(kind):
