@@ -73,11 +73,12 @@ def synchronise() -> None:
     """Take in what the reader moved, or the address the browser went to; then write the address. Once a run, first."""
     memory = session()
     moved = _moved_dials(memory)
+    text = current_text() if "text" in st.session_state else memory.now.text
     address = _address()
     if moved:
-        _move(memory, moved)
-    elif current_text() != memory.now.text and "text" in st.session_state:
-        _advance(memory, Moment(memory.now.study, current_text(), memory.now.pinned))
+        _move(memory, moved, text)
+    elif text != memory.now.text:
+        _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
     elif "preset" in address and address != memory.address and not _in_flight(memory):
         now, memory.problems = read_address(address, memory.now.text)
         memory.said = {}
@@ -157,7 +158,8 @@ def _in_flight(memory: Session) -> bool:
     return time.monotonic() - memory.written <= IN_FLIGHT
 
 
-def _move(memory: Session, moved: dict[str, object]) -> None:
+def _move(memory: Session, moved: dict[str, object], text: str) -> None:
+    """Move dials; the text is whatever it is by now, since a quick reader's edit can come in the same run."""
     before = memory.now.study
     if "preset" in moved:
         after, memory.said = Study.of_preset(moved["preset"]), {}
@@ -166,7 +168,7 @@ def _move(memory: Session, moved: dict[str, object]) -> None:
     effects = [DIALS[name].effect for name in DIALS if getattr(before, name) != getattr(after, name)]
     memory.last_effect = next((e for e in ("new shape", "weights kept", "accounting") if e in effects), "")
     memory.problems = []
-    _advance(memory, Moment(after, memory.now.text, memory.now.pinned))
+    _advance(memory, Moment(after, text, memory.now.pinned))
     _set_dials(after)
 
 
