@@ -132,10 +132,12 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#$~|:])", r"\\\1", text)
 
 
-def source_of(*objects: object) -> None:
-    """The very code that ran."""
-    for each in objects:
-        st.code(inspect.getsource(each), language="python")
+def code_drawer(*objects: object) -> None:
+    """The very code that ran, in a drawer that does no work while it is closed."""
+    drawer = st.expander("The code that ran", icon=":material/code:", key="code_drawer", on_change="rerun")
+    if drawer.open:
+        for each in objects:
+            drawer.code(inspect.getsource(each), language="python")
 
 
 def count(number: float) -> str:

@@ -202,3 +202,13 @@ def test_generation_with_an_unbounded_window_and_with_the_smallest():
     press(at, "Generate")
     assert_fine(at)
     assert generated(at)
+
+
+def test_the_code_is_read_only_once_its_drawer_is_open():
+    at = open_page(preset="classroom")
+    closed = len(at.code)
+    at.session_state["code_drawer"] = True
+    at.run()
+    assert_fine(at)
+    shown = [code.value for code in at.code]
+    assert closed == 0 and any("class AttentionBlock" in code for code in shown) and len(shown) == 4
