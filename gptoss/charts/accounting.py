@@ -58,7 +58,7 @@ def kv_cache_lines(frame: pd.DataFrame, context: int) -> Chart:
     here = [value == context for value in contexts]
     data = pd.DataFrame({"context": contexts, "gib": gib, "sharing": sharings, "windows": windows, "model": models,
                          "here": here})
-    sizes = "; ".join(f"{sharing}, {layers}: {size:.4g} GiB" for sharing, layers, size, model, now
+    sizes = "; ".join(f"{sharing}, {layers}: {_in_words(size)}" for sharing, layers, size, model, now
                       in zip(sharings, windows, gib, models, here, strict=True) if now and model == CURRENT)
     return Chart(_kv_cache_spec(), data, "Size of the KV cache against context length",
                  f"KV cache of one sequence at {context:,} tokens. {sizes}.")
@@ -85,6 +85,14 @@ def flops_area(frame: pd.DataFrame, context: int) -> Chart:
     text = (f"One token at a context of {context:,} tokens costs {total:.4g} GFLOPs, "
             f"most of it, {now[largest] / total:.1%}, for {largest}.")
     return Chart(_flops_spec(), data, "FLOPs for one token by part of the model against context length", text)
+
+
+def _in_words(gib: float) -> str:
+    """A size in the largest binary unit of which there is one."""
+    for unit, of_them in (("GiB", gib), ("MiB", gib * 2**10), ("KiB", gib * 2**20)):
+        if of_them >= 1:
+            return f"{of_them:.4g} {unit}"
+    return f"{gib * _GIB:.0f} B"
 
 
 def _by_part(counts: Mapping[str, int]) -> dict[str, int]:
