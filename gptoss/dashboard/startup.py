@@ -11,7 +11,7 @@ from gptoss.config import ModelConfig
 def prepare_process() -> None:
     """Load what every page needs, then keep the garbage collector's hands off it.
 
-    Streamlit collects after every script run. Walking the half million objects of torch, pandas and the tokenizer each
+    Streamlit collects after every script run. Walking all objects of torch, pandas and the tokenizer each
     time costs more than the run itself; frozen, they are passed over, and what sessions create is still collected.
     """
     import altair  # noqa: F401
