@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import re
+from collections.abc import Callable
 from html import escape
 
 import pandas as pd
@@ -32,6 +33,14 @@ _SIGN_OF_WORK = """<style>
   background: linear-gradient(90deg, transparent, #7C5CFF, transparent); animation: appear 0.05s 0.2s both;
 }
 </style>"""
+# One element for all of them: five of Streamlit's own would cost the browser a tenth of every repaint.
+_VITAL_SIGNS_STYLE = """<style>
+.vital-signs {display: flex; flex-wrap: wrap; gap: 0.25rem 2rem}
+.stHtml .vital-signs, .stHtml .vital-signs > div > * {margin: 0; padding: 0}
+.vital-signs dt {font-size: 0.85rem; opacity: 0.75; font-weight: 400}
+.vital-signs dd {font-size: 1.4rem; line-height: 1.2; white-space: nowrap}
+.vital-signs small {font-size: 0.85rem; opacity: 0.75}
+</style>"""
 _ONE_DRAWING = """<style>
 .drawing-narrow {display: none}
 @media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}
@@ -41,10 +50,11 @@ _ONE_DRAWING = """<style>
 def header(path: str) -> None:
     """The page's title, what it is for, what an address could not restore, and the vital signs. First on every page."""
     ensure_app()
-    st.html(_SIGN_OF_WORK)
     page = next(page for page in PAGES if page.path == path)
     st.title(page.title, anchor=False)
-    st.markdown(page.teaches)
+    needs = f" · needs {page.presupposes}" if page.presupposes else ""
+    st.markdown(f"{page.teaches}  \n:small[:material/flag: Afterwards you can {page.objective}{needs} · "
+                f"{page.minutes} minutes]")
     if state.session().problems:
         st.warning(" ".join(state.session().problems), icon=":material/link_off:",
                    title="Not everything in the address was understood")
@@ -64,11 +74,14 @@ def vital_signs(study: Study, pinned: Study | None) -> None:
         ("weights", "Weights", size, "A checkpoint with its experts in MXFP4 and the rest in bfloat16."),
         ("flops", "FLOPs per token", flops, f"One more token after {study.context - 1:,}, multiply and add counted as two."),
     )
-    with st.container(horizontal=True, gap="medium", key="vital_signs"):
-        for name, label, show, explanation in signs:
-            delta = difference(now[name], then[name]) if then else None
-            st.metric(label, show(now[name]), delta, delta_color="off", delta_arrow="off", help=explanation,
-                      width="content", delta_description="to pinned" if delta else None)
+    st.html(_SIGN_OF_WORK + _VITAL_SIGNS_STYLE + '<dl class="vital-signs">' + "".join(
+        _sign(label, show(now[name]), difference(now[name], then[name]) if then else None, explanation)
+        for name, label, show, explanation in signs) + "</dl>")
+
+
+def _sign(label: str, value: str, change: str | None, explanation: str) -> str:
+    change = f"<small>{escape(change)} to pinned</small>" if change else ""
+    return f'<div title="{escape(explanation)}"><dt>{escape(label)}</dt><dd>{escape(value)} {change}</dd></div>'
 
 
 def model_band(study: Study) -> None:
@@ -85,18 +98,21 @@ def model_band(study: Study) -> None:
                      + (f"Scaled: {', '.join(cut)}." if cut else ""))
 
 
-def show_chart(chart: Chart, key: str, height: int | str = "content") -> None:
+def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
     """A chart, what its data say in words, what it leaves out, and its table one click away.
 
     The words stand below as text: a changing `alt` would make the browser build the chart anew on every move.
+    `on_select` is Streamlit's; the event of a chart with a selection comes back.
     """
-    st.vega_lite_chart(as_arrow(chart.data), chart.spec, alt=chart.name, key=key, height=height)
+    event = st.vega_lite_chart(as_arrow(chart.data), chart.spec, alt=chart.name, key=key, height=height,
+                               on_select=on_select)
     note = f" :material/content_cut: Shown: {chart.note}." if chart.note else ""
     with st.container(horizontal=True, vertical_alignment="top"):
         st.caption(literal(chart.alt) + note)
         table = st.popover("Table", type="tertiary", icon=":material/table:", key=f"{key}_table", on_change="rerun")
         if table.open:
             table.dataframe(chart.data, hide_index=True, alt=chart.name)
+    return event
 
 
 def as_arrow(frame: pd.DataFrame) -> pa.Table:
@@ -125,6 +141,12 @@ def show_diagram(study: Study) -> None:
     drawings = (("wide", False), ("narrow", True))
     st.markdown("".join(f'<div class="drawing-{name}">{architecture_diagram(study.config, study.live_config, narrow)}</div>'
                         for name, narrow in drawings), unsafe_allow_html=True)
+
+
+def show_drawing(svg: str) -> None:
+    """A drawing made of shapes, with its alternative text inside."""
+    # st.html takes SVG out; inside a block of HTML, Markdown leaves its words alone.
+    st.markdown(f"<div>{svg}</div>", unsafe_allow_html=True)
 
 
 def literal(text: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import streamlit as st
 import torch
 
 from gptoss.config import ModelConfig
-from gptoss.dashboard.study import Study
+from gptoss.dashboard.study import SEEDS, Study
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
 
@@ -54,6 +54,11 @@ def live_run(study: Study, tokens: tuple[int, ...], layer: int) -> LiveRun:
     cells = len(tokens) ** 2 * study.heads
     run = _cached_run if cells <= CACHED_ATTENTION_CELLS else _run
     return run(study.live_config, study.seed, study.precision, study.sink_override, tokens, layer)
+
+
+def twin(study: Study) -> Study:
+    """The same model with other random weights, never trained: what chance alone looks like in this shape."""
+    return replace(study, seed=(study.seed + 1) % SEEDS)
 
 
 def shape_of(config: ModelConfig) -> ModelConfig:

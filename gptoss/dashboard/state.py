@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from gptoss.config import PRESETS
+from gptoss.dashboard.book import PAGES
 from gptoss.dashboard.study import DIALS, Study, unknown_settings
 from gptoss.dashboard.text import current_text, set_text, text_from_query, text_to_query
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
-# Bound by pages to their own widgets.
+# Bound by pages to their own widgets: these mean the same wherever they stand, others begin with their page's address.
 PAGE_KEYS = {"view", "layer", "head", "expert", "cost", "special", "temperature", "top_k", "top_p", "new_tokens"}
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
@@ -99,7 +100,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
     text, more = text_from_query(query, own_text)
-    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS])
+    more += unknown_settings([key for key in query if key not in OWN_KEYS and not of_a_page(key)])
     return Moment(study, text, pinned), problems + more
 
 
@@ -137,6 +138,11 @@ def query() -> dict[str, str]:
     return session().now.to_query()
 
 
+def of_a_page(key: str) -> bool:
+    """Whether a key of the address belongs to a page's own control."""
+    return key in PAGE_KEYS or any(page.owns(key) for page in PAGES)
+
+
 def _moved_dials(memory: Session) -> dict[str, object]:
     """Dials whose widget no longer stands where the study does; if there is none, a preset that was chosen."""
     state, study = st.session_state, memory.now.study
@@ -151,7 +157,7 @@ def _moved_dials(memory: Session) -> dict[str, object]:
 
 
 def _page_values() -> dict[str, object]:
-    return {key: st.session_state.get(key) for key in PAGE_KEYS}
+    return {key: value for key, value in st.session_state.items() if of_a_page(key)}
 
 
 def _in_flight(memory: Session) -> bool:
@@ -190,7 +196,7 @@ def _set_dials(study: Study) -> None:
 
 
 def _address() -> dict[str, str]:
-    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS}
+    return {key: value for key, value in st.query_params.to_dict().items() if not of_a_page(key)}
 
 
 def _write_address(memory: Session) -> None:

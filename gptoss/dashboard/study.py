@@ -13,6 +13,7 @@ from functools import cached_property
 from gptoss.config import PRESETS, ModelConfig, divisors_of
 
 DEFAULT_PRESET = "gpt-oss-20b"
+SEEDS = 10  # sets of random weights to choose from
 NO_SINK = -math.inf  # a sink logit that takes nothing
 
 
@@ -211,7 +212,7 @@ DIALS: dict[str, Dial] = {dial.name: dial for dial in (
          "Off sets every head's sink logit to minus infinity: plain softmax attention."),
     Dial("precision", "Precision", _steps("float32", "bfloat16"), "weights kept",
          "The number format that the live model computes in: the same weights, rounded."),
-    Dial("seed", "Seed", _steps(*range(10)), "new shape",
+    Dial("seed", "Seed", _steps(*range(SEEDS)), "new shape",
          "Which random weights are drawn."),
 )}
 

@@ -45,6 +45,12 @@ def text_box(height: int = 130) -> bool:
                      help="Off, the text is a person's and spells them in ordinary tokens.")
 
 
+def text_drawer() -> bool:
+    """The same box folded away, for pages whose picture comes first. Returns what `text_box` does."""
+    with st.popover("Change the text", icon=":material/edit:", width="stretch"):
+        return text_box()
+
+
 def say_what_was_cut(tokens: Tokens) -> None:
     """A notice where the text is longer than what runs."""
     if tokens.characters_used < tokens.characters:

@@ -72,7 +72,7 @@ class Visits:
 
 def at_rest(page: Page) -> None:
     """Wait until the script has run and the vital signs are painted."""
-    expect(page.get_by_test_id("stMetric").nth(4)).to_be_visible(timeout=3 * PATIENCE)
+    expect(page.locator(".vital-signs > div").nth(4)).to_be_visible(timeout=3 * PATIENCE)
     expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=PATIENCE)
 
 
@@ -110,11 +110,11 @@ def address(page: Page) -> dict[str, str]:
 
 
 def vital_sign(page: Page, label: str) -> Locator:
-    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
+    return page.locator(".vital-signs > div").filter(has_text=label).locator("dd")
 
 
 def vital_signs(page: Page) -> list[str]:
-    return page.get_by_test_id("stMetric").all_inner_texts()
+    return page.locator(".vital-signs > div").all_inner_texts()
 
 
 def text_box(page: Page) -> Locator:

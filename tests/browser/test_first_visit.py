@@ -45,7 +45,7 @@ def test_title_vital_signs_controls_and_picture_are_on_the_first_screen_of_build
     page = visits.open("/build")
     picture = page.get_by_test_id("stVegaLiteChart").first
     expect(picture.locator("canvas, svg.marks").first).to_be_visible(timeout=PATIENCE)
-    for part in (page.get_by_role("heading", level=1), page.get_by_test_id("stMetric").nth(4),
+    for part in (page.get_by_role("heading", level=1), page.locator(".vital-signs > div").nth(4),
                  page.get_by_role("textbox", name="Text", exact=True), slider(page, "Layer shown"),
                  slider(page, "Query heads"), picture):
         box = part.bounding_box()

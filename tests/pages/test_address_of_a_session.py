@@ -1,7 +1,21 @@
 """The address of a session: written after every move, understood on arrival, and honest about what it cannot read."""
 
 import pytest
-from reader import BUILD, FILES, address, assert_fine, button, captions, dial, move, open_page, press, type_text, values
+from reader import (
+    BUILD,
+    FILES,
+    address,
+    assert_fine,
+    button,
+    captions,
+    dial,
+    move,
+    open_page,
+    press,
+    type_text,
+    values,
+    vital_signs,
+)
 
 from gptoss.dashboard import state
 from gptoss.dashboard.study import DIALS, Study
@@ -29,7 +43,7 @@ def test_an_address_sets_every_dial():
     assert address(at) == wanted
     again = open_page(BUILD, **address(at))
     assert values(again) == values(at)
-    assert [m.value for m in again.metric] == [m.value for m in at.metric]
+    assert vital_signs(again) == vital_signs(at)
 
 
 def test_every_move_is_written_at_once():
@@ -100,17 +114,17 @@ def test_reset_puts_the_dials_back_and_keeps_text_and_pin():
 
 def test_a_pinned_model_shows_differences_on_every_page_until_unpinned():
     at = open_page()
-    assert not any(metric.delta for metric in at.metric)
+    assert not any(sign.change for sign in vital_signs(at))
     press(at, "Pin for comparison")
-    assert not any(metric.delta for metric in at.metric)
+    assert not any(sign.change for sign in vital_signs(at))
     at.selectbox(key="preset").set_value("gpt-oss-120b").run()
     for file in FILES:
         at.switch_page(file).run()
         assert_fine(at)
-        assert {metric.label: metric.delta for metric in at.metric}["Total parameters"] == "×5.59"
+        assert {sign.label: sign.change for sign in vital_signs(at)}["Total parameters"] == "×5.59"
         assert "Compared with gpt-oss-20b" in captions(at)
     press(at, "Unpin")
-    assert not any(metric.delta for metric in at.metric)
+    assert not any(sign.change for sign in vital_signs(at))
     assert "pinned" not in address(at)
 
 
@@ -118,7 +132,7 @@ def test_a_pinned_model_arrives_with_the_address():
     at = open_page(preset="gpt-oss-20b", layers="12", pinned="gpt-oss-20b,heads=32")
     assert not at.warning
     assert "Query heads 32" in captions(at)
-    assert all(metric.delta for metric in at.metric)
+    assert all(sign.change for sign in vital_signs(at))
 
 
 def test_the_address_that_the_browser_went_back_to_is_taken_in(settled):
