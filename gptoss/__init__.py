@@ -1,9 +1,9 @@
 """OpenAI's GPT-OSS architecture as a small, exact and readable library."""
 
-from gptoss.config import PRESETS, ModelConfig
+from gptoss.config import GPT2_PRESETS, PRESETS, GPT2Config, ModelConfig
 
-__all__ = ["PRESETS", "AttentionBlock", "KVCache", "MLPBlock", "ModelConfig", "RMSNorm", "RotaryEmbedding",
-           "Transformer", "TransformerBlock"]
+__all__ = ["GPT2", "GPT2_PRESETS", "PRESETS", "AttentionBlock", "GPT2Config", "KVCache", "MLPBlock", "ModelConfig",
+           "RMSNorm", "RotaryEmbedding", "Transformer", "TransformerBlock"]
 
 
 def __getattr__(name: str):

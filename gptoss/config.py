@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def divisors_of(number: int) -> list[int]:
@@ -16,7 +17,7 @@ def divisors_of(number: int) -> list[int]:
     return [d for d in range(1, number + 1) if number % d == 0]
 
 
-def _require_integer(config: ModelConfig, name: str, minimum: int) -> None:
+def _require_integer(config: ModelConfig | GPT2Config, name: str, minimum: int) -> None:
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         _refuse(name, value, f"an integer of {minimum} or more")
@@ -30,6 +31,17 @@ def _require_number(config: ModelConfig, name: str) -> None:
 
 def _refuse(name: str, value: object, allowed: str) -> None:
     raise ValueError(f"{name}={value!r} is impossible; allowed: {allowed}")
+
+
+class PartRows(NamedTuple):
+    """How many rows (or values) the parts have that GPT-2 and GPT-OSS do not share; 0 where there is no such part."""
+
+    norms: int  # values a feature of each norm has: a scale, and in LayerNorm a bias
+    positions: int  # learned vectors, one a position
+    sinks: int  # logits of a layer
+    router: int  # rows of a layer's router
+    mlp1: int  # rows of an MLP's first matrix
+    unembedding: int  # rows of the unembedding, 0 where it is the embedding
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,12 @@ class ModelConfig:
         """Tokens the position encoding is made for: the trained context, stretched by YaRN's factor."""
         return int(self.initial_context_length * self.rope_scaling_factor)
 
+    @property
+    def part_rows(self) -> PartRows:
+        """Rows of those weights that not every architecture has."""
+        return PartRows(norms=1, positions=0, sinks=self.num_attention_heads, router=self.num_experts,
+                        mlp1=2 * self.intermediate_size, unembedding=self.vocab_size)
+
     def window_of(self, layer: int) -> int:
         """The window of one layer in tokens, or 0 for full attention: even layers slide, odd layers do not."""
         return self.sliding_window if layer % 2 == 0 else 0
@@ -142,6 +160,86 @@ class ModelConfig:
                         head_dim=min(head_dim, self.head_dim), intermediate_size=intermediate,
                         vocab_size=min(vocab, self.vocab_size))
 
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """One GPT-2 architecture. Immutable and hashable; the defaults are the smallest published one, 124 M parameters.
+
+    Fields that GPT-OSS has too carry its names; OpenAI's own are n_layer, n_head, n_embd, n_ctx and n_vocab. What is no
+    field in GPT-2 is a property here, so that what reads a configuration can read either. Raises `ValueError` where a
+    field is impossible.
+    """
+
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    hidden_size: int = 768
+    vocab_size: int = 50_257
+    max_context_length: int = 1024  # tokens: each position has a learned vector
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _require_integer(self, field.name, minimum=1)
+        if self.hidden_size % self.num_attention_heads:
+            divisors = ", ".join(map(str, divisors_of(self.hidden_size)))
+            _refuse("num_attention_heads", self.num_attention_heads, f"a divisor of {self.hidden_size}: {divisors}")
+
+    @classmethod
+    def preset(cls, name: str) -> GPT2Config:
+        """The configuration called `name`, one of `GPT2_PRESETS`. Raises `ValueError` for any other name."""
+        if name not in GPT2_PRESETS:
+            raise ValueError(f"preset={name!r} is unknown; allowed: {', '.join(GPT2_PRESETS)}")
+        return GPT2_PRESETS[name]
+
+    @property
+    def head_dim(self) -> int:
+        """The heads share the width among them."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def num_key_value_heads(self) -> int:
+        """Every query head has keys and values of its own."""
+        return self.num_attention_heads
+
+    @property
+    def intermediate_size(self) -> int:
+        """Width of the MLP."""
+        return 4 * self.hidden_size
+
+    @property
+    def qkv_size(self) -> int:
+        """Rows of the fused qkv projection."""
+        return 3 * self.hidden_size
+
+    @property
+    def num_experts(self) -> int:
+        """One MLP, which every token uses."""
+        return 1
+
+    @property
+    def experts_per_token(self) -> int:
+        return 1
+
+    @property
+    def part_rows(self) -> PartRows:
+        """Rows of those weights that not every architecture has: the embedding is the unembedding."""
+        return PartRows(norms=2, positions=self.max_context_length, sinks=0, router=0, mlp1=self.intermediate_size,
+                        unembedding=0)
+
+    def window_of(self, layer: int) -> int:
+        """0 for every layer: each sees all that came before."""
+        return 0
+
+    def replace(self, **changes) -> GPT2Config:
+        """A copy with some fields changed, validated like a new one."""
+        return dataclasses.replace(self, **changes)
+
+
+GPT2_PRESETS: dict[str, GPT2Config] = {
+    "gpt2": GPT2Config(),
+    "gpt2-medium": GPT2Config(num_hidden_layers=24, num_attention_heads=16, hidden_size=1024),
+    "gpt2-large": GPT2Config(num_hidden_layers=36, num_attention_heads=20, hidden_size=1280),
+    "gpt2-xl": GPT2Config(num_hidden_layers=48, num_attention_heads=25, hidden_size=1600),
+}
 
 # (hidden size, head size, vocabulary) of the live models, from large to small.
 _SCALE_STEPS = ((256, 32, 8192), (128, 32, 4096), (128, 16, 4096), (64, 16, 4096), (64, 16, 2048), (64, 8, 2048),

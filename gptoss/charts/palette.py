@@ -36,7 +36,7 @@ PARTS = {
 _PART_OF = {
     "qkv": "attention", "sinks": "attention", "out": "attention",
     "scores": "scores and values", "values": "scores and values",
-    "mlp1": "experts", "mlp2": "experts", "expert biases": "experts",
+    "positions": "embedding", "mlp1": "experts", "mlp2": "experts", "expert biases": "experts",
 }
 
 ALL = frozenset({QUERY, KEY, VALUE, SINK, SLIDING, FULL, GPT2, ACCENT, MAGNITUDE, MUTED, *PARTS.values()})

@@ -47,7 +47,7 @@ class Reader:
         if not self.directory.is_dir():
             raise CheckpointError(f"{self.directory} is not a directory")
         self.config, self.layout = read_config(self.directory / CONFIG_NAME)
-        self._headers = _read_headers(self.directory)
+        self._headers = read_headers(self.directory)
         self._check_layout()
         self.shapes = expected_tensors(self.config)
         self.packed = frozenset(name for name in self.shapes if is_expert_weight(name)
@@ -132,7 +132,7 @@ class _Header:
     dtype: str
 
 
-def _read_headers(directory: Path) -> dict[str, _Header]:
+def read_headers(directory: Path) -> dict[str, _Header]:
     """Every stored tensor of the checkpoint by name."""
     headers: dict[str, _Header] = {}
     index = _read_index(directory)

@@ -1,11 +1,12 @@
-"""How many floating-point operations one forward pass of a GPT-OSS model takes."""
+"""How many floating-point operations one forward pass takes: of GPT-OSS, GPT-2, and what lies between."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gptoss.config import ModelConfig
+from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost.checks import require_count
+from gptoss.ladder import LadderConfig
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ForwardFlops:
         return sum(self.executed.values())
 
 
-def forward_flops(config: ModelConfig, tokens: int, context: int | None = None) -> ForwardFlops:
+def forward_flops(config: ModelConfig | GPT2Config | LadderConfig, tokens: int, context: int | None = None) -> ForwardFlops:
     """FLOPs to pass one sequence's last `tokens` tokens through the model, `context` tokens long with them.
 
     `context` defaults to `tokens`, a pass over a whole prompt; the keys and values of earlier tokens come from
@@ -77,7 +78,7 @@ def _multiplied_pairs(tokens: int, context: int, window: int) -> int:
     return tokens * (min(context - tokens, window) + tokens)
 
 
-def _operators(config: ModelConfig, tokens: int, pairs: int) -> dict[str, int]:
+def _operators(config: ModelConfig | GPT2Config | LadderConfig, tokens: int, pairs: int) -> dict[str, int]:
     """Operator -> FLOPs for `tokens` tokens and `pairs` query-key pairs, the latter summed over the layers."""
     hidden, intermediate = config.hidden_size, config.intermediate_size
     attention_width = config.num_attention_heads * config.head_dim
@@ -88,8 +89,8 @@ def _operators(config: ModelConfig, tokens: int, pairs: int) -> dict[str, int]:
         "scores": 2 * pairs * attention_width,
         "values": 2 * pairs * attention_width,
         "out": in_layers * attention_width * hidden,
-        "router": in_layers * hidden * config.num_experts,
-        "mlp1": in_experts * hidden * 2 * intermediate,
+        "router": in_layers * hidden * config.part_rows.router,
+        "mlp1": in_experts * hidden * config.part_rows.mlp1,
         "mlp2": in_experts * intermediate * hidden,
         "unembedding": 2 * tokens * hidden * config.vocab_size,
     }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from gptoss.config import ModelConfig
+from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost.checks import require_choice, require_count
 from gptoss.cost.parameters import count_parameters
+from gptoss.ladder import LadderConfig
 
 BYTES_PER_VALUE = {"bf16": 2, "fp32": 4}
 MXFP4_BLOCK_VALUES = 32
 MXFP4_BLOCK_BYTES = 17  # 16 bytes of two 4-bit codes each, and one shared scale: 4.25 bits a value
 
 
-def kv_cache_bytes(config: ModelConfig, context_length: int, batch_size: int = 1, bytes_per_value: int = 2) -> int:
+def kv_cache_bytes(config: ModelConfig | GPT2Config | LadderConfig, context_length: int, batch_size: int = 1,
+                   bytes_per_value: int = 2) -> int:
     """Bytes of the keys and values that `batch_size` sequences of `context_length` tokens keep.
 
     The default is bf16, two bytes a value. Raises `ValueError` as `kv_cache_bytes_per_layer` does.
@@ -19,8 +21,8 @@ def kv_cache_bytes(config: ModelConfig, context_length: int, batch_size: int = 1
     return sum(kv_cache_bytes_per_layer(config, context_length, batch_size, bytes_per_value))
 
 
-def kv_cache_bytes_per_layer(config: ModelConfig, context_length: int, batch_size: int = 1,
-                             bytes_per_value: int = 2) -> list[int]:
+def kv_cache_bytes_per_layer(config: ModelConfig | GPT2Config | LadderConfig, context_length: int,
+                             batch_size: int = 1, bytes_per_value: int = 2) -> list[int]:
     """The same for each layer: a sliding layer keeps the last `sliding_window` tokens, a full layer keeps them all.
 
     A token's share of a layer is a key and a value of `num_key_value_heads * head_dim` each. Raises `ValueError`

@@ -1,10 +1,11 @@
-"""How many parameters a GPT-OSS model has, and where they are."""
+"""How many parameters a model has, and where they are: GPT-OSS, GPT-2, and what lies between."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gptoss.config import ModelConfig
+from gptoss.config import GPT2Config, ModelConfig
+from gptoss.ladder import LadderConfig
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ParameterCounts:
     final_norm: int  # norm.scale
     unembedding: int  # unembedding.weight, not tied to the embedding
     active_experts: int  # the share of `experts` that one token is sent through
+    positions: int = 0  # GPT-2's position.weight, a learned vector for each position
 
     @property
     def expert_biases(self) -> int:
@@ -41,7 +43,7 @@ class ParameterCounts:
 
     @property
     def norms(self) -> int:
-        """Scales of all RMSNorms: two a block and the final one."""
+        """Scales of all norms, and biases of LayerNorms: two norms a block and the final one."""
         return self.attention_norms + self.mlp_norms + self.final_norm
 
     @property
@@ -56,8 +58,8 @@ class ParameterCounts:
 
     @property
     def embeddings(self) -> int:
-        """Embedding and unembedding together, as in the model card's table."""
-        return self.embedding + self.unembedding
+        """Embedding, learned positions and unembedding together, as in the model card's table."""
+        return self.embedding + self.positions + self.unembedding
 
     @property
     def total(self) -> int:
@@ -69,39 +71,46 @@ class ParameterCounts:
         """Parameters that work on one token, by the count of the gpt-oss model card (arXiv 2508.10925).
 
         Of the experts only the `experts_per_token` chosen ones; the unembedding counts, the embedding does not,
-        since a token looks up one row of it.
+        since a token looks up one row of it; one that is also the unembedding counts as that.
         """
-        return self.total - self.embedding - self.experts + self.active_experts
+        looked_up = self.positions + (self.embedding if self.unembedding else 0)
+        return self.total - looked_up - self.experts + self.active_experts
 
     @property
     def by_part(self) -> dict[str, int]:
         """Part -> parameters in the order of the data's way through the model. The parts add up to `total`."""
         return {
-            "embedding": self.embedding, "norms": self.norms, "qkv": self.qkv, "sinks": self.sinks, "out": self.out,
+            "embedding": self.embedding, **({"positions": self.positions} if self.positions else {}),
+            "norms": self.norms, "qkv": self.qkv, "sinks": self.sinks, "out": self.out,
             "router": self.router, "mlp1": self.mlp1_weight, "mlp2": self.mlp2_weight,
             "expert biases": self.expert_biases, "unembedding": self.unembedding,
         }
 
 
-def count_parameters(config: ModelConfig) -> ParameterCounts:
-    """The parameters of `config`'s model, counted from the shapes in OpenAI's `gpt_oss/torch/model.py`."""
+def count_parameters(config: ModelConfig | GPT2Config | LadderConfig) -> ParameterCounts:
+    """The parameters of `config`'s model, counted from the shapes in OpenAI's reference code.
+
+    A dense MLP is counted as an expert that every token uses, without a router.
+    """
     layers, hidden, intermediate = config.num_hidden_layers, config.hidden_size, config.intermediate_size
     attention_width = config.num_attention_heads * config.head_dim  # not the hidden size: head_dim is free
+    rows = config.part_rows
     experts = layers * config.num_experts
-    per_expert = 3 * hidden * intermediate + 2 * intermediate + hidden
+    per_expert = rows.mlp1 * (hidden + 1) + hidden * (intermediate + 1)
     return ParameterCounts(
         embedding=config.vocab_size * hidden,
-        attention_norms=layers * hidden,
+        attention_norms=layers * rows.norms * hidden,
         qkv=layers * config.qkv_size * (hidden + 1),
-        sinks=layers * config.num_attention_heads,
+        sinks=layers * rows.sinks,
         out=layers * hidden * (attention_width + 1),
-        mlp_norms=layers * hidden,
-        router=layers * config.num_experts * (hidden + 1),
-        mlp1_weight=experts * 2 * intermediate * hidden,  # SwiGLU's gate and linear halves
-        mlp1_bias=experts * 2 * intermediate,
+        mlp_norms=layers * rows.norms * hidden,
+        router=layers * rows.router * (hidden + 1),
+        mlp1_weight=experts * rows.mlp1 * hidden,
+        mlp1_bias=experts * rows.mlp1,
         mlp2_weight=experts * hidden * intermediate,
         mlp2_bias=experts * hidden,
-        final_norm=hidden,
-        unembedding=config.vocab_size * hidden,
+        final_norm=rows.norms * hidden,
+        unembedding=rows.unembedding * hidden,
         active_experts=layers * config.experts_per_token * per_expert,
+        positions=rows.positions * hidden,
     )

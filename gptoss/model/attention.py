@@ -33,13 +33,13 @@ def visible(queries: int, keys: int, window: int, device=None) -> Tensor:
     return mask
 
 
-def explicit_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Tensor | None,
+def explicit_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, mask: Tensor | None,
                        record: Record | None = None) -> Tensor:
     """Attention written out, every step told to `record`.
 
-    Shapes: q (batch, queries, heads, head_dim); k, v (batch, keys, kv_heads, head_dim); sinks (heads,);
-    mask (queries, keys), or None if all is visible -> (batch, queries, heads, head_dim). Query head h reads key/value
-    head h // group: the queries of a group are stacked as rows of their shared key head.
+    Shapes: q (batch, queries, heads, head_dim); k, v (batch, keys, kv_heads, head_dim); sinks (heads,), or None for
+    plain softmax attention; mask (queries, keys), or None if all is visible -> (batch, queries, heads, head_dim). Query
+    head h reads key/value head h // group: the queries of a group are stacked as rows of their shared key head.
     """
     batch, queries, heads, head_dim = q.shape
     keys, kv_heads = k.shape[1:3]
@@ -49,18 +49,19 @@ def explicit_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Ten
         record("scores", scores)  # before the mask
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    # The sink is one more score, the same for every query. It takes its share of the softmax and is then dropped.
-    sink = sinks.to(scores.dtype).view(1, heads, 1, 1).expand(batch, heads, queries, 1)
-    shares = torch.softmax(torch.cat((scores, sink), dim=-1), dim=-1)
-    weights = shares[..., :-1]
+    if sinks is not None:  # one more score, the same for every query
+        scores = torch.cat((scores, sinks.to(scores.dtype).view(1, heads, 1, 1).expand(batch, heads, queries, 1)), dim=-1)
+    shares = torch.softmax(scores, dim=-1)
+    weights = shares[..., :keys]  # the sink has taken its share of the softmax and is dropped
     if record is not None:
         record("weights", weights)
-        record("sink_mass", shares[..., -1])
+        if sinks is not None:
+            record("sink_mass", shares[..., -1])
     mixed = weights.reshape(batch, kv_heads, -1, keys) @ v.transpose(1, 2)
     return mixed.view(batch, heads, queries, head_dim).transpose(1, 2)
 
 
-def fused_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int) -> Tensor:
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, window: int) -> Tensor:
     """The same numbers from torch's fused kernel, which never stores the weights. Shapes as in `explicit_attention`.
 
     The kernel knows no sinks, so the sink becomes one more key: a key of zeros, whose score is then the mask's entry
@@ -71,16 +72,19 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int)
     keys, kv_heads = k.shape[1:3]
     group = heads // kv_heads
     q = q.view(batch, queries, kv_heads, group, head_dim).permute(0, 2, 3, 1, 4)
-    k, v = F.pad(k, (0, 0, 0, 0, 0, 1)).transpose(1, 2), F.pad(v, (0, 0, 0, 0, 0, 1)).transpose(1, 2)
     mask = q.new_zeros(queries, keys).masked_fill_(~visible(queries, keys, window, q.device), float("-inf"))
-    sinks = sinks.to(q.dtype).view(kv_heads, group, 1, 1)
-    bias = torch.cat((mask.expand(kv_heads, group, queries, keys), sinks.expand(-1, -1, queries, 1)), dim=-1)
+    bias = mask.expand(kv_heads, group, queries, keys)
+    if sinks is not None:
+        k, v = F.pad(k, (0, 0, 0, 0, 0, 1)), F.pad(v, (0, 0, 0, 0, 0, 1))
+        sinks = sinks.to(q.dtype).view(kv_heads, group, 1, 1)
+        bias = torch.cat((bias, sinks.expand(-1, -1, queries, 1)), dim=-1)
     mixed = F.scaled_dot_product_attention(
-        q.reshape(batch, kv_heads, group * queries, head_dim), k, v, attn_mask=bias.view(1, kv_heads, -1, keys + 1))
+        q.reshape(batch, kv_heads, group * queries, head_dim), k.transpose(1, 2), v.transpose(1, 2),
+        attn_mask=bias.reshape(1, kv_heads, group * queries, -1))
     return mixed.reshape(batch, heads, queries, head_dim).transpose(1, 2)
 
 
-def fused_attention_in_parts(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int) -> Tensor:
+def fused_attention_in_parts(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, window: int) -> Tensor:
     """`fused_attention` over some queries at a time, each part with only the keys that its queries can see."""
     queries, keys = q.shape[1], k.shape[1]
     if queries <= QUERIES_AT_ONCE:

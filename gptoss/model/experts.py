@@ -91,10 +91,14 @@ class MLPBlock(nn.Module):
         slot = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[choices]
         padded = rows.new_zeros(len(counts), counts.max(), rows.shape[-1]).index_put((choices, slot), rows)
         hidden = torch.baddbmm(self.mlp1_bias[:, None], padded, self.mlp1_weight.transpose(1, 2))
-        out = torch.baddbmm(self.mlp2_bias[:, None], swiglu(hidden, self.swiglu_limit), self.mlp2_weight.transpose(1, 2))
+        out = torch.baddbmm(self.mlp2_bias[:, None], self.activate(hidden), self.mlp2_weight.transpose(1, 2))
         return out[choices, slot]
 
     def _expert(self, expert: int, x: Tensor) -> Tensor:
         """One expert on the rows routed to it: (rows, hidden) -> (rows, hidden)."""
-        hidden = swiglu(F.linear(x, self.mlp1_weight[expert], self.mlp1_bias[expert]), self.swiglu_limit)
-        return F.linear(hidden, self.mlp2_weight[expert], self.mlp2_bias[expert])
+        hidden = F.linear(x, self.mlp1_weight[expert], self.mlp1_bias[expert])
+        return F.linear(self.activate(hidden), self.mlp2_weight[expert], self.mlp2_bias[expert])
+
+    def activate(self, hidden: Tensor) -> Tensor:
+        """What stands between an expert's two matrices: (..., 2 * intermediate) -> (..., intermediate)."""
+        return swiglu(hidden, self.swiglu_limit)

@@ -7,7 +7,8 @@ what a norm gives, leaves with root mean square `gain`. The gains are chosen for
 - the unembedding at 2: next-token probabilities differ by factors, not by percents;
 - all others at 1: each half block adds a good part of what the stream already holds.
 
-Embeddings and sinks are standard normal, norm scales 1, biases 0. Each tensor has a random stream of its own, derived
+Embeddings and sinks are standard normal, norm scales 1, biases 0. An embedding that also answers, as GPT-2's does, has the
+unembedding's deviation, and learned positions have the same. Each tensor has a random stream of its own, derived
 from the seed and its name, so that adding a layer leaves the others as they are, on every device and in every dtype.
 """
 
@@ -18,12 +19,14 @@ import zlib
 import torch
 from torch import nn
 
+TABLES = ("embedding.weight", "position.weight")
 GAINS = {"qkv.weight": 1.25, "unembedding.weight": 2.0}
 
 
 @torch.no_grad()
 def initialise_weights(model: nn.Module, seed: int = 0) -> None:
     """Fill every parameter of `model` in place, as the module's documentation says."""
+    tied = not hasattr(model, "unembedding")
     for name, parameter in model.named_parameters():
         if name.endswith("norm.scale"):
             parameter.fill_(1)
@@ -31,7 +34,7 @@ def initialise_weights(model: nn.Module, seed: int = 0) -> None:
             parameter.zero_()
         else:
             generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
-            deviation = standard_deviation(name, parameter.shape)
+            deviation = standard_deviation("unembedding.weight" if tied and name in TABLES else name, parameter.shape)
             if parameter.dtype == torch.float32 and parameter.device.type == "cpu":
                 parameter.normal_(std=deviation, generator=generator)
             else:

@@ -98,6 +98,24 @@ def test_sharing_weights_with_other_sinks():
     assert torch.equal(sharing(TOKENS), copy(TOKENS))
 
 
+@torch.no_grad()
+def test_sharing_weights_with_a_sink_for_every_head():
+    model, copy = random_model(SMALL), random_model(SMALL)
+    sinks = torch.randn(SMALL.num_hidden_layers, SMALL.num_attention_heads, generator=torch.Generator().manual_seed(1))
+    sharing = model.sharing_weights(sinks=sinks)
+    for block, logits in zip(copy.block, sinks, strict=True):
+        block.attn.sinks.copy_(logits)
+    assert torch.equal(sharing(TOKENS), copy(TOKENS))
+    sharing.block[0].attn.sinks.zero_()
+    assert sinks[0].abs().min() > 0, "a copy, not the caller's tensor"
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 4), (1,)], ids=str)
+def test_sharing_weights_refuses_sinks_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"sinks .* cannot be shared: one number or \(3, 4\) would be needed"):
+        Transformer(SMALL).sharing_weights(sinks=torch.zeros(shape))
+
+
 @pytest.mark.parametrize("changes", [
     {"num_hidden_layers": 2}, {"num_hidden_layers": 4}, {"hidden_size": 64}, {"vocab_size": 51}, {"num_experts": 5},
     {"num_attention_heads": 6}, {"num_key_value_heads": 1}, {"head_dim": 10}, {"intermediate_size": 41}], ids=str)

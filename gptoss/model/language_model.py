@@ -1,0 +1,106 @@
+"""What GPT-OSS, GPT-2 and every model between them have in common: a residual stream, read at its end, and decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gptoss.model.attention import Record
+from gptoss.model.block import scoped
+from gptoss.model.initialisation import initialise_weights
+from gptoss.model.kv_cache import KVCache
+from gptoss.model.sampling import Sampling
+
+
+class LanguageModel(nn.Module):
+    """Embedding, blocks, a last norm, unembedding. Subclasses build the parts, all on the meta device, then call `fill`."""
+
+    @staticmethod
+    def table(rows: int, width: int, dtype: torch.dtype) -> nn.Embedding:
+        """An embedding on the meta device.
+
+        Made from a tensor it is spared torch's own initialisation, which there would load torch's compiler, 90 MB of it.
+        """
+        return nn.Embedding.from_pretrained(torch.empty(rows, width, device="meta", dtype=dtype), freeze=False)
+
+    def fill(self, device: torch.device | str | None, seed: int) -> None:
+        """Give the parameters memory and random values, unless `device` is "meta": names and shapes alone."""
+        device = torch.get_default_device() if device is None else torch.device(device)
+        if device.type != "meta":
+            self.to_empty(device=device)
+            initialise_weights(self, seed)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+    def embed(self, tokens: Tensor, start: int) -> Tensor:
+        """What enters the stream: (batch, tokens) ids, the first at position `start` -> (batch, tokens, hidden)."""
+        return self.embedding(tokens)
+
+    def unembed(self, states: Tensor) -> Tensor:
+        """Logits of the stream after the last norm: (…, hidden) -> (…, vocab)."""
+        return self.unembedding(states)
+
+    def forward(self, tokens: Tensor, cache: KVCache | None = None, record: Record | None = None,
+                recorded_layers: Collection[int] | None = None) -> Tensor:
+        """Logits of the next token at every position: (batch, tokens) ids -> (batch, tokens, vocab).
+
+        With a `cache`, `tokens` follow those it has seen. With `record`, every intermediate tensor is told by name
+        and attention runs step by step, with the same result; `recorded_layers` limits that to some layers' insides.
+        """
+        logits = self.unembed(self._final_states(tokens, cache, record, recorded_layers))
+        if record is not None:
+            record("logits", logits)
+        return logits
+
+    def _final_states(self, tokens: Tensor, cache: KVCache | None, record: Record | None = None,
+                      recorded_layers: Collection[int] | None = None) -> Tensor:
+        """What the unembedding reads: (batch, tokens) -> (batch, tokens, hidden)."""
+        if tokens.dim() != 2 or not tokens.shape[1]:
+            raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: (batch, tokens) with at least one token")
+        if cache is not None and cache.length + tokens.shape[1] > cache.max_tokens:
+            raise ValueError(f"{cache.length} + {tokens.shape[1]} tokens exceed the cache's max_tokens={cache.max_tokens}")
+        x = self.embed(tokens, cache.length if cache else 0)
+        if record is not None:
+            record("embedding", x)
+        for n, block in enumerate(self.block):
+            inside = recorded_layers is None or n in recorded_layers
+            x = block(x, cache.layers[n] if cache else None, scoped(record, f"block.{n}"), inside)
+        x = self.norm(x)
+        if record is not None:
+            record("norm", x)
+        return x
+
+    def new_cache(self, max_tokens: int, batch_size: int = 1) -> KVCache:
+        """An empty cache for `max_tokens` positions, on this model's device and in its dtype."""
+        return KVCache(self.config, batch_size, max_tokens, self.device, self.dtype)
+
+    def generate(self, tokens: Sequence[int] | Tensor, max_new_tokens: int, temperature: float = 1.0,
+                 top_k: int | None = None, top_p: float | None = None, seed: int | None = None) -> Iterator[int]:
+        """Continue `tokens` (one sequence of ids), yielding each new id as soon as it is sampled.
+
+        `temperature` 0 is greedy; `seed` makes the samples repeatable. Raises `ValueError` for an empty prompt and
+        for settings that make no distribution (see `next_token_probabilities`).
+        """
+        tokens = torch.as_tensor(tokens, dtype=torch.long, device=self.device)
+        if tokens.numel() == 0 or tokens.numel() != tokens.shape[-1]:
+            raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: one sequence of at least one token")
+        if max_new_tokens < 0:
+            raise ValueError(f"max_new_tokens={max_new_tokens!r} is impossible; allowed: 0 or more")
+        sampling = Sampling(temperature, top_k, top_p, seed)
+        return self._generate(tokens.view(1, -1), max_new_tokens, sampling)
+
+    @torch.inference_mode()
+    def _generate(self, tokens: Tensor, max_new_tokens: int, sampling: Sampling) -> Iterator[int]:
+        cache = self.new_cache(tokens.shape[1] + max_new_tokens)
+        for _ in range(max_new_tokens):
+            logits = self.unembed(self._final_states(tokens, cache)[:, -1])
+            tokens = sampling.next_tokens(logits)[:, None]
+            yield tokens.item()
