@@ -1,0 +1,83 @@
+"""A vocabulary cut off after its first ranks, against tiktoken built from those ranks, and what each size costs."""
+
+import functools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptoss.anatomy.vocabulary import BYTES_ONLY, O200K, SIZES, vocabulary_tradeoff
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import count_parameters, forward_flops
+from gptoss.tokenizer import SAMPLES, encode_text, get_encoding
+from gptoss.tokenizer.languages import LANGUAGES
+from gptoss.tokenizer.merges import CutVocabulary, cut_encoding
+
+CUTS = (256, 300, 1_000, 32_000, 50_257, 100_000)
+TEXTS = [each.text for each in SAMPLES] + [each.text for each in LANGUAGES]
+
+cut_tokenizer = functools.cache(cut_encoding)
+
+
+@pytest.mark.parametrize("size", CUTS)
+def test_counts_are_those_of_a_tokenizer_with_these_ranks_alone(size):
+    for text in TEXTS:
+        assert CutVocabulary(text).tokens(size) == len(cut_tokenizer(size).encode_ordinary(text))
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=40), st.sampled_from(CUTS))
+def test_counts_of_random_texts(text, size):
+    assert CutVocabulary(text).tokens(size) == len(cut_tokenizer(size).encode_ordinary(text))
+
+
+@settings(max_examples=60)
+@given(st.text(st.sampled_from("ab \n'sA1é注"), max_size=60))
+def test_the_whole_vocabulary_gives_tiktokens_number_of_tokens_and_the_smallest_gives_the_bytes(text):
+    cut = CutVocabulary(text)
+    assert cut.tokens(O200K) == cut.tokens(get_encoding().n_vocab - 1_090) == len(encode_text(text))
+    assert cut.tokens(BYTES_ONLY) == cut.bytes == len(text.encode())
+    counts = [cut.tokens(size) for size in SIZES]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_a_token_counts_from_the_size_that_holds_its_rank():
+    rank = get_encoding().encode_single_token(" strawberry")
+    assert CutVocabulary(" strawberry").tokens(rank + 1) == 1
+    assert CutVocabulary(" strawberry").tokens(rank) == 2
+
+
+def test_gpt2s_ranks_can_be_cut_too():
+    assert CutVocabulary("strawberry", "gpt2").tokens(50_257) == len(encode_text("strawberry", "gpt2"))
+
+
+@pytest.mark.parametrize("size", [255, 0, -1])
+def test_bytes_are_never_cut_off(size):
+    with pytest.raises(ValueError, match="256"):
+        CutVocabulary("a").tokens(size)
+    with pytest.raises(ValueError, match="256"):
+        cut_encoding(size)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_tradeoff_agrees_with_the_closed_forms_at_every_size(preset):
+    config, cut = ModelConfig.preset(preset), CutVocabulary(SAMPLES[0].text)
+    frame = vocabulary_tradeoff(cut, config)
+    assert list(frame["size"]) == sorted(frame["size"]) and set(SIZES) <= set(frame["size"])
+    assert frame["size"].min() == 256 and frame["size"].max() == 201_088 and len(frame) < 100
+    for row in frame.itertuples():
+        assert row.tokens == cut.tokens(row.size)
+        assert row.embedding == row.unembedding == row.size * config.hidden_size
+        assert row.total == count_parameters(config).total + 2 * (row.size - config.vocab_size) * config.hidden_size
+        assert row.flops == forward_flops(config.replace(vocab_size=row.size), row.tokens).needed_total
+
+
+def test_the_real_size_is_the_real_models():
+    frame = vocabulary_tradeoff(CutVocabulary("a"), ModelConfig.preset("gpt-oss-120b"))
+    real = frame[frame["size"] == 201_088].iloc[0]
+    assert round((real["embedding"] + real["unembedding"]) / 1e9, 2) == 1.16 and round(real["total"] / 1e9, 2) == 116.83
+
+
+def test_no_text_costs_nothing():
+    frame = vocabulary_tradeoff(CutVocabulary(""), ModelConfig.preset("classroom"))
+    assert (frame["tokens"] == 0).all() and (frame["flops"] == 0).all()
