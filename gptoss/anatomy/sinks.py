@@ -1,0 +1,209 @@
+"""What a sink does: one learned logit a head, in the softmax's denominator and nowhere else.
+
+Sinks: Xiao et al., arXiv 2309.17453. gpt-oss learns one logit a query head: `sinks` of `AttentionBlock` in OpenAI's
+`gpt_oss/torch/model.py`. It is no token: it has no position, no key that a query could turn to, and no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gptoss.model import Transformer
+from gptoss.model.attention import visible
+from gptoss.trace import trace
+
+LOWEST, HIGHEST = -8.0, 8.0  # sink logits that the gate is drawn for
+REMOVED = float("-inf")  # the sink logit that takes nothing: plain softmax attention
+HEAD, LAYER, MODEL = SCOPES = ("head", "layer", "model")
+
+_FINE, _COARSE = 97, 17  # points of the chosen head's curve and of each other head's
+_KEPT = ("attn.q_rope", "attn.k_rope", "attn.sink_mass", "attn.mixed", "attn.out", "logits")
+
+
+def mass_on_keys(scores: Tensor, sinks: Tensor) -> Tensor:
+    """The attention that real keys get beside a sink: sigmoid(logsumexp(scores) - sink).
+
+    Shapes: scores (..., keys), of the visible keys alone; sinks broadcasts against (...) -> (...).
+    """
+    return torch.sigmoid(halving_logit(scores) - sinks)
+
+
+def halving_logit(scores: Tensor) -> Tensor:
+    """The sink logit that takes exactly half of the attention: (..., keys) -> (...). ln n for n equal scores of 0."""
+    return torch.logsumexp(scores, dim=-1)
+
+
+@dataclass(frozen=True)
+class SinkOverride:
+    """A sink logit in place of the learned ones: of one head, of all heads of its layer, or of every head there is."""
+
+    logit: float
+    scope: str  # one of `SCOPES`
+    layer: int
+    head: int
+
+    def logits(self, model: Transformer) -> Tensor:
+        """Every sink logit of `model` under this override: (layers, heads). `model` stays as it is."""
+        logits = torch.stack([block.attn.sinks.detach() for block in model.block])
+        where = {HEAD: (self.layer, self.head), LAYER: self.layer, MODEL: slice(None)}
+        logits[where[self.scope]] = self.logit
+        return logits
+
+
+@dataclass(frozen=True)
+class SinkPass:
+    """One layer's attention in one forward pass over one text, and what the model then expects after the text."""
+
+    sinks: Tensor  # (heads,), the logits as they were in this pass
+    q: Tensor  # (queries, heads, head_dim), turned to their positions
+    k: Tensor  # (keys, kv_heads, head_dim), turned to their positions
+    sink_mass: Tensor  # (heads, queries), the model's own
+    mixed: Tensor  # (queries, heads, head_dim), each head's answer
+    out: Tensor  # (queries, hidden), what attention adds to the stream
+    probabilities: Tensor  # (vocab,), of the token after the last
+    window: int  # tokens, 0 for full attention
+
+    def query(self, position: int) -> QueryScores:
+        """The scores of one query in every head."""
+        heads, kv_heads, head_dim = self.q.shape[1], *self.k.shape[1:]
+        first = max(0, position - self.window + 1) if self.window else 0
+        grouped = self.q[position].view(kv_heads, heads // kv_heads, head_dim)
+        scores = torch.einsum("gmd,kgd->gmk", grouped, self.k[first:position + 1]).reshape(heads, -1) * head_dim**-0.5
+        return QueryScores(position, first, scores, self.sinks)
+
+
+@dataclass(frozen=True)
+class QueryScores:
+    """One query of one layer in every head: its scores of the keys it can see, and the sinks beside them."""
+
+    position: int
+    first_key: int  # position of the first key it can see
+    scores: Tensor  # (heads, keys)
+    sinks: Tensor  # (heads,)
+
+    @cached_property
+    def halving(self) -> Tensor:
+        """The sink logit at which each head's attention halves: (heads,)."""
+        return halving_logit(self.scores)
+
+    @cached_property
+    def mass(self) -> Tensor:
+        """What each head's real keys get together: (heads,)."""
+        return mass_on_keys(self.scores, self.sinks)
+
+    def weights(self, head: int) -> Tensor:
+        """The weights of the real keys in one head, beside its sink: (keys,)."""
+        return torch.softmax(torch.cat((self.scores[head], self.sinks[head, None])), dim=0)[:-1]
+
+    def weights_without(self, head: int) -> Tensor:
+        """The same head's weights if there were no sink: (keys,), with sum 1."""
+        return torch.softmax(self.scores[head], dim=0)
+
+
+@torch.no_grad()
+def run_with_sinks(model: Transformer, tokens: Sequence[int], layer: int,
+                   override: SinkOverride | None = None) -> SinkPass:
+    """Run `model` on the ids of one text, its sinks overridden or as they are, and keep one layer's attention.
+
+    The weights are the model's own, not copies. Numbers are kept in float32 whatever the model computes in.
+    """
+    if override is not None:
+        model = model.sharing_weights(sinks=override.logits(model)).eval()
+    traced = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(_KEPT))
+    kept = {name.rpartition(".")[2]: value[0].float() for name, value in traced.items()}
+    return SinkPass(
+        model.block[layer].attn.sinks.detach().float(), kept["q_rope"], kept["k_rope"], kept["sink_mass"],
+        kept["mixed"], kept["out"], torch.softmax(kept["logits"][-1], dim=-1), model.config.window_of(layer))
+
+
+def gate_curves(query: QueryScores, head: int) -> pd.DataFrame:
+    """Mass on real keys against the sink logit, from `LOWEST` to `HIGHEST`, for every head; one `head` in more points.
+
+    Columns: head, logit, mass (0 to 1). Scores stay as they are in this query, whatever the sink.
+    """
+    halving = query.halving.double()
+    others = torch.tensor([each for each in range(len(halving)) if each != head], dtype=torch.long)
+    heads = torch.cat((torch.full((_FINE,), head), others.repeat_interleave(_COARSE)))
+    logits = torch.cat((torch.linspace(LOWEST, HIGHEST, _FINE, dtype=torch.float64),
+                        torch.linspace(LOWEST, HIGHEST, _COARSE, dtype=torch.float64).repeat(len(others))))
+    mass = torch.sigmoid(halving[heads] - logits)
+    return pd.DataFrame({"head": heads.numpy(), "logit": logits.numpy(), "mass": mass.numpy()})
+
+
+def sink_share_by_position(run: SinkPass) -> pd.DataFrame:
+    """What the sinks took from the query at each position, over all heads, beside n equal scores and a sink of 0.
+
+    Columns: position, keys (how many the query can see), mean, low and high (the heads' 10th and 90th per cent), and
+    even, which is 1 / (keys + 1). Shares are 0 to 1.
+    """
+    positions = torch.arange(run.sink_mass.shape[1])
+    keys = positions + 1
+    if run.window:
+        keys = keys.clamp(max=run.window)
+    low, high = torch.quantile(run.sink_mass, torch.tensor([0.1, 0.9]), dim=0)
+    return pd.DataFrame({
+        "position": positions.numpy(), "keys": keys.numpy(), "mean": run.sink_mass.mean(dim=0).numpy(),
+        "low": low.numpy(), "high": high.numpy(), "even": (1 / (keys + 1)).numpy()})
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What the sinks make of one query's attention, against the same weights without them."""
+
+    head_length: float  # length of the head's answer, as a share of its length without sinks
+    head_cosine: float
+    layer_length: float  # the same for what the whole attention layer adds to the stream
+    layer_cosine: float
+    moved: float  # share of the next token's probability that lies elsewhere (total variation distance)
+
+
+def removal(now: SinkPass, without: SinkPass, position: int, head: int) -> Removal:
+    """Compare a pass with one without sinks, at one query and head."""
+    head_length, head_cosine = _compare(now.mixed[position, head], without.mixed[position, head])
+    layer_length, layer_cosine = _compare(now.out[position], without.out[position])
+    moved = (now.probabilities - without.probabilities).abs().sum().item() / 2
+    return Removal(head_length, head_cosine, layer_length, layer_cosine, moved)
+
+
+def _compare(vector: Tensor, other: Tensor) -> tuple[float, float]:
+    """The ratio of two vectors' lengths, and the cosine of the angle between them."""
+    vector, other = vector.double(), other.double()
+    return ((vector.norm() / other.norm()).item(), torch.cosine_similarity(vector, other, dim=0).item())
+
+
+@dataclass(frozen=True)
+class SinkChecks:
+    """How far one layer's real weights are from what is said of sinks, over every head and query of a text."""
+
+    queries: int
+    formula: float  # largest difference between the model's mass on keys and sigmoid(logsumexp(scores) - sink)
+    ratios: float  # largest difference a sink makes to a key's share of the mass on keys
+    first_with: float  # position 0's share of the mass on keys, mean over heads, as the last query sees it
+    first_without: float
+
+
+@torch.no_grad()
+def check_sinks(model: Transformer, tokens: Sequence[int], layer: int) -> SinkChecks:
+    """Run `model` with its sinks and without those of one layer, and compare their recorded weights.
+
+    Both are real passes: the shares of a key are taken from the weights that each of them recorded.
+    """
+    removed = SinkOverride(REMOVED, LAYER, layer, head=0)
+    bare = model.sharing_weights(sinks=removed.logits(model)).eval()
+    ids, block = torch.tensor([tokens]), f"block.{layer}.attn."
+    recorded, plain = (trace(each, ids, layers=[layer], keep=lambda name: name.startswith(block))
+                       for each in (model, bare))
+    weights, without = (each[block + "weights"][0].double() for each in (recorded, plain))
+    seen = visible(len(tokens), len(tokens), model.config.window_of(layer))
+    scores = recorded[block + "scores"][0].double().masked_fill(~seen, float("-inf"))
+    mass = weights.sum(dim=-1)
+    shares = weights / mass[..., None]
+    by_formula = mass_on_keys(scores, model.block[layer].attn.sinks.double()[:, None])
+    return SinkChecks(len(tokens), (mass - by_formula).abs().max().item(), (shares - without).abs().max().item(),
+                      shares[:, -1, 0].mean().item(), without[:, -1, 0].mean().item())

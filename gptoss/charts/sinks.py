@@ -1,0 +1,230 @@
+"""What a sink does to one head: the gate that its logit turns, and the weights that all shrink by one factor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from gptoss.charts import palette
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+
+KEYS_SHOWN = 9  # bars of single keys; the others are summed in one more
+
+_CHOSEN, _OTHER, _NOW, _HALF, _OWN = "this head", "other heads", "now", "half", "as in the model"
+_LOGITS = (-8, 8)
+_KEY, _REST, _SINK = "key", "other keys", "sink"
+# Rows after the tokens, in the shape of `axis_keys` and sorted behind them.
+_REST_ROW, _SINK_ROW = "9998 … {} more", "9999 sink"
+
+
+def sink_gate(curves: pd.DataFrame, sinks: np.ndarray, mass: np.ndarray, halving: float, head: int,
+              own: float | None = None) -> Chart:
+    """Mass on real keys against the sink logit: one head's curve large, those of the other heads pale behind it.
+
+    `curves` has the columns `head`, `logit` and `mass` (0 to 1). `sinks` (heads,) are the logits at this moment and
+    `mass` (heads,) what the keys get at them: a dot on each curve. `halving` is the logit at which the chosen
+    `head` gives half of its attention away. `own` is its logit as it is in the model, where `sinks` holds another.
+    A head can be chosen by a click on its dot: the selection `picked`. Logits beyond the axis stand at its end.
+    """
+    chosen = curves["head"] == head
+    rest = np.arange(len(sinks)) != head
+    dots = pd.DataFrame({
+        "kind": np.where(rest, _OTHER, _NOW), "head": np.arange(len(sinks)), "logit": np.clip(sinks, *_LOGITS),
+        "mass": mass, "what": "dot"})
+    curve = pd.DataFrame({
+        "kind": np.where(chosen, _CHOSEN, _OTHER), "head": curves["head"], "logit": curves["logit"],
+        "mass": curves["mass"], "what": "curve"})
+    marks = pd.DataFrame(_marks(head, halving, own), columns=["what", "kind", "head", "logit", "mass", "label"])
+    data = pd.concat([curve, dots, marks], ignore_index=True).fillna({"label": ""}).round({"logit": 4, "mass": 5})
+    return Chart(_gate_spec(), data, "Attention on real keys against the sink logit, a curve for every head",
+                 _describe_gate(float(sinks[head]), float(mass[head]), halving, head, len(sinks)))
+
+
+def _marks(head: int, halving: float, own: float | None) -> list[tuple]:
+    """Rows of the marks at one half and at the model's own logit, and of their labels, kept inside the axis."""
+    low, high = _LOGITS
+    beyond = "" if low <= halving <= high else ", right of here" if halving > high else ", left of here"
+    end = high - 0.5 if beyond else max(halving - 0.9, low + 6.2)  # labels end here, and need room at their left
+    rows = [("rule", _HALF, head, 0.0, 0.5, ""), ("label", _HALF, head, end, 0.54, f"half at {halving:.2f}{beyond}")]
+    if not beyond:
+        rows.append(("diamond", _HALF, head, halving, 0.5, ""))
+    if own is not None and low <= own <= high:
+        rows += [("own", _OWN, head, own, 0.0, ""), ("label", _OWN, head, max(own - 0.4, low + 3.6), 0.3, "its own")]
+    return rows
+
+
+def gated_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str], first: int = 0) -> Chart:
+    """The weights of one query in one head: filled with its sink, outlined without it, and the factor between them.
+
+    `weights` and `without` (keys,) are in the order of the text, `labels` their tokens, the first of which stands at
+    position `first`. Above `KEYS_SHOWN` keys the heaviest are shown and the others summed; the sink has the last
+    row. Raises `ValueError` where the lengths differ or there is no key.
+    """
+    if not len(weights) == len(without) == len(labels) or len(labels) == 0:
+        raise ValueError(f"weights {weights.shape} and without {without.shape} do not fit {len(labels)} labels")
+    weights, without = weights.astype(np.float64), without.astype(np.float64)
+    shown = np.sort(np.argsort(-without, kind="stable")[:KEYS_SHOWN])
+    rest = len(labels) - len(shown)
+    names = np.array(axis_keys(labels, first), dtype=object)[shown].tolist()
+    rows = list(zip(names, weights[shown], without[shown], [_KEY] * len(shown), strict=True))
+    if rest:
+        others = np.setdiff1d(np.arange(len(labels)), shown)
+        rows.append((_REST_ROW.format(rest), weights[others].sum(), without[others].sum(), _REST))
+    rows.append((_SINK_ROW, max(0.0, 1 - weights.sum()), 0.0, _SINK))
+    data = pd.DataFrame(rows, columns=["token", "with", "without", "kind"])
+    data["end"] = data[["with", "without"]].max(axis=1)
+    data["kept"] = [f"× {_short(row['with'] / row['without'])}" if row["without"] else f"{row['with']:.1%}"
+                    for row in data.to_dict("records")]
+    note = f"the {KEYS_SHOWN} heaviest of {len(labels)} keys, the others summed" if rest else ""
+    return Chart(_weights_spec(), data.round({"with": 6, "without": 6, "end": 6}),
+                 "Attention weights of one query with its sink and without it", _describe_weights(weights, without, labels),
+                 note)
+
+
+def next_token_with_and_without(labels: Sequence[str], now: np.ndarray, without: np.ndarray, top: int = 5) -> Chart:
+    """The most probable next tokens: filled as the sinks are now, outlined without them.
+
+    `labels` are all tokens of the vocabulary, `now` and `without` (vocabulary,) their probabilities. Shown are the
+    `top` of either. Raises `ValueError` where the lengths differ.
+    """
+    if not len(now) == len(without) == len(labels):
+        raise ValueError(f"now {now.shape} and without {without.shape} do not fit {len(labels)} labels")
+    best = set(np.argsort(-now, kind="stable")[:top]) | set(np.argsort(-without, kind="stable")[:top])
+    best = np.array(sorted(best, key=lambda i: -now[i]))
+    shown = [labels[i] for i in best]
+    data = pd.DataFrame({
+        "token": axis_keys(shown, 1), "with": now[best].astype(np.float64), "without": without[best].astype(np.float64),
+        "kind": _KEY})
+    data["end"] = data[["with", "without"]].max(axis=1)
+    data["kept"] = [f"{a:.1%}, without {b:.1%}" for a, b in zip(data["with"], data["without"], strict=True)]
+    first, bare = int(now.argmax()), int(without.argmax())
+    text = (f"The most probable next token is {visible_token(labels[first])} with {now[first]:.1%}; without the sinks "
+            + (f"it stays so, with {without[first]:.1%}." if first == bare
+               else f"it is {visible_token(labels[bare])} with {without[bare]:.1%}."))
+    return Chart(_next_spec(2 * top), data.round({"with": 6, "without": 6, "end": 6}),
+                 "Most probable next tokens with the sinks and without them", text)
+
+
+def sink_share(shares: pd.DataFrame) -> Chart:
+    """What the sinks take from the query at each position, beside 1 / (n + 1), one share among n equal keys.
+
+    `shares` has the columns `position`, `keys`, `mean`, `low`, `high` and `even`, shares from 0 to 1.
+    """
+    data = shares.round({"mean": 5, "low": 5, "high": 5, "even": 5})
+    last = shares.iloc[-1]
+    return Chart(_share_spec(), data, "What the sinks take from the query at each position",
+                 f"The query at position {last['position']:.0f} sees {last['keys']:.0f} keys. The sinks take "
+                 f"{last['mean']:.1%} of it on average over the heads; 1 / (n + 1) would be {last['even']:.1%}. "
+                 f"At position 0 they take {shares.iloc[0]['mean']:.1%}, beside {shares.iloc[0]['even']:.1%}.")
+
+
+def _short(factor: float) -> str:
+    """Three digits, whatever the size."""
+    return f"{factor:.3f}" if factor >= 0.01 else f"{factor:.2g}"
+
+
+def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: int) -> str:
+    at = f"a sink logit of {sink:.2f}" if math.isfinite(sink) else "no sink"
+    return (f"Head {head} of {heads}: with {at} the real keys get {mass:.1%} of this query's attention "
+            f"(blue), the sink {1 - mass:.1%} (pink). "
+            f"A sink logit of {halving:.2f} would take exactly half.")
+
+
+def _describe_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str]) -> str:
+    kept = weights[without > 0] / without[without > 0]
+    spread = float(kept.max() / kept.min() - 1) if kept.min() > 0 else 0.0
+    best = int(without.argmax())
+    return (f"Seen from {visible_token(labels[-1])}, every one of {len(labels)} keys keeps {kept.mean():.2%} of its weight; "
+            f"the factors differ by {spread:.1g} of themselves at most, which is rounding. The sink takes the rest. The "
+            f"heaviest key, {visible_token(labels[best])}, has {weights[best]:.1%} instead of {without[best]:.1%}.")
+
+
+@cache
+def _gate_spec() -> dict:
+    x = alt.X("logit:Q", scale=alt.Scale(domain=list(_LOGITS), nice=False), axis=alt.Axis(
+        title="sink logit", tickCount=8))
+    y = alt.Y("mass:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
+        title="attention on real keys (%)", format=".0%", tickCount=4))
+    base = blank_chart().encode(x=x, y=y)
+    chosen = base.transform_filter((alt.datum.what == "curve") & (alt.datum.kind == _CHOSEN))
+    below = chosen.mark_area(color=palette.MAGNITUDE, opacity=0.25, tooltip=False)
+    above = chosen.transform_calculate(all="1").mark_area(color=palette.SINK, opacity=0.25, tooltip=False).encode(y2="all:Q")
+    others = base.transform_filter((alt.datum.what == "curve") & (alt.datum.kind == _OTHER)).mark_line(
+        color=palette.MUTED, strokeWidth=1, opacity=0.2, interpolate="monotone", tooltip=False).encode(detail="head:N")
+    curve = chosen.mark_line(color=palette.ACCENT, strokeWidth=4, tooltip=False)
+    return specification(alt.layer(above, below, others, curve, *_gate_marks(base), *_gate_dots(base)),
+                         height=410, canvas=True)
+
+
+def _gate_marks(base: alt.Chart) -> list[alt.Chart]:
+    """One half across, and down to the logit that takes it; the logit of the model itself, where another is tried."""
+    dashes = {"color": palette.MUTED, "strokeWidth": 2, "strokeDash": [6, 4], "tooltip": False}
+    across, half, own, labels = (
+        base.transform_filter(alt.datum.what == what) for what in ("rule", "diamond", "own", "label"))
+    return [
+        across.mark_rule(**dashes).encode(x=alt.value(0), x2=alt.value("width")),
+        half.mark_rule(**dashes).encode(y2=alt.value("height")),
+        half.mark_point(shape="diamond", filled=True, color=palette.MUTED, size=140, opacity=1, tooltip=ROW),
+        own.mark_rule(color=palette.SINK, strokeWidth=3, strokeDash=[2, 3], tooltip=False).encode(
+            y=alt.value(0), y2=alt.value("height")),
+        labels.mark_text(align="right", fontSize=FONT_SIZE).encode(text="label:N"),
+    ]
+
+
+def _gate_dots(base: alt.Chart) -> list[alt.Chart]:
+    picked = alt.selection_point(name="picked", fields=["head"], on="click", empty=False)
+    dots = base.transform_filter(alt.datum.what == "dot")
+    others = dots.transform_filter(alt.datum.kind == _OTHER).mark_point(
+        filled=True, color=palette.MUTED, size=90, opacity=0.45, cursor="pointer", tooltip=ROW).add_params(picked)
+    now = dots.transform_filter(alt.datum.kind == _NOW).mark_point(
+        filled=True, color=palette.SINK, size=260, opacity=1, stroke=palette.ACCENT, strokeWidth=3, tooltip=ROW)
+    return [others, now]
+
+
+@cache
+def _weights_spec() -> dict:
+    return _bars_spec("key (token)", "weight (%), outlined: without the sink", 410, [_KEY, _REST, _SINK],
+                      [palette.MAGNITUDE, palette.MAGNITUDE, palette.SINK])
+
+
+@cache
+def _next_spec(rows: int) -> dict:
+    return _bars_spec("next token", "probability (%), outlined: without", 70 + 30 * rows, [_KEY],
+                      [palette.ACCENT])
+
+
+def _bars_spec(rows: str, amount: str, height: int, kinds: list[str], colours: list[str]) -> dict:
+    y = alt.Y("token:N", sort="ascending", axis=alt.Axis(title=rows, labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False))
+    scale, axis = alt.Scale(zero=True, nice=False), alt.Axis(title=amount, format=".0~%", tickCount=4)
+    tooltip = [alt.Tooltip("token:N", title="position, token"), alt.Tooltip("with:Q", title="with", format=".3%"),
+               alt.Tooltip("without:Q", title="without", format=".3%")]
+    base = blank_chart().encode(y=y)
+    filled = base.mark_bar().encode(x=alt.X("with:Q", scale=scale, axis=axis), tooltip=tooltip, color=alt.Color(
+        "kind:N", legend=None, scale=alt.Scale(domain=kinds, range=colours)))
+    outlined = base.mark_bar(fillOpacity=0, stroke=palette.MUTED, strokeWidth=2).encode(
+        x=alt.X("without:Q", scale=scale, axis=axis), tooltip=tooltip)
+    numbers = base.mark_text(align="left", dx=7, fontSize=FONT_SIZE).encode(
+        x=alt.X("end:Q", scale=scale, axis=axis), text="kept:N")
+    return specification(alt.layer(filled, outlined, numbers), height=height, right=70)
+
+
+@cache
+def _share_spec() -> dict:
+    x = alt.X("position:Q", axis=alt.Axis(title="position of the query (token)", tickMinStep=1, format="d"),
+              scale=alt.Scale(nice=False))
+    title = {"title": "attention taken (%)", "format": ".0%", "tickCount": 5}
+    y = alt.Y("mean:Q", scale=alt.Scale(zero=True), axis=alt.Axis(**title))
+    base = blank_chart().encode(x=x)
+    band = base.mark_area(color=palette.SINK, opacity=0.25, tooltip=False).encode(
+        y=alt.Y("low:Q", axis=alt.Axis(**title)), y2="high:Q")
+    line = base.mark_line(color=palette.SINK, strokeWidth=3, point={"size": 50, "filled": True, "color": palette.SINK},
+                          tooltip=ROW).encode(y=y)
+    even = base.mark_line(color=palette.MUTED, strokeWidth=3, strokeDash=[6, 4], tooltip=False).encode(
+        y=alt.Y("even:Q", axis=alt.Axis(**title)))
+    return specification(alt.layer(band, even, line), height=300)

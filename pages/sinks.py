@@ -1,0 +1,143 @@
+"""Attention sinks: one logit a head that opens and closes it like a gate, tried on the reader's text."""
+
+
+import streamlit as st
+
+from gptoss.anatomy.sinks import SinkPass, gate_curves, mass_on_keys, removal, run_with_sinks, sink_share_by_position
+from gptoss.charts.sinks import gated_weights, next_token_with_and_without, sink_gate, sink_share
+from gptoss.cost import count_parameters
+from gptoss.dashboard import furniture, state, text
+from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.dashboard.sinks import (
+    MAX_CHECKED,
+    Setting,
+    checks,
+    controls,
+    halving_among_equals,
+    picks_head,
+    share_among_equals,
+    sink_pass,
+)
+from gptoss.dashboard.study import Study
+from gptoss.model.attention import explicit_attention
+
+REMOVAL, BY_POSITION = MORE = "Without sinks", "By position"
+EQUAL_KEYS = 128
+MATHS = r"""
+One head's scores of the keys that a query can see are $z_1 \dots z_n$; its sink is one learned number $s$, the same for
+every query. It enters the softmax's denominator and nothing else:
+
+$$w_j = \frac{e^{z_j}}{e^{s} + \sum_i e^{z_i}} \qquad\qquad \sum_j w_j = \sigma\Big(\log \sum_i e^{z_i} - s\Big)$$
+
+The ratio of two keys' weights is $w_j / w_k = e^{z_j - z_k}$: no $s$ in it. So the head's answer
+$\sum_j w_j v_j$ keeps its direction, and its length is multiplied by the second formula: a gate between 0 and 1. It
+stands at one half where $s = \log \sum_i e^{z_i}$, and for $n$ equal scores of 0 that is $\ln n$. With $s = 0$ the sink
+then takes $1 / (n + 1)$.
+"""
+
+
+@st.fragment
+def picture(study: Study, tokens: text.Tokens) -> None:
+    """The gate of one head, the weights behind it, and what becomes of the model."""
+    left, middle, right = st.columns([4, 6, 6], gap="medium")
+    with left:
+        setting = controls(study, len(tokens))
+    now = sink_pass(study, tokens.ids, setting.layer, setting.override)
+    query, head = now.query(setting.position), setting.head
+    own = sink_pass(study, tokens.ids, setting.layer).sinks[head].item()
+    with middle:
+        chart = sink_gate(gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(), query.halving[head].item(),
+                          head, own if setting.override else None)
+        furniture.show_chart(chart, key="sinks_gate", on_select=picks_head("sinks_gate"))
+    with right:
+        labels = tokens.labels[query.first_key:query.position + 1]
+        furniture.show_chart(gated_weights(query.weights(head).numpy(), query.weights_without(head).numpy(), labels,
+                                           query.first_key), key="sinks_weights")
+    more = st.segmented_control("More", MORE, default=REMOVAL, key="sinks_view", bind="query-params", required=True,
+                                label_visibility="collapsed")
+    if more == BY_POSITION:
+        furniture.show_chart(sink_share(sink_share_by_position(now)), key="sinks_by_position")
+        st.caption("Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0. That the share falls with the "
+                   "number of keys is an artefact of not training. Uneven scores, as here, favour keys over a sink.")
+    else:
+        removed(study, setting, now, sink_pass(study, tokens.ids, setting.layer, setting.without))
+
+
+def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) -> None:
+    """The same weights with and without sinks: the head's answer, the layer's, and the next token."""
+    effect = removal(now, without, setting.position, setting.head)
+    words, chart = st.columns([2, 3], gap="medium")
+    with words:
+        st.markdown(
+            f"Beside the same weights without these sinks:\n"
+            f"- **The head's answer** is {effect.head_length:.3f} times as long, cosine {effect.head_cosine:.4f}.\n"
+            f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long, cosine "
+            f"{effect.layer_cosine:.4f}: each head closes by its own factor.\n"
+            f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
+    with chart:
+        furniture.show_chart(next_token_with_and_without(
+            text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(),
+            without.probabilities.numpy()), key="sinks_next")
+
+
+furniture.header("sinks")
+study = state.study()
+above = st.container()
+special = text.text_drawer()
+tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
+text.say_what_was_cut(tokens)
+with above:
+    if len(tokens):
+        picture(study, tokens)
+    else:
+        st.info("Type a text, or choose an example, and the gate shows on it.", icon=":material/edit:")
+
+
+def because(logit: float) -> str:
+    """What the answer to the prediction means."""
+    return (f"The keys' exponentials add up to {EQUAL_KEYS}, so the sink needs a logit of ln {EQUAL_KEYS} to match them. "
+            f"At a logit of 0 it would take 1 / {EQUAL_KEYS + 1}, {share_among_equals(EQUAL_KEYS):.2%}: what a model shows "
+            "before it has learned anything.")
+
+
+def first_tokens() -> tuple[bool, str]:
+    """Claim 5, measured: with and without sinks, position 0 has the same share of what the real keys get."""
+    found, logits = checks(study, tokens.ids), count_parameters(study.config).sinks
+    return False, (
+        f"With sinks position 0 has {found.first_with:.3%} of what the real keys get from the last query, without them "
+        f"{found.first_without:.3%}; no key's share moves by more than {found.ratios:.2g}. {study.name} has {logits:,} sink "
+        f"logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
+        "learned and come with the checkpoint; these are random.")
+
+
+def how_we_know() -> None:
+    """The closed forms against the weights that the live model recorded."""
+    found = checks(study, tokens.ids)
+    st.markdown(
+        f"In the layer shown, over {study.heads} heads and {found.queries} queries, at this moment:\n"
+        f"- What the model's softmax left to the real keys differs from σ(logsumexp(scores) − s) by at most "
+        f"**{found.formula:.2g}**.\n"
+        f"- A key's share of it, in a pass with sinks and in one without, differs by at most **{found.ratios:.2g}**.\n\n"
+        f"The curve and the bars come from the queries and keys of the pass on the screen; what removing does is a second "
+        f"pass over the same weights. The tests hold both against the model's own softmax and against the attention "
+        f"weights of Hugging Face's `GptOssForCausalLM`.")
+    if len(tokens) > MAX_CHECKED:
+        st.caption(f":material/content_cut: The first {MAX_CHECKED} of {len(tokens)} tokens.")
+
+
+below(Lesson(
+    path="sinks",
+    prediction=Prediction(
+        f"A query sees {EQUAL_KEYS} keys, and all their scores are 0. Which sink logit takes half of the attention?",
+        answer=lambda: halving_among_equals(EQUAL_KEYS), because=because, show="{:.2f}".format),
+    tries=[
+        Try("Close one head", "At a logit of 8 the head adds next to nothing, and the factors beside the bars stay equal.",
+            controls={"sinks_scope": "Head", "sinks_logit": "8"}),
+        Try("Take all sinks away", "Plain softmax: every head must spend its whole attention on real keys.",
+            controls={"sinks_scope": "All", "sinks_logit": "none"}),
+        Try("Nothing learned", "The model's own random sinks take what one more key would: look at the line by position.",
+            controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
+    ],
+    maths=MATHS, code=[explicit_attention, mass_on_keys, run_with_sinks],
+    claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5", first_tokens)],
+    checks=how_we_know))
