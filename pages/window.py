@@ -1,0 +1,153 @@
+"""Sliding window: what a query sees, how far stacked windows reach, and what they save."""
+
+import streamlit as st
+
+from gptoss.anatomy.reach import cache_by_kind, costs_by_context, known_by_layer, mask, reach, sliding_reach
+from gptoss.charts.window import cache_strip, context_lines, output_distances, reach_ladder, window_in_text, window_mask
+from gptoss.config import ModelConfig
+from gptoss.cost import visible_pairs
+from gptoss.dashboard import furniture, state, text
+from gptoss.dashboard.accounts import CONTEXTS
+from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.dashboard.study import Study
+from gptoss.dashboard.window import (
+    block_order,
+    context_length,
+    first_tokens,
+    how_we_know,
+    layer_slider,
+    output_distances_of,
+    picks_token,
+    token_slider,
+    window_slider,
+)
+from gptoss.model.attention import AttentionBlock, visible
+from gptoss.model.kv_cache import LayerCache
+
+VIEWS = MASK, REACH, COST = "Mask", "Reach", "Cost"
+
+MATHS = r"""
+In a layer with window $W$ the query at position $i$ may look at the key at position $j$ when
+
+$$ i - W < j \le i, $$
+
+itself included; a full layer has no lower bound. Of the $n(n+1)/2$ pairs of $n \ge W$ tokens there remain
+
+$$ \tfrac{1}{2}\,W(W+1) + (n - W)\,W. $$
+
+What token $i$ knows after $d$ layers is row $i$ of a boolean product of their masks $M$:
+
+$$ R_d = M_{d-1}\,R_{d-1}, \qquad R_0 = I. $$
+
+After $L$ sliding layers it begins $L\,(W-1)$ tokens back. With one full layer on top of any other it is all of the past.
+
+A layer's cache, $G$ key/value heads of $d_h$ numbers of $b$ bytes, keys and values:
+
+$$ \text{full: } 2\,b\,G\,d_h\,n \qquad \text{sliding: } 2\,b\,G\,d_h\,\min(n, W). $$
+"""
+
+
+@st.fragment
+def picture(study: Study, tokens: text.Tokens) -> None:
+    """One of three views with its controls above it."""
+    controls = st.container(horizontal=True, gap="medium", vertical_alignment="bottom")
+    with controls:
+        view = st.segmented_control("View", VIEWS, default=MASK, key="window_view", bind="query-params", required=True,
+                                    label_visibility="collapsed", width="content")
+    if view == COST:
+        cost(study)
+    elif not len(tokens):
+        st.info("Type a text, or choose an example, and the window moves along it.", icon=":material/edit:")
+    else:
+        with controls:
+            window, token = window_slider(study), token_slider(len(tokens))
+            layers = layer_slider() if view == REACH else None
+        if layers:
+            ladders(study, tokens, window, layers, token)
+        else:  # also where an address names no view
+            masks(study, tokens, window, token)
+        if window and len(tokens) <= window:
+            text.offer_longer_text(window)
+
+
+def masks(study: Study, tokens: text.Tokens, window: int, token: int) -> None:
+    """The window in the text itself, and the same query as one row of the mask."""
+    sliding, full = mask(len(tokens), window).numpy(), mask(len(tokens), 0).numpy()
+    words, square = st.columns([3, 2], gap="medium")
+    with words:
+        st.html(window_in_text(tokens.labels, sliding[token], full[token], token))
+        st.caption(f"The window drawn: {window or 'off'}. The model's own: {study.window or 'off'}, in even layers, of a "
+                   f"context of {study.config.max_context_length:,} tokens.")
+    with square:
+        furniture.show_chart(window_mask(sliding, full, tokens.labels, token), key="window_mask",
+                             on_select=picks_token("window_mask", "query"))
+
+
+def ladders(study: Study, tokens: text.Tokens, window: int, layers: int, token: int) -> None:
+    """What has reached one token after each layer, when every layer slides and when every other one does."""
+    furniture.show_chart(reach_ladder(known_by_layer(layers, window, len(tokens), token), tokens.labels, token),
+                         key="window_reach", on_select=picks_token("window_reach", "position"))
+    if study.window:
+        st.caption(f"At the real size, {study.layers} layers that all slide over {study.window:,} tokens would reach "
+                   f"{sliding_reach(study.layers, study.window):,} back, in a context of "
+                   f"{study.config.max_context_length:,}.")
+
+
+def cost(study: Study) -> None:
+    """What windows save at the real size, at the sidebar's context."""
+    furniture.show_chart(cache_strip(cache_by_kind(study.config, study.context), study.context), key="window_strip")
+    frame = costs_by_context(study.config, CONTEXTS)
+    for place, column in zip(st.columns(2, gap="medium"), ("bytes", "scores"), strict=True):
+        with place:
+            furniture.show_chart(context_lines(frame, column, study.context), key=f"window_{column}")
+
+
+@st.fragment
+def output(study: Study, tokens: text.Tokens) -> None:
+    """The same weights under other windows, in a drawer that does nothing while it is closed."""
+    drawer = st.expander("Same weights, another window: what happens to the answer?", icon=":material/lock:",
+                         key="window_output", on_change="rerun")
+    if drawer.open and len(tokens):
+        with drawer:
+            furniture.show_chart(output_distances(output_distances_of(study, tokens.ids), study.window), key="window_moved")
+            st.caption("Each window makes another function of the same weights, and random weights give no reason why one "
+                       "should be better. This is not what the choice of a window costs: for that, each would be trained.")
+
+
+def lesson(study: Study, tokens: text.Tokens) -> Lesson:
+    """What stands below the picture."""
+    sliding, full = cache_by_kind(ModelConfig.preset("gpt-oss-120b"), 131_072).values()
+    return Lesson(
+        "window",
+        Prediction(
+            "Four layers with a window of 16 tokens each, no full layer among them. How many tokens back do they reach?",
+            answer=lambda: int(reach((16,) * 4, 100)[-1, -1].sum()) - 1,
+            because=lambda back: f"A window of 16 counts its own query, so each layer adds 15, and 4 · 15 = {back}. "
+            "In GPT-OSS every other layer is full, and the second one already reaches everything.", unit="tokens"),
+        [Try("32 tokens, window 8", f"{visible_pairs(32, 32, 8)} of {visible_pairs(32, 32, 0)} query-key pairs remain. "
+             "Double the window, and look how many come back.", text=first_tokens(32),
+             controls={"window_view": MASK, "window_w": 8, "window_token": 31}),
+         Try("Four layers, window 16", "The prediction's four windows, stacked: a staircase of steps of 15.",
+             text=text.DEFAULT_SAMPLE.text,
+             controls={"window_view": REACH, "window_w": 16, "window_layers": 4, "window_token": 70}),
+         Try("gpt-oss-120b at full context",
+             f"{sliding[0]} sliding layers hold {furniture.size(sliding[1])}, {full[0]} full ones "
+             f"{furniture.size(full[1])}. Then shorten the context, and only the full ones shrink.",
+             preset="gpt-oss-120b", dials={"context": 131_072}, controls={"window_view": COST})],
+        MATHS, [visible, AttentionBlock, LayerCache, ModelConfig.window_of, reach],
+        [Claim("Block 1 attends globally, block 2 has the sliding window.", "the notebook, claim 6",
+               lambda: block_order(study)),
+         Claim("Context 4096+, 4x+ longer.", "the notebook, claim 12", context_length)],
+        lambda: how_we_know(study, tokens.ids))
+
+
+furniture.header("window")
+study = state.study()
+above = st.container()
+special = text.text_drawer()
+tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
+text.say_what_was_cut(tokens)
+with above:
+    picture(study, tokens)
+output(study, tokens)
+below(lesson(study, tokens))
