@@ -10,41 +10,43 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
-from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 
 MAX_TOKENS = 80
+MAX_CELLS = 3000  # choices in one map; with many active experts fewer tokens fit
 
-_SELECTED, _OTHER = "selected expert", "other experts"
+SELECTED, OTHER = "selected expert", "other experts"
 
 
 def routing_map(chosen: np.ndarray, weights: np.ndarray, num_experts: int, labels: Sequence[str],
-                selected_expert: int | None = None, start: int = 0) -> Chart:
+                selected_expert: int | None = None, start: int = 0, selected_token: int | None = None) -> Chart:
     """The experts each token went to: a column per token, a row per expert, dark where the router's weight is high.
 
     `chosen` (tokens, k) holds expert numbers, `weights` (tokens, k) the router's softmax over the k kept logits,
-    `labels` the tokens. One expert can be selected and is drawn in the accent colour. Above `MAX_TOKENS` tokens
-    `MAX_TOKENS` from `start` on are shown, and `note` says so. Raises `ValueError` where the shapes do not fit or
-    an expert's number is not below `num_experts`.
+    `labels` the tokens. One expert can be selected and is drawn in the accent colour, one token has a mark above it,
+    and a click picks both under the name `picked`. Above `MAX_TOKENS` tokens or `MAX_CELLS` choices those from `start`
+    on are shown, and `note` says so. Raises `ValueError` where the shapes do not fit or an expert's number is
+    not below `num_experts`.
     """
     tokens = len(labels)
     if chosen.shape != weights.shape or chosen.ndim != 2 or len(chosen) != tokens or tokens == 0:
         raise ValueError(f"chosen {chosen.shape} and weights {weights.shape} do not fit {tokens} labels")
     if chosen.min() < 0 or chosen.max() >= num_experts:
         raise ValueError(f"chosen holds experts {chosen.min()} to {chosen.max()}; allowed: 0 to {num_experts - 1}")
-    start = min(max(start, 0), max(tokens - MAX_TOKENS, 0))
-    stop = min(start + MAX_TOKENS, tokens)
+    start, stop = _shown(tokens, chosen.shape[1], start)
     kept, active = chosen[start:stop], chosen.shape[1]
     data = pd.DataFrame({
         "token": pd.Categorical.from_codes(np.repeat(np.arange(stop - start), active),
                                            axis_keys(labels[start:stop], start)),
         "expert": kept.reshape(-1),
         "weight": weights[start:stop].reshape(-1).astype(np.float64).round(4),
-        "what": pd.Categorical.from_codes((kept.reshape(-1) != selected_expert).astype(int), [_SELECTED, _OTHER]),
+        "what": pd.Categorical.from_codes((kept.reshape(-1) != selected_expert).astype(int), [SELECTED, OTHER]),
+        "here": np.repeat(np.arange(start, stop) == selected_token, active),
     })
     note = "" if stop - start == tokens else f"tokens {start} to {stop - 1} of {tokens}, positions counted from 0"
     return Chart(_routing_spec(num_experts), data, "Experts chosen for each token",
-                 _describe_routing(chosen, num_experts, selected_expert, note), note)
+                 _describe_routing(chosen, num_experts, labels, selected_expert, selected_token, note), note)
 
 
 def expert_load(counts: np.ndarray, tokens: int, selected: int | None = None) -> Chart:
@@ -60,17 +62,28 @@ def expert_load(counts: np.ndarray, tokens: int, selected: int | None = None) ->
     experts = np.arange(len(counts))
     data = pd.DataFrame({
         "expert": experts, "tokens": counts, "share": share.round(5), "even": np.full(len(counts), round(even, 5)),
-        "what": pd.Categorical.from_codes((experts != selected).astype(int), [_SELECTED, _OTHER]),
+        "what": pd.Categorical.from_codes((experts != selected).astype(int), [SELECTED, OTHER]),
     })
     return Chart(_load_spec(), data, "Share of the tokens that went to each expert", _describe_load(counts, tokens))
 
 
-def _describe_routing(chosen: np.ndarray, num_experts: int, selected: int | None, note: str) -> str:
+def _shown(tokens: int, active: int, start: int) -> tuple[int, int]:
+    """The first token shown and the one after the last."""
+    most = min(MAX_TOKENS, max(MAX_CELLS // active, 1))
+    start = min(max(start, 0), max(tokens - most, 0))
+    return start, min(start + most, tokens)
+
+
+def _describe_routing(chosen: np.ndarray, num_experts: int, labels: Sequence[str], selected: int | None,
+                      token: int | None, note: str) -> str:
     used = np.unique(chosen)
     text = (f"{len(chosen)} tokens went to {chosen.shape[1]} of {num_experts} experts each"
             f"{', showing ' + note if note else ''}; {len(used)} experts were used at all.")
     if selected is not None:
         text += f" Expert {selected} was chosen for {int((chosen == selected).any(axis=1).sum())} tokens."
+    if token is not None:
+        best = ", ".join(map(str, chosen[token][:8])) + (", …" if chosen.shape[1] > 8 else "")
+        text += f" Token {token}, {visible_token(labels[token])}, went to {best}, best first."
     return text
 
 
@@ -81,29 +94,39 @@ def _describe_load(counts: np.ndarray, tokens: int) -> str:
             f"an even load is {counts.mean() / tokens:.1%}. {int((counts == 0).sum())} experts were not used.")
 
 
-def _what_colour() -> alt.Color:
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: `1 expert`, `32 experts`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def expert_colour() -> alt.Color:
+    """The selected expert in the accent colour, all others alike, by the column `what`."""
     return alt.Color("what:N", legend=None, scale=alt.Scale(
-        domain=[_SELECTED, _OTHER], range=[palette.ACCENT, palette.MAGNITUDE]))
+        domain=[SELECTED, OTHER], range=[palette.ACCENT, palette.MAGNITUDE]))
 
 
 @cache
 def _routing_spec(num_experts: int) -> dict:
     """The experts are the rows, used or not, so their number belongs to the structure."""
-    gap = 0.08 if num_experts <= 32 else 0
-    chart = blank_chart().mark_rect().encode(
-        x=alt.X("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.08, paddingOuter=0), axis=alt.Axis(
-            title="token", labelExpr=TOKEN_OF_LABEL, labelAngle=-90, labelLimit=95, ticks=False)),
-        y=alt.Y("expert:O", scale=alt.Scale(domain=list(range(num_experts)), paddingInner=gap, paddingOuter=0),
-                axis=alt.Axis(title="expert (number)", grid=False, ticks=False)),
-        color=_what_colour(),
+    many = num_experts > 32
+    x = alt.X("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.08, paddingOuter=0), axis=alt.Axis(
+        title="token", labelExpr=TOKEN_OF_LABEL, labelAngle=-90, labelLimit=95, ticks=False))
+    y = alt.Y("expert:O", scale=alt.Scale(domain=list(range(num_experts)), paddingInner=0 if many else 0.08,
+                                          paddingOuter=0), axis=alt.Axis(title="expert (number)", grid=False, ticks=False))
+    # The rows of many experts are a pixel or two: a rim keeps the selected one in sight.
+    cells = blank_chart().mark_rect(tooltip=ROW, strokeWidth=2 if many else 0).encode(
+        color=expert_colour(),
+        stroke=alt.Stroke("what:N", legend=None, scale=alt.Scale(
+            domain=[SELECTED, OTHER], range=[palette.ACCENT, "transparent"])),
         opacity=alt.Opacity("weight:Q", scale=alt.Scale(
-            type="sqrt", domain=[0, 1], range=[0.25, 1]), legend=alt.Legend(
-            title="router weight (square-root scale)", symbolType="square", symbolSize=300,
-            values=[0.1, 0.25, 0.5, 1], columns=4, symbolFillColor=palette.MAGNITUDE, symbolStrokeWidth=0)),
-        tooltip=[alt.Tooltip("token:N", title="token (position, token)"), alt.Tooltip("expert:O", title="expert"),
-                 alt.Tooltip("weight:Q", title="router weight", format=".3f")],
-    )
-    spec = specification(chart, height=400 if num_experts <= 16 else 520)
+            type="sqrt", domainMin=0, range=[0.12, 1], nice=False), legend=alt.Legend(
+            title="router weight (square-root scale)", symbolType="square", symbolSize=300, offset=14,
+            tickCount=4, columns=6, symbolFillColor=palette.MAGNITUDE, symbolStrokeWidth=0)),
+    ).add_params(alt.selection_point(name="picked", fields=["expert", "token"]))
+    mark = blank_chart().transform_filter("datum.here").transform_aggregate(groupby=["token"]).mark_point(
+        shape="triangle-down", filled=True, size=110, color=palette.ACCENT, opacity=1, tooltip=False).encode(y=alt.value(-7))
+    chart = alt.layer(cells, mark, encoding=alt.SharedEncoding(x=x, y=y))
+    spec = specification(chart, height=400 if num_experts <= 16 else 520, canvas=True)
     return {**spec, "view": {"fill": palette.IDLE}}
 
 
@@ -112,7 +135,7 @@ def _load_spec() -> dict:
     bars = blank_chart().mark_bar().encode(
         x=alt.X("expert:O", axis=alt.Axis(title="expert (number)", labelAngle=0, ticks=False)),
         y=alt.Y("share:Q", axis=alt.Axis(title="tokens (% of all)", format=".0%", tickCount=5)),
-        color=_what_colour(),
+        color=expert_colour(),
         tooltip=[alt.Tooltip("expert:O", title="expert"), alt.Tooltip("tokens:Q", title="tokens (count)"),
                  alt.Tooltip("share:Q", title="share of the tokens", format=".1%"),
                  alt.Tooltip("even:Q", title="even load", format=".1%")],
