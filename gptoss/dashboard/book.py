@@ -21,12 +21,20 @@ class Page:
     path: str
     title: str
     icon: str
-    teaches: str
+    teaches: str  # one sentence: what this component is for
     dials: tuple[str, ...]
+    objective: str  # what a reader can say afterwards: "explain why …"
+    presupposes: str = ""
+    minutes: int = 5
 
     def as_streamlit(self) -> st.Page:
         return st.Page(f"pages/{self.file}", title=self.title, icon=self.icon, url_path=self.path, help=self.teaches,
                        default=self is PAGES[0])
+
+
+    def owns(self, key: str) -> bool:
+        """Whether a key of the address belongs to one of this page's own controls: `rope_near` is `rope`'s."""
+        return key.startswith(f"{self.path}_")
 
 
 MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
@@ -34,10 +42,45 @@ MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", 
 PAGES = (
     Page("Start", "start.py", "start", "GPT-OSS, live", ":material/home:",
          "What GPT-OSS is, drawn from the model under study.",
-         MAIN_DIALS),
+         MAIN_DIALS, "name the parts of GPT-OSS and say how they are wired", minutes=3),
+    Page("Components", "tokenizer.py", "tokenizer", "Tokenizer", ":material/text_fields:",
+         "A model reads numbers: the tokenizer cuts a text into frequent pieces and names each by its id.",
+         ("hidden",), "predict how a text is cut, and say what a larger vocabulary buys and costs", minutes=8),
+    Page("Components", "block.py", "block", "Block", ":material/view_agenda:",
+         "Every layer reads the residual stream and adds to it: first attention, then the experts.",
+         ("layers", "hidden"), "follow one token through the stream and say which parts made the answer",
+         "Tokenizer", 8),
+    Page("Components", "attention.py", "attention", "Attention", ":material/hub:",
+         "Attention lets a token fetch from earlier tokens what its own position does not hold.",
+         ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value", "Block", 8),
+    Page("Components", "rope.py", "rope", "RoPE and YaRN", ":material/rotate_right:",
+         "Queries and keys are turned by their position, so that scores know distance; YaRN stretches it to long texts.",
+         ("theta", "factor", "context"), "explain why only distance counts, and which frequencies YaRN changes",
+         "Attention", 10),
+    Page("Components", "gqa.py", "gqa", "Grouped queries", ":material/account_tree:",
+         "Groups of query heads share one key/value head, so that the cache is small while the questions stay many.",
+         ("kv", "heads", "context"), "say what sharing keys and values saves, and what it does not", "Attention", 6),
+    Page("Components", "window.py", "window", "Sliding window", ":material/width_normal:",
+         "Every other layer looks back over a short window only: far tokens are reached through the layers between.",
+         ("window", "layers", "context"), "tell how far a stack of windows reaches and what it saves", "Attention", 7),
+    Page("Components", "sinks.py", "sinks", "Attention sinks", ":material/filter_alt:",
+         "A learned logit takes a share of every softmax, so that a head can look at nothing.",
+         ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5),
+    Page("Components", "rmsnorm.py", "rmsnorm", "RMSNorm", ":material/straighten:",
+         "Each half block reads the stream at one and the same size, whatever its length has grown to.",
+         ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Block", 5),
+    Page("Components", "experts.py", "experts", "Experts", ":material/lan:",
+         "Many expert MLPs hold the knowledge; a router sends each token through a few of them.",
+         ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "Block", 10),
     Page("Model", "build.py", "build", "Build and run", ":material/build:",
          "Type a text, move a slider: the model is rebuilt and runs on it, and every tensor is on the screen.",
-         MAIN_DIALS),
+         MAIN_DIALS, "watch the whole model at work on your own text", minutes=10),
+    Page("Model", "gpt2.py", "gpt2", "GPT-2 vs GPT-OSS", ":material/compare_arrows:",
+         "Two real models on the same text, equal in one respect of your choice: what has changed, and what that costs.",
+         MAIN_DIALS, "name every difference between GPT-2 and GPT-OSS, and say which ones save work", "Experts", 10),
+    Page("Model", "ladder.py", "ladder", "From GPT-2 to GPT-OSS", ":material/stairs:",
+         "Eleven changes lead from GPT-2 to GPT-OSS; each can be made alone, and every model between them runs.",
+         ("layers", "hidden", "context"), "say which change buys what, and which one pays for which other", "Block", 8),
 )
 
 

@@ -1,4 +1,4 @@
-"""What every page has in the same place: title, vital signs, the band that names the model, charts with their table."""
+"""What every page has in the same place: title, vital signs, the band that names the model, charts with their words."""
 
 from __future__ import annotations
 
@@ -99,19 +99,15 @@ def model_band(study: Study) -> None:
 
 
 def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
-    """A chart, what its data say in words, what it leaves out, and its table one click away.
+    """A chart, and below it what its data say in words and what it leaves out.
 
-    The words stand below as text: a changing `alt` would make the browser build the chart anew on every move.
-    `on_select` is Streamlit's; the event of a chart with a selection comes back.
+    Its table is one click away in the bar that Streamlit shows over it. The words stand below as text: a changing `alt`
+    would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
+    selection comes back.
     """
     event = st.vega_lite_chart(as_arrow(chart.data), chart.spec, alt=chart.name, key=key, height=height,
                                on_select=on_select)
-    note = f" :material/content_cut: Shown: {chart.note}." if chart.note else ""
-    with st.container(horizontal=True, vertical_alignment="top"):
-        st.caption(literal(chart.alt) + note)
-        table = st.popover("Table", type="tertiary", icon=":material/table:", key=f"{key}_table", on_change="rerun")
-        if table.open:
-            table.dataframe(chart.data, hide_index=True, alt=chart.name)
+    st.caption(literal(chart.alt) + (f" :material/content_cut: Shown: {chart.note}." if chart.note else ""))
     return event
 
 

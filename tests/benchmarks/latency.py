@@ -1,6 +1,8 @@
-"""From key press to last repaint in Chromium: Build and run beside a bare Streamlit page.
+"""From key press to last repaint in Chromium: Build and run, or the component pages, beside a bare Streamlit page.
 
     python -m tests.benchmarks.latency
+    python -m tests.benchmarks.latency --components
+    python -m tests.benchmarks.latency --components rope gqa --far-ends
     python -m tests.benchmarks.latency --cases classroom --sliders "Sliding window" Experts --json latency.json
     python -m tests.benchmarks.latency --far-ends
 
@@ -21,13 +23,14 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.benchmarks.components import MAIN_SLIDERS
 from tests.benchmarks.measure import ratio, summary, table, write_json
 from tests.benchmarks.servers import APP, BARE_PAGE, BARE_SLIDER, Server, serving
 
 CASES = {
-    "classroom, 8 heads": "preset=classroom",
-    "gpt-oss-20b, 16 heads": "preset=gpt-oss-20b&heads=16",
-    "gpt-oss-20b, 64 heads": "preset=gpt-oss-20b",
+    "classroom, 8 heads": "build?preset=classroom",
+    "gpt-oss-20b, 16 heads": "build?preset=gpt-oss-20b&heads=16",
+    "gpt-oss-20b, 64 heads": "build?preset=gpt-oss-20b",
 }
 SLIDERS = ("Sliding window", "Query heads", "KV groups", "Experts", "Active experts", "Layers", "Context length")
 REPAINT = (Path(__file__).parent / "repaint.js").read_text()
@@ -41,14 +44,14 @@ class Slider:
 
     page: Page
     label: str
-    highest: int | None = None
+    highest: float | None = None
     step: int = -1
     seen: set[str] = field(default_factory=set)
 
-    def position(self) -> tuple[int, int, int]:
+    def position(self) -> tuple[float, float, float]:
         """Where it stands, and its ends."""
         thumb = self._thumb()
-        return tuple(int(thumb.get_attribute(name)) for name in ("value", "min", "max"))
+        return tuple(float(thumb.get_attribute(name)) for name in ("value", "min", "max"))
 
     def move(self) -> dict:
         """One step, and what the page saw of it."""
@@ -106,12 +109,13 @@ def open_drawers(page: Page) -> None:
     page.wait_for_timeout(QUIET)
 
 
-def compare(browser: Browser, app: Server, bare: Server, case: str, labels: list[str], moves: int) -> list[dict]:
+def compare(browser: Browser, app: Server, bare: Server, case: str, address: str, labels: list[str],
+            moves: int) -> list[dict]:
     """The case's sliders one after the other, each in a fresh window, every move beside one of the bare page."""
     beside = Slider(open_page(browser, bare.address), BARE_SLIDER)
     results = []
     for label in labels:
-        slider = Slider(open_page(browser, f"{app.address}/build?{CASES[case]}"), label)
+        slider = Slider(open_page(browser, f"{app.address}/{address}"), label)
         if label == "Query heads":  # no further up than the case says
             slider.highest = slider.position()[0]
         slider.move()
@@ -119,21 +123,21 @@ def compare(browser: Browser, app: Server, bare: Server, case: str, labels: list
         print(f"{case}: {label}", file=sys.stderr, flush=True)
         for _ in range(moves):
             results += [{"page": "bare", "case": case, "beside": label, **beside.move()},
-                        {"page": "build", "case": case, "beside": label, **slider.move()}]
+                        {"page": "app", "case": case, "beside": label, **slider.move()}]
         slider.page.close()
     beside.page.close()
     return results
 
 
-def far_ends(browser: Browser, app: Server, case: str) -> list[dict]:
+def far_ends(browser: Browser, app: Server, case: str, address: str) -> list[dict]:
     """Every slider of the page from where the case has it to either end, each time from a fresh start."""
-    page = open_page(browser, f"{app.address}/build?{CASES[case]}")
+    page = open_page(browser, f"{app.address}/{address}")
     labels = page.locator('input[type="range"]:enabled').evaluate_all("all => all.map(each => each.ariaLabel)")
     page.close()
     results = []
     for label in labels:
         for key in ("Home", "End"):
-            slider = Slider(open_page(browser, f"{app.address}/build?{CASES[case]}"), label)
+            slider = Slider(open_page(browser, f"{app.address}/{address}"), label)
             open_drawers(slider.page)
             slider.page.evaluate("window.repaint.watching = true")
             results.append({"case": case, "label": label, "key": key} | slider.press(key))
@@ -161,14 +165,14 @@ def report(results: list[dict]) -> None:
 def row(results: list[dict], case: str, label: str | None) -> dict:
     """One slider of a case, or all of them where `label` is None."""
     chosen = [each for each in results if each["case"] == case and label in (None, each["beside"])]
-    build, bare = moved(chosen, page="build"), moved(chosen, page="bare")
-    both = {seen: summary(moved(chosen, page="build", seen=seen)) for seen in (False, True)}
-    return {"case": case, "slider": label or "all", "n": len(build), "new": both[False]["n"],
-            "median ms": summary(build).get("median_ms"), "p95 ms": summary(build).get("p95_ms"),
+    app, bare = moved(chosen, page="app"), moved(chosen, page="bare")
+    both = {seen: summary(moved(chosen, page="app", seen=seen)) for seen in (False, True)}
+    return {"case": case, "slider": label or "all", "n": len(app), "new": both[False]["n"],
+            "median ms": summary(app).get("median_ms"), "p95 ms": summary(app).get("p95_ms"),
             "new, median": both[False].get("median_ms"), "seen, median": both[True].get("median_ms"),
             "bare median": summary(bare).get("median_ms"), "bare p95": summary(bare).get("p95_ms"),
-            "ratio": ratio(build, bare) if build and bare else None,
-            "new charts": sum(each["newCharts"] for each in chosen if each["page"] == "build")}
+            "ratio": ratio(app, bare) if app and bare else None,
+            "new charts": sum(each["newCharts"] for each in chosen if each["page"] == "app")}
 
 
 def report_far_ends(results: list[dict]) -> None:
@@ -182,23 +186,33 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="CASE", help="; ".join(CASES))
     parser.add_argument("--sliders", nargs="+", default=list(SLIDERS), metavar="LABEL")
+    parser.add_argument("--components", nargs="*", choices=list(MAIN_SLIDERS), metavar="PAGE",
+                        help="component pages, each with its main slider; all if none is named")
     parser.add_argument("--moves", type=int, default=15, help="timed moves of every slider")
     parser.add_argument("--far-ends", action="store_true", help="take every slider to both ends instead")
     parser.add_argument("--json", type=Path, help="write every move to this file")
-    given = parser.parse_args()
-    given.cases = [case for case in CASES if any(case.startswith(start) for start in given.cases)]
-    return given
+    return parser.parse_args()
+
+
+def cases(given: argparse.Namespace) -> dict[str, tuple[str, list[str]]]:
+    """By name of the case: its address and the sliders to move."""
+    if given.components is not None:
+        pages = given.components or list(MAIN_SLIDERS)
+        return {page: (f"{page}?{MAIN_SLIDERS[page].query}", [MAIN_SLIDERS[page].label]) for page in pages}
+    return {case: (address, given.sliders) for case, address in CASES.items()
+            if any(case.startswith(start) for start in given.cases)}
 
 
 def main(given: argparse.Namespace) -> None:
     """Start what is needed, measure, report."""
+    chosen = cases(given)
     with serving(APP) as app, serving(BARE_PAGE) as bare, chromium() as browser:
         if given.far_ends:
-            results = [each for case in given.cases for each in far_ends(browser, app, case)]
+            results = [each for case, (address, _) in chosen.items() for each in far_ends(browser, app, case, address)]
             report_far_ends(results)
         else:
-            results = [each for case in given.cases
-                       for each in compare(browser, app, bare, case, given.sliders, given.moves)]
+            results = [each for case, (address, labels) in chosen.items()
+                       for each in compare(browser, app, bare, case, address, labels, given.moves)]
             report(results)
         write_json(given.json, results)
 

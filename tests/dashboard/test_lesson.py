@@ -31,7 +31,8 @@ def a_page():
         return False, f"It is {6 * 7}."
 
     below(Lesson(
-        "rope", Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples"),
+        "rope",
+        Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples"),
         [Try("One head", "to see MQA", dials={"heads": 1}, text="abc", controls={"rope_near": 3})],
         maths=r"$$a^2$$", code=[RMSNorm], claims=[Claim("It is 41.", "somebody", measure)], checks=check))
 

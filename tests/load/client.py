@@ -1,4 +1,7 @@
-"""A browserless Streamlit session: opens a page over the websocket and moves one slider, as a browser would."""
+"""A browserless Streamlit session: opens a page over the websocket and moves one slider, as a browser would.
+
+A slider inside a fragment runs that fragment alone.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Session:
         stream = self.address.replace("http", "ws", 1) + "/_stcore/stream"
         self._socket = await websockets.connect(stream, subprotocols=["streamlit"], origin=self.address, max_size=None,
                                                 ping_timeout=None, open_timeout=120)
-        self._slider, self._page_hash, self._place = None, "", None
+        self._slider, self._page_hash, self._place, self._fragment = None, "", None, ""
         await self._run(BackMsg())
         if self._slider is None:
             raise LookupError(f"There is no slider labelled {self.label!r} at {self.address}/{self.page}.")
@@ -38,6 +41,7 @@ class Session:
         positions = self._positions()
         self._place = (self._place + 1) % len(positions)
         message = BackMsg()
+        message.rerun_script.fragment_id = self._fragment
         state = message.rerun_script.widget_states.widgets.add()
         state.id = self._slider.id
         if self._slider.options:
@@ -88,4 +92,4 @@ class Session:
             if element.WhichOneof("type") == "exception":
                 raise RuntimeError(element.exception.message)
             if element.WhichOneof("type") == "slider" and element.slider.label == self.label:
-                self._slider = element.slider
+                self._slider, self._fragment = element.slider, forward.delta.fragment_id

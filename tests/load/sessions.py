@@ -1,7 +1,11 @@
-"""Twenty visitors who move a slider at once: Build and run beside a bare page, and the memory that they leave behind.
+"""Twenty visitors who move a slider at once: one page beside a bare one, and the memory that they leave behind.
 
     python -m tests.load.sessions
     python -m tests.load.sessions --label Experts --query "preset=gpt-oss-20b" --json load.json
+    python -m tests.load.sessions --components
+    python -m tests.load.sessions --components rope gqa
+
+With `--components`, the main slider of each component page (`tests/benchmarks/components.py`), one page after the other.
 
 The visitors are browserless (`tests/load/client.py`) and share the machine with the server. Bursts on the two pages
 take turns. The memory is the server's resident set, in MB (10^6 bytes).
@@ -14,6 +18,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from tests.benchmarks.components import MAIN_SLIDERS
 from tests.benchmarks.measure import ratio, summary, table, write_json
 from tests.benchmarks.servers import APP, BARE_PAGE, BARE_SLIDER, Server, serving
 from tests.load.client import Session
@@ -38,20 +43,20 @@ async def visit(app: Server, bare: Server, given: argparse.Namespace) -> dict:
     """Latencies on both pages, then many more moves on the app's alone, with its memory before, during and after."""
     memory = {"no visitor yet": app.memory()}
     async with AsyncExitStack() as stack:
-        build = await crowd(stack, given.sessions, app.address, given.label, "build", given.query)
+        moving = await crowd(stack, given.sessions, app.address, given.label, given.page, given.query)
         beside = await crowd(stack, given.sessions, bare.address, BARE_SLIDER)
         memory["pages open"] = app.memory()
-        series: dict[str, list[float]] = {"bare": [], "build": []}
-        await burst(beside), await burst(build)  # to warm up
-        for session in build + beside:
+        series: dict[str, list[float]] = {"bare": [], given.page: []}
+        await burst(beside), await burst(moving)  # to warm up
+        for session in moving + beside:
             session.received = session.messages = 0
         for _ in range(given.bursts):
             series["bare"] += await burst(beside)
-            series["build"] += await burst(build)
+            series[given.page] += await burst(moving)
         memory["latencies taken"] = app.memory()
-        traffic = {"bare": per_move(beside, given.bursts), "build": per_move(build, given.bursts)}
+        traffic = {"bare": per_move(beside, given.bursts), given.page: per_move(moving, given.bursts)}
         for _ in range(given.moves):
-            await burst(build)
+            await burst(moving)
         memory["all moves made"] = app.memory()
     await asyncio.sleep(LEFT)
     memory[f"{LEFT} s after the last one left"] = app.memory()
@@ -78,17 +83,32 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--bursts", type=int, default=10, help="timed moves of every session on each page")
     parser.add_argument("--moves", type=int, default=30, help="moves of every session after that, for the memory")
-    parser.add_argument("--label", default="Sliding window", help="the slider on Build and run")
+    parser.add_argument("--label", default="Sliding window", help="the slider that all move")
+    parser.add_argument("--page", default="build", help="the page's address")
     parser.add_argument("--query", default="preset=classroom", help="the address's part after the question mark")
+    parser.add_argument("--components", nargs="*", choices=list(MAIN_SLIDERS), metavar="PAGE",
+                        help="component pages, each with its main slider; all if none is named")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     return parser.parse_args()
 
 
+def visits(given: argparse.Namespace) -> list[argparse.Namespace]:
+    """One visit for every page that was asked for."""
+    if given.components is None:
+        return [given]
+    pages = given.components or list(MAIN_SLIDERS)
+    main = [MAIN_SLIDERS[page] for page in pages]
+    return [argparse.Namespace(**vars(given) | {"page": page, "label": each.label, "query": each.query})
+            for page, each in zip(pages, main, strict=True)]
+
+
 def main(given: argparse.Namespace) -> None:
-    """Start both servers, send the visitors, report."""
-    with serving(APP) as app, serving(BARE_PAGE) as bare:
-        results = asyncio.run(visit(app, bare, given))
-    report(results)
+    """Start both servers, send the visitors, report; every page has servers of its own."""
+    results = {}
+    for each in visits(given):
+        with serving(APP) as app, serving(BARE_PAGE) as bare:
+            results[each.page] = asyncio.run(visit(app, bare, each))
+        report(results[each.page])
     write_json(given.json, results)
 
 

@@ -1,0 +1,25 @@
+"""The main slider of every component page: what the benchmarks move."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class MainSlider(NamedTuple):
+    """A slider's label, and the address's part after the question mark."""
+
+    label: str
+    query: str = "preset=gpt-oss-20b"
+
+
+MAIN_SLIDERS = {
+    "tokenizer": MainSlider("Vocabulary (tokens)", "preset=gpt-oss-20b&tokenizer_view=Vocabulary+size"),
+    "block": MainSlider("Token (position)"),
+    "attention": MainSlider("Query token"),
+    "rope": MainSlider("Move both by"),
+    "gqa": MainSlider("KV groups"),
+    "window": MainSlider("Window drawn (tokens)"),
+    "sinks": MainSlider("Sink logit"),
+    "rmsnorm": MainSlider("Shift"),
+    "experts": MainSlider("Active experts"),
+}
