@@ -28,6 +28,7 @@ MEANINGS = {
     "after_attn": "the stream after attention",
     "mlp.norm": "the stream, normalised, as the router and experts read it",
     "mlp.router_logits": "the router's score of every expert",
+    "mlp.activated": "the dense MLP's inner layer, after its activation",
     "mlp.experts": "the experts chosen, best first",
     "mlp.expert_weights": "softmax over the chosen experts' scores",
     "mlp.expert_outputs": "what each chosen expert answers",

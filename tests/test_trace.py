@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gptoss.config import ModelConfig
-from gptoss.model import Transformer, attention
+from gptoss.config import GPT2Config, ModelConfig
+from gptoss.model import GPT2, Transformer, attention
 from gptoss.trace import MEANINGS, Trace, as_matrix, meaning, summary, trace
 
 CONFIG = ModelConfig(
@@ -142,10 +142,21 @@ def test_the_explicit_path_runs_where_it_is_recorded_and_nowhere_else(monkeypatc
 
 
 def test_every_tensor_has_a_meaning(traced):
-    assert {meaning(name) for name in traced} == set(MEANINGS.values())
+    assert {meaning(name) for name in traced} == {words for name, words in MEANINGS.items() if name != "mlp.activated"}
     assert meaning("block.2.attn.v") == "values"
     with pytest.raises(KeyError):
         meaning("block.2.attn.nothing")
+
+
+def test_gpt2_is_traced_by_the_same_names_and_every_one_has_a_meaning():
+    config = GPT2Config(2, 2, 8, 40, 16)
+    found = trace(GPT2(config), TOKENS)
+    inside = ["attn.norm", "attn.q", "attn.k", "attn.v", "attn.scores", "attn.weights", "attn.mixed", "attn.out",
+              "after_attn", "mlp.norm", "mlp.activated", "mlp.out", "after_mlp"]
+    assert list(found) == names([inside] * 2)
+    assert found["block.1.mlp.activated"].shape == (BATCH, LENGTH, config.intermediate_size)
+    assert all(meaning(name) for name in found)
+    assert list(summary(found)["what it is"]) == [meaning(name) for name in found]
 
 
 def test_each_tensor_of_one_text_is_a_matrix(traced):

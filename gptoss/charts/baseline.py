@@ -1,0 +1,188 @@
+"""GPT-2 beside GPT-OSS: sizes, next tokens, heads, tensors in parallel columns, a table with corrections, clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from html import escape
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from gptoss.charts import palette
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.images import Picture, head_grid
+from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+
+GPT_OSS, GPT_2 = "GPT-OSS", "GPT-2"
+COLOURS = {GPT_OSS: palette.ACCENT, GPT_2: palette.GPT2}
+
+_STYLE = f"""<style>
+.beside {{width: 100%; border-collapse: collapse; font-size: 1rem; line-height: 1.35}}
+.stHtml .beside th, .stHtml .beside td {{text-align: left; vertical-align: top; padding: 4px 10px; border: 0;
+  border-bottom: 1px solid {palette.GRID}; overflow-wrap: anywhere}}
+.beside th {{font-weight: 600}}
+.beside.named tbody th {{white-space: nowrap}}
+.beside .gpt-2 {{border-left: 4px solid {palette.GPT2} !important}}
+.beside .gpt-oss {{border-left: 4px solid {palette.ACCENT} !important}}
+.beside .none {{opacity: 0.55; border-left-style: dashed !important}}
+.beside small {{opacity: 0.75; font-size: 0.88rem; font-weight: 400}}
+.beside .wrong {{text-decoration: line-through; text-decoration-thickness: 1px}}
+.beside code {{font-size: 0.9rem; background: none; color: inherit; padding: 0}}
+.stHtml .beside-scroll {{max-height: 400px; overflow: auto}}
+@media (max-width: 640px) {{
+  .stHtml .beside-scroll {{max-height: none}}
+  .beside thead {{display: none}}
+  .beside tr, .beside td, .beside tbody th {{display: block}}
+  .stHtml .beside td, .stHtml .beside tbody th {{border-bottom: 0; padding: 2px 8px}}
+  .stHtml .beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 6px 0}}
+}}
+</style>"""
+
+
+def size_bars(sizes: pd.DataFrame, show: Callable[[float, str], str]) -> Chart:
+    """Both models' sizes, two bars a quantity, each as a share of the larger of the two, with its figure.
+
+    `sizes` has the columns `quantity`, `model` ("GPT-OSS" or "GPT-2"), `value` and `unit`; `show(value, unit)` writes a
+    figure.
+    """
+    largest = sizes.groupby("quantity")["value"].transform("max").clip(lower=1)
+    data = sizes.assign(share=(sizes["value"] / largest).round(6), place=pd.factorize(sizes["quantity"])[0],
+                        figure=[show(value, unit) for value, unit in zip(sizes["value"], sizes["unit"], strict=True)])
+    data["place"] = data["place"].map("{:04d} ".format) + data["quantity"]
+    pairs = data.pivot(index="quantity", columns="model", values="figure").loc[data["quantity"].unique()]
+    said = "; ".join(f"{name} {row[GPT_OSS]} and {row[GPT_2]}" for name, row in pairs.iterrows())
+    return Chart(_sizes_spec(), data[["place", "quantity", "model", "share", "figure"]], "Sizes of GPT-OSS and GPT-2",
+                 f"GPT-OSS and GPT-2: {said}.")
+
+
+@cache
+def _sizes_spec() -> dict:
+    base = blank_chart().encode(
+        y=alt.Y("place:N", sort="ascending", scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(
+            title="what is compared", titleOpacity=0, labelExpr=TOKEN_OF_LABEL, labelLimit=120, ticks=False, domain=False)),
+        yOffset=alt.YOffset("model:N", sort=[GPT_OSS, GPT_2]),
+        x=alt.X("share:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
+            title="share of the larger one (%)", format="%", values=[0, 0.25, 0.5, 0.75, 1])),
+        tooltip=[alt.Tooltip("quantity:N"), alt.Tooltip("model:N"), alt.Tooltip("figure:N")])
+    bars = base.mark_bar().encode(color=_model_colour())
+    figures = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(text="figure:N")
+    return specification(alt.layer(bars, figures), height=370, right=100)
+
+
+def _model_colour() -> alt.Color:
+    return alt.Color("model:N", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
+                     legend=alt.Legend(title=None, symbolType="square"))
+
+
+def likely_tokens(model: str, labels: Sequence[str], probabilities: np.ndarray, bits: float, top: int = 8) -> Chart:
+    """The `top` most probable next tokens of one model, in its colour, and the entropy of the whole distribution.
+
+    `labels` and `probabilities` (vocabulary,) belong together; `bits` is the distribution's entropy. Raises `ValueError`
+    where they differ in length or there is none.
+    """
+    if len(labels) != len(probabilities) or len(labels) == 0:
+        raise ValueError(f"{len(labels)} labels do not fit {len(probabilities)} probabilities")
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    shown = [labels[i] for i in best]
+    data = pd.DataFrame({"token": axis_keys(shown, 1), "probability": probabilities[best].astype(np.float64).round(6)})
+    evenly = np.log2(len(labels))
+    return Chart(_tokens_spec(model, top), data, f"Most probable next tokens of {model}",
+                 f"{model}: most probable is {visible_token(shown[0])} with {probabilities[best[0]]:.1%}. Entropy "
+                 f"{bits:.2f} bits of at most {evenly:.2f}, as if {2**bits:,.0f} of {len(labels):,} tokens "
+                 "were equally likely.")
+
+
+@cache
+def _tokens_spec(model: str, top: int) -> dict:
+    base = blank_chart().encode(
+        y=alt.Y("token:N", sort="ascending", axis=alt.Axis(
+            title=f"next token of {model}", labelExpr=TOKEN_OF_LABEL, ticks=False)),
+        x=alt.X("probability:Q", scale=alt.Scale(zero=True), axis=alt.Axis(
+            title="probability (%)", format=".2~%", tickCount=4)),
+        tooltip=[alt.Tooltip("token:N", title="rank, token"), alt.Tooltip("probability:Q", format=".3%")])
+    bars = base.mark_bar(color=COLOURS[model])
+    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(text=alt.Text("probability:Q", format=".2%"))
+    return specification(alt.layer(bars, numbers), height=90 + 30 * top, right=40)
+
+
+def all_heads(model: str, weights: np.ndarray, sink: np.ndarray | None) -> Picture:
+    """The attention of all heads of one layer in one image: `weights` (heads, queries, keys), `sink` (heads, queries).
+
+    Without a sink its strip at the left of each head stays clear.
+    """
+    heads, queries, _ = weights.shape
+    strip = np.zeros((heads, queries)) if sink is None else sink
+    columns = int(np.ceil(np.sqrt(heads * 1.7)))  # wider than high
+    picture = head_grid(np.concatenate([strip[..., None], weights], axis=-1), columns=columns, width=640, enlarge=False)
+    first = weights[:, -1, 0].mean()
+    words = "no sink" if sink is None else f"sinks that take {sink.mean():.1%} on average"
+    return Picture(picture.image, f"{model}: attention weights of {heads} heads over {queries} tokens, with {words}. The "
+                                  f"last query gives its first token {first:.2%} on average.")
+
+
+def tensor_columns(tensors: pd.DataFrame) -> str:
+    """The tensors of both models in parallel columns, as an HTML table: what one model lacks is left open.
+
+    `tensors` has the columns `tensor`, `what it is`, "GPT-2" and "GPT-OSS" (shapes, empty where there is none).
+    """
+    rows = "".join(
+        f"<tr>{_shape(GPT_2, row[GPT_2])}<th><code>{escape(row['tensor'])}</code><br><small>{escape(row['what it is'])}"
+        f"</small></th>{_shape(GPT_OSS, row[GPT_OSS])}</tr>" for _, row in tensors.iterrows())
+    return _table((GPT_2, "Tensor", GPT_OSS), rows, f"{len(tensors)} tensors of one layer of both models and their shapes")
+
+
+def _shape(model: str, shape: str) -> str:
+    kind = model.lower() if shape else f"{model.lower()} none"
+    return f'<td class="{kind}">{escape(shape) or f"not in {model}"}</td>'
+
+
+def comparison_table(rows: Iterable) -> str:
+    """Both models row by row, as an HTML table, with what the notebook says struck through and put right.
+
+    A row has `name`, `gpt2`, `gptoss`, `source` and `corrections`, each of which has `claim`, `says` and `found`.
+    """
+    rows = list(rows)
+    body = "".join(
+        f"<tr><th>{escape(row.name)}</th>"
+        f'<td class="gpt-2">{escape(row.gpt2)}</td><td class="gpt-oss">{escape(row.gptoss)}'
+        + "".join(f'<br><small>Notebook, claim {each.claim}: <span class="wrong">{escape(each.says)}</span>. '
+                  f"{escape(each.found[:1].upper() + each.found[1:])}.</small>" for each in row.corrections)
+        + f"</td><td><small>{escape(row.source)}</small></td></tr>" for row in rows)
+    return _table(("", GPT_2, GPT_OSS, "Where it comes from"), body,
+                  f"{len(rows)} ways in which GPT-2 and GPT-OSS differ", "named")
+
+
+def _table(titles: Iterable[str], body: str, said: str, kind: str = "") -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    return (f'{_STYLE}<div class="beside-scroll" tabindex="0" role="region" aria-label="{escape(said)}">'
+            f'<table class="beside {kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+
+
+def clock_spread(times: pd.DataFrame) -> Chart:
+    """What was measured: a point for each median, a line from the lower to the upper quartile, on a logarithmic axis.
+
+    `times` has the columns `work`, `model`, `median`, `low` and `high`, in seconds.
+    """
+    data = times.assign(**{name: (times[name] * 1000).round(4) for name in ("median", "low", "high")})
+    data["label"] = data["median"].map("{:.3g} ms".format)
+    said = "; ".join(f"{row.work}, {row.model}: {row.label} (half of them {row.low:.3g} to {row.high:.3g})"
+                     for row in data.itertuples())
+    return Chart(_clocks_spec(), data[["work", "model", "median", "low", "high", "label"]],
+                 "Measured times of GPT-OSS and GPT-2", f"{said}.")
+
+
+@cache
+def _clocks_spec() -> dict:
+    base = blank_chart().encode(
+        y=alt.Y("work:N", sort=None, axis=alt.Axis(title="work", titleOpacity=0, labelLimit=120, ticks=False)),
+        yOffset=alt.YOffset("model:N", sort=[GPT_OSS, GPT_2]), color=_model_colour())
+    x = alt.Axis(title="time (ms, logarithmic)", values=[0.1, 1, 10, 100, 1000, 10_000])
+    scale = alt.Scale(type="log", nice=True)
+    lines = base.mark_rule(strokeWidth=5, opacity=0.5).encode(
+        x=alt.X("low:Q", scale=scale, axis=x), x2="high:Q")
+    points = base.mark_point(filled=True, size=160, opacity=1, tooltip=ROW).encode(x=alt.X("median:Q", scale=scale, axis=x))
+    labels = base.mark_text(align="left", dx=10, fontSize=FONT_SIZE).encode(
+        x=alt.X("high:Q", scale=scale, axis=x), text="label:N", color=alt.value(palette.MUTED))
+    return specification(alt.layer(lines, points, labels), height=300, right=90)

@@ -1,0 +1,135 @@
+"""What stands below the pictures of GPT-2 beside GPT-OSS: a question, experiments, the maths, claims and checks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from gptoss.anatomy.baseline import ACTIVE, COMPUTE, TOTAL, attention_difference, matched_gpt2, meta_parameters
+from gptoss.config import GPT2_PRESETS, ModelConfig
+from gptoss.cost import count_parameters
+from gptoss.dashboard import furniture
+from gptoss.dashboard.baseline import NEXT, SIZES, flops_at, live_gpt2, pair
+from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
+from gptoss.dashboard.live import HEAVY
+from gptoss.dashboard.study import Study
+from gptoss.model import GPT2, Transformer
+from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
+from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
+
+CONTEXT = 1024
+CHECKED_TOKENS = 128  # of the text, for the check of attention
+XL = "GPT-2 XL"
+_NEAR = 0.1  # an estimate is taken to hold within this share of it
+
+MATHS = r"""
+With width $d$, $L$ layers, a vocabulary of $V$ and $n$ positions GPT-2 has
+
+$$ \text{total} = \underbrace{V d + n d}_{\text{tokens, positions}}
++ L\,\big(\underbrace{12 d^2 + 13 d}_{\text{one block}}\big) + 2d $$
+
+parameters, and a token uses all but the positions: $4d^2$ of a block in attention, $8d^2$ in the MLP. In GPT-OSS a layer
+has $E$ experts of width $m$, of which a token uses $k$, and queries of $H$ heads on $G$ key/value heads of size $h$:
+
+$$ \text{total} \approx L\,\big(2 d h (H + G) + 3 E d m\big) + 2 V d
+\qquad \text{active} \approx L\,\big(2 d h (H + G) + 3 k d m\big) + V d. $$
+
+One more token after $n - 1$ others costs about two operations an active parameter, and attention on top:
+
+$$ \text{FLOPs} \approx 2 \cdot \text{active} + 4 H h \sum_{\ell} \min(n, W_\ell), $$
+
+with $W_\ell$ the window of layer $\ell$. GPT-2 has none, and $H h = d$. The cache holds $2 \cdot 2$ bytes times $G h$ for
+each token and layer: in GPT-2 $G h = d$.
+
+A distribution $p$ over the next token has the entropy $-\sum_i p_i \log_2 p_i$ bits. It is at most $\log_2 V$, so that two
+models with other vocabularies cannot be compared by their bits a token.
+"""
+
+
+def lesson(study: Study, ids: tuple[int, ...]) -> Lesson:
+    """The lesson for the model under study; `ids` are the text in the live GPT-2's tokens."""
+    return Lesson(
+        path="gpt2", prediction=_prediction(study), tries=_TRIES, maths=MATHS,
+        code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=_CLAIMS, checks=partial(_how_we_know, study, ids))
+
+
+def _prediction(study: Study) -> Prediction:
+    xl, config = GPT2_PRESETS["gpt2-xl"], study.config
+    theirs, ours = flops_at(xl, CONTEXT), flops_at(config, CONTEXT)
+
+    def because(_: str) -> str:
+        parameters = [count_parameters(each) for each in (xl, config)]
+        return (f"GPT-2 XL needs {furniture.flops(theirs)}, {study.name} {furniture.flops(ours)}: {ours / theirs:.3g} times "
+                f"as much, with {parameters[1].total / parameters[0].total:.3g} times the parameters. What counts are the "
+                f"active ones: {furniture.count(parameters[0].active)} and {furniture.count(parameters[1].active)}.")
+
+    total = furniture.count(count_parameters(config).total)
+    return Prediction(
+        f"GPT-2 XL ({furniture.count(count_parameters(xl).total)} parameters) against {study.name} ({total}): which needs "
+        f"more FLOPs for one token at {CONTEXT:,} tokens?",
+        answer=lambda: XL if theirs > ours else study.name, because=because, choices=(XL, study.name))
+
+
+_TRIES = (
+    Try("As many parameters", "A dense model of the same total works with all of them on every token. Compare the FLOPs.",
+        controls={"gpt2_equal": TOTAL, "gpt2_view": SIZES}),
+    Try("As much compute", "For the same work a token, see how many more parameters the mixture of experts can hold.",
+        controls={"gpt2_equal": COMPUTE, "gpt2_view": SIZES}),
+    Try("नमस्ते दुनिया", "GPT-2's tokenizer mostly spells the bytes of this script, so its model reads many more tokens.",
+        text="नमस्ते दुनिया, आज मौसम बहुत अच्छा है।", controls={"gpt2_equal": ACTIVE, "gpt2_view": SIZES}),
+    Try("Two guesses", "Both models are untrained. Their entropies are near the most that their vocabularies allow.",
+        controls={"gpt2_view": NEXT}),
+)
+
+
+def _tied() -> tuple[bool, str]:
+    """Claim 7, on the parts of the models."""
+    config = ModelConfig.preset("gpt-oss-20b")
+    model = Transformer(config.replace(num_hidden_layers=1), device="meta")
+    counts = count_parameters(config)
+    return not hasattr(model, "unembedding"), (
+        f"gpt-oss-20b has two tables of {counts.embedding:,} and {counts.unembedding:,} parameters. In GPT-2 the embedding "
+        "is the unembedding.")
+
+
+def _sparse() -> tuple[bool, str]:
+    """Claim 10, for both published models."""
+    shares = {}
+    for name in ("gpt-oss-20b", "gpt-oss-120b"):
+        counts = count_parameters(ModelConfig.preset(name))
+        shares[name] = counts.active / counts.total
+    said = " and ".join(f"{share:.1%} in {name}" for name, share in shares.items())
+    return any(abs(share / 0.03 - 1) <= _NEAR for share in shares.values()), f"Active of all parameters: {said}."
+
+
+def _more_tokens() -> tuple[bool, str]:
+    """Claim 14, over the story in every language."""
+    counts, estimate = language_counts(), NOTEBOOK_ESTIMATES[50_257]
+    ratio = counts["gpt2"] / counts["o200k"]
+    return bool(((ratio / estimate - 1).abs() <= _NEAR).all()), (
+        f"GPT-2's own vocabulary needs {ratio.min():.2f} to {ratio.max():.2f} times the tokens, {ratio.median():.2f} in the "
+        f"middle of {len(counts)} languages.")
+
+
+_CLAIMS = (
+    Claim("Embedding and head are tied in GPT-OSS", "the notebook, claim 7", _tied),
+    Claim("32x capacity with ~3% compute", "the notebook, claim 10", _sparse),
+    Claim("A vocabulary of 50k needs an estimated 1.3 times the tokens", "the notebook, claim 14", _more_tokens),
+)
+
+
+def _how_we_know(study: Study, ids: tuple[int, ...]) -> None:
+    """GPT-2's two paths against each other, and its closed form against its tensors."""
+    both = pair(study, st.session_state.get("gpt2_equal"))
+    if ids:
+        model = live_gpt2(both.live.config, study.seed, study.precision)
+        with HEAVY:
+            far = attention_difference(model, ids[:CHECKED_TOKENS])
+        st.markdown(f"- Explicit and fused attention of the live GPT-2 differ by at most **{far:.2g}** of the largest "
+                    f"value, on {len(ids[:CHECKED_TOKENS])} tokens of the text.")
+    for name, config in {**GPT2_PRESETS, "the GPT-2 on this page": both.real.config}.items():
+        counted, formula = meta_parameters(config), count_parameters(config).total
+        st.markdown(f"- **{name}**: {counted:,} parameters tensor by tensor, {formula:,} by the closed form, difference "
+                    f"{counted - formula}.")
+    st.caption("The tests hold this GPT-2 against Hugging Face's `GPT2LMHeadModel`: the same weights, the same logits.")
