@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gptoss.model import Transformer
+from gptoss.model import LanguageModel
 
 # What each tensor is, by its name without the block's number.
 MEANINGS = {
@@ -63,7 +63,7 @@ class Trace(Mapping[str, Tensor]):
 
 
 @torch.no_grad()
-def trace(model: Transformer, tokens: Tensor, layers: Collection[int] | None = None,
+def trace(model: LanguageModel, tokens: Tensor, layers: Collection[int] | None = None,
           keep: Callable[[str], bool] = lambda name: True) -> Trace:
     """Run `model` on (batch, tokens) ids and keep every intermediate tensor whose name `keep` accepts.
 

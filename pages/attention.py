@@ -8,9 +8,9 @@ from gptoss.charts.head_map import head_map
 from gptoss.charts.heads import head_gallery, looks_in_text, spread_in_words
 from gptoss.charts.worksheet import query_worksheet
 from gptoss.dashboard import furniture, live, state, text
-from gptoss.dashboard import heads as glue
 from gptoss.dashboard.controls import choose
 from gptoss.dashboard.lesson import Claim, Lesson, Try, below
+from gptoss.dashboard.lessons import heads as glue
 from gptoss.dashboard.study import Study
 from gptoss.model import AttentionBlock
 from gptoss.model.attention import explicit_attention, fused_attention, visible

@@ -10,11 +10,12 @@ from gptoss.anatomy.residual import answer_direction, contributions, logit_lens
 from gptoss.charts import tensor_picture
 from gptoss.charts.block_flow import block_flow
 from gptoss.charts.removal import PIECES
-from gptoss.dashboard import block, furniture, state, text
-from gptoss.dashboard.block import ANSWERS, NOTHING, TokenRun
-from gptoss.dashboard.block_lesson import lesson
+from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.controls import choose, step_through
 from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons import block
+from gptoss.dashboard.lessons.block import ANSWERS, NOTHING, TokenRun
+from gptoss.dashboard.lessons.block_lesson import lesson
 from gptoss.dashboard.live import live_run
 from gptoss.dashboard.study import Study
 from gptoss.model import TransformerBlock

@@ -21,7 +21,7 @@ from gptoss.dashboard.controls import choose, step_through
 from gptoss.dashboard.generation import generator
 from gptoss.dashboard.live import LiveRun, live_model, live_run
 from gptoss.dashboard.study import Study
-from gptoss.model import AttentionBlock, MLPBlock, Transformer, TransformerBlock, next_token_probabilities
+from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock, next_token_probabilities
 from gptoss.trace import as_matrix, meaning, summary
 
 
@@ -134,6 +134,6 @@ with picture:
     else:
         st.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")
 accounting(study)
-furniture.code_drawer(Transformer, TransformerBlock, AttentionBlock, MLPBlock)
+furniture.code_drawer(Transformer, LanguageModel, TransformerBlock, AttentionBlock, MLPBlock)
 if generate:
     generate()

@@ -10,7 +10,7 @@ from gptoss.charts import routing_map
 from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.controls import choose
 from gptoss.dashboard.lesson import below
-from gptoss.dashboard.routing import (
+from gptoss.dashboard.lessons.routing import (
     BATCHES,
     BETWEEN,
     COST,
@@ -32,7 +32,7 @@ from gptoss.dashboard.routing import (
     touched_in_words,
     twin_routing,
 )
-from gptoss.dashboard.routing_lesson import experts_lesson
+from gptoss.dashboard.lessons.routing_lesson import experts_lesson
 from gptoss.dashboard.study import Study
 
 

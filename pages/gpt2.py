@@ -5,11 +5,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.anatomy.baseline import GPT_2, GPT_OSS, SharedText, aligned, entropy, same_depth
 from gptoss.charts.baseline import all_heads, likely_tokens, tensor_columns
-from gptoss.dashboard import baseline, furniture, state, text
-from gptoss.dashboard.baseline import Pair
-from gptoss.dashboard.baseline_lesson import lesson
+from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.controls import choose
 from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons import baseline
+from gptoss.dashboard.lessons.baseline import Pair
+from gptoss.dashboard.lessons.baseline_lesson import lesson
 from gptoss.dashboard.live import live_run
 from gptoss.dashboard.study import Study
 from gptoss.trace import Trace

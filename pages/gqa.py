@@ -7,7 +7,7 @@ from gptoss.charts.sharing import cache_film, head_sharing, kv_head_costs
 from gptoss.cost import kv_cache_bytes_per_layer
 from gptoss.dashboard import furniture, state
 from gptoss.dashboard.lesson import Lesson, Try, below
-from gptoss.dashboard.sharing import claims, how_we_know, prediction
+from gptoss.dashboard.lessons.sharing import claims, how_we_know, prediction
 from gptoss.dashboard.study import Study
 from gptoss.model.attention import explicit_attention
 from gptoss.model.kv_cache import LayerCache

@@ -6,7 +6,8 @@ from gptoss.anatomy.ladder import CACHE, FLOPS, TIME, context_of
 from gptoss.charts import next_token
 from gptoss.charts.ladder import block_drawing
 from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.ladder import (
+from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons.ladder import (
     MEASURE_KEY,
     MEASURES,
     choose_rungs,
@@ -18,8 +19,7 @@ from gptoss.dashboard.ladder import (
     times,
     tokens_for,
 )
-from gptoss.dashboard.ladder_lesson import ladder_lesson
-from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons.ladder_lesson import ladder_lesson
 from gptoss.dashboard.study import Study
 from gptoss.ladder import RUNGS, LadderConfig
 

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from gptoss.anatomy.norms import WIDTHS, StepwiseLayerNorm, measure_times, normalise_in, output_size
-from gptoss.dashboard import furniture, norms, state, text
+from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.dashboard.lessons import norms
 from gptoss.dashboard.study import Study
 from gptoss.model import RMSNorm
 

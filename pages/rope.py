@@ -9,7 +9,7 @@ from gptoss.config import ModelConfig
 from gptoss.dashboard import furniture, state
 from gptoss.dashboard.controls import choose
 from gptoss.dashboard.lesson import Lesson, below
-from gptoss.dashboard.rotation import (
+from gptoss.dashboard.lessons.rotation import (
     TRIES,
     claims,
     further_dials,

@@ -8,7 +8,7 @@ from gptoss.charts.sinks import gated_weights, next_token_with_and_without, sink
 from gptoss.cost import count_parameters
 from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
-from gptoss.dashboard.sinks import (
+from gptoss.dashboard.lessons.sinks import (
     MAX_CHECKED,
     Setting,
     checks,

@@ -7,10 +7,10 @@ from gptoss.charts.chips import detailed_chips
 from gptoss.charts.merges import merge_candidates, merge_wall
 from gptoss.charts.tokenizer import MEASURES, PER_CHARACTER
 from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard import tokenizer as shown
-from gptoss.dashboard import tokenizer_lesson as views
-from gptoss.dashboard.conversation import conversation
 from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons import tokenizer as shown
+from gptoss.dashboard.lessons import tokenizer_lesson as views
+from gptoss.dashboard.lessons.conversation import conversation
 from gptoss.dashboard.study import Study
 from gptoss.tokenizer.languages import LANGUAGES
 

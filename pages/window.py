@@ -9,8 +9,7 @@ from gptoss.cost import visible_pairs
 from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.accounts import CONTEXTS
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
-from gptoss.dashboard.study import Study
-from gptoss.dashboard.window import (
+from gptoss.dashboard.lessons.window import (
     block_order,
     context_length,
     first_tokens,
@@ -21,6 +20,7 @@ from gptoss.dashboard.window import (
     token_slider,
     window_slider,
 )
+from gptoss.dashboard.study import Study
 from gptoss.model.attention import AttentionBlock, visible
 from gptoss.model.kv_cache import LayerCache
 

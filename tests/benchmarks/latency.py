@@ -3,6 +3,7 @@
     python -m tests.benchmarks.latency
     python -m tests.benchmarks.latency --components
     python -m tests.benchmarks.latency --components rope gqa --far-ends
+    python -m tests.benchmarks.latency --ladder
     python -m tests.benchmarks.latency --cases classroom --sliders "Sliding window" Experts --json latency.json
     python -m tests.benchmarks.latency --far-ends
 
@@ -33,6 +34,7 @@ CASES = {
     "gpt-oss-20b, 64 heads": "build?preset=gpt-oss-20b",
 }
 SLIDERS = ("Sliding window", "Query heads", "KV groups", "Experts", "Active experts", "Layers", "Context length")
+RUNGS_MOVED = ("SwiGLU", "Grouped queries", "Experts")
 REPAINT = (Path(__file__).parent / "repaint.js").read_text()
 QUIET, TIMEOUT = 400, 30_000  # ms
 SIGN_WANTED = 300  # ms after which a move that still works must say so
@@ -82,6 +84,23 @@ class Slider:
         return self.page.locator(f'input[type="range"][aria-label="{self.label}"]')
 
 
+@dataclass
+class Pill:
+    """One rung of the ladder, taken and left again by the space bar."""
+
+    page: Page
+    label: str
+
+    def move(self) -> dict:
+        """On or off, and what the page saw of it."""
+        pill = self.page.get_by_test_id("stButtonGroup").get_by_role("button", name=self.label, exact=True)
+        pill.focus()
+        self.page.wait_for_timeout(100)
+        self.page.keyboard.press("Space")
+        noted = self.page.evaluate(f"settled({QUIET}, {TIMEOUT})")
+        return noted | {"label": self.label, "value": self.label, "seen": False}
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A headless Chromium: the system's, or else Playwright's own."""
@@ -115,7 +134,8 @@ def compare(browser: Browser, app: Server, bare: Server, case: str, address: str
     beside = Slider(open_page(browser, bare.address), BARE_SLIDER)
     results = []
     for label in labels:
-        slider = Slider(open_page(browser, f"{app.address}/{address}"), label)
+        page = open_page(browser, f"{app.address}/{address}")
+        slider = Pill(page, label) if label in RUNGS_MOVED else Slider(page, label)
         if label == "Query heads":  # no further up than the case says
             slider.highest = slider.position()[0]
         slider.move()
@@ -188,6 +208,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sliders", nargs="+", default=list(SLIDERS), metavar="LABEL")
     parser.add_argument("--components", nargs="*", choices=list(MAIN_SLIDERS), metavar="PAGE",
                         help="component pages, each with its main slider; all if none is named")
+    parser.add_argument("--ladder", action="store_true", help="rungs of the ladder instead of sliders")
     parser.add_argument("--moves", type=int, default=15, help="timed moves of every slider")
     parser.add_argument("--far-ends", action="store_true", help="take every slider to both ends instead")
     parser.add_argument("--json", type=Path, help="write every move to this file")
@@ -196,6 +217,8 @@ def arguments() -> argparse.Namespace:
 
 def cases(given: argparse.Namespace) -> dict[str, tuple[str, list[str]]]:
     """By name of the case: its address and the sliders to move."""
+    if given.ladder:
+        return {"ladder": ("ladder?preset=gpt-oss-20b", list(RUNGS_MOVED))}
     if given.components is not None:
         pages = given.components or list(MAIN_SLIDERS)
         return {page: (f"{page}?{MAIN_SLIDERS[page].query}", [MAIN_SLIDERS[page].label]) for page in pages}

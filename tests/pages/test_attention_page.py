@@ -8,8 +8,8 @@ import pytest
 from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
 from gptoss.anatomy.heads import query_steps, weight_when_scores_are_equal
-from gptoss.dashboard import heads as glue
 from gptoss.dashboard.lesson import TABS
+from gptoss.dashboard.lessons import heads as glue
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import live_tokens
 

@@ -6,9 +6,9 @@ from reader import address, assert_fine, button, captions, move, open_page, pres
 
 from gptoss.anatomy.ablation import Part, half_block_parts
 from gptoss.anatomy.residual import contributions, settled_stage
-from gptoss.dashboard.block import ANSWERS, NOTHING, OWN_NEXT, TokenRun, removal_probabilities, removed_part
-from gptoss.dashboard.block_lesson import TRIES
 from gptoss.dashboard.lesson import TABS
+from gptoss.dashboard.lessons.block import ANSWERS, NOTHING, OWN_NEXT, TokenRun, removal_probabilities, removed_part
+from gptoss.dashboard.lessons.block_lesson import TRIES
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import live_tokens
 from gptoss.model import Transformer

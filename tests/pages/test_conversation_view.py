@@ -6,8 +6,8 @@ from html import unescape
 import pytest
 from reader import assert_fine, captions, open_page
 
-from gptoss.dashboard.conversation import EXAMPLES, MAX_TOKENS, notebook_claim
-from gptoss.dashboard.conversation_editor import MAX_MESSAGES, NEW
+from gptoss.dashboard.lessons.conversation import EXAMPLES, MAX_TOKENS, notebook_claim
+from gptoss.dashboard.lessons.conversation_editor import MAX_MESSAGES, NEW
 from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.harmony import EXAMPLE, render
 from gptoss.tokenizer.harmony_types import functions_to_json

@@ -10,7 +10,7 @@ from gptoss.anatomy.routing import uniform_routing
 from gptoss.config import ModelConfig
 from gptoss.cost import expected_experts_touched
 from gptoss.dashboard.lesson import TABS
-from gptoss.dashboard.routing import BATCHES, HINTS, VIEWS
+from gptoss.dashboard.lessons.routing import BATCHES, HINTS, VIEWS
 
 PAGE = "pages/experts.py"
 EXTREMES = {

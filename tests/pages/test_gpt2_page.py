@@ -8,10 +8,10 @@ from reader import assert_fine, captions, open_page, type_text
 
 from gptoss.anatomy.baseline import ACTIVE, BUILD, EQUALS, GPT_OSS, MODELS, READ, TOTAL, WIDTH, WRITE, matched_gpt2
 from gptoss.config import ModelConfig
-from gptoss.dashboard import baseline
-from gptoss.dashboard.baseline import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
-from gptoss.dashboard.baseline_lesson import CONTEXT, XL, flops_at
 from gptoss.dashboard.lesson import TABS
+from gptoss.dashboard.lessons import baseline
+from gptoss.dashboard.lessons.baseline import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
+from gptoss.dashboard.lessons.baseline_lesson import CONTEXT, XL, flops_at
 from gptoss.dashboard.live import live_run
 from gptoss.dashboard.study import Study
 

@@ -4,7 +4,7 @@ import pytest
 from reader import address, assert_fine, dial, move, open_page, type_text
 
 from gptoss.dashboard.lesson import TABS
-from gptoss.dashboard.sharing import SHARES, prediction
+from gptoss.dashboard.lessons.sharing import SHARES, prediction
 from gptoss.dashboard.study import Study
 
 PAGE = "pages/gqa.py"

@@ -4,9 +4,9 @@ import pytest
 from reader import assert_fine, captions, move, open_page, type_text
 
 from gptoss.anatomy.ladder import TIME
-from gptoss.dashboard.ladder import MEASURES
-from gptoss.dashboard.ladder_lesson import prediction
 from gptoss.dashboard.lesson import TABS
+from gptoss.dashboard.lessons.ladder import MEASURES
+from gptoss.dashboard.lessons.ladder_lesson import prediction
 from gptoss.dashboard.study import Study
 from gptoss.ladder import RUNGS
 

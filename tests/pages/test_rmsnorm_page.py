@@ -6,7 +6,7 @@ import pytest
 from reader import assert_fine, captions, move, open_page, press, type_text
 
 from gptoss.dashboard.lesson import CHECKS, CLAIMS, CODE, MATHS, PREDICT, TABS, TRY
-from gptoss.dashboard.norms import SCALES, _small
+from gptoss.dashboard.lessons.norms import SCALES, _small
 
 PAGE = "pages/rmsnorm.py"
 VIEWS = ["Plane", "Activations", "Depth", "Number formats", "Time"]

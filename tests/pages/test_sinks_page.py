@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from reader import assert_fine, captions, dial, move, open_page, type_text
 
-from gptoss.dashboard import sinks
 from gptoss.dashboard.lesson import TABS
-from gptoss.dashboard.sinks import FIRST_LOGIT, LOGITS, SCOPES
+from gptoss.dashboard.lessons import sinks
+from gptoss.dashboard.lessons.sinks import FIRST_LOGIT, LOGITS, SCOPES
 
 PAGE = "pages/sinks.py"
 LONG = "The sea is wide. " * 300

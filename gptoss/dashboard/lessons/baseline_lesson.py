@@ -10,8 +10,8 @@ from gptoss.anatomy.baseline import ACTIVE, COMPUTE, TOTAL, attention_difference
 from gptoss.config import GPT2_PRESETS, ModelConfig
 from gptoss.cost import count_parameters
 from gptoss.dashboard import furniture
-from gptoss.dashboard.baseline import NEXT, SIZES, flops_at, live_gpt2, pair
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
+from gptoss.dashboard.lessons.baseline import NEXT, SIZES, flops_at, live_gpt2, pair
 from gptoss.dashboard.live import HEAVY
 from gptoss.dashboard.study import Study
 from gptoss.model import GPT2, Transformer

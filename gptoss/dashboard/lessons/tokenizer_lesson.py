@@ -8,9 +8,9 @@ from typing import NamedTuple
 import streamlit as st
 
 from gptoss.anatomy.vocabulary import vocabulary_tradeoff
-from gptoss.dashboard.conversation import notebook_claim
 from gptoss.dashboard.furniture import literal
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
+from gptoss.dashboard.lessons.conversation import notebook_claim
 from gptoss.tokenizer import encode_text, token_bytes, token_label
 from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
 from gptoss.tokenizer.merges import CutVocabulary, cut_encoding, merges, pre_tokens, tokens_after

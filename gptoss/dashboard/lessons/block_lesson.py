@@ -10,9 +10,9 @@ import torch
 
 from gptoss.anatomy.ablation import half_block_parts
 from gptoss.anatomy.residual import contributions, logit_lens
-from gptoss.dashboard.block import LIKELIEST, NOTHING, TokenRun, current_run, removal_probabilities
 from gptoss.dashboard.furniture import literal
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
+from gptoss.dashboard.lessons.block import LIKELIEST, NOTHING, TokenRun, current_run, removal_probabilities
 from gptoss.dashboard.live import HEAVY, MAX_LIVE_TOKENS
 from gptoss.dashboard.study import DEFAULT_PRESET, Study
 from gptoss.dashboard.text import Tokens

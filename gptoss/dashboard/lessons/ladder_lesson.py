@@ -21,8 +21,8 @@ from gptoss.anatomy.ladder import (
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters
 from gptoss.dashboard import furniture
-from gptoss.dashboard.ladder import MEASURE_KEY, RUNGS_KEY
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
+from gptoss.dashboard.lessons.ladder import MEASURE_KEY, RUNGS_KEY
 from gptoss.dashboard.live import HEAVY
 from gptoss.dashboard.study import Study
 from gptoss.ladder import RUNGS, LadderConfig

@@ -10,8 +10,8 @@ from gptoss.anatomy import experts, routing
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, expected_experts_touched
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
+from gptoss.dashboard.lessons.routing import COST, LOAD, TOUCHED, layer_shown, live_routing, mlp_of
 from gptoss.dashboard.live import HEAVY
-from gptoss.dashboard.routing import COST, LOAD, TOUCHED, layer_shown, live_routing, mlp_of
 from gptoss.dashboard.study import Study
 from gptoss.model import MLPBlock
 from gptoss.model.experts import swiglu

@@ -8,8 +8,8 @@ from dataclasses import replace
 import streamlit as st
 
 from gptoss.charts.stream import Span, harmony_stream
-from gptoss.dashboard.conversation_editor import MAX_MESSAGES, editor, talk, who
 from gptoss.dashboard.furniture import literal
+from gptoss.dashboard.lessons.conversation_editor import MAX_MESSAGES, editor, talk, who
 from gptoss.tokenizer import encode_prefix, printable, token_bytes, token_label
 from gptoss.tokenizer.harmony import (
     EXAMPLE,
