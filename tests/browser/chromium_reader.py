@@ -15,7 +15,7 @@ PHONE = {"width": 390, "height": 844}
 # before it asks at the root, a machine without a network cannot resolve the host of Streamlit's icons, and a picture of
 # a run that the next move overtook is gone from the server before the browser asks for it.
 HARMLESS = (
-    re.compile(r"status of 404 .*/[a-z_]+/_stcore/(health|host-config)$"),
+    re.compile(r"status of 404 .*/[a-z0-9_]+/_stcore/(health|host-config)$"),
     re.compile(r"net::ERR_(NAME_NOT_RESOLVED|INTERNET_DISCONNECTED|PROXY_CONNECTION_FAILED) https://fonts\.gstatic\.com/"),
     re.compile(r"status of 404 .*/media/[0-9a-f]+\.png$|^Client Error: Image source error - .*/media/[0-9a-f]+\.png"),
 )

@@ -1,4 +1,4 @@
-"""The component pages in a real browser: the first screen, both screens and themes, and the way a lesson goes."""
+"""Every page with a lesson in a real browser: the first screen, both screens and themes, and the way a lesson goes."""
 
 import itertools
 import re
@@ -8,10 +8,10 @@ import pytest
 from chromium_reader import DESKTOP, PATIENCE, PHONE, assert_no_error_shown, slider, vital_signs
 from playwright.sync_api import expect
 
-from gptoss.dashboard.book import sections
+from gptoss.dashboard.book import PAGES as BOOK
 from tests.benchmarks.components import MAIN_SLIDERS
 
-PAGES = {page.path: page for page in sections()["Components"]}
+PAGES = {page.path: page for page in BOOK if page.path not in ("start", "build")}
 # What a page's main picture can be: a chart, an image or chips, a drawing.
 PICTURE = ("[data-testid=stMain] :is([data-testid=stVegaLiteChart] :is(canvas, svg.marks), "
            "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role=img])")
@@ -30,7 +30,7 @@ LABELS_OUTSIDE = """() => [...document.querySelectorAll('[data-testid=stVegaLite
 
 
 @pytest.mark.parametrize("path, scheme", itertools.product(PAGES, ["light", "dark"]))
-def test_a_component_page_fits_a_phone_and_a_desk(visits, path, scheme):
+def test_a_page_fits_a_phone_and_a_desk(visits, path, scheme):
     page = visits.open(f"/{path}", PHONE, scheme)
     for screen in (PHONE, DESKTOP):
         page.set_viewport_size(screen)
@@ -48,12 +48,13 @@ def test_a_component_page_fits_a_phone_and_a_desk(visits, path, scheme):
 
 @pytest.mark.parametrize("path", PAGES)
 def test_title_vital_signs_main_control_and_picture_are_on_the_first_screen(visits, path):
-    page = visits.open(f"/{path}", **dict(parse_qsl(MAIN_SLIDERS[path].query)))
+    main = MAIN_SLIDERS.get(path)
+    page = visits.open(f"/{path}", **dict(parse_qsl(main.query if main else "")))
     picture = page.locator(PICTURE).filter(visible=True).first
     expect(picture).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(500)
-    for part in (page.get_by_role("heading", level=1), page.locator(".vital-signs > div").nth(4),
-                 slider(page, MAIN_SLIDERS[path].label), picture):
+    control = slider(page, main.label) if main else page.get_by_test_id("stButtonGroup").first
+    for part in (page.get_by_role("heading", level=1), page.locator(".vital-signs > div").nth(4), control, picture):
         box = part.bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= DESKTOP["height"], box
 
