@@ -1,25 +1,29 @@
 """Start: what GPT-OSS is, drawn from the model under study, and where to go from here."""
 
+from collections.abc import Iterator, Sequence
+
 import streamlit as st
 
 from gptoss.dashboard import furniture, state
-from gptoss.dashboard.book import PAGES, sections
+from gptoss.dashboard.book import PAGES, Page, sections
+
+
+def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
+    """Rows of so many; the last may be shorter."""
+    return (pages[start:start + size] for start in range(0, len(pages), size))
+
 
 furniture.header("start")
 furniture.show_diagram(state.study())
-words, links = st.columns([3, 2], gap="large")
-with words:
-    st.markdown(
-        "**GPT-OSS** is a pair of language models, gpt-oss-20b and gpt-oss-120b, whose weights OpenAI published in "
-        "August 2025. Their layers look back through a short window and over the whole text in turn; groups of query "
-        "heads share their keys and values; every MLP is a mixture of experts, of which each token uses a few.\n\n"
-        "Here is that architecture, exactly, as a model that runs. Move a slider and the drawing, the figures above "
-        "and the live model follow. The address always holds what you see: copy it, and others see the same.")
-with links:
-    st.subheader("In the order of a lecture", anchor=False)
-    for pages in sections().values():
-        for page in pages:
-            if page is not PAGES[0]:
-                st.page_link(f"pages/{page.file}", label=f"**{page.title}**", icon=page.icon,
-                             query_params=state.query())
-                st.caption(page.teaches)
+st.markdown(
+    "**GPT-OSS** is a pair of language models, gpt-oss-20b and gpt-oss-120b, whose weights OpenAI published in August 2025. "
+    "Their layers look back through a short window and over the whole text in turn; groups of query heads share their "
+    "keys and values; every MLP is a mixture of experts, of which each token uses a few.\n\n"
+    "Here is that architecture, exactly, as a model that runs. Move a slider and the drawing, the figures above and the "
+    "live model follow. The address always holds what you see: copy it, and others see the same.")
+st.subheader("In the order of a lecture", anchor=False)
+for row in batched([page for pages in sections().values() for page in pages if page is not PAGES[0]], 3):
+    for column, page in zip(st.columns(3), row, strict=False):
+        with column:
+            st.page_link(f"pages/{page.file}", label=f"**{page.title}**", icon=page.icon, query_params=state.query())
+            st.caption(page.teaches)
