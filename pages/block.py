@@ -134,9 +134,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
 furniture.header("block")
 study = state.study()
 place = st.container()
-special = text.text_drawer()
-tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
-text.say_what_was_cut(tokens)
+tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 if len(tokens):
     with place:
         picture(study, tokens)

@@ -141,9 +141,7 @@ def token_slider(tokens: text.Tokens) -> int:
 furniture.header("experts")
 study = state.study()
 above = st.container()
-special = text.text_drawer()
-tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
-text.say_what_was_cut(tokens)
+tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     picture(study, tokens)
 below(experts_lesson(study, tokens.ids))

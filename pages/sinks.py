@@ -83,9 +83,7 @@ def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) ->
 furniture.header("sinks")
 study = state.study()
 above = st.container()
-special = text.text_drawer()
-tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
-text.say_what_was_cut(tokens)
+tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     if len(tokens):
         picture(study, tokens)

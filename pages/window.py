@@ -144,9 +144,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
 furniture.header("window")
 study = state.study()
 above = st.container()
-special = text.text_drawer()
-tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
-text.say_what_was_cut(tokens)
+tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     picture(study, tokens)
 output(study, tokens)

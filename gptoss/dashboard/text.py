@@ -51,6 +51,14 @@ def text_drawer() -> bool:
         return text_box()
 
 
+def tokens_from_drawer(vocab_size: int) -> Tokens:
+    """The drawer, below it a word on what runs, and the tokens of its text for a live model of that vocabulary."""
+    special = text_drawer()
+    tokens = live_tokens(current_text(), vocab_size, special)
+    say_what_was_cut(tokens)
+    return tokens
+
+
 def say_what_was_cut(tokens: Tokens) -> None:
     """A notice where the text is longer than what runs."""
     if tokens.characters_used < tokens.characters:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from gptoss.checkpoint import read_gpt2
 from gptoss.config import GPT2Config
 from gptoss.model.attention import Record, explicit_attention, fused_attention_in_parts, visible
-from gptoss.model.block import scoped
+from gptoss.model.block import TransformerBlock
 from gptoss.model.kv_cache import LayerCache
 from gptoss.model.language_model import LanguageModel
 from gptoss.model.layernorm import LayerNorm
@@ -71,24 +71,13 @@ class GPT2MLP(nn.Module):
         return x + out
 
 
-class GPT2Block(nn.Module):
-    """One layer: attention, then the MLP."""
+class GPT2Block(TransformerBlock):
+    """One layer: attention, then the MLP, one after the other as in GPT-OSS."""
 
     def __init__(self, config: GPT2Config, device=None, dtype=None):
-        super().__init__()
+        nn.Module.__init__(self)
         self.attn = GPT2Attention(config, device, dtype)
         self.mlp = GPT2MLP(config, device, dtype)
-
-    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None,
-                inside: bool = True) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape, told to `record` as `TransformerBlock` does."""
-        x = self.attn(x, cache, scoped(record, "attn") if inside else None)
-        if record is not None:
-            record("after_attn", x)
-        x = self.mlp(x, scoped(record, "mlp") if inside else None)
-        if record is not None:
-            record("after_mlp", x)
-        return x
 
 
 class GPT2(LanguageModel):
