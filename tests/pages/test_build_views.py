@@ -211,4 +211,4 @@ def test_the_code_is_read_only_once_its_drawer_is_open():
     at.run()
     assert_fine(at)
     shown = [code.value for code in at.code]
-    assert closed == 0 and any("class AttentionBlock" in code for code in shown) and len(shown) == 4
+    assert closed == 0 and any("class AttentionBlock" in code for code in shown) and len(shown) == 5
