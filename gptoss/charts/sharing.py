@@ -12,18 +12,13 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
-from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen
+from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, TWO_WIDTHS, Pen
 from gptoss.config import divisors_of
 
 _PAD, _TITLE = 14, 34  # px inside a frame, and the room its title takes
 _SIDE, _STEM, _BETWEEN = 0.82, 0.7, 0.45  # of the pitch: a cell's side, the stem under a group, the gap between groups
 _LARGEST = 28  # px from head to head at most
 _WIDE, _NARROW = (540, 125), (350, 160)  # px a drawing is wide, and its heads are high at most
-
-_STYLE = """<style>
-.drawing-narrow {display: none}
-@media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}
-</style>"""
 
 _KEY, _VALUE, _REST = "key", "value", "everything else"
 _BINARY = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
@@ -56,7 +51,7 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
         raise ValueError(f"kv_heads={kv_heads} is impossible; allowed: {', '.join(map(str, divisors_of(heads)))}")
     rows = _rows(heads, kv_heads)
     said = describe_sharing(heads, kv_heads, head_dim)
-    return _STYLE + "".join(f'<div class="drawing-{name}">{_drawing(rows, kv_heads, head_dim, *size, said)}</div>'
+    return TWO_WIDTHS + "".join(f'<div class="drawing-{name}">{_drawing(rows, kv_heads, head_dim, *size, said)}</div>'
                    for name, size in (("wide", _WIDE), ("narrow", _NARROW)))
 
 

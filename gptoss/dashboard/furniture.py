@@ -13,6 +13,7 @@ import pyarrow as pa
 import streamlit as st
 
 from gptoss.charts import Chart, Picture, architecture_diagram
+from gptoss.charts.svg import TWO_WIDTHS
 from gptoss.dashboard import state
 from gptoss.dashboard.accounts import figures
 from gptoss.dashboard.book import PAGES, ensure_app
@@ -40,10 +41,6 @@ _VITAL_SIGNS_STYLE = """<style>
 .vital-signs dt {font-size: 0.85rem; opacity: 0.75; font-weight: 400}
 .vital-signs dd {font-size: 1.4rem; line-height: 1.2; white-space: nowrap}
 .vital-signs small {font-size: 0.85rem; opacity: 0.75}
-</style>"""
-_ONE_DRAWING = """<style>
-.drawing-narrow {display: none}
-@media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}
 </style>"""
 
 
@@ -133,7 +130,7 @@ def show_picture(picture: Picture, caption: str = "") -> None:
 
 def show_diagram(study: Study) -> None:
     """The architecture, drawn from the configuration: one drawing for wide screens, one for narrow ones."""
-    st.html(_ONE_DRAWING)
+    st.html(TWO_WIDTHS)
     drawings = (("wide", False), ("narrow", True))
     st.markdown("".join(f'<div class="drawing-{name}">{architecture_diagram(study.config, study.live_config, narrow)}</div>'
                         for name, narrow in drawings), unsafe_allow_html=True)

@@ -19,6 +19,9 @@ from gptoss.trace import Trace, trace
 # Every build or pass in flight holds tens of megabytes and a core: two at a time, the others wait their turn.
 HEAVY = threading.BoundedSemaphore(2)
 
+# One measurement of time on the server, whichever page takes it: a second one beside it would be measured too.
+MEASURING = threading.Lock()
+
 MAX_LIVE_TOKENS = 512
 CACHED_ATTENTION_CELLS = 1_000_000  # traces with more attention weights than this (4 MB) are not kept
 

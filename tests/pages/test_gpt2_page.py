@@ -12,7 +12,7 @@ from gptoss.dashboard.lesson import TABS
 from gptoss.dashboard.lessons import baseline
 from gptoss.dashboard.lessons.baseline import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
 from gptoss.dashboard.lessons.baseline_lesson import CONTEXT, XL, flops_at
-from gptoss.dashboard.live import live_run
+from gptoss.dashboard.live import MEASURING, live_run
 from gptoss.dashboard.study import Study
 
 PAGE = "pages/gpt2.py"
@@ -158,24 +158,24 @@ def test_one_measurement_at_a_time(nothing_measured):
     def note(self, value, text=None):
         shown.append(text)
         if text and "Another measurement" in text:
-            baseline._MEASURING.release()  # the other one has done
+            MEASURING.release()  # the other one has done
             finished.set()
         return original(self, value, text)
 
-    baseline._MEASURING.acquire()
+    MEASURING.acquire()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline.st.delta_generator.DeltaGenerator, "progress", note)
         at.button(key="gpt2_measure").click().run()
     assert_fine(at)
     assert finished.is_set() and any("Another measurement is running" in (text or "") for text in shown)
-    assert len(baseline._measured()) == 1 and not baseline._MEASURING.locked()
+    assert len(baseline._measured()) == 1 and not MEASURING.locked()
 
 
 def test_a_measurement_that_fails_lets_the_next_one_in(nothing_measured, monkeypatch):
     at = show(open_page(PAGE, preset="classroom"), TIMES)
     monkeypatch.setattr(baseline, "measurements", lambda build, ids: (_ for _ in ()).throw(RuntimeError("broken")))
     at.button(key="gpt2_measure").click().run()
-    assert at.exception and not baseline._MEASURING.locked()
+    assert at.exception and not MEASURING.locked()
 
 
 def test_what_is_remembered_is_bounded(nothing_measured):

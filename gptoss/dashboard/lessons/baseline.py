@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -41,7 +40,7 @@ from gptoss.charts.baseline import clock_spread, comparison_table, size_bars
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.dashboard import furniture
-from gptoss.dashboard.live import CACHED_ATTENTION_CELLS, HEAVY, MAX_LIVE_TOKENS, live_model
+from gptoss.dashboard.live import CACHED_ATTENTION_CELLS, HEAVY, MAX_LIVE_TOKENS, MEASURING, live_model
 from gptoss.dashboard.study import Study
 from gptoss.model import GPT2, LanguageModel, Transformer, next_token_probabilities
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
@@ -52,7 +51,6 @@ SIZES, NEXT, ATTENTION, TENSORS, TABLE, TIMES = VIEWS = "Sizes", "Next token", "
 _HELD = {WIDTH: ("Width", "{:,}".format), TOTAL: ("Total", furniture.count), ACTIVE: ("Active", furniture.count),
          COMPUTE: ("FLOPs per token", furniture.flops)}
 KEPT = 32  # measurements that the server remembers
-_MEASURING = threading.Lock()  # a second measurement beside it would be measured too
 _UNITS = {"parameters": furniture.count, "bytes": furniture.size, "FLOPs": furniture.flops, "tokens": "{:,.0f}".format}
 
 _cached = partial(st.cache_resource, show_spinner=False, hash_funcs={GPT2Config: hash, tuple: hash})
@@ -222,13 +220,13 @@ def _remember(key: tuple, found: Clocks) -> None:
 def _measure(both: Pair, text: SharedText) -> Clocks:
     """Time both models, piece by piece, while nobody else on this server measures."""
     bar = st.progress(0.0, "Measuring …")
-    if not _MEASURING.acquire(blocking=False):
+    if not MEASURING.acquire(blocking=False):
         bar.progress(0.0, "Another measurement is running on this server. Yours comes next.")
-        _MEASURING.acquire()
+        MEASURING.acquire()
     try:
         return _take_turns(both, text, bar)
     finally:
-        _MEASURING.release()
+        MEASURING.release()
         bar.empty()
 
 

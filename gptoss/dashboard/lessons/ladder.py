@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -23,9 +22,6 @@ from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 
 RUNGS_KEY, MEASURE_KEY = "ladder_rungs", "ladder_measure"
 MEASURES = (*COSTS, TIME)
-
-# One measurement at a time on this server, so that none is slowed by another; others' models run beside it.
-MEASURING = threading.Lock()
 
 _cached = partial(live.cached, hash_funcs={LadderConfig: hash, ModelConfig: hash, tuple: hash})
 
@@ -137,7 +133,7 @@ def times(study: Study, rungs: frozenset[str]) -> None:
         st.info("Choose a text, and the models on the way are timed on it.", icon=":material/edit:")
         return
     again = st.session_state.pop("ladder_time_again", False)
-    with st.spinner("Another reader's measurement is running; yours is next." if MEASURING.locked() else
+    with st.spinner("Another reader's measurement is running; yours is next." if live.MEASURING.locked() else
                     f"Timing {len(path)} models, one after the other."):
         measured = {config: _timing(study, config, ids, again) for config, ids in texts.items()}
     furniture.show_chart(_time_chart(path[-1], measured), key="ladder_time")
@@ -176,5 +172,5 @@ def _timing(study: Study, config: LadderConfig, tokens: tuple[int, ...], again: 
 @_cached(max_entries=512)
 def _measured(config: LadderConfig, seed: int, precision: str, sinks: float | None, tokens: tuple[int, ...]) -> Timing:
     model = _model(config, seed, precision, sinks)
-    with MEASURING, live.HEAVY:
+    with live.MEASURING, live.HEAVY:
         return forward_time(model, tokens)

@@ -22,7 +22,7 @@ from gptoss.charts.norms import (
     plane_before,
     stream_size,
 )
-from gptoss.dashboard.live import HEAVY, live_model, live_run
+from gptoss.dashboard.live import HEAVY, MEASURING, live_model, live_run
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import Tokens
 from gptoss.model import RMSNorm
@@ -95,7 +95,7 @@ def times_chart(width: int) -> Chart | None:
 
 def measure(width: int) -> pd.DataFrame:
     """Time the norms now and remember it for this session. One of the two places for heavy work is taken meanwhile."""
-    with HEAVY:
+    with MEASURING, HEAVY:
         times = norms.measure_times(width)
     st.session_state.setdefault("rmsnorm_measured", {})[width] = times
     return times
