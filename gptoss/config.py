@@ -65,6 +65,7 @@ class ModelConfig:
     num_attention_heads: int = 64
     num_key_value_heads: int = 8
     sliding_window: int = 128  # tokens, the query's own included; 0 means that no layer slides
+    window_every: int = 2  # one in so many layers slides, the first one first; 1 means that all do. Fixed in the reference
     initial_context_length: int = 4096
     rope_theta: float = 150_000.0
     rope_scaling_factor: float = 32.0
@@ -121,8 +122,8 @@ class ModelConfig:
                         mlp1=2 * self.intermediate_size, unembedding=self.vocab_size)
 
     def window_of(self, layer: int) -> int:
-        """The window of one layer in tokens, or 0 for full attention: even layers slide, odd layers do not."""
-        return self.sliding_window if layer % 2 == 0 else 0
+        """The window of one layer in tokens, or 0 for full attention. In gpt-oss even layers slide, odd layers do not."""
+        return self.sliding_window if layer % self.window_every == 0 else 0
 
     def replace(self, **changes) -> ModelConfig:
         """A copy with some fields changed, validated like a new one."""
@@ -246,7 +247,7 @@ _SCALE_STEPS = ((256, 32, 8192), (128, 32, 4096), (128, 16, 4096), (64, 16, 4096
                 (32, 8, 2048), (32, 4, 1024), (16, 2, 512))
 
 _COUNTS = ("num_hidden_layers", "num_experts", "experts_per_token", "vocab_size", "hidden_size", "intermediate_size",
-           "head_dim", "num_attention_heads", "num_key_value_heads", "initial_context_length")
+           "head_dim", "num_attention_heads", "num_key_value_heads", "window_every", "initial_context_length")
 
 PRESETS: dict[str, ModelConfig] = {
     "gpt-oss-20b": ModelConfig(num_hidden_layers=24, num_experts=32),

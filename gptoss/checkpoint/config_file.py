@@ -54,8 +54,16 @@ def read_config(path: Path) -> tuple[ModelConfig, str]:
 
 def to_json(config: ModelConfig, layout: str, mxfp4: bool = False, dtype: str = "bfloat16") -> str:
     """The text of a `config.json` for a checkpoint in this layout, with weights (but for MXFP4) in this dtype."""
-    settings = dataclasses.asdict(config) if layout == "openai" else _huggingface_settings(config, mxfp4, dtype)
+    settings = _openai_settings(config) if layout == "openai" else _huggingface_settings(config, mxfp4, dtype)
     return json.dumps(settings, indent=2) + "\n"
+
+
+def _openai_settings(config: ModelConfig) -> dict:
+    """The fields, without the one that the reference does not have where it stands as in the reference."""
+    settings = dataclasses.asdict(config)
+    if config.window_every == ModelConfig.window_every:
+        del settings["window_every"]
+    return settings
 
 
 def read_json(path: Path) -> object:
@@ -117,14 +125,15 @@ def _window_fields(settings: dict) -> dict:
         _refuse("layer_types", types, f"a list of num_hidden_layers={layers!r} types")
     if types == ["full_attention"] * len(types):
         return {"sliding_window": 0}
-    if types != _alternating(len(types)):
-        _refuse("layer_types", types, "'sliding_attention' and 'full_attention' in turn, beginning with sliding, or "
-                                      "'full_attention' throughout; any other order is another architecture")
-    return window
+    for every in (ModelConfig.window_every, *range(1, len(types) + 1)):  # the usual one first: a short stack fits several
+        if types == _layer_types(len(types), every):
+            return window | {"window_every": every}
+    _refuse("layer_types", types, "'sliding_attention' for the first of every so many layers and 'full_attention' for the "
+                                  "others, or 'full_attention' throughout; any other order is another architecture")
 
 
-def _alternating(layers: int) -> list[str]:
-    return ["full_attention" if layer % 2 else "sliding_attention" for layer in range(layers)]
+def _layer_types(layers: int, every: int) -> list[str]:
+    return ["full_attention" if layer % every else "sliding_attention" for layer in range(layers)]
 
 
 def _rope_fields(settings: dict) -> dict:
@@ -190,7 +199,7 @@ def _huggingface_settings(config: ModelConfig, mxfp4: bool, dtype: str) -> dict:
         "initial_context_length": config.initial_context_length,
         # transformers builds the sliding mask even where no layer uses it, so it needs some width.
         "sliding_window": config.sliding_window if slides else config.max_context_length,
-        "layer_types": _alternating(config.num_hidden_layers) if slides
+        "layer_types": _layer_types(config.num_hidden_layers, config.window_every) if slides
         else ["full_attention"] * config.num_hidden_layers,
         "rope_theta": float(config.rope_theta),
         "rope_scaling": {

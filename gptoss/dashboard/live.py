@@ -66,7 +66,7 @@ def twin(study: Study) -> Study:
 
 def shape_of(config: ModelConfig) -> ModelConfig:
     """The configuration with everything that does not change a weight's shape set to one and the same value."""
-    kept = ("sliding_window", "rope_theta", "rope_scaling_factor", "rope_ntk_alpha", "rope_ntk_beta",
+    kept = ("sliding_window", "window_every", "rope_theta", "rope_scaling_factor", "rope_ntk_alpha", "rope_ntk_beta",
             "initial_context_length", "swiglu_limit")
     return config.replace(experts_per_token=1, **{name: getattr(_ANY, name) for name in kept})
 

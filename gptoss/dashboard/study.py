@@ -32,6 +32,7 @@ class Study:
     context: int
     theta: int
     factor: int
+    every: int = 2
     sinks: str = "on"
     precision: str = "float32"
     seed: int = 0
@@ -54,7 +55,7 @@ class Study:
             num_hidden_layers=self.layers, hidden_size=self.hidden,
             intermediate_size=preset.intermediate_size * self.hidden // preset.hidden_size,
             num_attention_heads=self.heads, num_key_value_heads=self.kv, sliding_window=self.window,
-            num_experts=self.experts, experts_per_token=self.active, rope_theta=self.theta,
+            window_every=self.every, num_experts=self.experts, experts_per_token=self.active, rope_theta=self.theta,
             rope_scaling_factor=self.factor)
 
     @cached_property
@@ -187,7 +188,7 @@ def _active_options(values: Mapping) -> list[int]:
 # In an order in which each dial's limits depend only on those before it.
 DIALS: dict[str, Dial] = {dial.name: dial for dial in (
     Dial("layers", "Layers", _steps(*range(1, 49)), "new shape",
-         "Blocks in the stack. Even ones slide, odd ones see everything."),
+         "Blocks in the stack. In gpt-oss even ones slide, odd ones see everything."),
     Dial("hidden", "Hidden size", _steps(64, 128, 256, 512, 768, 1024, 1536, 2048, 2880, 4096, 5760), "new shape",
          "Width of the residual stream. Expert width follows in the preset's ratio."),
     Dial("heads", "Query heads", _steps(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128), "new shape",
@@ -208,6 +209,8 @@ DIALS: dict[str, Dial] = {dial.name: dial for dial in (
          "Base of the rotation's wavelengths."),
     Dial("factor", "YaRN factor", _steps(1, 2, 4, 8, 16, 32, 64), "weights kept",
          "How far YaRN stretches the trained context; 1 is plain RoPE."),
+    Dial("every", "A window in every", _steps(1, 2, 3, 4), "weights kept",
+         "One in so many layers slides, layer 0 first: 2 in gpt-oss. 1 makes every layer slide."),
     Dial("sinks", "Sinks", _steps("on", "off"), "weights kept",
          "Off sets every head's sink logit to minus infinity: plain softmax attention."),
     Dial("precision", "Precision", _steps("float32", "bfloat16"), "weights kept",

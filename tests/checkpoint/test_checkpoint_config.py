@@ -75,6 +75,8 @@ def test_missing_settings_have_the_defaults_of_the_reference_loaders(read):
 
 def test_full_attention_throughout_means_no_window(read):
     assert read(HUGGINGFACE_20B, layer_types=["full_attention"] * 24)[0].sliding_window == 0
+    assert read(HUGGINGFACE_20B, layer_types=["sliding_attention"] * 24)[0].window_every == 1
+    assert read(HUGGINGFACE_20B, layer_types=["sliding_attention", *["full_attention"] * 2] * 8)[0].window_every == 3
     assert read(OPENAI_20B, sliding_window=0)[0].sliding_window == 0
 
 
@@ -89,7 +91,7 @@ def test_unknown_keys_are_ignored(read):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"layer_types": ["full_attention", "sliding_attention"] * 12}, "layer_types=.*another architecture"),
-    ({"layer_types": ["sliding_attention"] * 24}, "layer_types=.*another architecture"),
+    ({"layer_types": ["sliding_attention"] * 3 + ["full_attention"] * 21}, "layer_types=.*another architecture"),
     ({"layer_types": ["sliding_attention", "full_attention"]}, "layer_types=.*num_hidden_layers=24"),
     ({"layer_types": "full"}, "layer_types='full'"),
     ({"layer_types": [{}] * 24}, "layer_types="),

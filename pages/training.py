@@ -1,0 +1,4 @@
+"""Placeholder."""
+from gptoss.dashboard import furniture
+
+furniture.header("training")
