@@ -257,7 +257,7 @@ PRESETS: dict[str, ModelConfig] = {
     "classroom": ModelConfig(
         num_hidden_layers=4, num_experts=8, experts_per_token=2, vocab_size=4096, hidden_size=128,
         intermediate_size=128, head_dim=16, num_attention_heads=8, num_key_value_heads=2, sliding_window=16,
-        initial_context_length=64, rope_scaling_factor=4.0, rope_ntk_beta=8.0),
+        initial_context_length=64, rope_theta=10_000.0, rope_scaling_factor=4.0, rope_ntk_beta=8.0),
     # The demonstration model of the notebook this dashboard grew from: 31,650,848 parameters.
     "notebook": ModelConfig(
         num_hidden_layers=2, num_experts=8, experts_per_token=2, vocab_size=5000, hidden_size=512,

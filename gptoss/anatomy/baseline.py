@@ -60,15 +60,16 @@ def shared_context(context: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def matched_gpt2(config: ModelConfig, equal: str, context: int = 1024) -> Match:
+def matched_gpt2(config: ModelConfig, equal: str, context: int = 1024, vocab_size: int | None = None,
+                 positions: int = _FULL_GPT2.max_context_length) -> Match:
     """The GPT-2 that comes nearest to `config` in `equal`, one of `EQUALS`. Closed forms of `gptoss.cost`.
 
     Its heads have GPT-OSS's size (64 at the published sizes, which is GPT-2's own too), and its width is a number of
     them. For `WIDTH` that is the width nearest to GPT-OSS's, with as many layers. Otherwise the width is searched, with
     layers in GPT-OSS's proportion to it, or one more or fewer where that comes nearer; `COMPUTE` is the cost of one token
     after `context` - 1 others, or after 1,023 where `context` is longer than GPT-2 can read. The vocabulary is GPT-2's,
-    in a scale model the same share of it as of GPT-OSS's, and never without the 256 bytes. Raises `ValueError` for
-    another `equal`.
+    in a scale model the same share of it as of GPT-OSS's, and never without the 256 bytes, unless `vocab_size` says
+    otherwise. Raises `ValueError` for another `equal`.
     """
     if equal not in EQUALS:
         raise ValueError(f"equal={equal!r} is unknown; allowed: {', '.join(EQUALS)}")
@@ -79,7 +80,7 @@ def matched_gpt2(config: ModelConfig, equal: str, context: int = 1024) -> Match:
         layers = config.num_hidden_layers
         if equal != WIDTH:
             layers = max(1, round(layers * width / config.hidden_size) + more)
-        gpt2 = GPT2Config(layers, heads, width, _vocabulary_size(config))
+        gpt2 = GPT2Config(layers, heads, width, vocab_size or _vocabulary_size(config), positions)
         return Match(gpt2, equal, wanted, held_equal(gpt2, equal, context))
 
     def around(more: int) -> Iterator[Match]:

@@ -1,9 +1,9 @@
 """Weights on disk: OpenAI's and Hugging Face's layouts of GPT-OSS, MXFP4, and GPT-2. Tensors, names and files, no model."""
 
 from gptoss.checkpoint.errors import CheckpointError
-from gptoss.checkpoint.gpt2 import read_gpt2
+from gptoss.checkpoint.gpt2 import read_gpt2, save_gpt2
 from gptoss.checkpoint.layouts import expected_tensors
 from gptoss.checkpoint.reader import Reader
 from gptoss.checkpoint.writer import save
 
-__all__ = ["CheckpointError", "Reader", "expected_tensors", "read_gpt2", "save"]
+__all__ = ["CheckpointError", "Reader", "expected_tensors", "read_gpt2", "save", "save_gpt2"]

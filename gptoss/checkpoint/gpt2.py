@@ -6,13 +6,15 @@ files also hold the causal masks and the tied head, which are no weights of thei
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from gptoss.checkpoint.config_file import CONFIG_NAME, read_json
 from gptoss.checkpoint.errors import CheckpointError
@@ -59,6 +61,20 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
         raise CheckpointError(f"{headers[theirs][1].path}: {theirs} is surplus, the model of {CONFIG_NAME} has no such "
                               "tensor")
     return config, _tensors(names, headers, dtype, device)
+
+
+def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write `config.json` and one `.safetensors` file that `read_gpt2` and transformers read, replacing what stands there.
+
+    `tensors` maps every name of our state dict to its tensor; each keeps its dtype.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    stored = {theirs: (tensors[ours].T if len(shape) == 2 and theirs.startswith("h.") else tensors[ours]).contiguous()
+              for ours, (theirs, shape) in gpt2_names(config).items()}
+    save_file(stored, directory / "model.safetensors", metadata={"format": "pt"})
+    settings = {theirs: getattr(config, ours) for ours, theirs in _FIELDS.items()} | _FIXED
+    (directory / CONFIG_NAME).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def gpt2_names(config: GPT2Config) -> dict[str, tuple[str, tuple[int, ...]]]:

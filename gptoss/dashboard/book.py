@@ -82,12 +82,12 @@ PAGES = (
          "Eleven changes lead from GPT-2 to GPT-OSS; each can be made alone, and every model between them runs.",
          ("layers", "hidden", "context"), "say which change buys what, and which one pays for which other", "Block", 8),
     Page("Training and scale", "training.py", "training", "Training", ":material/model_training:",
-         "Real models learn in front of you: loss against its floor, routing as it evolves, and the moment a pattern appears.",
-         ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs once both are trained",
+         "Real models learn in front of you: loss against its floor, routing as it evolves, patterns as they appear.",
+         ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs in loss",
          "Experts", 12),
     Page("Training and scale", "scale.py", "scale", "Training at scale", ":material/dns:",
          "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",
-         ("layers", "hidden", "experts", "context"), "work out whether a model and its training state fit, and how long it takes",
+         ("layers", "hidden", "experts", "context"), "work out whether a training fits, and how long it takes",
          "Training", 10),
 )
 

@@ -76,7 +76,8 @@ class MLPBlock(nn.Module):
         answers = (self._answer_at_once if small else self._answer_in_turn)(x.index_select(0, tokens), choices, counts)
         if record is not None:
             record("expert_outputs", answers[order.argsort()].view(*experts.shape, -1))
-        return torch.zeros_like(x).index_add_(0, tokens, answers * weights.flatten()[order, None])
+        shares = (answers * weights.flatten()[order, None]).to(x.dtype)  # autocast multiplies in another format
+        return torch.zeros_like(x).index_add_(0, tokens, shares)
 
     def _answer_in_turn(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
         """Each expert in use multiplies its rows (n * k, hidden), sorted by expert, in one matmul."""

@@ -1,0 +1,66 @@
+"""Models to train against each other: the one under study, and the same with one thing changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gptoss.anatomy.baseline import ACTIVE, matched_gpt2
+from gptoss.config import GPT2Config, ModelConfig
+from gptoss.model import GPT2, LanguageModel, Transformer
+from gptoss.training.trainer import initialise_for_training
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model to train.
+
+    Attributes:
+        name: a word for addresses and directories.
+        title: what a reader sees.
+        config: its shape. Where `sinks` is False every sink is minus infinity and stays there.
+        balanced: whether the recipe's load-balancing loss applies to it.
+    """
+
+    name: str
+    title: str
+    config: ModelConfig | GPT2Config
+    sinks: bool = True
+    balanced: bool = True
+
+    def build(self, seed: int = 0, device: str = "cpu") -> LanguageModel:
+        """The model with random weights to train from."""
+        model = (GPT2 if isinstance(self.config, GPT2Config) else Transformer)(self.config, device="meta")
+        return initialise_for_training(model.to_empty(device=device), seed, self.sinks)
+
+
+STUDY, BASELINE = "study", "gpt2"
+
+
+def contestants(config: ModelConfig) -> dict[str, Contestant]:
+    """Every contestant that can be made from `config`, by name, itself first. None is there twice."""
+    kv = config.num_key_value_heads
+    made = [Contestant(STUDY, "the model under study", config),
+            Contestant(BASELINE, "GPT-2, equal active parameters", equal_gpt2(config)),
+            Contestant("no-sinks", "without sinks", config, sinks=False),
+            Contestant("all-full", "without windows", config.replace(sliding_window=0)),
+            Contestant("all-sliding", "every layer sliding", config.replace(window_every=1)),
+            Contestant("dense", "a dense MLP of equal compute", dense(config)),
+            Contestant("one-active", "one active expert", config.replace(experts_per_token=1)),
+            Contestant("unbalanced", "without the balancing loss", config, balanced=False)]
+    groups = [n for n in (1, 2, 4, 8) if config.num_attention_heads % n == 0 and n != kv]
+    made += [Contestant(f"kv-{n}", f"{n} KV {'group' if n == 1 else 'groups'}", config.replace(num_key_value_heads=n))
+             for n in groups]
+    seen: set[tuple] = set()
+    return {one.name: one for one in made
+            if (key := (one.config, one.sinks, one.balanced)) not in seen and not seen.add(key)}
+
+
+def dense(config: ModelConfig) -> ModelConfig:
+    """One MLP that every token uses, as wide as the active experts together: the same multiplications a token."""
+    return config.replace(num_experts=1, experts_per_token=1,
+                          intermediate_size=config.intermediate_size * config.experts_per_token)
+
+
+def equal_gpt2(config: ModelConfig) -> GPT2Config:
+    """The GPT-2 nearest in active parameters, with the same vocabulary and positions for the trained context."""
+    return matched_gpt2(config, ACTIVE, vocab_size=config.vocab_size, positions=config.initial_context_length).config
