@@ -32,6 +32,19 @@ PARTS = {
     "unembedding": MAGNITUDE,
 }
 
+# Models trained against each other, in this order; a GPT-2 among them is grey.
+CONTESTANTS = (ACCENT, "#BB8800", "#009988")
+
+# What a training step holds in memory: a copy of the weights is a paler violet, other states take colours left over.
+TRAINING = {
+    "weights": ACCENT,
+    "master weights": "#A894FF",
+    "gradients": "#CC6677",
+    "optimizer states": "#999933",
+    "block at work": MUTED,
+    "activations": MAGNITUDE,
+}
+
 # The finer names that `gptoss.cost` gives to weights and operators, and the part each belongs to.
 _PART_OF = {
     "qkv": "attention", "sinks": "attention", "out": "attention",
@@ -39,7 +52,8 @@ _PART_OF = {
     "positions": "embedding", "mlp1": "experts", "mlp2": "experts", "expert biases": "experts",
 }
 
-ALL = frozenset({QUERY, KEY, VALUE, SINK, SLIDING, FULL, GPT2, ACCENT, MAGNITUDE, MUTED, *PARTS.values()})
+ALL = frozenset({QUERY, KEY, VALUE, SINK, SLIDING, FULL, GPT2, ACCENT, MAGNITUDE, MUTED, *PARTS.values(),
+                 *TRAINING.values(), *CONTESTANTS})
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -4,27 +4,53 @@ Closed forms of a `ModelConfig` in plain Python arithmetic, without torch, so th
 as cheaply as for a classroom model. The tests hold each of them against real tensors.
 """
 
+from gptoss.cost.accelerators import ACCELERATORS, Accelerator
+from gptoss.cost.activations import activation_bytes, kept_bytes
 from gptoss.cost.decode import decode_bytes, expected_experts_touched
 from gptoss.cost.flops import ForwardFlops, forward_flops, visible_pairs
 from gptoss.cost.memory import (
     checkpoint_bytes,
     kv_cache_bytes,
     kv_cache_bytes_per_layer,
+    training_bytes_per_parameter,
     training_memory,
     weight_bytes,
 )
 from gptoss.cost.parameters import ParameterCounts, count_parameters
+from gptoss.cost.scale import (
+    Layout,
+    accelerator_hours,
+    accumulation_steps,
+    optimizer_steps,
+    rule_of_thumb,
+    training_bytes,
+    training_flops_per_token,
+)
+from gptoss.cost.schedule import learning_rate
 
 __all__ = [
+    "ACCELERATORS",
+    "Accelerator",
     "ForwardFlops",
+    "Layout",
     "ParameterCounts",
+    "accelerator_hours",
+    "accumulation_steps",
+    "activation_bytes",
     "checkpoint_bytes",
     "count_parameters",
     "decode_bytes",
     "expected_experts_touched",
     "forward_flops",
+    "kept_bytes",
     "kv_cache_bytes",
     "kv_cache_bytes_per_layer",
+    "learning_rate",
+    "optimizer_steps",
+    "rule_of_thumb",
+    "training_bytes",
+    "training_bytes_per_parameter",
+    "training_flops_per_token",
     "training_memory",
     "visible_pairs",
     "weight_bytes",

@@ -70,25 +70,32 @@ def weight_bytes(config: ModelConfig, experts: str = "mxfp4", rest: str = "bf16"
 def training_memory(config: ModelConfig, precision: str = "mixed", gradients: str | None = None) -> dict[str, int]:
     """Part -> bytes that training with AdamW keeps between two steps and in a backward pass.
 
+    Each part of `training_bytes_per_parameter` for every parameter. Activations are counted by
+    `gptoss.cost.activations`. AdamW's step counter, one number a tensor, is not counted.
+    """
+    parameters = count_parameters(config).total
+    return {part: parameters * size for part, size in training_bytes_per_parameter(precision, gradients).items()}
+
+
+def training_bytes_per_parameter(precision: str = "mixed", gradients: str | None = None) -> dict[str, int]:
+    """Part -> bytes that training with AdamW keeps of each parameter.
+
     "mixed" precision works on bf16 weights and updates an fp32 copy of them, the master weights: 2 + 4 bytes
     a parameter; "fp32" needs no copy: 4. Gradients have the working weights' format unless `gradients` says
     "bf16" or "fp32"; AdamW's two moments (the optimizer states) are fp32: 8. That makes 16 bytes a parameter
     (as in ZeRO, arXiv 1910.02054, "Model States"), or 18 where mixed precision accumulates gradients in fp32.
 
-    Activations are not counted: they depend on batch, length and on what the implementation keeps for its
-    backward pass. Neither is AdamW's step counter, one number a tensor. Raises `ValueError` for an unknown
-    `precision` or format of `gradients`.
+    Raises `ValueError` for an unknown `precision` or format of `gradients`.
     """
     require_choice("precision", precision, ("mixed", "fp32"))
     working = "bf16" if precision == "mixed" else "fp32"
     gradients = working if gradients is None else gradients
     require_choice("gradients", gradients, BYTES_PER_VALUE)
-    parameters = count_parameters(config).total
     return {
-        "weights": parameters * BYTES_PER_VALUE[working],
-        "master weights": parameters * BYTES_PER_VALUE["fp32"] if precision == "mixed" else 0,
-        "gradients": parameters * BYTES_PER_VALUE[gradients],
-        "optimizer states": parameters * 2 * BYTES_PER_VALUE["fp32"],
+        "weights": BYTES_PER_VALUE[working],
+        "master weights": BYTES_PER_VALUE["fp32"] if precision == "mixed" else 0,
+        "gradients": BYTES_PER_VALUE[gradients],
+        "optimizer states": 2 * BYTES_PER_VALUE["fp32"],
     }
 
 

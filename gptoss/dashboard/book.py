@@ -87,7 +87,7 @@ PAGES = (
          "Experts", 12),
     Page("Training and scale", "scale.py", "scale", "Training at scale", ":material/dns:",
          "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",
-         ("layers", "hidden", "experts", "context"), "work out whether a training fits, and how long it takes",
+         ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",
          "Training", 10),
 )
 

@@ -22,4 +22,5 @@ MAIN_SLIDERS = {
     "sinks": MainSlider("Sink logit"),
     "rmsnorm": MainSlider("Shift"),
     "experts": MainSlider("Active experts"),
+    "scale": MainSlider("Accelerators", "preset=gpt-oss-120b"),
 }

@@ -1,0 +1,264 @@
+"""Training at scale: memory by stage and what fits, hours, where compute goes, the schedule, a step that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import altair as alt
+import pandas as pd
+
+from gptoss.charts import palette
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+
+FITS, FITS_NOT = "fits", "does not fit"
+EXACT, THUMB = "exactly", "6 × active"
+PREDICTED, MEASURED = "predicted", "measured"
+
+_ABOVE = " "  # the row above the stages, where memories are written
+_BEYOND = 1.25  # bars are cut at this many times the largest memory: nothing longer fits anywhere
+_NEAR = 2.0  # a memory is drawn where it is at most this many times the longest bar
+_UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+_AMOUNT = "datum.value < 1000 ? format(datum.value, '.3~g') : replace(format(datum.value, '.3~s'), 'G', 'B')"
+_BYTES = "format(datum.value, '.3~s') + 'B'"
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure in the decimal units of data sheets: `80.0 GB`, `1.92 TB`."""
+    prefix, scale = next((each for each in _UNITS if value >= each[1]), ("", 1))
+    return f"{value / scale:.3g} {prefix}{unit}" if value / scale < 1000 else f"{value / scale:.0f} {prefix}{unit}"
+
+
+def memory_by_stage(stages: Mapping[str, Mapping[str, int]], memories: Sequence[int]) -> Chart:
+    """What one accelerator holds at each stage of dividing, stacked by part, against memories that can be bought.
+
+    `stages` has the bytes of each of `palette.TRAINING` by stage; `memories` are bytes. Bars that no memory could hold are
+    cut, with an arrow at their figure.
+    """
+    totals = {stage: sum(parts.values()) for stage, parts in stages.items()}
+    limit = _BEYOND * max(memories)
+    longest = min(max(totals.values()), limit)
+    rows = [row for stage, parts in stages.items() for row in _stacked(stage, parts, limit)]
+    rows += [("total", stage, "", min(total, limit), min(total, limit), amount(total, "B") + (" ▸" if total > limit else ""))
+             for stage, total in totals.items()]
+    near = [memory for memory in sorted({*memories}) if memory <= _NEAR * longest]
+    rows += [(f"memory {place % 2}", _ABOVE, "", memory, memory, amount(memory, "B")) for place, memory in enumerate(near)]
+    data = pd.DataFrame(rows, columns=["kind", "stage", "part", "start", "stop", "figure"])
+    return Chart(_memory_spec(tuple(stages)), data, "Memory of one accelerator by stage of dividing",
+                 _say_memory(stages, totals))
+
+
+def _stacked(stage: str, parts: Mapping[str, int], limit: float) -> list[tuple]:
+    rows, stop = [], 0
+    for part, size in parts.items():
+        start, stop = stop, stop + size
+        if size and start < limit:
+            rows.append(("part", stage, part, float(start), float(min(stop, limit)), amount(size, "B")))
+    return rows
+
+
+def _say_memory(stages: Mapping[str, Mapping[str, int]], totals: Mapping[str, int]) -> str:
+    figures = "; ".join(f"{stage} {amount(total, 'B')}" for stage, total in totals.items())
+    last = [*stages][-1]
+    largest = max(stages[last], key=lambda part: stages[last][part])
+    return (f"Memory of one accelerator: {figures}. Under {last} most of it, {stages[last][largest] / totals[last]:.0%}, is "
+            f"{largest} with {amount(stages[last][largest], 'B')}.")
+
+
+@cache
+def _memory_spec(stages: tuple[str, ...]) -> dict:
+    order = [_ABOVE, *stages]
+    y = alt.Y("stage:N", sort=order, scale=alt.Scale(domain=order, paddingInner=0.35), axis=alt.Axis(
+        title="how training is divided", titleOpacity=0, ticks=False, domain=False))
+    x = alt.X("start:Q", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(
+        title="memory of one accelerator (bytes)", labelExpr=_BYTES, tickCount=5, grid=False))
+    bars = blank_chart().transform_filter("datum.kind === 'part'").mark_bar().encode(
+        y=y, x=x, x2="stop:Q",
+        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.TRAINING], range=[*palette.TRAINING.values()]),
+                        legend=alt.Legend(title=None, symbolType="square", columns={"expr": "width > 250 ? 3 : 2"})),
+        tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("part:N"), alt.Tooltip("figure:N", title="memory")])
+    totals = blank_chart().transform_filter("datum.kind === 'total'").mark_text(
+        align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=x, text="figure:N")
+    memories = blank_chart().transform_filter("datum.stage === ' '")
+    rules = memories.mark_rule(color=palette.MUTED, strokeDash=[5, 4], opacity=0.7).encode(
+        x=x, y=alt.value(40), y2=alt.value("height"))
+    names = [memories.transform_filter(f"datum.kind === 'memory {level}'").mark_text(
+        align="center", dy=dy, fontSize=14, opacity={"expr": "width > 220 ? 1 : 0"}).encode(y=y, x=x, text="figure:N")
+        for level, dy in ((0, -9), (1, 9))]
+    return specification(alt.layer(rules, bars, totals, *names), height=370, right=80)
+
+
+def what_fits(needs: Mapping[str, int], accelerators: Mapping[str, int]) -> Chart:
+    """Which accelerator holds the training step at which stage: `needs` are bytes by stage, `accelerators` their memory.
+
+    A full circle fits, with the share of the memory that it takes; a ring does not, with how many times too large it is.
+    """
+    rows = [(f"{place:02d} {name} · {amount(memory, 'B')}", stage, FITS if need <= memory else FITS_NOT,
+             _share(need, memory))
+            for place, (name, memory) in enumerate(accelerators.items()) for stage, need in needs.items()]
+    data = pd.DataFrame(rows, columns=["accelerator", "stage", "verdict", "share"])
+    said = "; ".join(f"{stage}: {_fitting(need, accelerators)}" for stage, need in needs.items())
+    return Chart(_fits_spec(tuple(needs)), data, "Accelerators that hold their part of a training step",
+                 f"What fits. {said}.")
+
+
+def _share(need: int, memory: int) -> str:
+    """The part of the memory that is taken; above 100% how many times it would be needed."""
+    times = need / memory
+    if times > 1:
+        return f"×{times:.{2 if times > 1.1 else 3}g}" if times < 99.5 else f"×{times:,.0f}"
+    return f"{times:.0%}" if times >= 0.01 else "<1%"
+
+
+def _fitting(need: int, accelerators: Mapping[str, int]) -> str:
+    names = [name for name, memory in accelerators.items() if need <= memory]
+    if len(names) == len(accelerators):
+        return f"all {len(names)}"
+    return f"{len(names)} of {len(accelerators)}" + (f" ({', '.join(names)})" if names else "")
+
+
+@cache
+def _fits_spec(stages: tuple[str, ...]) -> dict:
+    base = blank_chart().encode(
+        y=alt.Y("accelerator:N", sort="ascending", axis=alt.Axis(
+            title="accelerator", titleOpacity=0, labelExpr="slice(datum.label, 3)", labelLimit=190, ticks=False,
+            domain=False)),
+        x=alt.X("stage:N", sort=list(stages), axis=alt.Axis(
+            title="how training is divided", titleOpacity=0, labelAngle=0, orient="top", ticks=False, domain=False)))
+    colours = alt.Scale(domain=[FITS, FITS_NOT], range=[palette.ACCENT, palette.fade(palette.MUTED, 0)])
+    strokes = alt.Scale(domain=[FITS, FITS_NOT], range=[palette.ACCENT, palette.MUTED])
+    marks = base.mark_point(size=170, filled=True, tooltip=ROW, xOffset=-22, strokeWidth=1.5, opacity=1).encode(
+        fill=alt.Fill("verdict:N", scale=colours, legend=None), stroke=alt.Stroke("verdict:N", scale=strokes, legend=None))
+    shares = base.mark_text(align="left", xOffset=-11, fontSize=14).encode(text="share:N", opacity=alt.Opacity(
+        "verdict:N", scale=alt.Scale(domain=[FITS, FITS_NOT], range=[1, 0.75]), legend=None))
+    return specification(alt.layer(marks, shares), height=370)
+
+
+def hours_by_accelerator(hours: pd.DataFrame, world: int) -> Chart:
+    """Hours of one accelerator that the whole training takes, and days on `world` of them.
+
+    `hours` has the columns `accelerator`, `hours` and `fits` (whether its memory holds the step under FSDP).
+    """
+    days = hours["hours"] / world / 24
+    on_all = f"{world:,}" if world > 1 else "one"
+    data = pd.DataFrame({
+        "accelerator": hours["accelerator"], "hours": hours["hours"].round(6),
+        "verdict": [FITS if fits else FITS_NOT for fits in hours["fits"]],
+        "figure": [_duration(day) for day in days]})
+    fastest = hours["hours"].idxmin()
+    said = "; ".join(f"{name} {_count(each)}" for name, each in zip(hours["accelerator"], hours["hours"], strict=True))
+    return Chart(_hours_spec(), data, "Hours of training by accelerator",
+                 f"Accelerator hours: {said}. The fastest, {hours.loc[fastest, 'accelerator']}, takes "
+                 f"{_duration(days[fastest])} on {on_all} of them.")
+
+
+def _count(number: float) -> str:
+    prefix, scale = next((each for each in (("billion", 1e9), ("million", 1e6)) if number >= each[1]), ("", 1))
+    rounded = float(f"{number / scale:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g} {prefix}".strip()
+
+
+def _duration(days: float) -> str:
+    for unit, length in (("years", 365.25), ("days", 1), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+        if days >= 2 * length:
+            return f"{days / length:,.3g} {unit}" if days / length < 1000 else f"{days / length:,.0f} {unit}"
+    return f"{days * 86400:.3g} seconds"
+
+
+@cache
+def _hours_spec() -> dict:
+    base = blank_chart().encode(
+        y=alt.Y("accelerator:N", sort=None, axis=alt.Axis(title="accelerator", titleOpacity=0, ticks=False)),
+        x=alt.X("hours:Q", axis=alt.Axis(
+            title="hours of one accelerator", labelExpr=_AMOUNT, tickCount={"expr": "width > 300 ? 5 : 1"})))
+    bars = base.mark_bar(tooltip=ROW).encode(color=alt.Color("verdict:N", scale=alt.Scale(
+        domain=[FITS, FITS_NOT], range=[palette.ACCENT, palette.fade(palette.MUTED, 0.4)]),
+        legend=alt.Legend(title="its memory, under FSDP", symbolType="square")))
+    figures = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(text="figure:N")
+    return specification(alt.layer(bars, figures), height=350, right=110)
+
+
+def compute_parts(parts: pd.DataFrame, sequence: int) -> Chart:
+    """Where the compute of one token goes: counted exactly, and by the rule of thumb, stacked by part of the model.
+
+    `parts` has the columns `count` (`EXACT` or `THUMB`), `name` (an operator or weight) and `flops`.
+    """
+    summed = parts.assign(part=parts["name"].map(palette.part_of)).groupby(["count", "part"], sort=False)["flops"].sum()
+    data = (summed / 1e9).round(9).rename("gflops").reset_index()
+    data["place"] = data["part"].map([*palette.PARTS].index)
+    totals = data.groupby("count")["gflops"].sum()
+    attention = summed.get((EXACT, "scores and values"), 0.0) / 1e9
+    off = f"{totals[THUMB] / totals[EXACT] - 1:+.1%}".replace("-", "−")
+    return Chart(_compute_spec(), data, "Training compute of one token, exactly and by the rule of thumb",
+                 f"One token of a sequence of {sequence:,}: {totals[EXACT]:.4g} GFLOPs counted exactly, {totals[THUMB]:.4g} "
+                 f"by 6 × active parameters ({off}). Attention's scores and values, which have no parameters, take "
+                 f"{attention:.3g}.")
+
+
+@cache
+def _compute_spec() -> dict:
+    bars = blank_chart().mark_bar().encode(
+        y=alt.Y("count:N", sort=[EXACT, THUMB], scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(
+            title="how it is counted", titleOpacity=0, ticks=False, domain=False)),
+        x=alt.X("gflops:Q", stack="zero", axis=alt.Axis(title="training (GFLOPs per token)", tickCount=5)),
+        order="place:Q",
+        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.PARTS], range=[*palette.PARTS.values()]),
+                        legend=alt.Legend(title=None, symbolType="square", values=[
+                            "attention", "scores and values", "router", "experts", "norms", "unembedding"],
+                            columns={"expr": "width > 600 ? 6 : 2"})),
+        tooltip=[alt.Tooltip("count:N", title="how"), alt.Tooltip("part:N"),
+                 alt.Tooltip("gflops:Q", title="GFLOPs per token", format=".4~g")])
+    return specification(alt.layer(bars), height=210)
+
+
+def schedule_curve(rates: Sequence[tuple[int, float]], warmup: int) -> Chart:
+    """The learning rate by optimizer step: `rates` are (step, rate) in order, `warmup` the steps that it rises."""
+    data = pd.DataFrame(rates, columns=["step", "rate"])
+    peak, steps = data["rate"].max(), int(data["step"].iloc[-1]) + 1
+    data["end of warmup"] = data["step"] == max(warmup, 1) - 1
+    return Chart(_schedule_spec(), data, "Learning rate by step",
+                 f"The learning rate starts at {data['rate'].iloc[0]:.3g}, reaches {peak:.3g} after {warmup:,} of {steps:,} "
+                 f"steps ({warmup / steps:.1%}) and ends at {data['rate'].iloc[-1]:.3g}.")
+
+
+@cache
+def _schedule_spec() -> dict:
+    base = blank_chart().encode(
+        x=alt.X("step:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
+            title="optimizer step", labelExpr=_AMOUNT, tickCount=6)),
+        y=alt.Y("rate:Q", axis=alt.Axis(title="learning rate", format=".2~e", tickCount=5)), tooltip=[
+            alt.Tooltip("step:Q", format=","), alt.Tooltip("rate:Q", title="learning rate", format=".3~e")])
+    line = base.mark_line(color=palette.ACCENT, strokeWidth=3)
+    top = base.transform_filter("datum['end of warmup']").mark_point(color=palette.ACCENT, filled=True, size=90, opacity=1)
+    return specification(alt.layer(line, top), height=310, right=20)
+
+
+def predicted_and_measured(parts: pd.DataFrame) -> Chart:
+    """Bytes of each part of a training step: predicted as outlines, measured filled.
+
+    `parts` has the columns `part`, `predicted` and `measured` (bytes).
+    """
+    data = pd.concat([pd.DataFrame({
+        "part": parts["part"], "kind": kind, "bytes": parts[kind].astype(float),
+        "figure": [f"{size:,} B" for size in parts[kind]]}) for kind in (MEASURED, PREDICTED)], ignore_index=True)
+    data["share"] = (data["bytes"] / 2**20).round(6)
+    off = parts["measured"] - parts["predicted"]
+    apart = "; ".join(f"{part} by {by:+,} B" for part, by in zip(parts["part"], off, strict=True) if by).replace("-", "−")
+    return Chart(_measured_spec(), data[["part", "kind", "share", "figure"]], "Memory of a step, predicted and measured",
+                 f"Predicted {parts['predicted'].sum():,} B, measured {parts['measured'].sum():,} B. "
+                 + (f"They differ in {apart}." if apart else f"All {len(parts)} parts agree to the byte."))
+
+
+@cache
+def _measured_spec() -> dict:
+    base = blank_chart().encode(
+        y=alt.Y("part:N", sort=None, scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(
+            title="part of the step", titleOpacity=0, labelLimit=200, ticks=False, domain=False)),
+        x=alt.X("share:Q", axis=alt.Axis(title="memory (MiB)", tickCount=5)))
+    measured = base.transform_filter(f"datum.kind === '{MEASURED}'").mark_bar(
+        color=palette.MAGNITUDE, tooltip=ROW)
+    predicted = base.transform_filter(f"datum.kind === '{PREDICTED}'").mark_bar(
+        filled=False, stroke=palette.ACCENT, strokeWidth=2.5, strokeDash=[6, 3])
+    figures = base.transform_filter(f"datum.kind === '{MEASURED}'").mark_text(
+        align="left", dx=6, fontSize=FONT_SIZE).encode(text="figure:N")
+    return specification(alt.layer(measured, predicted, figures), height=290, right=120)
