@@ -66,7 +66,7 @@ class MLPBlock(nn.Module):
         Choices are sorted by expert, so that each expert in use multiplies all its tokens in one matmul.
         """
         if len(experts) == 1 and record is None:  # one token, as in decoding: there is nothing to sort
-            return sum(self._expert(expert, x) * weight
+            return sum(self._expert(x, *(part[expert] for part in self._parts())) * weight
                        for expert, weight in zip(experts[0].tolist(), weights[0], strict=True))
         choices, order = experts.flatten().sort(stable=True)
         tokens = order // experts.shape[1]
@@ -80,9 +80,12 @@ class MLPBlock(nn.Module):
         return torch.zeros_like(x).index_add_(0, tokens, shares)
 
     def _answer_in_turn(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
-        """Each expert in use multiplies its rows (n * k, hidden), sorted by expert, in one matmul."""
-        parts = rows.split(counts.tolist())
-        return torch.cat([self._expert(expert, part) for expert, part in enumerate(parts) if len(part)])
+        """Each expert in use multiplies its rows (n * k, hidden), sorted by expert, in one matmul.
+
+        All are unbound at once: the gradient of each taken by itself would be as large as that of all together.
+        """
+        experts = zip(rows.split(counts.tolist()), *(part.unbind() for part in self._parts()), strict=True)
+        return torch.cat([self._expert(own, *parts) for own, *parts in experts if len(own)])
 
     def _answer_at_once(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
         """The same for small experts: all in one batched matmul, shorter parts padded to the longest.
@@ -95,10 +98,13 @@ class MLPBlock(nn.Module):
         out = torch.baddbmm(self.mlp2_bias[:, None], self.activate(hidden), self.mlp2_weight.transpose(1, 2))
         return out[choices, slot]
 
-    def _expert(self, expert: int, x: Tensor) -> Tensor:
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights and biases of both matrices, each with the experts first."""
+        return self.mlp1_weight, self.mlp1_bias, self.mlp2_weight, self.mlp2_bias
+
+    def _expert(self, x: Tensor, mlp1_weight: Tensor, mlp1_bias: Tensor, mlp2_weight: Tensor, mlp2_bias: Tensor) -> Tensor:
         """One expert on the rows routed to it: (rows, hidden) -> (rows, hidden)."""
-        hidden = F.linear(x, self.mlp1_weight[expert], self.mlp1_bias[expert])
-        return F.linear(self.activate(hidden), self.mlp2_weight[expert], self.mlp2_bias[expert])
+        return F.linear(self.activate(F.linear(x, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)
 
     def activate(self, hidden: Tensor) -> Tensor:
         """What stands between an expert's two matrices: (..., 2 * intermediate) -> (..., intermediate)."""

@@ -6,6 +6,7 @@
     python -m tests.benchmarks.latency --ladder
     python -m tests.benchmarks.latency --cases classroom --sliders "Sliding window" Experts --json latency.json
     python -m tests.benchmarks.latency --far-ends
+    python -m tests.benchmarks.latency --while-training
 
 Both servers run at once and the two pages take turns, move by move. Time is taken inside the page (`repaint.js`), so
 that waiting for the end costs nothing. A move is `new` where the slider has not stood there yet since the page was
@@ -166,6 +167,28 @@ def far_ends(browser: Browser, app: Server, case: str, address: str) -> list[dic
     return results
 
 
+def while_training(browser: Browser, app: Server, page_name: str, moves: int) -> list[dict]:
+    """A component page's main slider, in turns without and with a run in the background: somebody else's, on /training."""
+    main_slider = MAIN_SLIDERS[page_name]
+    slider = Slider(open_page(browser, f"{app.address}/{page_name}?{main_slider.query}"), main_slider.label)
+    slider.move()
+    results = []
+    for busy in (False, True):
+        trainer = open_page(browser, f"{app.address}/training") if busy else None
+        if trainer:
+            trainer.get_by_role("button", name="Start", exact=True).click()
+            trainer.get_by_role("button", name="Pause", exact=True).wait_for()
+            trainer.wait_for_timeout(5000)
+        print(f"{page_name}: {'beside a run' if busy else 'alone'}", file=sys.stderr, flush=True)
+        results += [{"page": "app" if busy else "bare", "case": page_name, "beside": main_slider.label, **slider.move()}
+                    for _ in range(moves)]
+        if trainer:
+            trainer.get_by_role("button", name="Stop", exact=True).click()
+            trainer.close()
+    slider.page.close()
+    return results
+
+
 def moved(results: list[dict], **wanted) -> list[float]:
     """Seconds to the last repaint of the results with these properties; those that changed nothing do not count."""
     return [each["last"] / 1000 for each in results
@@ -209,6 +232,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--components", nargs="*", choices=list(MAIN_SLIDERS), metavar="PAGE",
                         help="component pages, each with its main slider; all if none is named")
     parser.add_argument("--ladder", action="store_true", help="rungs of the ladder instead of sliders")
+    parser.add_argument("--while-training", action="store_true",
+                        help="component pages beside a training run, `bare` being the same page without one")
     parser.add_argument("--moves", type=int, default=15, help="timed moves of every slider")
     parser.add_argument("--far-ends", action="store_true", help="take every slider to both ends instead")
     parser.add_argument("--json", type=Path, help="write every move to this file")
@@ -230,7 +255,11 @@ def main(given: argparse.Namespace) -> None:
     """Start what is needed, measure, report."""
     chosen = cases(given)
     with serving(APP) as app, serving(BARE_PAGE) as bare, chromium() as browser:
-        if given.far_ends:
+        if given.while_training:
+            results = [each for page in given.components or ("attention", "experts")
+                       for each in while_training(browser, app, page, given.moves)]
+            report(results)
+        elif given.far_ends:
             results = [each for case, (address, _) in chosen.items() for each in far_ends(browser, app, case, address)]
             report_far_ends(results)
         else:
