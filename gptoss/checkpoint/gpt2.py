@@ -66,9 +66,15 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
 def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write `config.json` and one `.safetensors` file that `read_gpt2` and transformers read, replacing what stands there.
 
-    `tensors` maps every name of our state dict to its tensor; each keeps its dtype.
+    `tensors` maps every name of our state dict to its tensor; each keeps its dtype. Raises `CheckpointError`, before
+    anything is written, for missing and wrongly shaped ones.
     """
     directory = Path(directory)
+    for ours, (theirs, shape) in gpt2_names(config).items():
+        wanted = shape[::-1] if len(shape) == 2 and theirs.startswith("h.") else shape
+        if ours not in tensors or tuple(tensors[ours].shape) != wanted:
+            found = tuple(tensors[ours].shape) if ours in tensors else "nothing"
+            raise CheckpointError(f"{directory}: {ours} is {found}, expected {wanted}")
     directory.mkdir(parents=True, exist_ok=True)
     stored = {theirs: (tensors[ours].T if len(shape) == 2 and theirs.startswith("h.") else tensors[ours]).contiguous()
               for ours, (theirs, shape) in gpt2_names(config).items()}

@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare documents ahead")
     parser.add_argument("--documents", type=int, default=64, help="validation documents of each domain")
     parser.add_argument("--record", action="store_true", help="keep attention, routing and samples of every evaluation")
-    parser.add_argument("--resume", action="store_true", help="go on from the state in the directory")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in the directory (one process only)")
     parser.add_argument("--stop-after", type=int, help="stop after so many steps of the recipe, to be resumed")
     for field in dataclasses.fields(Recipe):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default,
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace, here: World) -> None:
     trainer = Trainer(model, corpus, recipe, spread(model, options.parallel, here), here.rank, here.size, here.mean)
     if options.resume:
         resume(trainer, (options.out / STATE).read_bytes())
-    recording = Recording(Probe.of(corpus)) if options.record else None
+    recording = _recording(options, corpus) if options.record else None
     with tqdm(total=recipe.steps, initial=trainer.at, disable=here.rank > 0) as bar:
         stopped = follow(trainer, options, recording, bar)
     weights, state = trainer.weights(), state_bytes(trainer) if here.size == 1 else None
@@ -124,9 +124,15 @@ def run(options: argparse.Namespace, here: World) -> None:
         raise ValueError(stopped)
 
 
+def _recording(options: argparse.Namespace, corpus: Corpus) -> Recording:
+    """A new one, or the one that a resumed run began."""
+    begun = options.out / RECORDING
+    return Recording.from_bytes(begun.read_bytes()) if options.resume and begun.exists() else Recording(Probe.of(corpus))
+
+
 def follow(trainer: Trainer, options: argparse.Namespace, recording: Recording | None, bar: tqdm) -> str:
     """Run the recipe to its end, or to where it is to stop; why it could not go on, or nothing."""
-    until = min(trainer.recipe.steps, options.stop_after or trainer.recipe.steps)
+    until = trainer.recipe.steps if options.stop_after is None else min(trainer.recipe.steps, options.stop_after)
     ready = batches(trainer, options.workers)
     try:
         while True:

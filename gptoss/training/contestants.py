@@ -50,9 +50,22 @@ def contestants(config: ModelConfig) -> dict[str, Contestant]:
     groups = [n for n in (1, 2, 4, 8) if config.num_attention_heads % n == 0 and n != kv]
     made += [Contestant(f"kv-{n}", f"{n} KV {'group' if n == 1 else 'groups'}", config.replace(num_key_value_heads=n))
              for n in groups]
-    seen: set[tuple] = set()
-    return {one.name: one for one in made
-            if (key := (one.config, one.sinks, one.balanced)) not in seen and not seen.add(key)}
+    first: dict[tuple, Contestant] = {}
+    for one in made:
+        first.setdefault(_what_it_is(one), one)
+    return {one.name: one for one in first.values()}
+
+
+def _what_it_is(one: Contestant) -> tuple:
+    """What tells a contestant from others: its shape with the windows that its layers really have, sinks, and balancing.
+
+    Where every expert is active there is nothing to balance.
+    """
+    shape, windows = one.config, ()
+    if isinstance(shape, ModelConfig):
+        windows = tuple(shape.window_of(layer) for layer in range(shape.num_hidden_layers))
+        shape = shape.replace(sliding_window=0, window_every=1)
+    return shape, windows, one.sinks, one.balanced or one.config.experts_per_token == one.config.num_experts
 
 
 def dense(config: ModelConfig) -> ModelConfig:

@@ -28,6 +28,7 @@ DEFAULT_MIXTURE = {"prose": 0.12, "code": 0.13, "arithmetic": 0.15, "brackets": 
 VALIDATION_SHARE = 10  # one text in so many is kept for validation
 LARGEST_TEXT = 1_000_000  # bytes of a reader's own text
 VALIDATION_SEED = (0, 2**32)  # whatever seed the training documents have, runs are measured on the same ones
+SHORTEST = 8  # tokens of a document: shorter ones are too few to be split in two
 OWN_BLOCK = 4  # windows of an own text that stay together in one split
 
 
@@ -80,7 +81,8 @@ class Corpus:
         seed: of the documents; the same seed gives the same batches, whichever was asked for before.
         said: sentences about what could not be had.
 
-    Raises `ValueError` where an own text is too short, or where nothing of the mixture can be had.
+    Where nothing of the mixture can be had, the generated domains stand in. Raises `ValueError` for a length below
+    `SHORTEST` and where an own text is too short.
     """
 
     vocabulary: CompactVocabulary
@@ -92,6 +94,8 @@ class Corpus:
     _kept: dict[tuple, dict[str, Documents]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.length < SHORTEST:
+            raise ValueError(f"length={self.length} is impossible; allowed: {SHORTEST} or more")
         available = [*GENERATED]
         if library.source_files():
             available += LIBRARY
@@ -129,8 +133,7 @@ class Corpus:
         if (count, length) not in self._kept:
             corpus = self if length is None else replace(self, length=length)
             self._kept[count, length] = {
-                domain: corpus._draw(domain, np.random.default_rng((number, *VALIDATION_SEED)), count, validation=True)
-                for number, domain in enumerate(corpus.domains)}
+                domain: corpus._draw(domain, _validation_rng(domain), count, validation=True) for domain in corpus.domains}
         return self._kept[count, length]
 
     def floors(self, count: int = 64) -> dict[str, float]:
@@ -174,6 +177,11 @@ def read_own_text(data: bytes) -> str:
 def for_validation(content: bytes) -> bool:
     """Whether a text belongs to the validation split: its content alone decides, by hash."""
     return zlib.crc32(content) % VALIDATION_SHARE == 0
+
+
+def _validation_rng(domain: str) -> np.random.Generator:
+    """A domain has the same validation documents in every mixture."""
+    return np.random.default_rng(((*DOMAINS, OWN).index(domain), *VALIDATION_SEED))
 
 
 def _drawn(domain: str, vocabulary: CompactVocabulary, rng: np.random.Generator, count: int, length: int,

@@ -31,13 +31,13 @@ class World:
 @contextmanager
 def world(device: str) -> Iterator[World]:
     """Join the processes that torchrun started, over NCCL on GPUs and gloo elsewhere; alone without it."""
-    if "RANK" not in os.environ:
-        yield World(0, 1, torch.device(device), lambda value: value)
+    cuda, alone = device.startswith("cuda"), "RANK" not in os.environ
+    mine = torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if cuda and not alone else device)
+    if cuda and mine.index is not None:
+        torch.cuda.set_device(mine)  # some kernels run on the current device, wherever their tensors are
+    if alone:
+        yield World(0, 1, mine, lambda value: value)
         return
-    cuda = device.startswith("cuda")
-    mine = torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if cuda else device)
-    if cuda:
-        torch.cuda.set_device(mine)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), mine, _mean)

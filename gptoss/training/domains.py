@@ -30,6 +30,7 @@ ASKING = 0.5  # chance that a line of recall asks, where there is something to a
 LINE = 4  # tokens of a line of recall
 KEYS = 32  # names, and as many values, that recall chooses among
 WORDS = 128  # that repetition chooses among
+FEWEST = 16  # words; a vocabulary that has fewer writes with single letters instead
 SHORTEST, LONGEST = 2, 29  # words that come back; two of the longest strings fill 64 tokens
 
 
@@ -88,7 +89,8 @@ class Words:
                 break
             numbers.append(index[str(number).encode()])
         words = [i for i in range(vocabulary.size) if re.fullmatch(rb" [a-z]{2,}", vocabulary.token_bytes(i))]
-        words = words or [index[bytes([letter])] for letter in b"abcdefghijklmnop"]
+        if len(words) < FEWEST:
+            words = [index[bytes([letter])] for letter in b"abcdefghijklmnop"]
         return Words(tuple(numbers), tuple(brackets[:3]), tuple(brackets[3:]), tuple(words),
                      {mark: index[mark.encode()] for mark in "\n+=:?"})
 

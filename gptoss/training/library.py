@@ -37,7 +37,7 @@ def texts_of(path: Path) -> dict[str, list[str]]:
     documented = [node for node in ast.walk(tree) if isinstance(node, (ast.Module, *_DEFINITIONS))
                   and ast.get_docstring(node)]
     without = {line for node in documented for line in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
-    lines = source.splitlines()
+    lines = source.split("\n")  # as the parser counts them: a form feed ends no line
     code = ["\n".join(lines[number - 1] for number in range(node.lineno, node.end_lineno + 1) if number not in without)
             for node in tree.body if isinstance(node, _DEFINITIONS)]
     return {PROSE: [ast.get_docstring(node) for node in documented], CODE: code}

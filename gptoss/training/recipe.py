@@ -31,7 +31,7 @@ class Recipe:
     beta1: float = 0.9
     beta2: float = 0.95
     clip: float = 1.0  # largest norm of all gradients together
-    balance: float = 0.0  # coefficient of the load-balancing loss
+    balance: float = 0.0  # coefficient of the load-balancing loss, which each pass of each process takes over its own tokens
     precision: str = "float32"  # of the passes; "bfloat16" is autocast, with float32 weights
     mxfp4_from: float = 1.0  # share of the run after which the experts' weights are rounded to MXFP4 in every pass
     yarn_from: float = 0.0  # share of the run with plain RoPE; then the model's YaRN joins, in every other step
@@ -55,6 +55,11 @@ class Recipe:
         for name in ("floor", "mxfp4_from", "yarn_from"):
             if not 0 <= getattr(self, name) <= 1:
                 self._refuse(name, "0 to 1")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                self._refuse(name, "0 to below 1")
+        if not self.seed >= 0:
+            self._refuse("seed", "0 or more")
         if self.precision not in PRECISIONS:
             self._refuse("precision", " or ".join(PRECISIONS))
 

@@ -40,9 +40,9 @@ class Probe:
     domains: tuple[str, ...]
 
     @classmethod
-    def of(cls, corpus: Corpus) -> Probe:
-        """From the corpus's validation texts. Without repetition in it, any document is watched."""
-        texts = corpus.validation(CANDIDATES)
+    def of(cls, corpus: Corpus, candidates: int = CANDIDATES) -> Probe:
+        """From `candidates` validation texts of each domain. Without repetition among them, any document is watched."""
+        texts = corpus.validation(candidates)
         watched = texts.get(REPETITION) or next(iter(texts.values()))
         row = _row_that_repeats(watched)
         return cls(watched.tokens[row, :-1], watched.distance[row, :-1],
@@ -86,7 +86,8 @@ class Recording:
             flow = trace(model, torch.as_tensor(self.probe.routed).to(model.device))
             self.experts.append(np.stack([flow[f"block.{n}.mlp.experts"].cpu().numpy() for n in layers]).astype(np.uint8))
         prompt = self.probe.routed[len(self.steps) % len(self.probe.routed), :PROMPT].tolist()
-        self.samples.append((prompt, list(model.generate(prompt, WRITTEN, temperature=0))))
+        room = max(model.config.max_context_length - len(prompt), 0)  # GPT-2 has no position beyond its last
+        self.samples.append((prompt, list(model.generate(prompt, min(WRITTEN, room), temperature=0))))
         self.steps.append(step)
         model.train(was_training)
 

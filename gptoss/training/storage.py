@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -52,22 +53,24 @@ def state_bytes(trainer: Trainer) -> bytes:
     tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in trainer.weights().items()}
     for number, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": state[name].cpu().contiguous() for name in _MOMENTS}
-    return save(tensors, {"history": json.dumps(history(trainer))})
+    return save(tensors, {"history": json.dumps(history(trainer)), "made_of": _made_of(trainer)})
 
 
 def resume(trainer: Trainer, data: bytes) -> None:
     """Put a fresh trainer where `state_bytes` was taken; what follows is then what would have followed.
 
-    Raises `ValueError` where the state belongs to another recipe.
+    Raises `ValueError` where the state belongs to another recipe, model or corpus.
     """
-    past = json.loads(_metadata(data)["history"])
+    kept = _metadata(data)
+    past = json.loads(kept["history"])
     if past["recipe"] != asdict(trainer.recipe):
         different = [name for name, value in asdict(trainer.recipe).items() if past["recipe"].get(name) != value]
         raise ValueError(f"the saved run has another recipe: {', '.join(different)}")
+    if kept["made_of"] != _made_of(trainer):
+        raise ValueError("the saved run is of another model, or was trained on other documents")
     tensors = load(data)
-    trainer.go_to(past["at"])
-    trainer.restore({name.removeprefix("weights."): tensor for name, tensor in tensors.items()
-                     if name.startswith("weights.")})
+    trainer.go_to(past["at"], {name.removeprefix("weights."): tensor for name, tensor in tensors.items()
+                               if name.startswith("weights.")})
     state = trainer.optimizer.state_dict()
     state["state"] = {}
     for name, tensor in tensors.items():
@@ -77,6 +80,13 @@ def resume(trainer: Trainer, data: bytes) -> None:
     trainer.optimizer.load_state_dict(state)
     trainer.steps = [Step(**{name: _not_none(value) for name, value in step.items()}) for step in past["steps"]]
     trainer.evaluations = {int(at): read_evaluation(one) for at, one in past["evaluations"].items()}
+
+
+def _made_of(trainer: Trainer) -> str:
+    """What a recipe does not say: the model's shape, which weights learn, and the documents."""
+    learning = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
+    told = [str(trainer.model.config), str(len(learning)), trainer.corpus.fingerprint()]
+    return hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
 def history(trainer: Trainer, every: int = 1) -> dict:
@@ -89,7 +99,8 @@ def history(trainer: Trainer, every: int = 1) -> dict:
 
 def write_evaluation(one: Evaluation) -> dict:
     """An evaluation as JSON can hold it."""
-    return {"losses": one.losses, "load": {domain: np.round(load, 5).tolist() for domain, load in one.load.items()},
+    load = {domain: np.round(of.astype(float), 5).tolist() for domain, of in one.load.items()}
+    return {"losses": one.losses, "load": load,
             "correct": {domain: [[far, *answers] for far, answers in of.items()] for domain, of in one.correct.items()}}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from gptoss.checkpoint.mxfp4 import dequantise, quantise
+from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, dequantise, quantise
 from gptoss.config import ModelConfig
 from gptoss.model import LanguageModel, RotaryEmbedding
 from gptoss.model.experts import MLPBlock
@@ -63,6 +63,7 @@ class Trainer:
         if recipe.batch % (recipe.accumulation * world):
             raise ValueError(f"batch={recipe.batch} is impossible; allowed: a multiple of "
                              f"accumulation={recipe.accumulation} times {world} processes")
+        _check_rounding(model, recipe, world)
         self.model, self.corpus, self.recipe = model, corpus, recipe
         self.forward, self.rank, self.world, self.mean = forward or model, rank, world, mean
         self.watch = RouterWatch(model)
@@ -176,11 +177,13 @@ class Trainer:
         self.restore(weights)
         raise Diverged(f"Training diverged: {reason}. The weights are those after {at} steps.")
 
-    def go_to(self, at: int) -> None:
-        """Stand before step `at` of the recipe, with experts rounded if they would be by then. Weights stay as they are."""
+    def go_to(self, at: int, weights: dict[str, Tensor]) -> None:
+        """Stand before step `at` of the recipe with these weights, and with experts rounded if they would be by then."""
         if at > self._rounding_step >= self.at:
             round_experts(self.model)
         self.at = at
+        self.restore(weights)
+        self._good = (at, self.weights())
 
     @property
     def _rounding_step(self) -> int:
@@ -190,7 +193,7 @@ class Trainer:
     def restore(self, weights: dict[str, Tensor]) -> None:
         """Put the weights of `weights()` back."""
         for name, parameter in _named_weights(self.model):
-            parameter.copy_(weights[name])
+            parameter.copy_(_spread_like(parameter, weights[name]))
 
 
 def initialise_for_training(model: LanguageModel, seed: int = 0, sinks: bool = True) -> LanguageModel:
@@ -239,6 +242,8 @@ class _Rounded(nn.Module):
     """A weight as MXFP4 would hold it; gradients pass as if it were not rounded (Bengio et al., arXiv 1308.3432)."""
 
     def forward(self, weight: Tensor) -> Tensor:
+        if not weight.isfinite().all():
+            return weight  # MXFP4 cannot hold it, and the loss will tell
         return weight + (dequantise(*quantise(weight.detach()), dtype=weight.dtype) - weight).detach()
 
 
@@ -248,6 +253,19 @@ def round_experts(model: nn.Module) -> None:
         if isinstance(module, MLPBlock):
             for name in ("mlp1_weight", "mlp2_weight"):
                 parametrize.register_parametrization(module, name, _Rounded(), unsafe=True)
+
+
+def _check_rounding(model: nn.Module, recipe: Recipe, world: int) -> None:
+    """Raises `ValueError` where the experts' weights could not be rounded when the time comes."""
+    if recipe.mxfp4_from == 1:
+        return
+    if world > 1:  # DDP and FSDP2 hold on to the parameters that they were given
+        raise ValueError(f"mxfp4_from={recipe.mxfp4_from} is impossible on {world} processes; allowed: 1")
+    for block in (module for module in model.modules() if isinstance(module, MLPBlock)):
+        for name in ("mlp1_weight", "mlp2_weight"):
+            if getattr(block, name).shape[-1] % BLOCK_SIZE:
+                raise ValueError(f"{name} {tuple(getattr(block, name).shape)} cannot be MXFP4: allowed is a last dimension "
+                                 f"that is a multiple of {BLOCK_SIZE}, or mxfp4_from=1")
 
 
 def _named_weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -267,3 +285,12 @@ def _number(value: Tensor) -> float:
 def _whole(value: Tensor) -> Tensor:
     """A tensor that is spread over several processes (DTensor) in one piece."""
     return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def _spread_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A whole tensor as `parameter` is held: spread over the processes where that is (DTensor)."""
+    if not hasattr(parameter, "device_mesh"):
+        return value
+    from torch.distributed.tensor import distribute_tensor  # slow to import, and of use to several processes only
+
+    return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)

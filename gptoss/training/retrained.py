@@ -1,0 +1,53 @@
+"""What one choice of a design costs when every variant of it is trained: shipped models held against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from gptoss.training.shipped import SEEDS, shipped
+
+# If two variants did not differ at all, so often would their means over two seeds each lie further apart than either's two
+# seeds do: for losses that scatter by the same normal distribution. Four independent normal numbers point in any direction
+# alike, and this is the share of all directions in which the difference wins: two cones over a square.
+BY_CHANCE = 2 / math.pi * math.asin(1 / 3)
+
+
+def loss_rows(variants: Mapping[str, str]) -> pd.DataFrame:
+    """The loss of shipped models on validation texts, each measured on its file after reading it back, for both seeds.
+
+    `variants` maps names of shipped models to what they are called. Columns `variant`, `domain`, `seed`, `loss` (nats a
+    token) and `floor` (the least loss possible; NaN where nobody knows it).
+    """
+    rows = [(title, domain, seed, loss, math.nan if floor is None else floor)
+            for name, title in variants.items() for seed in SEEDS
+            for floors in [shipped()[name].history(seed)["corpus"]["floors"]]
+            for domain, loss in shipped()[name].measured(seed).losses.items() for floor in [floors[domain]]]
+    return pd.DataFrame(rows, columns=["variant", "domain", "seed", "loss", "floor"])
+
+
+def answer_rows(variants: Mapping[str, str]) -> pd.DataFrame:
+    """How often the same models repeat rightly what stands earlier: `variant`, `domain`, `seed`, `accuracy` (0 to 1)."""
+    rows = [(title, domain, seed, measured.accuracy(domain)) for name, title in variants.items() for seed in SEEDS
+            for measured in [shipped()[name].measured(seed)] for domain in measured.correct]
+    return pd.DataFrame(rows, columns=["variant", "domain", "seed", "accuracy"])
+
+
+def differences(losses: pd.DataFrame, base: str) -> pd.DataFrame:
+    """Every other variant against `base`, domain by domain.
+
+    `losses` is what `loss_rows` gives. Columns `variant`, `domain`, `difference` (of the means over the seeds, in nats:
+    above 0 the variant loses more), `spread` (how far the seeds of one variant lie apart, the larger of the two), and
+    `beyond`, whether the difference is larger than the spread.
+    """
+    by_seed = losses.groupby(["variant", "domain"], sort=False)["loss"]
+    mean, spread = by_seed.mean(), by_seed.max() - by_seed.min()
+    rows = []
+    for variant, domain in mean.index:
+        if variant != base:
+            difference = mean[variant, domain] - mean[base, domain]
+            widest = max(spread[variant, domain], spread[base, domain])
+            rows.append((variant, domain, difference, widest, abs(difference) > widest))
+    return pd.DataFrame(rows, columns=["variant", "domain", "difference", "spread", "beyond"])

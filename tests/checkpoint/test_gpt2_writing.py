@@ -1,0 +1,78 @@
+"""GPT-2 checkpoints that we write: read by ourselves and by transformers, exactly."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import GPT2LMHeadModel
+
+from gptoss.checkpoint import CheckpointError, read_gpt2, save_gpt2
+from gptoss.config import GPT2Config
+from gptoss.model import GPT2
+
+ODD = {"narrow": GPT2Config(3, 2, 24, 97, 40), "wide": GPT2Config(1, 5, 80, 300, 33), "one head": GPT2Config(2, 1, 7, 11, 9)}
+TOKENS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+
+
+def random_gpt2(config, dtype=torch.float32):
+    model = GPT2(config, seed=1).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():  # norms and biases too, which begin at ones and zeros
+            parameter.add_(torch.randn(parameter.shape, generator=generator) / 4)
+    return model.to(dtype)
+
+
+@pytest.mark.parametrize("config", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_every_tensor_is_read_back_bit_for_bit(tmp_path, config, dtype):
+    model = random_gpt2(config, dtype)
+    save_gpt2(tmp_path, config, model.state_dict())
+    read_config, tensors = read_gpt2(tmp_path, dtype)
+    read = dict(tensors)
+    assert read_config == config and read.keys() == model.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(read[name].to(dtype), tensor), name
+
+
+@pytest.mark.parametrize("config", ODD.values(), ids=ODD)
+@torch.no_grad()
+def test_transformers_reads_it_with_equal_logits(tmp_path, config):
+    model = random_gpt2(config)
+    save_gpt2(tmp_path, config, model.state_dict())
+    theirs, told = GPT2LMHeadModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not (told["missing_keys"] or told["unexpected_keys"] or told["mismatched_keys"])
+    expected = theirs.eval()(TOKENS).logits
+    assert (model(TOKENS) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_linear_layers_are_stored_transposed_and_tables_are_not(tmp_path):
+    config = ODD["narrow"]
+    model = random_gpt2(config)
+    save_gpt2(tmp_path, config, model.state_dict())
+    stored = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(stored["h.1.mlp.c_fc.weight"], model.block[1].mlp.mlp1.weight.T)
+    assert torch.equal(stored["wte.weight"], model.embedding.weight)
+    assert len(stored) == len(model.state_dict())  # neither masks nor the tied head
+    settings = json.loads((tmp_path / "config.json").read_text())
+    assert (settings["model_type"], settings["n_positions"], settings["tie_word_embeddings"]) == ("gpt2", 40, True)
+
+
+def test_the_directory_is_made_and_what_stands_there_replaced(tmp_path):
+    directory = tmp_path / "deep" / "down"
+    for config in ODD.values():
+        save_gpt2(directory, config, random_gpt2(config).state_dict())
+        assert read_gpt2(directory)[0] == config
+    assert sorted(path.name for path in directory.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_what_is_no_whole_model_is_refused_before_anything_is_written(tmp_path):
+    config = ODD["narrow"]
+    whole = random_gpt2(config).state_dict()
+    for wrong in ({name: tensor for name, tensor in whole.items() if name != "position.weight"},
+                  whole | {"position.weight": whole["position.weight"][1:]},
+                  whole | {"block.0.attn.qkv.weight": whole["block.0.attn.qkv.weight"].T}):
+        with pytest.raises(CheckpointError, match="position.weight|block.0.attn.qkv.weight"):
+            save_gpt2(tmp_path / "new", config, wrong)
+    assert not (tmp_path / "new").exists()
