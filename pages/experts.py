@@ -33,17 +33,19 @@ from gptoss.dashboard.lessons.routing import (
     twin_routing,
 )
 from gptoss.dashboard.lessons.routing_lesson import experts_lesson
+from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
 from gptoss.dashboard.study import Study
 
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """One of six views, its controls beside it."""
+    """One of seven views, its controls beside it."""
     view = st.segmented_control("View", VIEWS, default=ROUTING, key="experts_view", bind="query-params", required=True,
                                 label_visibility="collapsed")
+    if view == RETRAINED:
+        return show_retrained("experts", study)
     if view == COST:
-        cost(study)
-        return
+        return cost(study)
     if not len(tokens):
         st.info("Type a text, or choose an example, and the router sends its tokens to the experts.", icon=":material/edit:")
         return

@@ -8,11 +8,12 @@ from gptoss.cost import kv_cache_bytes_per_layer
 from gptoss.dashboard import furniture, state
 from gptoss.dashboard.lesson import Lesson, Try, below
 from gptoss.dashboard.lessons.sharing import claims, how_we_know, prediction
+from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
 from gptoss.dashboard.study import Study
 from gptoss.model.attention import explicit_attention
 from gptoss.model.kv_cache import LayerCache
 
-CLOSE, WHOLE = VIEWS = "The first steps", "The whole context"
+CLOSE, WHOLE, _ = VIEWS = "The first steps", "The whole context", RETRAINED
 MATHS = r"""
 Of $H$ query heads, $H / G$ share each of $G$ key/value heads: query head $h$ reads head $g = \lfloor h\,G/H \rfloor$,
 
@@ -30,10 +31,15 @@ projection do not depend on $G$.
 
 @st.fragment
 def film(study: Study) -> None:
-    """The cache while a text is written, layer by layer."""
-    st.subheader(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
+    """The cache while a text is written, layer by layer; or what a small one costs in loss."""
+    title = st.container()
     view = st.segmented_control("Decode steps", VIEWS, default=CLOSE, key="gqa_view", bind="query-params", required=True,
                                 label_visibility="collapsed")
+    if view == RETRAINED:
+        title.subheader("What fewer groups cost: each number of them trained", anchor=False)
+        show_retrained("gqa", study)
+        return
+    title.subheader(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
     steps = study.context if view == WHOLE else steps_shown(study.config, study.context)
     furniture.show_chart(cache_film(cache_growth(study.config, steps)), key="gqa_film")
 

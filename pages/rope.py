@@ -9,6 +9,7 @@ from gptoss.config import ModelConfig
 from gptoss.dashboard import furniture, state
 from gptoss.dashboard.controls import choose
 from gptoss.dashboard.lesson import Lesson, below
+from gptoss.dashboard.lessons.reading import READING, show_reading
 from gptoss.dashboard.lessons.rotation import (
     TRIES,
     claims,
@@ -102,7 +103,13 @@ def tables(config: ModelConfig, context: int) -> None:
             furniture.show_drawing(rotation_table(values, name, start))
 
 
-VIEWS = {"Arrows": arrows, "Score and distance": scores, "Wavelengths": wavelengths, "YaRN": yarn, "Tables": tables}
+def reading(config: ModelConfig, context: int) -> None:
+    """The shipped model on texts four times as long as those of its training: the same, whatever is under study."""
+    show_reading()
+
+
+VIEWS = {"Arrows": arrows, "Score and distance": scores, "Wavelengths": wavelengths, "YaRN": yarn, READING: reading,
+         "Tables": tables}
 
 
 @st.fragment
@@ -114,7 +121,8 @@ def picture(study: Study) -> None:
         view = st.segmented_control("View", list(VIEWS), default="Arrows", key="rope_view", bind="query-params",
                                     required=True, label_visibility="collapsed")
         VIEWS[view](settings(study), study.context)
-    st.caption(where_the_live_model_differs(study))
+    if view != READING:
+        st.caption(where_the_live_model_differs(study))
 
 
 furniture.header("rope")

@@ -18,10 +18,12 @@ from gptoss.dashboard.lessons.sinks import (
     share_among_equals,
     sink_pass,
 )
-from gptoss.dashboard.study import Study
+from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
+from gptoss.dashboard.live import weights_in_words
+from gptoss.dashboard.study import RANDOM, Study
 from gptoss.model.attention import explicit_attention
 
-REMOVAL, BY_POSITION = MORE = "Without sinks", "By position"
+REMOVAL, BY_POSITION, _ = MORE = "Without sinks", "By position", RETRAINED
 EQUAL_KEYS = 128
 MATHS = r"""
 One head's scores of the keys that a query can see are $z_1 \dots z_n$; its sink is one learned number $s$, the same for
@@ -55,10 +57,12 @@ def picture(study: Study, tokens: text.Tokens) -> None:
                                            query.first_key), key="sinks_weights")
     more = st.segmented_control("More", MORE, default=REMOVAL, key="sinks_view", bind="query-params", required=True,
                                 label_visibility="collapsed")
-    if more == BY_POSITION:
+    if more == RETRAINED:
+        show_retrained("sinks", study)
+    elif more == BY_POSITION:
         furniture.show_chart(sink_share(sink_share_by_position(now)), key="sinks_by_position")
-        st.caption("Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0. That the share falls with the "
-                   "number of keys is an artefact of not training. Uneven scores, as here, favour keys over a sink.")
+        st.caption("Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0: an artefact of not training. "
+                   f"Uneven scores favour keys over a sink. Drawn: {weights_in_words(study)}.")
     else:
         removed(study, setting, now, sink_pass(study, tokens.ids, setting.layer, setting.without))
 
@@ -105,7 +109,7 @@ def first_tokens() -> tuple[bool, str]:
         f"With sinks position 0 has {found.first_with:.3%} of what the real keys get from the last query, without them "
         f"{found.first_without:.3%}; no key's share moves by more than {found.ratios:.2g}. {study.name} has {logits:,} sink "
         f"logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
-        "learned and come with the checkpoint; these are random.")
+        f"learned and come with the checkpoint; these are part of {weights_in_words(study)}.")
 
 
 def how_we_know() -> None:
@@ -133,8 +137,8 @@ below(Lesson(
             controls={"sinks_scope": "Head", "sinks_logit": "8"}),
         Try("Take all sinks away", "Plain softmax: every head must spend its whole attention on real keys.",
             controls={"sinks_scope": "All", "sinks_logit": "none"}),
-        Try("Nothing learned", "The model's own random sinks take what one more key would: look at the line by position.",
-            controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
+        Try("Nothing learned", "Random sinks take what one more key would: look at the line by position.",
+            dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
     ],
     maths=MATHS, code=[explicit_attention, mass_on_keys, run_with_sinks],
     claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5", first_tokens)],

@@ -3,20 +3,21 @@
 import streamlit as st
 
 from gptoss.anatomy.reach import cache_by_kind, costs_by_context, known_by_layer, mask, reach, sliding_reach
-from gptoss.charts.window import cache_strip, context_lines, output_distances, reach_ladder, window_in_text, window_mask
+from gptoss.charts.window import cache_strip, context_lines, reach_ladder, window_in_text, window_mask
 from gptoss.config import ModelConfig
 from gptoss.cost import visible_pairs
 from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.accounts import CONTEXTS
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
 from gptoss.dashboard.lessons.window import (
     block_order,
     context_length,
     first_tokens,
     how_we_know,
     layer_slider,
-    output_distances_of,
     picks_token,
+    same_weights_drawer,
     token_slider,
     window_slider,
 )
@@ -24,7 +25,7 @@ from gptoss.dashboard.study import Study
 from gptoss.model.attention import AttentionBlock, visible
 from gptoss.model.kv_cache import LayerCache
 
-VIEWS = MASK, REACH, COST = "Mask", "Reach", "Cost"
+MASK, REACH, COST, _ = VIEWS = "Mask", "Reach", "Cost", RETRAINED
 
 MATHS = r"""
 In a layer with window $W$ the query at position $i$ may look at the key at position $j$ when
@@ -49,13 +50,15 @@ $$ \text{full: } 2\,b\,G\,d_h\,n \qquad \text{sliding: } 2\,b\,G\,d_h\,\min(n, W
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """One of three views with its controls above it."""
+    """One of four views with its controls above it."""
     controls = st.container(horizontal=True, gap="medium", vertical_alignment="bottom")
     with controls:
         view = st.segmented_control("View", VIEWS, default=MASK, key="window_view", bind="query-params", required=True,
                                     label_visibility="collapsed", width="content")
     if view == COST:
         cost(study)
+    elif view == RETRAINED:
+        show_retrained("window", study)
     elif not len(tokens):
         st.info("Type a text, or choose an example, and the window moves along it.", icon=":material/edit:")
     else:
@@ -102,18 +105,6 @@ def cost(study: Study) -> None:
             furniture.show_chart(context_lines(frame, column, study.context), key=f"window_{column}")
 
 
-@st.fragment
-def output(study: Study, tokens: text.Tokens) -> None:
-    """The same weights under other windows, in a drawer that does nothing while it is closed."""
-    drawer = st.expander("Same weights, another window: what happens to the answer?", icon=":material/lock:",
-                         key="window_output", on_change="rerun")
-    if drawer.open and len(tokens):
-        with drawer:
-            furniture.show_chart(output_distances(output_distances_of(study, tokens.ids), study.window), key="window_moved")
-            st.caption("Each window makes another function of the same weights, and random weights give no reason why one "
-                       "should be better. This is not what the choice of a window costs: for that, each would be trained.")
-
-
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
     """What stands below the picture."""
     sliding, full = cache_by_kind(ModelConfig.preset("gpt-oss-120b"), 131_072).values()
@@ -147,5 +138,5 @@ above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     picture(study, tokens)
-output(study, tokens)
+same_weights_drawer(study, tokens.ids)
 below(lesson(study, tokens))

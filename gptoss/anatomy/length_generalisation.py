@@ -1,17 +1,19 @@
-"""Reading further than training went: how well a model repeats what it read, by distance and by scheme of stretching."""
+"""Reading further than training went: how well a model recalls what it read, by distance and by scheme of stretching."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from gptoss.anatomy.rotation import scheme_frequencies, scheme_scale
-from gptoss.anatomy.schemes import SCHEMES
 from gptoss.config import ModelConfig
 from gptoss.model import RotaryEmbedding, Transformer
+
+_AT_ONCE = 4  # documents in one pass: the logits of longer texts are large
 
 
 class SchemeRotation(RotaryEmbedding):
@@ -36,28 +38,37 @@ def under_scheme(model: Transformer, scheme: str, factor: float) -> Transformer:
     return stretched
 
 
-def repetition(distance: int, count: int, vocab_size: int, seed: int = 0) -> Tensor:
-    """Random tokens said twice: (count, 2 · distance) ids, each of the second half the one `distance` tokens before."""
-    once = torch.randint(vocab_size, (count, distance), generator=torch.Generator().manual_seed(seed))
-    return once.repeat(1, 2)
-
-
 @torch.no_grad()
-def accuracy_by_distance(model: Transformer, sequences: Mapping[int, Tensor], factor: float,
-                         schemes: Sequence[str] = SCHEMES) -> pd.DataFrame:
-    """How often a model's best next token is the one that was read `distance` tokens before it, under each scheme.
+def answers(model: Transformer, tokens: np.ndarray, distance: np.ndarray) -> pd.DataFrame:
+    """Whether a model says what a text has said before, wherever the text repeats it.
 
-    `sequences` holds (count, tokens) ids by distance, which repeat at that distance, as `repetition` makes them. The
-    first repeated token is not counted, since nothing announces it. Columns `scheme`, `distance` (tokens) and
-    `accuracy` (0 to 1). Raises `ValueError` for sequences that do not repeat.
+    `tokens` are (count, length) ids of documents. `distance` is as large, and marks each token that repeats an earlier one
+    with how many tokens earlier that stood; it is 0 elsewhere. A row per marked token: `position` of the token in its
+    document, `distance` (tokens), and `right`, whether it was the model's best next token. Raises `ValueError` where
+    nothing is marked, and where a marked token is not the one that stands there.
+    """
+    document, position = np.nonzero(distance)
+    far = distance[document, position]
+    if not len(far):
+        raise ValueError("no token is marked as one that repeats another")
+    if (far > position).any() or (tokens[document, position] != tokens[document, position - far]).any():
+        raise ValueError("a token is marked as repeating another that is not at its distance")
+    best = torch.cat([model(part[:, :-1].to(model.device)).argmax(dim=-1).cpu()
+                      for part in torch.as_tensor(tokens).split(_AT_ONCE)]).numpy()
+    return pd.DataFrame({"position": position, "distance": far,
+                         "right": best[document, position - 1] == tokens[document, position]})
+
+
+def accuracy_by_distance(found: pd.DataFrame, ends: Sequence[int]) -> pd.DataFrame:
+    """The share of right answers by scheme and distance, between one of `ends` (tokens, ascending) and the next.
+
+    `found` is what `answers` gives, with a column `scheme`. Columns `scheme`, `nearest` and `farthest` (tokens, both
+    included), `asked` and `accuracy` (0 to 1). Where nothing was asked there is no row.
     """
     rows = []
-    for scheme in schemes:
-        reader = under_scheme(model, scheme, factor)
-        for distance, tokens in sequences.items():
-            repeated = tokens[:, distance + 1:]
-            if not repeated.numel() or not torch.equal(repeated, tokens[:, 1:-distance]):
-                raise ValueError(f"the sequences for distance {distance} do not repeat at that distance")
-            best = reader(tokens.to(reader.device))[:, distance:-1].argmax(dim=-1).cpu()
-            rows.append((scheme, distance, (best == repeated).float().mean().item()))
-    return pd.DataFrame(rows, columns=["scheme", "distance", "accuracy"])
+    for scheme, of_scheme in found.groupby("scheme", sort=False):
+        for before, farthest in zip(ends, ends[1:], strict=False):
+            right = of_scheme.loc[of_scheme["distance"].between(before + 1, farthest), "right"]
+            if len(right):
+                rows.append((scheme, before + 1, farthest, len(right), float(right.mean())))
+    return pd.DataFrame(rows, columns=["scheme", "nearest", "farthest", "asked", "accuracy"])

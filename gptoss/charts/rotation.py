@@ -101,19 +101,24 @@ def stretch_by_pair(frame: pd.DataFrame, low: float, high: float, zones: tuple[i
 
 
 def accuracy_by_distance(frame: pd.DataFrame, trained: int) -> Chart:
-    """How often a model repeats what it read, against how long ago it was, under each scheme.
+    """How often a model recalls what it read, against how far back it last stood, under each scheme.
 
-    `frame` has the columns `scheme` (one of `SCHEMES`), `distance` (tokens) and `accuracy` (0 to 1). A line marks the
-    length that the model was `trained` on, in tokens.
+    `frame` has the columns `scheme` (one of `SCHEMES`), `nearest` and `farthest` (tokens, both included), `asked` (answers
+    counted) and `accuracy` (0 to 1). A line marks the length that the model was `trained` on, in tokens.
     """
-    _require(frame, "scheme", "distance", "accuracy")
-    data = frame[["scheme", "distance", "accuracy"]].assign(trained=trained)
-    data["accuracy"] = data["accuracy"].astype(float).round(4)
-    farthest = data[data["distance"] == data["distance"].max()]
-    said = "; ".join(f"{row.scheme} {row.accuracy:.0%}" for row in farthest.itertuples())
-    text = (f"Trained on {trained:,} tokens. Accuracy at the farthest distance, {int(data['distance'].max()):,} tokens: "
-            f"{said}.")
-    return Chart(_accuracy_spec(), data, "Accuracy of repeating by distance, under each scheme", text)
+    _require(frame, "scheme", "nearest", "farthest", "asked", "accuracy")
+    points = frame[["scheme", "nearest", "farthest", "asked", "accuracy"]].assign(
+        distance=(frame["nearest"] + frame["farthest"]) / 2, label="")
+    mark = pd.DataFrame([("", 0, 0, 0, 0.0, trained, f"trained on {trained:,}")], columns=[*points])
+    data = pd.concat([points, mark], ignore_index=True).round({"accuracy": 4})
+    first, last = (frame[frame["nearest"] == place] for place in (frame["nearest"].min(), frame["nearest"].max()))
+    near, far = ("; ".join(f"{row.scheme} {row.accuracy:.0%}" for row in rows.itertuples()) for rows in (first, last))
+    text = (f"Trained on {trained:,} tokens. Right answers at {_reach(first)}: {near}. At {_reach(last)}: {far}.")
+    return Chart(_accuracy_spec(), data, "Accuracy of recall by distance, under each scheme", text)
+
+
+def _reach(rows: pd.DataFrame) -> str:
+    return f"{rows['nearest'].iloc[0]:,} to {rows['farthest'].iloc[0]:,} tokens back ({int(rows['asked'].max()):,} asked)"
 
 
 def _length_rows(trained: int, context: int) -> pd.DataFrame:
@@ -232,14 +237,18 @@ def _stretch_spec() -> dict:
 
 @cache
 def _accuracy_spec() -> dict:
-    curves = blank_chart().mark_line(strokeWidth=2, point={"filled": True, "size": 90, "opacity": 1}).encode(
-        x=alt.X("distance:Q", scale=alt.Scale(type="log", base=2, nice=False, padding=12), axis=alt.Axis(
-            title="distance (tokens, log scale)", format="d", grid=False, tickCount=8)),
-        y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
-            title="accuracy (% of tokens)", format=".0%", tickCount=5)),
-        **_scheme_channels(*SCHEMES),
-        tooltip=[alt.Tooltip("scheme:N", title="scheme"), alt.Tooltip("distance:Q", title="distance (tokens)"),
-                 alt.Tooltip("accuracy:Q", title="accuracy", format=".1%")])
-    rule = blank_chart().mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False).encode(
-        x="max(trained):Q")
-    return specification(alt.layer(rule, curves), height=360)
+    x = alt.X("distance:Q", scale=alt.Scale(domainMin=0, nice=False, padding=12), axis=alt.Axis(
+        title="distance back to the answer (tokens)", format="d", grid=False, tickCount=8))
+    y = alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
+        title="right answers (%)", format=".0%", tickCount=5))
+    curves = blank_chart().transform_filter(alt.datum.label == "").mark_line(
+        strokeWidth=2, point={"filled": True, "size": 110, "opacity": 1}).encode(
+        x=x, y=y, **_scheme_channels(*SCHEMES),
+        tooltip=[alt.Tooltip("scheme:N", title="scheme"), alt.Tooltip("nearest:Q", title="from (tokens back)"),
+                 alt.Tooltip("farthest:Q", title="to (tokens back)"), alt.Tooltip("asked:Q", title="answers asked for"),
+                 alt.Tooltip("accuracy:Q", title="right", format=".1%")])
+    mark = blank_chart().transform_filter(alt.datum.label != "")
+    rule = mark.mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False).encode(x=x)
+    name = mark.mark_text(align="left", baseline="bottom", dx=6, dy=-6, fontSize=FONT_SIZE, tooltip=False).encode(
+        x=x, y=y, text="label:N")
+    return specification(alt.layer(rule, name, curves), height=390)

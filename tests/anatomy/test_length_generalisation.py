@@ -1,12 +1,18 @@
 """Reading beyond the trained length: schemes on a real model, and accuracy against counting by hand."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from gptoss.anatomy.length_generalisation import accuracy_by_distance, repetition, under_scheme
+from gptoss.anatomy.length_generalisation import accuracy_by_distance, answers, under_scheme
 from gptoss.anatomy.schemes import INTERPOLATION, NOTEBOOK, PLAIN, SCHEMES, YARN
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
+from gptoss.tokenizer import compact_vocabulary
+from gptoss.training.corpus import Corpus, Mixture
+from gptoss.training.domains import RECALL
+from gptoss.training.shipped import CLASSROOM, shipped
 
 TINY = ModelConfig(
     num_hidden_layers=2, num_experts=2, experts_per_token=1, vocab_size=11, hidden_size=24, intermediate_size=16,
@@ -19,6 +25,10 @@ def model():
     return Transformer(TINY, seed=1).eval()
 
 
+def some_tokens(length):
+    return torch.randint(TINY.vocab_size, (2, length), generator=torch.Generator().manual_seed(0))
+
+
 def logits(model, tokens):
     with torch.no_grad():
         return model(tokens)
@@ -26,7 +36,7 @@ def logits(model, tokens):
 
 @pytest.mark.parametrize("scheme, factor", [(PLAIN, 1.0), (YARN, 4.0)])
 def test_schemes_that_a_configuration_can_say_are_that_configurations_model(model, scheme, factor):
-    tokens = repetition(40, 2, TINY.vocab_size)
+    tokens = some_tokens(80)
     own = model.sharing_weights(TINY.replace(rope_scaling_factor=factor)).eval()
     stretched = under_scheme(model, scheme, factor)
     torch.testing.assert_close(logits(stretched, tokens), logits(own, tokens), atol=1e-5, rtol=1e-5)
@@ -41,7 +51,7 @@ def test_interpolation_reads_every_second_position_as_one(model):
 
 
 def test_schemes_differ_and_leave_the_model_as_it_was(model):
-    tokens = repetition(60, 1, TINY.vocab_size)
+    tokens = some_tokens(120)
     before = logits(model, tokens)
     outputs = [logits(under_scheme(model, scheme, 4.0), tokens) for scheme in SCHEMES]
     assert all(not torch.allclose(a, b) for i, a in enumerate(outputs) for b in outputs[i + 1:])
@@ -50,33 +60,64 @@ def test_schemes_differ_and_leave_the_model_as_it_was(model):
     assert shared.unembedding.weight is model.unembedding.weight
 
 
-def test_repetitions_repeat():
-    tokens = repetition(7, 3, 50, seed=2)
-    assert tokens.shape == (3, 14) and torch.equal(tokens[:, :7], tokens[:, 7:])
-    assert torch.equal(tokens, repetition(7, 3, 50, seed=2)) and not torch.equal(tokens, repetition(7, 3, 50, seed=3))
+def repeating(*sizes, count=6):
+    """Documents with some tokens that come back, and the marks on these."""
+    rng = np.random.default_rng(sum(sizes))
+    tokens = rng.integers(TINY.vocab_size, size=(count, 60))
+    distance = np.zeros_like(tokens)
+    for row in range(count):
+        for far in sizes:
+            at = int(rng.integers(far + 1, 60))
+            if not distance[row, at]:
+                tokens[row, at], distance[row, at] = tokens[row, at - far], far
+    settled = distance * (tokens == np.take_along_axis(tokens, np.arange(60) - distance, axis=1))
+    return tokens, settled
 
 
-def test_accuracy_is_counted_as_by_hand(model):
-    sequences = {distance: repetition(distance, 4, TINY.vocab_size, seed=distance) for distance in (5, 30)}
-    frame = accuracy_by_distance(model, sequences, factor=4.0)
-    assert list(frame.columns) == ["scheme", "distance", "accuracy"] and len(frame) == len(SCHEMES) * 2
-    for row in frame.itertuples():
-        best = logits(under_scheme(model, row.scheme, 4.0), sequences[row.distance]).argmax(dim=-1)
-        right = [int(best[text, at - 1] == sequences[row.distance][text, at - row.distance])
-                 for text in range(4) for at in range(row.distance + 1, 2 * row.distance)]
-        assert row.accuracy == pytest.approx(sum(right) / len(right))
+def test_answers_are_those_of_reading_each_document_alone(model):
+    tokens, distance = repeating(3, 10, 40)
+    found = answers(model, tokens, distance)
+    assert list(found.columns) == ["position", "distance", "right"] and len(found) == np.count_nonzero(distance) >= 12
+    expected = [(at, distance[row, at], int(logits(model, torch.tensor(tokens[row:row + 1, :at]))[0, -1].argmax())
+                 == tokens[row, at]) for row in range(len(tokens)) for at in range(60) if distance[row, at]]
+    assert list(found.itertuples(index=False, name=None)) == expected
 
 
 def test_a_model_that_always_says_the_same_token_is_right_where_that_token_repeats():
     model = Transformer(TINY, seed=0).eval()
     with torch.no_grad():
         model.unembedding.weight.zero_()  # all logits are equal, so token 0 is the best
-    sequences = {3: torch.tensor([[4, 0, 0, 4, 0, 0], [1, 2, 0, 1, 2, 0]])}
-    frame = accuracy_by_distance(model, sequences, factor=2.0, schemes=[PLAIN])
-    assert frame["accuracy"].tolist() == [0.75]  # of 0, 0 and 2, 0
+    tokens, distance = np.array([[4, 0, 0, 4, 0, 0], [1, 2, 0, 1, 2, 0]]), np.array([[0, 0, 0, 3, 3, 3]] * 2)
+    found = answers(model, tokens, distance)
+    assert found["right"].tolist() == [False, True, True, False, False, True]
+    assert found["position"].tolist() == [3, 4, 5] * 2
 
 
-@pytest.mark.parametrize("tokens", [torch.tensor([[1, 2, 3, 1, 2, 4]]), torch.tensor([[1, 2, 3]])])
-def test_sequences_that_do_not_repeat_are_refused(model, tokens):
-    with pytest.raises(ValueError, match="do not repeat"):
-        accuracy_by_distance(model, {3: tokens}, factor=2.0)
+@pytest.mark.parametrize("distance, why", [([0, 0, 0, 0], "no token is marked"), ([0, 0, 0, 2], "not at its distance"),
+                                           ([0, 0, 3, 0], "not at its distance")])
+def test_marks_that_cannot_be_are_refused(model, distance, why):
+    with pytest.raises(ValueError, match=why):
+        answers(model, np.array([[1, 2, 3, 1]]), np.array([distance]))
+
+
+def test_accuracy_is_counted_as_by_hand():
+    found = pd.DataFrame({"scheme": [YARN] * 4 + [PLAIN] * 3, "distance": [1, 32, 33, 64, 32, 40, 64],
+                          "right": [True, False, True, True, False, False, True]})
+    frame = accuracy_by_distance(found, (0, 32, 64, 96))
+    assert list(frame.itertuples(index=False, name=None)) == [
+        (YARN, 1, 32, 2, 0.5), (YARN, 33, 64, 2, 1.0), (PLAIN, 1, 32, 1, 0.0), (PLAIN, 33, 64, 2, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def read_further():
+    """What the shipped classroom answers in documents four times as long as those of its training."""
+    corpus = Corpus(compact_vocabulary(4096), Mixture.of({RECALL: 1.0}))
+    documents, model = corpus.validation(8, 256)[RECALL], shipped()[CLASSROOM].load()
+    return {scheme: answers(under_scheme(model, scheme, 4.0), documents.tokens, documents.distance) for scheme in SCHEMES}
+
+
+def test_the_shipped_model_reads_four_times_as_far_with_yarn_and_not_without(read_further):
+    far = {scheme: found.loc[found["distance"] > 64, "right"].mean() for scheme, found in read_further.items()}
+    assert far[YARN] > 0.9 and all(far[scheme] < 0.7 for scheme in (PLAIN, NOTEBOOK, INTERPOLATION)), far
+    near = {scheme: found.loc[found["position"] < 64, "right"].mean() for scheme, found in read_further.items()}
+    assert near[PLAIN] > 0.9 and near[YARN] > 0.9, near

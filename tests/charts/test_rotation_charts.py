@@ -34,8 +34,8 @@ def stretch(config):
 
 
 def accuracy(by):
-    return pd.DataFrame([(scheme, distance, by / distance) for scheme in SCHEMES for distance in (16, 64, 128)],
-                        columns=["scheme", "distance", "accuracy"])
+    return pd.DataFrame([(scheme, far - 31, far, 1280 // far, by / far) for scheme in SCHEMES for far in (32, 64, 128)],
+                        columns=["scheme", "nearest", "farthest", "asked", "accuracy"])
 
 
 CHARTS = {
@@ -50,7 +50,7 @@ AXES = {
     "spread": {"x": "spread (share of the largest score, log scale)", "y": "number format"},
     "wavelength": {"x": "pair (number, fast to slow)", "y": "wavelength (tokens per turn, log scale)"},
     "stretch": {"x": "pair (number, fast to slow)", "y": "slower than plain RoPE (times, log scale)"},
-    "accuracy": {"x": "distance (tokens, log scale)", "y": "accuracy (% of tokens)"},
+    "accuracy": {"x": "distance back to the answer (tokens)", "y": "right answers (%)"},
 }
 
 
@@ -124,9 +124,13 @@ def test_zones_stay_inside_the_head_wherever_the_ramp_lies(config):
     assert sum(int(label.split()[1]) for label in zones["label"] if label) <= pairs
 
 
-def test_accuracy_tells_the_farthest_distance():
+def test_accuracy_tells_both_ends_and_how_many_were_asked():
     chart = CHARTS["accuracy"](GPT_OSS)
-    assert "128 tokens: plain RoPE 6%" in chart.alt and "Trained on 64 tokens" in chart.alt
+    assert chart.alt.startswith("Trained on 64 tokens. Right answers at 1 to 32 tokens back (40 asked): plain RoPE 25%")
+    assert "At 97 to 128 tokens back (10 asked): plain RoPE 6%" in chart.alt
+    marks = chart.data[chart.data["label"] != ""]
+    assert marks["label"].tolist() == ["trained on 64"] and marks["distance"].tolist() == [64]
+    assert chart.data["distance"].tolist()[:3] == [16.5, 48.5, 112.5]
 
 
 def hands_of(config, query_at, key_at, pair):

@@ -15,6 +15,7 @@ from gptoss.charts.rotation import score_by_distance, spread_by_format, stretch_
 from gptoss.config import ModelConfig
 from gptoss.dashboard import furniture
 from gptoss.dashboard.lesson import Claim, Prediction, Try
+from gptoss.dashboard.lessons.reading import READING, beyond_training, read_further, shares
 from gptoss.dashboard.study import Study
 
 remembered = lru_cache(maxsize=128)  # pure functions of frozen configurations; nobody changes what they hand out
@@ -133,13 +134,15 @@ def prediction(config: ModelConfig) -> Prediction:
 
 TRIES = (
     Try("Theta 10,000", "The base of the first RoPE models. See where the wavelengths cross the trained context.",
-        dials={"theta": 10_000}, controls={"rope_view": "Wavelengths"}),
+        preset="gpt-oss-20b", dials={"theta": 10_000}, controls={"rope_view": "Wavelengths"}),
     Try("Factor 1, plain RoPE", "Without YaRN the arrows keep their length, and no frequency changes.",
         dials={"factor": 1}, controls={"rope_view": "YaRN"}),
     Try("The slowest pair", "Move both arrows as far as you like: this pair hardly notices. It can carry content.",
         controls={"rope_view": "Arrows", "rope_pair": 31}),
     Try("Random vectors", "Scores fall with distance only for vectors that agree in every pair.",
         controls={"rope_view": "Score and distance", "rope_vectors": rotation.RANDOM}),
+    Try("Four times as far", "The same trained weights under four rotations: only one of them still finds what was said.",
+        controls={"rope_view": READING}),
     Try("Where the reference stops", "A small head and a short trained context push the ramp's start below 0.",
         preset="classroom", controls={"rope_view": "YaRN", "rope_initial": "128", "rope_beta": "32"}),
 )
@@ -166,7 +169,8 @@ def _blend_is_reversed(config: ModelConfig) -> tuple[bool, str]:
                                             for scheme in (YARN, NOTEBOOK))
     same = bool(torch.allclose(slower[YARN], slower[NOTEBOOK]))
     return same, (f"The other way round. From the fastest pair to the slowest, at factor {config.rope_scaling_factor:g}, "
-                  f"YaRN slows {first:.3g} to {last:.3g} times; this blend slows {its_first:.3g} to {its_last:.3g} times.")
+                  f"YaRN slows {first:.3g} to {last:.3g} times; this blend slows {its_first:.3g} to {its_last:.3g} times. "
+                  f"{beyond_training(NOTEBOOK, YARN)}")
 
 
 def _norms_grow(config: ModelConfig) -> tuple[bool, str]:
@@ -183,11 +187,12 @@ def _norms_grow(config: ModelConfig) -> tuple[bool, str]:
 
 def _angles_are_new(config: ModelConfig, context: int) -> tuple[bool, str]:
     new = {scheme: int(rotation.meets_new_angles(config, scheme, context).sum()) for scheme in (PLAIN, YARN)}
-    return new[PLAIN] == 0, (
-        f"An angle can be computed for any position. Beyond the trained length, what plain RoPE does can be measured here "
-        f"only as angles never seen in training: at {context:,} tokens {new[PLAIN]} of {config.head_dim // 2} pairs reach "
-        f"angles that {config.initial_context_length:,} tokens never showed; with YaRN at factor "
-        f"{config.rope_scaling_factor:g} it is {new[YARN]}.")
+    within, beyond = shares(read_further())
+    return new[PLAIN] == 0 and beyond[PLAIN] >= within[PLAIN], (
+        f"An angle can be computed for any position, but weights cannot read it unless training showed it. "
+        f"{beyond_training(PLAIN, YARN)} At the settings under study and {context:,} tokens {new[PLAIN]} of "
+        f"{config.head_dim // 2} pairs reach angles that {config.initial_context_length:,} tokens never showed; with "
+        f"YaRN at factor {config.rope_scaling_factor:g} it is {new[YARN]}.")
 
 
 def _scores_fall(config: ModelConfig) -> tuple[bool, str]:

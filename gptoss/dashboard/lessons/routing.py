@@ -20,16 +20,18 @@ from gptoss.cost import expected_experts_touched, weight_bytes
 from gptoss.dashboard import furniture
 from gptoss.dashboard.accounts import remembered
 from gptoss.dashboard.controls import choose
-from gptoss.dashboard.live import HEAVY, cached, live_model, twin
+from gptoss.dashboard.lessons.variants import RETRAINED
+from gptoss.dashboard.live import HEAVY, Running, cached, live_model, model_of, running, twin
 from gptoss.dashboard.study import Study
 from gptoss.model import MLPBlock
 from gptoss.trace import trace
 
-VIEWS = ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED = "Routing", "Load", "Router", "SwiGLU", "Cost", "Touched"
+ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
+    "Routing", "Load", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
 HINTS = {
     ROUTING: "Each column is a token, dark is weight. Click a square: its expert turns violet. The number is only a name.",
-    LOAD: "Grey is where blind choice ends up nine times in ten. The twin has learnt nothing and leaves the grey too: like "
-          "tokens go the same way. Only what goes beyond the twin can be specialisation.",
+    LOAD: "Grey is where blind choice ends up nine times in ten. The twin has random weights, has learnt nothing and leaves "
+          "the grey too: like tokens go the same way. Only what goes beyond the twin can be specialisation.",
     ROUTER: "Every expert gets a score. The best are kept, and a softmax over them shares out the answer.",
     SWIGLU: "A neuron multiplies its gate's curve by its linear half plus 1. Both are cut off at 7.",
     COST: "Every dense MLP lies on the line: more parameters, more compute. The mixture leaves it, by the dashed sides.",
@@ -51,7 +53,7 @@ class LiveRouting:
 
 def live_routing(study: Study, tokens: tuple[int, ...]) -> LiveRouting:
     """Run the live model on `tokens`, without recording the inside of any layer, and read its routers."""
-    return _live_routing(study.live_config, study.seed, study.precision, study.sink_override, tokens, study)
+    return _live_routing(running(study), tokens)
 
 
 def twin_routing(study: Study, tokens: tuple[int, ...]) -> LiveRouting:
@@ -60,9 +62,8 @@ def twin_routing(study: Study, tokens: tuple[int, ...]) -> LiveRouting:
 
 
 @cached(max_entries=12)
-def _live_routing(config: ModelConfig, seed: int, precision: str, sinks: float | None, tokens: tuple[int, ...],
-                  _study: Study) -> LiveRouting:
-    model = live_model(_study).model
+def _live_routing(running: Running, tokens: tuple[int, ...]) -> LiveRouting:
+    model = model_of(running).model
     with HEAVY:
         passed = trace(model, torch.tensor([tokens]), layers=(), keep=lambda name: name.endswith("after_attn"))
         layers = routing.routing_of_every_layer(model, passed)

@@ -21,7 +21,7 @@ from gptoss.config import PRESETS
 from gptoss.cost import checkpoint_bytes, kv_cache_bytes
 from gptoss.dashboard import furniture
 from gptoss.dashboard.lesson import Claim, Prediction
-from gptoss.dashboard.live import HEAVY, live_model
+from gptoss.dashboard.live import HEAVY, Running, model_of, running
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import current_text, live_tokens
 from gptoss.model import KVCache
@@ -80,7 +80,7 @@ def how_we_know(study: Study) -> None:
     On the reader's text, or on the first example where there is none.
     """
     tokens = live_tokens(current_text() or DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False)
-    readers = _readers(study, tokens.ids[:MAX_TRIED])
+    readers = _readers(running(study), tokens.ids[:MAX_TRIED])
     group = torch.arange(study.heads) // study.config.group_size
     right = int((readers.nearest == group).sum())
     missed = "" if readers.missed is None else f", any other by at least **{readers.missed:.2g}**"
@@ -99,8 +99,8 @@ def how_we_know(study: Study) -> None:
 
 
 @lru_cache(maxsize=8)
-def _readers(study: Study, tokens: tuple[int, ...]) -> Readers:
-    model = live_model(study).model
+def _readers(running: Running, tokens: tuple[int, ...]) -> Readers:
+    model = model_of(running).model
     with HEAVY:
         return who_reads_whom(model, tokens)
 

@@ -23,7 +23,7 @@ from gptoss.anatomy.sinks import (
     run_with_sinks,
 )
 from gptoss.dashboard.controls import choose
-from gptoss.dashboard.live import HEAVY, live_model
+from gptoss.dashboard.live import HEAVY, Running, model_of, running
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import live_tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -78,10 +78,14 @@ def picks_head(chart: str) -> Callable[[], None]:
     return pick
 
 
-@lru_cache(maxsize=16)
 def sink_pass(study: Study, tokens: tuple[int, ...], layer: int, override: SinkOverride | None = None) -> SinkPass:
     """The live model's pass over a text, its sinks overridden or as they are. Shared between sessions, not changed."""
-    model = live_model(study).model
+    return _sink_pass(running(study), tokens, layer, override)
+
+
+@lru_cache(maxsize=16)
+def _sink_pass(running: Running, tokens: tuple[int, ...], layer: int, override: SinkOverride | None) -> SinkPass:
+    model = model_of(running).model
     with HEAVY:
         return run_with_sinks(model, tokens, layer, override)
 
@@ -93,12 +97,12 @@ def checks(study: Study, tokens: tuple[int, ...]) -> SinkChecks:
     """
     tokens = tokens or live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
     layer = min(st.session_state.get("layer", 0), study.live_config.num_hidden_layers - 1)
-    return _checks(study, tokens[:MAX_CHECKED], layer)
+    return _checks(running(study), tokens[:MAX_CHECKED], layer)
 
 
 @lru_cache(maxsize=8)
-def _checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
-    model = live_model(study).model
+def _checks(running: Running, tokens: tuple[int, ...], layer: int) -> SinkChecks:
+    model = model_of(running).model
     with HEAVY:
         return check_sinks(model, tokens, layer)
 

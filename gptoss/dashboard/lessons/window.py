@@ -18,10 +18,11 @@ from gptoss.anatomy.reach import (
     read_with_cache,
     windows_in,
 )
+from gptoss.charts.window import output_distances
 from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes
-from gptoss.dashboard.furniture import size
-from gptoss.dashboard.live import HEAVY, cached, live_model
+from gptoss.dashboard.furniture import show_chart, size
+from gptoss.dashboard.live import HEAVY, Running, cached, live_model, model_of, running, weights_in_words
 from gptoss.dashboard.study import DIALS, Study
 from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
 
@@ -46,9 +47,9 @@ def window_slider(study: Study) -> int:
     return st.select_slider(
         "Window drawn (tokens)", _POSITIONS, SMALL_WINDOW if as_published else study.window, key="window_w",
         bind="query-params", width=215, format_func=_DIAL.spell,
-        help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since the "
-        f"model's, {_DIAL.show(study.window)}, is often longer than the text. Move the one in the sidebar, and this one "
-        "moves too.")
+        help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since a "
+        f"published model's is often longer than the text; here the model's is {_DIAL.show(study.window)}. Move the one in "
+        "the sidebar, and this one moves too.")
 
 
 def token_slider(tokens: int) -> int:
@@ -80,7 +81,25 @@ def first_tokens(count: int) -> str:
 
 def output_distances_of(study: Study, ids: Sequence[int]) -> pd.DataFrame:
     """What other windows do to the live model's next-token distribution after the text's end, its weights kept."""
-    return _output_distances(study, tuple(ids[-CHECKED_TOKENS:]))
+    return _output_distances(running(study), tuple(ids[-CHECKED_TOKENS:]))
+
+
+@st.fragment
+def same_weights_drawer(study: Study, ids: Sequence[int]) -> None:
+    """The same weights under other windows, in a drawer that does nothing while it is closed."""
+    drawer = st.expander("Same weights, another window: what happens to the answer?", icon=":material/lock:",
+                         key="window_output", on_change="rerun")
+    if drawer.open and ids:
+        with drawer:
+            show_chart(output_distances(output_distances_of(study, ids), study.window), key="window_moved")
+            st.caption(in_other_windows(study))
+
+
+def in_other_windows(study: Study) -> str:
+    """What the distances of other windows mean for these weights, and what they do not."""
+    return (f"Each window makes another function of the same weights, here {weights_in_words(study)}. Trained ones know "
+            "their own window only, random ones give no reason why one should be better. This is not what the choice of a "
+            "window costs: for that, each has to be trained.")
 
 
 def block_order(study: Study) -> tuple[bool, str]:
@@ -130,9 +149,9 @@ def how_we_know(study: Study, ids: Sequence[int]) -> None:
     st.caption("The project's tests do the same for many windows, layers and every token, with 64-bit numbers.")
 
 
-@cached(max_entries=8, hash_funcs={Study: hash, tuple: hash})
-def _output_distances(study: Study, ids: tuple[int, ...]) -> pd.DataFrame:
-    model = live_model(study).model
-    shown = [window for window in _POSITIONS if 0 < window < len(ids) or window == study.window and window] + [0]
+@cached(max_entries=8)
+def _output_distances(running: Running, ids: tuple[int, ...]) -> pd.DataFrame:
+    model, own = model_of(running).model, running.config.sliding_window
+    shown = [window for window in _POSITIONS if 0 < window < len(ids) or window == own and window] + [0]
     with HEAVY:
         return outputs_by_window(model, ids, shown)
