@@ -74,13 +74,14 @@ def side_by_side(study: Study, tokens: text.Tokens, layer: int, head: int, view:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("What chance looks like", anchor=False)
             show = st.toggle("Show the twin", key="attention_twin", bind="query-params",
-                             help="The same shape with other random weights.")
+                             help=f"The same shape, never trained: {live.weights_in_words(live.twin(study))}.")
         twin = glue.layer_view(live.twin(study), tokens.ids, layer) if show else None
         if twin:
             furniture.show_chart(head_gallery(twin.tiles), key="attention_twin_heads")
         even = even_entropy_bits(len(tokens), view.heads.window, sink=study.sinks == "on")
-        st.markdown(spread_in_words(view.entropies, even, f"random weights (seed {study.seed})", twin and twin.entropies)
-                    + " Random heads pick their tokens too, by chance: a pattern here is no sign of learning.")
+        weights = live.weights_of(study)
+        st.markdown(spread_in_words(view.entropies, even, weights.words, twin and twin.entropies)
+                    + glue.LEARNT[weights.kind])
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
@@ -88,6 +89,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
         path="attention", prediction=glue.equal_scores(study), maths=MATHS,
         code=[explicit_attention, visible, fused_attention, AttentionBlock],
         tries=[
+            glue.look_up_what_came_next(),
             Try("A window of 8 tokens", "Layer 0 slides: at step 3 the mask now cuts on the left too, and the map becomes "
                 "a band.", dials={"window": 8}, controls={"layer": 0, glue.STEP: 3}),
             Try("Switch the sinks off", "At step 4 the sum has no sink in it: the weights of the keys alone add up to 1.",

@@ -19,7 +19,7 @@ from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.dashboard.controls import choose, step_through
 from gptoss.dashboard.generation import generator
-from gptoss.dashboard.live import LiveRun, live_model, live_run
+from gptoss.dashboard.live import LiveRun, live_model, live_run, weights_in_words
 from gptoss.dashboard.study import Study
 from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock, next_token_probabilities
 from gptoss.trace import as_matrix, meaning, summary
@@ -57,7 +57,8 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, control
         furniture.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
     with how_often:
         furniture.show_chart(expert_load(counts, len(tokens), expert), key="expert_load")
-        st.caption("With random weights, uneven use is chance.")
+        st.caption(f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page "
+                   "shows both.")
 
 
 def tensors(study: Study, run: LiveRun) -> None:
@@ -129,7 +130,7 @@ with picture:
             tensors(study, run)
         else:
             generate = prediction(study, tokens, run)
-        st.caption(f":material/timer: Built in {furniture.seconds(live.build_seconds)}; "
+        st.caption(f":material/timer: Built in {furniture.seconds(live.build_seconds)}, with {weights_in_words(study)}; "
                    f"{len(tokens)} tokens ran in {furniture.seconds(run.run_seconds)}.")
     else:
         st.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")

@@ -49,6 +49,8 @@ def live(both: Pair, view: str, same: SharedText, place: DeltaGenerator | None) 
         other = same_depth(layer, ours, theirs)
         show = attention if view == baseline.ATTENTION else tensors
         show(*runs(both, same, layer, other), layer, other)
+        if view == baseline.ATTENTION:
+            st.caption(baseline.whose_weights(both))
     baseline.say_the_text(same)
 
 
@@ -68,8 +70,8 @@ def next_tokens(both: Pair, same: SharedText) -> None:
         with place:
             furniture.show_chart(likely_tokens(model, labels[model], probabilities, entropy(probabilities)),
                                  key=f"gpt2_next_{model}")
-    st.caption("Both are untrained: guesses by chance. Bits a token cannot be compared across vocabularies; beside the most "
-               "that each allows, they can.")
+    st.caption(f"{baseline.whose_weights(both)} Bits a token cannot be compared across vocabularies; beside the most that "
+               "each allows, they can.")
 
 
 def attention(ours: Trace, theirs: Trace, layer: int, other: int) -> None:

@@ -79,10 +79,10 @@ def expected(study: Study, live: LadderConfig) -> None:
     words.markdown(
         f"Entropy **{after.entropy:.2f} bits**; a blind guess among {live.vocab_size:,} tokens has {after.most:.2f}. The "
         f"live vocabulary is a small part of {'o200k' if 'o200k' in live else 'GPT-2'}'s, so texts take more tokens than "
-        "in the real one. With random weights, what the model prefers is chance.")
+        f"in the real one. The weights are random, seed {study.seed}: what the model prefers is chance.")
 
 
-furniture.header("ladder")
+furniture.header("ladder", untrained=True)
 study = state.study()
 ladder(study)
 below(ladder_lesson(study))

@@ -6,6 +6,7 @@ from gptoss.anatomy.norms import WIDTHS, StepwiseLayerNorm, measure_times, norma
 from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
 from gptoss.dashboard.lessons import norms
+from gptoss.dashboard.live import weights_in_words
 from gptoss.dashboard.study import Study
 from gptoss.model import RMSNorm
 
@@ -64,8 +65,8 @@ def activations(study: Study, tokens: text.Tokens) -> None:
         if st.session_state.get("rmsnorm_place", options[0]) not in options:
             st.session_state["rmsnorm_place"] = options[-1]
         place = st.select_slider("Norm in front of", options, key="rmsnorm_place", bind="query-params")
-        st.caption(f"{len(tokens)} tokens of {study.live_config.hidden_size} features. Weights are random, and the learned "
-                   "scale is 1.")
+        st.caption(f"{len(tokens)} tokens of {study.live_config.hidden_size} features; {weights_in_words(study)}. The "
+                   "scale is part of them: 1 until it is learned.")
     charts = norms.activation_charts(study, tokens, place, distortion)
     with before:
         furniture.show_chart(charts[0], key="rmsnorm_values_before")

@@ -20,7 +20,9 @@ st.markdown(
     "Their layers look back through a short window and over the whole text in turn; groups of query heads share their "
     "keys and values; every MLP is a mixture of experts, of which each token uses a few.\n\n"
     "Here is that architecture, exactly, as a model that runs. Move a slider and the drawing, the figures above and the "
-    "live model follow. The address always holds what you see: copy it, and others see the same.")
+    "live model follow. The smallest preset, classroom, and some variants of it were trained for this app: their patterns "
+    "are learned. Any other shape has random weights until you train it; the line under the title says which. The address "
+    "always holds what you see: copy it, and others see the same.")
 st.subheader("In the order of a lecture", anchor=False)
 for row in batched([page for pages in sections().values() for page in pages if page is not PAGES[0]], 3):
     for column, page in zip(st.columns(3), row, strict=False):

@@ -1,4 +1,26 @@
-"""Placeholder."""
-from gptoss.dashboard import furniture
+"""Training: real models learn in front of the audience, or are replayed as they learnt."""
+
+import streamlit as st
+
+from gptoss.dashboard import furniture, state
+from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons.training import behind, current, pace, picture, steer
+from gptoss.dashboard.lessons.training_lesson import training_lesson
+from gptoss.dashboard.study import Study
+
+
+def contest(study: Study, pace_now: float | None) -> None:
+    """Controls, state and the large picture. Looks again by itself while something moves."""
+    view = current()
+    if pace(view) != pace_now:
+        st.rerun()  # the whole page: whether and how often it looks again is decided there
+    steer(study, view)
+    picture(study, view)
+
 
 furniture.header("training")
+study = state.study()
+pace_now = pace(current())
+st.fragment(contest, run_every=pace_now)(study, pace_now)
+st.fragment(behind, run_every=3 * pace_now if pace_now else None)()
+below(training_lesson())

@@ -11,19 +11,32 @@ from html import escape
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.charts import Chart, Picture, architecture_diagram
 from gptoss.charts.svg import TWO_WIDTHS
-from gptoss.dashboard import state
+from gptoss.dashboard import live, state
 from gptoss.dashboard.accounts import figures
 from gptoss.dashboard.book import PAGES, ensure_app
+from gptoss.dashboard.live import CHANGED
 from gptoss.dashboard.sidebar import describe
-from gptoss.dashboard.study import Study
+from gptoss.dashboard.study import RANDOM, TRAINED, Study
 
 _AFTER = {
     "new shape": ":orange-badge[:material/casino: new shape, new weights]",
     "weights kept": ":green-badge[:material/lock: weights kept]",
+    "other weights": ":orange-badge[:material/swap_horiz: other weights]",
     "accounting": ":gray-badge[:material/calculate: same model]",
+}
+
+_BADGES = {TRAINED: "green-badge[:material/school:", CHANGED: "orange-badge[:material/school:",
+           RANDOM: "violet-badge[:material/casino:"}
+_WHAT_WEIGHTS_SHOW = {
+    TRAINED: "Trained weights show what was learnt, on the texts of their training above all.",
+    CHANGED: "Trained weights under other settings show what these do to what was learnt. It is not what a model would "
+             "learn that was trained with them.",
+    RANDOM: "Random weights attend and route by chance: what they show is the mechanism, not learning. Trained ones ship "
+            "for the preset classroom and for some of its variants.",
 }
 
 # Streamlit marks a run at once and shows it late; this bar shows it as soon as anybody would wonder.
@@ -44,19 +57,25 @@ _VITAL_SIGNS_STYLE = """<style>
 </style>"""
 
 
-def header(path: str) -> None:
-    """The page's title, what it is for, what an address could not restore, and the vital signs. First on every page."""
+def header(path: str, untrained: bool = False) -> None:
+    """The page's title, what it is for, what an address could not restore, and the vital signs. First on every page.
+
+    `untrained` is for pages whose own models have random weights, whatever the model under study has.
+    """
     ensure_app()
     page = next(page for page in PAGES if page.path == path)
     st.title(page.title, anchor=False)
     needs = f" · needs {page.presupposes}" if page.presupposes else ""
     st.markdown(f"{page.teaches}  \n:small[:material/flag: Afterwards you can {page.objective}{needs} · "
                 f"{page.minutes} minutes]")
-    if state.session().problems:
-        st.warning(" ".join(state.session().problems), icon=":material/link_off:",
+    memory = state.session()
+    if memory.problems:
+        st.warning(" ".join(memory.problems), icon=":material/link_off:",
                    title="Not everything in the address was understood")
+    if memory.refused:
+        st.warning(literal(memory.refused), icon=":material/block:")
     vital_signs(state.study(), state.pinned())
-    model_band(state.study())
+    model_band(state.study(), path, untrained)
 
 
 def vital_signs(study: Study, pinned: Study | None) -> None:
@@ -81,18 +100,54 @@ def _sign(label: str, value: str, change: str | None, explanation: str) -> str:
     return f'<div title="{escape(explanation)}"><dt>{escape(label)}</dt><dd>{escape(value)} {change}</dd></div>'
 
 
-def model_band(study: Study) -> None:
-    """Which model is on the screen, that its weights are random, and what the last move did to them."""
-    real, live = study.config, study.live_config
-    cut = [f"{words} {small:,} of {large:,}" for words, small, large in (
-        ("layers", live.num_hidden_layers, real.num_hidden_layers), ("width", live.hidden_size, real.hidden_size),
-        ("head size", live.head_dim, real.head_dim), ("expert width", live.intermediate_size, real.intermediate_size),
-        ("vocabulary", live.vocab_size, real.vocab_size)) if small != large]
-    model = f"a scale model of **{describe(study)}**: {', '.join(cut[:2])}" if cut else f"**{describe(study)}**, whole"
+def model_band(study: Study, path: str, untrained: bool = False) -> None:
+    """Which model is on the screen, whose weights it has, and what the last move did to them."""
+    weights = live.weights_of(study)
+    if untrained:
+        weights = live.Weights(RANDOM, "", f"random weights, seed {study.seed}", "No model of this page is trained.")
     effect = _AFTER.get(state.session().last_effect, "")
-    st.markdown(f":violet-badge[:material/casino: random weights, seed {study.seed}] {effect} Live: {model}.",
-                help="Random weights attend and route by chance: what they show is the mechanism, not learning. "
-                     + (f"Scaled: {', '.join(cut)}." if cut else ""))
+    model, cut = _model_in_words(study)
+    words = f":{_BADGES[weights.kind]} {weights.words}] {effect} Live: {model}. {literal(weights.said)}"
+    explained = f"{_WHAT_WEIGHTS_SHOW[weights.kind]} {cut}"
+    with st.container():
+        if weights.kind == TRAINED or untrained:
+            st.markdown(words, help=explained)
+            return
+        beside, actions = _places(wide=bool(weights.said))
+        beside.markdown(words, help=explained, width="stretch" if weights.said else "content")
+        with actions:
+            _offer_trained(study, weights.kind, path)
+
+
+def _places(wide: bool) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Where words and actions stand: in one row, or for words of more than a line the actions in a column beside them."""
+    if wide:
+        words, actions = st.columns([4, 1], vertical_alignment="center")
+        return words, actions.container(gap=None)
+    row = st.container(horizontal=True, gap="small", vertical_alignment="center")
+    return row, row
+
+
+def _model_in_words(study: Study) -> tuple[str, str]:
+    """What runs live, and all that was cut to make it small."""
+    real, small = study.config, study.live_config
+    cut = [f"{words} {now:,} of {whole:,}" for words, now, whole in (
+        ("layers", small.num_hidden_layers, real.num_hidden_layers), ("width", small.hidden_size, real.hidden_size),
+        ("head size", small.head_dim, real.head_dim), ("expert width", small.intermediate_size, real.intermediate_size),
+        ("vocabulary", small.vocab_size, real.vocab_size)) if now != whole]
+    if not cut:
+        return f"**{describe(study)}**, whole", ""
+    return f"a scale model of **{describe(study)}**, {cut[0]}", f"Scaled: {', '.join(cut)}."
+
+
+def _offer_trained(study: Study, kind: str, path: str) -> None:
+    """The way back to weights that were trained as they stand, and the way to training this model."""
+    there = live.back_to_trained(study)
+    st.button("Back to trained", icon=":material/school:", type="tertiary", key="back_to_trained", on_click=state.go_to,
+              args=(there,), help=f"To {describe(there)}, whose weights were trained as they stand.")
+    if path != "training":
+        st.page_link("pages/training.py", label="Train this shape" if kind == RANDOM else "Train it so",
+                     icon=":material/model_training:", query_params=state.query())
 
 
 def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import streamlit as st
 
-from gptoss.dashboard.live import HEAVY, live_model
-from gptoss.dashboard.study import Study
+from gptoss.dashboard.live import HEAVY, live_model, weights_in_words
+from gptoss.dashboard.study import RANDOM, Study
 from gptoss.dashboard.text import Tokens
 from gptoss.tokenizer import compact_vocabulary
 
@@ -28,7 +28,7 @@ def generator(study: Study, tokens: Tokens, temperature: float, top_k: int | Non
         st.button("Stop", icon=":material/stop:", help="Keeps what has come so far.")
     place = st.empty()
     if start:
-        st.session_state["generated"] = ([], 0.0)
+        st.session_state["generated"] = ([], 0.0, weights_in_words(study))
         new_tokens = live_model(study).model.generate(
             tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
         return lambda: _stream(new_tokens, study.live_config.vocab_size, place)
@@ -39,7 +39,7 @@ def generator(study: Study, tokens: Tokens, temperature: float, top_k: int | Non
 
 def _stream(new_tokens: Iterator[int], vocab_size: int, place: st.delta_generator.DeltaGenerator) -> None:
     """Collect tokens and repaint now and then. A stop ends the script at the repaint; what came is kept by then."""
-    ids, _ = st.session_state["generated"]
+    ids, _, weights = st.session_state["generated"]
     began = painted = time.perf_counter()
     while True:
         with HEAVY:
@@ -47,7 +47,7 @@ def _stream(new_tokens: Iterator[int], vocab_size: int, place: st.delta_generato
         now = time.perf_counter()
         if token is not None:
             ids.append(token)
-        st.session_state["generated"] = (ids, now - began)
+        st.session_state["generated"] = (ids, now - began, weights)
         if token is None or now - painted > REPAINT:
             _show(place, vocab_size)
             painted = now
@@ -56,11 +56,11 @@ def _stream(new_tokens: Iterator[int], vocab_size: int, place: st.delta_generato
 
 
 def _show(place: st.delta_generator.DeltaGenerator, vocab_size: int) -> None:
-    ids, elapsed = st.session_state["generated"]
+    ids, elapsed, weights = st.session_state["generated"]
     ids = [i for i in ids if i < vocab_size]  # text generated before the vocabulary shrank
     text = compact_vocabulary(vocab_size).decode(ids)
     with place.container():
         st.code(text or " ", language=None, wrap_lines=True)
         if elapsed:
             st.caption(f"{len(ids)} tokens in {elapsed:.2f} s, {len(ids) / elapsed:.0f} a second. "
-                       "The weights are random, so the text is too.")
+                       f"Written with {weights}{', so the text is random too' if weights.startswith(RANDOM) else ''}.")

@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import streamlit as st
 import torch
 
 from gptoss.config import ModelConfig
-from gptoss.dashboard.study import SEEDS, Study
+from gptoss.dashboard import trained
+from gptoss.dashboard.study import DIALS, RANDOM, SEEDS, TRAINED, Study
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
+from gptoss.training.contestants import Contestant
+from gptoss.training.shipped import CLASSROOM, shipped
 
 # Every build or pass in flight holds tens of megabytes and a core: two at a time, the others wait their turn.
 HEAVY = threading.BoundedSemaphore(2)
@@ -24,16 +28,59 @@ MEASURING = threading.Lock()
 
 MAX_LIVE_TOKENS = 512
 CACHED_ATTENTION_CELLS = 1_000_000  # traces with more attention weights than this (4 MB) are not kept
+CHANGED = "changed"  # beside TRAINED and RANDOM: trained weights under settings that they were not trained with
 
 _ANY = ModelConfig()
+_SEED = "seed "  # what the name of random weights begins with
+
+# What changes no weight's shape, by its field of the configuration: in a word, and in a sentence.
+_SETTINGS = {
+    "sliding_window": ("window", "the window"),
+    "window_every": ("sliding layers", "the step from one sliding layer to the next"),
+    "experts_per_token": ("active experts", "the number of active experts"),
+    "rope_theta": ("RoPE theta", "RoPE's theta"),
+    "rope_scaling_factor": ("YaRN factor", "YaRN's factor"),
+    "rope_ntk_alpha": ("YaRN alpha", "YaRN's alpha"),
+    "rope_ntk_beta": ("YaRN beta", "YaRN's beta"),
+    "initial_context_length": ("trained context", "the trained context"),
+    "swiglu_limit": ("SwiGLU limit", "SwiGLU's limit"),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a study runs with, and what to say of them.
+
+    Attributes:
+        kind: `TRAINED`, `CHANGED` or `RANDOM`.
+        name: the shipped model or the run that they are, or `seed 3`: what tells them from others of their shape.
+        words: for a sentence, such as "trained weights, window changed".
+        said: what else a reader has to know, in whole sentences.
+    """
+
+    kind: str
+    name: str
+    words: str
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs for a study: all that decides its model's numbers, and so the key of every cache of them."""
+
+    config: ModelConfig
+    weights: str  # the name of the weights
+    precision: str
+    sinks: float | None  # the logit that replaces every sink
+
 
 # A frozen configuration is its own key: its hash is faster than Streamlit's walk through its fields.
-cached = partial(st.cache_resource, show_spinner=False, hash_funcs={ModelConfig: hash, tuple: hash})
+cached = partial(st.cache_resource, show_spinner=False, hash_funcs={ModelConfig: hash, Running: hash, tuple: hash})
 
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model that runs on the spot, and what drawing its weights took."""
+    """A model that runs on the spot, and what drawing or reading its weights took."""
 
     model: Transformer
     build_seconds: float
@@ -47,36 +94,164 @@ class LiveRun:
     run_seconds: float
 
 
+def weights_of(study: Study) -> Weights:
+    """The weights of a study, decided here and nowhere else.
+
+    Those that its dial names, where they are there and have its shape; else those that ship for its shape, unless the
+    dial asks for random ones; else random ones.
+    """
+    if study.weights == RANDOM:
+        other = _shipped_for(study.live_config, study.sinks != "off")
+        return _random(study, "You chose them: for this shape trained ones ship." if other else "")
+    kept = trained.get(study.weights)
+    missing = "" if study.weights == TRAINED else _why_not(study, kept and kept.contestant)
+    if kept and not missing:
+        found = _of(study.weights, kept.contestant, study)
+        return replace(found, said=f"They are from this server: “{kept.title}”. {found.said}".strip())
+    ship = _shipped_for(study.live_config, study.sinks != "off")
+    if ship is None:
+        return _random(study, missing and f"{missing} Random ones stand in.")
+    found = _of(ship, shipped()[ship].contestant, study)
+    return replace(found, said=f"{missing} The shipped ones stand in. {found.said}".strip()) if missing else found
+
+
+def weights_in_words(study: Study) -> str:
+    """Which weights a pattern is from: "trained weights", "trained weights, window changed", "random weights, seed 3"."""
+    return weights_of(study).words
+
+
+def running(study: Study) -> Running:
+    """What runs for a study at this moment."""
+    return Running(study.live_config, weights_of(study).name, study.precision, study.sink_override)
+
+
 def live_model(study: Study) -> LiveModel:
-    """The scale model of `study`, in evaluation mode and without gradients, since other sessions use it too."""
-    return _live_model(study.live_config, study.seed, study.precision, study.sink_override)
+    """The model of `study` at its live size, in evaluation mode, without gradients: other sessions use it too."""
+    return model_of(running(study))
+
+
+def model_of(running: Running) -> LiveModel:
+    """The model behind a key."""
+    sharing, seconds = _weights(running.weights, shape_of(running.config), running.precision)
+    return LiveModel(sharing(running.config, running.sinks), seconds)
 
 
 def live_run(study: Study, tokens: tuple[int, ...], layer: int) -> LiveRun:
     """Run the live model on `tokens`, recording the inside of one layer and the stream after every half block."""
     cells = len(tokens) ** 2 * study.heads
     run = _cached_run if cells <= CACHED_ATTENTION_CELLS else _run
-    return run(study.live_config, study.seed, study.precision, study.sink_override, tokens, layer)
+    return run(running(study), tokens, layer)
 
 
 def twin(study: Study) -> Study:
-    """The same model with other random weights, never trained: what chance alone looks like in this shape."""
-    return replace(study, seed=(study.seed + 1) % SEEDS)
+    """The same model with random weights, never trained: what chance alone looks like in this shape.
+
+    Beside a model that has random weights itself it is the next set of them.
+    """
+    seed = (study.seed + 1) % SEEDS if weights_of(study).kind == RANDOM else study.seed
+    return replace(study, weights=RANDOM, seed=seed)
+
+
+def back_to_trained(study: Study) -> Study:
+    """The nearest study whose weights were trained as it stands: this one, or the fewest dials of `classroom` away."""
+    if study.weights != TRAINED and weights_of(here := replace(study, weights=TRAINED)).kind != RANDOM:
+        return here
+    start = Study.of_preset(CLASSROOM).moved(context=study.context, precision=study.precision, seed=study.seed)[0]
+    if study.preset != CLASSROOM:
+        return Study.of_preset(CLASSROOM)
+    ready = (start.reaching(model.config, model.contestant.sinks) for model in _shipped_transformers().values())
+    return min(filter(None, ready), key=lambda other: sum(getattr(other, dial) != getattr(study, dial) for dial in DIALS))
 
 
 def shape_of(config: ModelConfig) -> ModelConfig:
     """The configuration with everything that does not change a weight's shape set to one and the same value."""
-    kept = ("sliding_window", "window_every", "rope_theta", "rope_scaling_factor", "rope_ntk_alpha", "rope_ntk_beta",
-            "initial_context_length", "swiglu_limit")
-    return config.replace(experts_per_token=1, **{name: getattr(_ANY, name) for name in kept})
+    return config.replace(**{name: getattr(_ANY, name) for name in _SETTINGS} | {"experts_per_token": 1})
+
+
+class _Setting(NamedTuple):
+    """A setting that is not what it was in training: in a word, as the subject of a sentence, and its values."""
+
+    word: str
+    subject: str
+    then: str
+    now: str
+
+
+def _of(name: str, contestant: Contestant, study: Study) -> Weights:
+    """Trained weights under a study's settings."""
+    different = _differences(contestant, study.live_config, study.sinks != "off")
+    if not different:
+        return Weights(TRAINED, name, "trained weights")
+    first = different[0]
+    if len(different) == 1:
+        then = f"{first.subject[0].upper()}{first.subject[1:]} was {first.then} in training and is {first.now} now"
+    else:
+        then = f"In training {first.subject} was " + _and([
+            first.then, *(f"{setting.subject} {setting.then}" for setting in different[1:])])
+    words = _and([setting.word for setting in different])
+    return Weights(CHANGED, name, f"trained weights, {words} changed", f"{then}: not retrained.")
+
+
+def _random(study: Study, said: str) -> Weights:
+    return Weights(RANDOM, f"{_SEED}{study.seed}", f"random weights, seed {study.seed}", said)
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _differences(contestant: Contestant, config: ModelConfig, sinks: bool) -> list[_Setting]:
+    """The settings that differ from those in training. Which layers slide is none where no window is left."""
+    was = contestant.config
+    skipped = () if config.sliding_window else ("window_every",)
+    pairs = [_Setting(*words, _spelt(getattr(was, name)), _spelt(getattr(config, name)))
+             for name, words in _SETTINGS.items() if name not in skipped]
+    pairs.append(_Setting("sinks", "the switch of the sinks", *("on" if on else "off" for on in (contestant.sinks, sinks))))
+    return [setting for setting in pairs if setting.then != setting.now]
+
+
+def _spelt(value: float) -> str:
+    return f"{value:,g}" if value else "off"
+
+
+def _fits(contestant: Contestant, config: ModelConfig, sinks: bool) -> bool:
+    """Whether a contestant's weights can run under a configuration. Of one without sinks none can be switched on."""
+    trained_as = contestant.config
+    same = isinstance(trained_as, ModelConfig) and shape_of(trained_as) == shape_of(config)
+    return same and (contestant.sinks or not sinks)
+
+
+def _why_not(study: Study, contestant: Contestant | None) -> str:
+    """Why the weights that the dial names cannot run, or nothing."""
+    if contestant is None:
+        return f"The weights {study.weights} are gone: the server was restarted, or newer ones took their place."
+    if _fits(contestant, study.live_config, study.sinks != "off"):
+        return ""
+    sinks = _fits(contestant, study.live_config, sinks=False)
+    why = "they were trained without sinks" if sinks else "they have another shape"
+    return f"The weights {study.weights} do not fit: {why}."
+
+
+@lru_cache(maxsize=256)
+def _shipped_for(config: ModelConfig, sinks: bool) -> str | None:
+    """The name of the shipped model of this shape that was trained under the most similar settings."""
+    fitting = {name: model.contestant for name, model in _shipped_transformers().items()
+               if _fits(model.contestant, config, sinks)}
+    return min(fitting, key=lambda name: len(_differences(fitting[name], config, sinks)), default=None)
+
+
+def _shipped_transformers() -> dict:
+    """What ships of GPT-OSS, without a second model of the same architecture."""
+    return {name: model for name, model in shipped().items()
+            if isinstance(model.config, ModelConfig) and model.contestant.balanced}
 
 
 @cached(max_entries=6)
-def _weights(shape: ModelConfig, seed: int, precision: str) -> tuple[Callable[..., Transformer], float]:
-    """Weights of one shape: a function that gives models which share them, and the seconds it took to draw them."""
+def _weights(name: str, shape: ModelConfig, precision: str) -> tuple[Callable[..., Transformer], float]:
+    """Weights by their name: a function that gives models which share them, and the seconds it took to have them."""
     with HEAVY:
         start = time.perf_counter()
-        weights = Transformer(shape, dtype=getattr(torch, precision), seed=seed).eval().requires_grad_(False)
+        weights = _made(name, shape, getattr(torch, precision)).eval().requires_grad_(False)
         seconds = time.perf_counter() - start
 
     @lru_cache(maxsize=8)  # held by the weights, so that no model outlives them in a cache
@@ -86,14 +261,14 @@ def _weights(shape: ModelConfig, seed: int, precision: str) -> tuple[Callable[..
     return sharing, seconds
 
 
-def _live_model(config: ModelConfig, seed: int, precision: str, sinks: float | None) -> LiveModel:
-    sharing, seconds = _weights(shape_of(config), seed, precision)
-    return LiveModel(sharing(config, sinks), seconds)
+def _made(name: str, shape: ModelConfig, dtype: torch.dtype) -> Transformer:
+    if name.startswith(_SEED):
+        return Transformer(shape, dtype=dtype, seed=int(name.removeprefix(_SEED)))
+    return (shipped().get(name) or trained.get(name)).load(dtype)
 
 
-def _run(config: ModelConfig, seed: int, precision: str, sinks: float | None, tokens: tuple[int, ...],
-         layer: int) -> LiveRun:
-    model = _live_model(config, seed, precision, sinks).model
+def _run(running: Running, tokens: tuple[int, ...], layer: int) -> LiveRun:
+    model = model_of(running).model
     with HEAVY:
         start = time.perf_counter()
         result = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: not name.endswith("scores"))

@@ -12,8 +12,11 @@ from gptoss.dashboard.study import DIALS, Dial, Study
 
 # Words and icon for what a move does, in the order in which the groups stand.
 EFFECTS = {
-    "new shape": (":material/casino: New shape", "A move makes other matrices: new random weights."),
-    "weights kept": (":material/lock: Weights kept", "A move changes the computation and keeps every weight."),
+    "new shape": (":material/casino: New shape", "A move makes other matrices. Their weights are random, unless trained "
+                  "ones ship for the new shape."),
+    "weights kept": (":material/lock: Weights kept", "A move changes the computation, and every weight can stay. Where a "
+                     "model was trained with the new setting, its weights come instead."),
+    "other weights": (":material/model_training: Weights", "A move brings other weights of the same shape."),
     "accounting": (":material/calculate: Accounting", "Enters memory and compute, not the text that runs live."),
 }
 

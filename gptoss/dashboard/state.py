@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from gptoss.config import PRESETS
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.dashboard import live, trained
 from gptoss.dashboard.book import PAGES
-from gptoss.dashboard.study import DIALS, Study, unknown_settings
+from gptoss.dashboard.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.dashboard.text import current_text, set_text, text_from_query, text_to_query
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
@@ -48,7 +49,8 @@ class Session:
     said: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
     problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
     page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
-    last_effect: str = ""  # what the last move did: "weights kept", "new shape" or "accounting"
+    refused: str = ""  # why the last button could not do what it says
+    last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
 
 
 def session() -> Session:
@@ -107,7 +109,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
 def go_to(study: Study, text: str | None = None) -> None:
     """Put another study (and text) on the dials, from a button's callback."""
     memory = session()
-    memory.said, memory.last_effect = {}, ""
+    memory.said, memory.last_effect, memory.refused = {}, "", ""
     now = Moment(study, memory.now.text if text is None else text, memory.now.pinned)
     _advance(memory, now)
     _set_widgets(now)
@@ -118,13 +120,34 @@ def undo() -> None:
     memory = session()
     if memory.past:
         memory.now = memory.past.pop()
-        memory.said, memory.last_effect = {}, ""
+        memory.said, memory.last_effect, memory.refused = {}, "", ""
         _set_widgets(memory.now)
 
 
 def reset() -> None:
     """Put every dial back to the preset, from a button's callback. The text stays."""
     go_to(Study.of_preset(study().preset))
+
+
+def use_trained(name: str) -> None:
+    """Put a model that was trained on this server on every page, from a button's callback.
+
+    The dials go to its architecture, from where they stand or from a preset. Where that cannot be, a sentence on the page
+    says why, and the study stays.
+    """
+    kept = trained.get(name)
+    if kept is None:
+        session().refused = f"The weights {name} are gone: the server was restarted, or newer ones took their place."
+        return
+    config, sinks = kept.contestant.config, kept.contestant.sinks
+    starts = study(), *(Study.of_preset(preset) for preset in (DEFAULT_PRESET, *PRESETS))
+    reached = (start.reaching(config, sinks) for start in starts if isinstance(config, ModelConfig))
+    found = next(filter(None, reached), None)
+    if found is None:
+        session().refused = (f"“{kept.title}” cannot be put on the other pages: they show GPT-OSS, and no position of the "
+                             "dials makes this architecture.")
+        return
+    go_to(found.moved(weights=name)[0])
 
 
 def pin(pinned: Study | None) -> None:
@@ -171,11 +194,20 @@ def _move(memory: Session, moved: dict[str, object], text: str) -> None:
         after, memory.said = Study.of_preset(moved["preset"]), {}
     else:
         after, memory.said = before.moved(**moved)
-    effects = [DIALS[name].effect for name in DIALS if getattr(before, name) != getattr(after, name)]
-    memory.last_effect = next((e for e in ("new shape", "weights kept", "accounting") if e in effects), "")
-    memory.problems = []
+    memory.last_effect = _effect(before, after)
+    memory.problems, memory.refused = [], ""
     _advance(memory, Moment(after, text, memory.now.pinned))
     _set_dials(after)
+
+
+def _effect(before: Study, after: Study) -> str:
+    """What a move did. A setting for which a model was trained brings that model's weights."""
+    effects = {DIALS[name].effect for name in DIALS if getattr(before, name) != getattr(after, name)}
+    if "new shape" in effects:
+        return "new shape"
+    if effects & {"weights kept", "other weights"}:
+        return "weights kept" if live.weights_of(before).name == live.weights_of(after).name else "other weights"
+    return "accounting" if effects else ""
 
 
 def _advance(memory: Session, now: Moment) -> None:

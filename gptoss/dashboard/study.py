@@ -6,14 +6,17 @@ No Streamlit here: a `Study` is a value, so that every rule about dials and addr
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 from gptoss.config import PRESETS, ModelConfig, divisors_of
 
-DEFAULT_PRESET = "gpt-oss-20b"
+DEFAULT_PRESET = "classroom"
 SEEDS = 10  # sets of random weights to choose from
+TRAINED, RANDOM = "trained", "random"  # positions of the dial of weights; a third is the id of a run
+RUN = re.compile(r"run-[0-9a-f]{4}")  # how the id of a model trained on this server is spelt
 NO_SINK = -math.inf  # a sink logit that takes nothing
 
 
@@ -35,6 +38,7 @@ class Study:
     every: int = 2
     sinks: str = "on"
     precision: str = "float32"
+    weights: str = TRAINED
     seed: int = 0
 
     @classmethod
@@ -67,6 +71,18 @@ class Study:
     def sink_override(self) -> float | None:
         """The logit that replaces every sink, or None to leave them as they are."""
         return NO_SINK if self.sinks == "off" else None
+
+    def reaching(self, config: ModelConfig, sinks: bool) -> Study | None:
+        """This study with its dials where exactly `config` runs live, or None where no position of them does that."""
+        shape = {"heads": config.num_attention_heads, "kv": config.num_key_value_heads, "experts": config.num_experts}
+        settings = {"window": config.sliding_window, "active": config.experts_per_token, "theta": config.rope_theta,
+                    "factor": config.rope_scaling_factor, "every": config.window_every, "sinks": "on" if sinks else "off"}
+        whole = {"layers": config.num_hidden_layers, "hidden": config.hidden_size}
+        for sizes in ({}, whole):  # a scale model is smaller than what the dials of layers and width say
+            study, said = self.moved(**shape, **settings, **sizes)
+            if not said and study.live_config == config:
+                return study
+        return None
 
     @property
     def changes(self) -> dict[str, object]:
@@ -139,7 +155,7 @@ class Dial:
     name: str
     label: str
     options: Callable[[Mapping[str, object]], Sequence]
-    effect: str  # "weights kept", "new shape" or "accounting"
+    effect: str  # "weights kept", "new shape", "other weights" or "accounting"
     help: str
     why: Callable[[Mapping[str, object]], str] = lambda values: "the nearest position there is"
 
@@ -155,10 +171,9 @@ class Dial:
 
     def read(self, text: str) -> object:
         """The value an address means; `ValueError` where it is no number, or no word this dial knows."""
-        allowed = self.options(None) if self.name in WORDS else ()
-        if text in allowed:
-            return text
         if self.name in WORDS:
+            if text in self.options({self.name: text}):
+                return text
             raise ValueError(text)
         if self.name == "window" and text == "off":
             return 0
@@ -168,7 +183,7 @@ class Dial:
         return int(value) if value.is_integer() else value
 
 
-WORDS = ("sinks", "precision")
+WORDS = ("sinks", "precision", "weights")
 LARGEST = 1e12  # no number in an address means more
 
 
@@ -183,6 +198,12 @@ def _kv_options(values: Mapping) -> list[int]:
 def _active_options(values: Mapping) -> list[int]:
     steps = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
     return [step for step in steps if step <= values["experts"]]
+
+
+def _weights_options(values: Mapping | None) -> tuple[str, ...]:
+    """The two words, and the id of a run where the dial stands on one: whether its weights are there is asked later."""
+    here = str((values or {}).get("weights"))
+    return (TRAINED, RANDOM, here) if RUN.fullmatch(here) else (TRAINED, RANDOM)
 
 
 # In an order in which each dial's limits depend only on those before it.
@@ -215,8 +236,11 @@ DIALS: dict[str, Dial] = {dial.name: dial for dial in (
          "Off sets every head's sink logit to minus infinity: plain softmax attention."),
     Dial("precision", "Precision", _steps("float32", "bfloat16"), "weights kept",
          "The number format that the live model computes in: the same weights, rounded."),
-    Dial("seed", "Seed", _steps(*range(SEEDS)), "new shape",
-         "Which random weights are drawn."),
+    Dial("weights", "Weights", _weights_options, "other weights",
+         "Trained ones run wherever a model of this shape was trained, random ones elsewhere. Random: always, to see what "
+         "chance looks like in this shape."),
+    Dial("seed", "Seed", _steps(*range(SEEDS)), "other weights",
+         "Which random weights are drawn, and which text is sampled. It does nothing to trained weights."),
 )}
 
 

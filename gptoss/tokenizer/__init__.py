@@ -2,7 +2,7 @@
 
 from gptoss.tokenizer.compact import MINIMUM_SIZE, SPECIAL_TOKENS, CompactVocabulary, compact_vocabulary
 from gptoss.tokenizer.encodings import ENCODING_NAMES, get_encoding
-from gptoss.tokenizer.samples import DEFAULT_SAMPLE, SAMPLES, Sample, sample
+from gptoss.tokenizer.samples import DEFAULT_SAMPLE, LEARNED, RANKED, SAMPLES, Sample, sample
 from gptoss.tokenizer.text import (
     EncodedPrefix,
     clean_text,
@@ -17,7 +17,9 @@ from gptoss.tokenizer.text import (
 __all__ = [
     "DEFAULT_SAMPLE",
     "ENCODING_NAMES",
+    "LEARNED",
     "MINIMUM_SIZE",
+    "RANKED",
     "SAMPLES",
     "SPECIAL_TOKENS",
     "CompactVocabulary",

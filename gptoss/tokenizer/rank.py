@@ -1,8 +1,10 @@
 """Writes the ranked list behind the compact vocabularies: `python -m gptoss.tokenizer.rank`.
 
-First come all tokens of the samples, then a small alphabet, then tokens by how frequent they are in the standard library
-of the Python that runs this: its docstrings and language reference stand for prose, its sources for code. Each of the
-two counts as a share of its own total, so that the larger one does not decide alone.
+First come all tokens of the samples that are there for it (`RANKED`), then a small alphabet, then tokens by how frequent
+they are in the standard library of the Python that runs this: its docstrings and language reference stand for prose, its
+sources for code. Each of the two counts as a share of its own total, so that the larger one does not decide alone.
+
+The trained weights that ship belong to the list as it is. A new one would need new weights.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pydoc_data.topics import topics
 
 from gptoss.tokenizer.compact import BYTE_IDS, RANKED_FILE, SPECIAL_TOKENS
 from gptoss.tokenizer.encodings import get_encoding
-from gptoss.tokenizer.samples import SAMPLES
+from gptoss.tokenizer.samples import RANKED
 from gptoss.tokenizer.text import encode_text
 
 LIST_LENGTH = 16_384
@@ -32,7 +34,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 def sample_tokens() -> list[int]:
     """The distinct o200k ids of all samples, in order of first appearance."""
-    return list(dict.fromkeys(chain.from_iterable(encode_text(each.text, special=each.special) for each in SAMPLES)))
+    return list(dict.fromkeys(chain.from_iterable(encode_text(each.text, special=each.special) for each in RANKED)))
 
 
 def alphabet_tokens() -> list[int]:
@@ -83,7 +85,7 @@ def main() -> None:
     )
     target = Path(__file__).with_name(RANKED_FILE)
     target.write_text("\n".join([heading, *map(str, ids)]) + "\n", encoding="ascii")
-    print(f"{target.name}: {len(ids):,} ids, {len(sample_tokens()):,} distinct tokens in {len(SAMPLES)} samples")
+    print(f"{target.name}: {len(ids):,} ids, {len(sample_tokens()):,} distinct tokens in {len(RANKED)} samples")
 
 
 if __name__ == "__main__":

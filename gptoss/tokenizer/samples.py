@@ -1,8 +1,11 @@
 """Texts to try a model on: several languages and scripts, code, sums, repetition, and one harmony conversation.
 
-Written for this project. Their tokens lead the compact vocabularies (`gptoss.tokenizer.rank`), so that even a model with
-a vocabulary of 2,048 reads every one of them in the same pieces as gpt-oss itself. After a change here, run
-`python -m gptoss.tokenizer.rank` again.
+Written for this project. The tokens of `RANKED` lead the compact vocabularies (`gptoss.tokenizer.rank`), so that even a
+model with a vocabulary of 2,048 reads every one of them in the same pieces as gpt-oss itself. These texts stay as they
+are: another one would change the vocabularies, and with them what every row of the trained weights that ship means.
+
+`LEARNED` is what those models were trained to continue: validation documents, which no training step saw, of the
+generated domains (`gptoss.training.domains`). The same vocabularies hold all their tokens.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ class Sample:
     special: bool = False
 
 
-SAMPLES: tuple[Sample, ...] = (
+RANKED: tuple[Sample, ...] = (
     Sample(
         "attention",
         "English: what attention does",
@@ -141,7 +144,38 @@ SAMPLES: tuple[Sample, ...] = (
     ),
 )
 
-DEFAULT_SAMPLE = SAMPLES[0]
+LEARNED: tuple[Sample, ...] = (
+    Sample(
+        "repetition",
+        "Repetition: a line of words comes back",
+        "S\n and winter hundred the fu listened stopped lamp attention close\n"
+        " and winter hundred the fu listened stopped lamp attention close\n"
+        " apples she and tokens lets that summer moved lamp\n apples she and tokens lets that summer moved lamp\n"
+        " listened know came right window offers when summer agree man token found wind word\n"
+        " listened know came right window",
+    ),
+    Sample(
+        "recall",
+        "Recall: facts, and questions about them",
+        "R\n: to came\n? to came\n: was can\n: tokens them\n: earlier listened\n: when listened\n? to came\n"
+        "? earlier listened\n: sat every\n? to came\n? to came\n: key lamp\n: tired top\n: of opened\n: on attention\n"
+        "? when",
+    ),
+    Sample(
+        "sums",
+        "Sums: as in training",
+        "A\n45+19=64\n95+4=99\n54+22=76\n29+64=93\n73+13=86\n10+75=85\n20+65=85\n73+21=94\n2+88=90\n52+35=",
+    ),
+    Sample(
+        "brackets",
+        "Brackets: what opens must close",
+        "B\n [ ( [ ] ) ] { { { ( ) [ ] } } [ ] ( ( { [ { } { } [ ] [ ] [ ] ] } [ ] ) ) ( ) ( ) { } } "
+        "( [ ] [ [ { [ [ ] { } { } ] } ( ) [",
+    ),
+)
+
+DEFAULT_SAMPLE = RANKED[0]
+SAMPLES: tuple[Sample, ...] = (DEFAULT_SAMPLE, *LEARNED, *RANKED[1:])
 
 
 def sample(name: str) -> Sample:

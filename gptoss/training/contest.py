@@ -13,9 +13,10 @@ from torch import Tensor
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import activation_bytes, training_memory
 from gptoss.cost.activations import WRITTEN_OUT
+from gptoss.model import LanguageModel
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contestants import Contestant
-from gptoss.training.corpus import Corpus, Mixture
+from gptoss.training.corpus import Batch, Corpus, Mixture
 from gptoss.training.evaluation import Evaluation, evaluate
 from gptoss.training.recipe import Recipe
 from gptoss.training.recording import Probe, Recording
@@ -26,6 +27,7 @@ MOST = 3  # contestants
 DOCUMENTS = 16  # validation documents of each domain at every moment
 EVERY = 25  # steps between two moments, in runs of usual length
 MOMENTS = 40  # at most, in long runs
+UNDOING = 1.6  # memory of a pass while it is undone, as a multiple of what it keeps: measured on a CPU
 RECORDED = 6 * 2**20  # bytes of attention, at most, that the recording of one contestant keeps
 
 Each = Callable[[Callable, Iterable], Iterable]  # `map`, or the `map` of a pool of threads
@@ -79,7 +81,7 @@ class Plan:
         """Memory of the run, where `at_once` contestants work at the same time."""
         held = sum(state_needed(one.config) for one in self.contestants)
         working = sorted((activations_needed(one.config, self.recipe) for one in self.contestants), reverse=True)
-        return held + sum(working[:at_once])
+        return held + round(UNDOING * sum(working[:at_once]))
 
     def _attention_bytes(self, one: Contestant) -> int:
         return one.config.num_hidden_layers * one.config.num_attention_heads * self.recipe.length**2
@@ -95,7 +97,7 @@ def state_needed(config: ModelConfig | GPT2Config) -> int:
 
 
 def activations_needed(config: ModelConfig | GPT2Config, recipe: Recipe) -> int:
-    """Bytes that one pass keeps until it is undone, in fp32: those of the layers, and the logits with their gradients."""
+    """Bytes that one pass keeps in fp32 until it is undone: those of the layers, and the logits with their gradients."""
     documents, tokens = recipe.batch // recipe.accumulation, recipe.length
     logits = 2 * documents * tokens * config.vocab_size * 4  # with their gradient; their logarithms are counted below
     if isinstance(config, ModelConfig):
@@ -155,7 +157,7 @@ class Runner:
         return not self.trouble and self.trainer.at > 0 and (
             self.trainer.evaluation_due or not self.trainer.evaluations)
 
-    def train(self, batch) -> None:
+    def train(self, batch: Batch) -> None:
         """One step."""
         self._try(lambda: self.trainer.train(batch))
 
@@ -178,7 +180,7 @@ class Runner:
             trainer.evaluate(DOCUMENTS)
             self._record(probe, trainer.at, trainer.model)
 
-    def _record(self, probe: Probe, at: int, model) -> None:
+    def _record(self, probe: Probe, at: int, model: LanguageModel) -> None:
         """Add a moment to a new recording: whoever has the old one goes on reading it."""
         old = self.recording or Recording(probe)
         new = Recording(probe, [*old.steps], [*old.attention], [*old.experts], [*old.samples])
@@ -200,6 +202,7 @@ class Contest:
 
     def __init__(self, plan: Plan, corpus: Corpus, before: Sequence[Standing | None] = (), states: Sequence[bytes] = ()):
         self.corpus, self.recipe = corpus, plan.paced
+        self._batches: dict[int, Batch] = {}
         self.floors: dict[str, float] = {}  # known with the first evaluation
         before = before or [None] * len(plan.contestants)
         states = states or [b""] * len(plan.contestants)
@@ -213,14 +216,25 @@ class Contest:
     def step(self, each: Each = map) -> None:
         """One step of every model that can still learn."""
         learning = [runner for runner in self.runners if runner.learning]
-        batch = self.corpus.batch(learning[0].trainer.at, self.recipe.batch)
-        list(each(lambda runner: runner.train(batch), learning))
+        at = learning[0].trainer.at
+        batch = self._batch(at)
+        working = each(lambda runner: runner.train(batch), learning)
+        if at + 1 < self.recipe.steps:
+            self._batch(at + 1)  # read while others work
+        list(working)
 
     def look(self, each: Each = map) -> None:
         """Evaluate and record those that are due."""
         if due := [runner for runner in self.runners if runner.look_due]:
             self.floors = self.corpus.floors(DOCUMENTS)  # the documents are read once, before several ask for them
             list(each(lambda runner: runner.look(self._probe), due))
+
+    def _batch(self, step: int) -> Batch:
+        """The documents of one step; those of this and the step before are kept."""
+        if step not in self._batches:
+            self._batches = {at: batch for at, batch in self._batches.items() if at == step - 1}
+            self._batches[step] = self.corpus.batch(step, self.recipe.batch)
+        return self._batches[step]
 
     @functools.cached_property
     def _probe(self) -> Probe:

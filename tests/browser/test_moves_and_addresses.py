@@ -31,7 +31,7 @@ def expect_figures(page, study):
 
 
 def test_a_key_moves_the_model_its_figures_and_its_address(visits):
-    page = visits.open("/build")
+    page = visits.open("/build", preset="gpt-oss-20b")
     study = Study.of_preset("gpt-oss-20b")
     expect_figures(page, study)
     press(page, "Layers", "End")
@@ -45,7 +45,7 @@ def test_a_key_moves_the_model_its_figures_and_its_address(visits):
 
 
 def test_fast_moves_end_in_the_last_state(visits):
-    page = visits.open("/build")
+    page = visits.open("/build", preset="gpt-oss-20b")
     press(page, "Layers", "ArrowLeft", times=10)
     press(page, "Query heads", "ArrowLeft", times=5, pause=30)
     expect_address(page, layers="14", heads="12", kv="6")

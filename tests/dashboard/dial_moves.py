@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.dashboard.study import DIALS, WORDS, Study
+from gptoss.dashboard.study import DIALS, RUN, WORDS, Study
 
 NUMBERS = [name for name in DIALS if name not in WORDS]
 
@@ -21,7 +21,7 @@ def positions(name: str) -> st.SearchStrategy:
 numeric_moves = st.sampled_from(NUMBERS).flatmap(
     lambda name: st.tuples(st.just(name), positions(name) | foreign_numbers))
 word_moves = st.sampled_from(WORDS).flatmap(
-    lambda name: st.tuples(st.just(name), positions(name) | st.text(max_size=9)))
+    lambda name: st.tuples(st.just(name), positions(name) | st.text(max_size=9) | st.from_regex(RUN, fullmatch=True)))
 moves = st.lists(numeric_moves | word_moves, max_size=8)
 presets = st.sampled_from(list(PRESETS))
 

@@ -15,6 +15,7 @@ from gptoss.dashboard.text import live_tokens
 
 KEEPING = [name for name, dial in DIALS.items() if dial.effect == "weights kept" and name != "precision"]
 NEW_SHAPE = [name for name, dial in DIALS.items() if dial.effect == "new shape"]
+OTHER_WEIGHTS = [name for name, dial in DIALS.items() if dial.effect == "other weights"]
 CLASSROOM = Study.of_preset("classroom")
 TEXT = "The cat sat on the mat. " * 4
 
@@ -36,7 +37,8 @@ def other_position(study: Study, name: str) -> Study:
 @pytest.mark.parametrize("preset", ["gpt-oss-20b", "classroom"])
 @pytest.mark.parametrize("name", KEEPING)
 def test_a_move_said_to_keep_weights_keeps_the_very_tensors(preset, name):
-    study = Study.of_preset(preset)
+    """Of random weights, which are there for every setting; trained ones ship for some."""
+    study, _ = Study.of_preset(preset).moved(weights="random")
     before, after = pointers(study), pointers(other_position(study, name))
     replaced = {weight for weight in before if before[weight] != after[weight]}
     assert before.keys() == after.keys()
@@ -51,10 +53,11 @@ def test_a_move_said_to_keep_weights_never_changes_a_shape(study):
         assert shape_of(other_position(study, name).live_config) == shape_of(study.live_config)
 
 
-@pytest.mark.parametrize("name", NEW_SHAPE)
-def test_a_move_said_to_make_a_new_shape_makes_other_weights(name):
-    before = live_model(CLASSROOM).model.state_dict()
-    after = live_model(other_position(CLASSROOM, name)).model.state_dict()
+@pytest.mark.parametrize("name", NEW_SHAPE + OTHER_WEIGHTS)
+def test_a_move_said_to_make_a_new_shape_or_to_bring_other_weights_does(name):
+    study = CLASSROOM.moved(weights="random")[0] if name == "seed" else CLASSROOM
+    before = live_model(study).model.state_dict()
+    after = live_model(other_position(study, name)).model.state_dict()
     assert before.keys() != after.keys() or not all(torch.equal(before[weight], after[weight]) for weight in before)
 
 

@@ -18,7 +18,7 @@ from reader import (
 )
 
 from gptoss.dashboard import state
-from gptoss.dashboard.study import DIALS, Study
+from gptoss.dashboard.study import DEFAULT_PRESET, DIALS, Study
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def settled(monkeypatch):
 
 def test_the_bare_address_becomes_one_that_names_its_preset():
     for file in FILES:
-        assert address(open_page(file)) == {"preset": "gpt-oss-20b"}
+        assert address(open_page(file)) == {"preset": DEFAULT_PRESET}
 
 
 def test_an_address_sets_every_dial():
     wanted = {"preset": "gpt-oss-120b", "layers": "3", "hidden": "512", "heads": "12", "kv": "6", "window": "off",
-              "experts": "16", "active": "2", "context": "4096", "theta": "10000", "factor": "4", "sinks": "off",
-              "precision": "bfloat16", "seed": "7"}
+              "experts": "16", "active": "2", "context": "4096", "theta": "10000", "factor": "4", "every": "3",
+              "sinks": "off", "precision": "bfloat16", "weights": "random", "seed": "7"}
     at = open_page(BUILD, **wanted)
     assert_fine(at)
     assert not at.warning
@@ -47,7 +47,7 @@ def test_an_address_sets_every_dial():
 
 
 def test_every_move_is_written_at_once():
-    at = open_page()
+    at = open_page(preset="gpt-oss-20b")
     move(at, "heads", -1)
     assert address(at) == {"preset": "gpt-oss-20b", "heads": "128"}
     move(at, "window", -1)
@@ -92,7 +92,7 @@ def test_undo_takes_back_one_move_after_another():
         assert_fine(at)
         assert values(at) == wanted
     assert button(at, "Undo").disabled
-    assert address(at) == {"preset": "gpt-oss-20b"}
+    assert address(at) == {"preset": DEFAULT_PRESET}
 
 
 def test_reset_puts_the_dials_back_and_keeps_text_and_pin():
@@ -113,7 +113,7 @@ def test_reset_puts_the_dials_back_and_keeps_text_and_pin():
 
 
 def test_a_pinned_model_shows_differences_on_every_page_until_unpinned():
-    at = open_page()
+    at = open_page(preset="gpt-oss-20b")
     assert not any(sign.change for sign in vital_signs(at))
     press(at, "Pin for comparison")
     assert not any(sign.change for sign in vital_signs(at))
@@ -142,7 +142,7 @@ def test_the_address_that_the_browser_went_back_to_is_taken_in(settled):
     type_text(at, "own words")
     for key in list(at.query_params):
         del at.query_params[key]
-    at.query_params["preset"] = "gpt-oss-20b"
+    at.query_params["preset"] = DEFAULT_PRESET
     at.run()
     assert_fine(at)
     assert values(at) == before
@@ -159,7 +159,7 @@ def test_an_address_from_before_our_last_change_is_not_mistaken_for_a_move_back(
         at.query_params[key] = value
     dial(at, "window").set_value("off").run()
     assert (dial(at, "heads").value, dial(at, "window").value) == (1, 0)
-    assert address(at) == {"preset": "gpt-oss-20b", "heads": "1", "kv": "1", "window": "off"}
+    assert address(at) == {"preset": DEFAULT_PRESET, "heads": "1", "kv": "1", "window": "off"}
 
 
 def test_the_start_pages_links_carry_the_model():

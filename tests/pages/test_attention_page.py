@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
-from gptoss.anatomy.heads import query_steps, weight_when_scores_are_equal
+from gptoss.anatomy.heads import head_weights, query_steps, weight_when_scores_are_equal
 from gptoss.dashboard.lesson import TABS
 from gptoss.dashboard.lessons import heads as glue
+from gptoss.dashboard.live import twin
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import live_tokens
+from gptoss.tokenizer import sample
 
 PAGE = "pages/attention.py"
 
@@ -68,7 +70,7 @@ def test_the_default_shows_a_whole_worked_example():
     assert "1.000" in sheet and "First of 16 numbers" in sheet
     position = slider(at, "attention_token").value
     assert query_shown(at) == position and f"The token at position {position}" in captions(at)
-    assert "random weights (seed 0)" in words(at)
+    assert "with these trained weights, 8 heads have" in words(at)
 
 
 @pytest.mark.parametrize("key", ["layer", "head", "attention_token"])
@@ -202,14 +204,27 @@ def test_the_twin_stands_beside_the_model():
     assert_fine(at)
     assert len(charts(at)) == 3
     assert "Its twin, never trained, has" in words(at) and "Its twin" not in alone
+    assert at.toggle(key="attention_twin").help == "The same shape, never trained: random weights, seed 0."
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize(("setting", "expected"), [
+    ({}, "learning is what the twin does not show"), ({"window": "4"}, "They were trained with other settings"),
+    ({"weights": "random"}, "a pattern here is no sign of learning")])
+def test_what_a_pattern_is_a_sign_of_depends_on_the_weights(setting, expected):
+    assert expected in words(opened(**setting))
+
+
+@pytest.mark.parametrize("attempt", range(4))
 def test_every_experiment_sets_the_page(attempt):
     at = lesson(opened(attention_token="3", head="2"), "Try this")
-    at.button(key=f"attention_try_{attempt}").click().run()
+    at.button(key=f"attention_try_{(attempt + 1) % 4}").click().run()
     assert_fine(at)
-    if attempt == 0:
+    if attempt == 3:
+        found = glue.induction_head()
+        assert at.text_area(key="text").value == sample("repetition").text
+        assert controls(at) == [found.layer, found.head, found.token, 4]
+        assert key_shown(at) in (found.token - 15, found.token - 14), "the word as it stood before, or what followed it"
+    elif attempt == 0:
         assert dial(at, "window").value == 8 and controls(at) == [0, 2, 3, 3]
     elif attempt == 1:
         assert dial(at, "sinks").value == "off" and step_shown(at) == 4
@@ -217,6 +232,16 @@ def test_every_experiment_sets_the_page(attempt):
     else:
         assert at.text_area(key="text").value == "The cat the cat the cat"
         assert controls(at) == [0, 2, 5, 5] and key_shown(at) == 3
+
+
+def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the_twins_heads_do_not():
+    found = glue.induction_head()
+    study, tokens = Study.of_preset("classroom"), live_tokens(sample("repetition").text, 4096, False)
+    again = [n for n in range(11, 22) if tokens.labels[n] != "⏎"]  # the second time of the first line of ten words
+    for which, low, high in ((study, 0.3, 1), (twin(study), 0, 0.3)):
+        weights = head_weights(glue.layer_view(which, tokens.ids, found.layer).heads, found.head).weights
+        looked_up = np.mean([weights[n, tokens.labels.index(tokens.labels[n]) + 1] for n in again])
+        assert low < looked_up < high
 
 
 def test_equal_tokens_of_the_third_experiment_have_equal_values_and_different_products():

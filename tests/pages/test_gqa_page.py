@@ -33,7 +33,7 @@ def commit(at, guess):
 
 @pytest.mark.parametrize("place", range(7))
 def test_every_number_of_groups(place):
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     groups = dial(at, "kv").options[place]
     dial(at, "kv").set_value(groups).run()
     assert_fine(at)
@@ -48,7 +48,7 @@ def test_every_number_of_groups(place):
     {"preset": "classroom"}, {"preset": "notebook", "context": "256"}], ids=str)
 @pytest.mark.parametrize("view", VIEWS)
 def test_both_views_of_an_extreme_model(dials, view):
-    at = open_page(PAGE, **dials)
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | dials)
     at.segmented_control(key="gqa_view").set_value(view).run()
     assert_fine(at)
     assert not at.warning
@@ -69,7 +69,7 @@ def test_the_film_shows_windows_at_first_and_the_context_on_demand():
 
 @pytest.mark.parametrize("bad", [{"gqa_view": "<b>"}, {"gqa_view": ""}, {"gqa_view": "None"}], ids=str)
 def test_bad_values_in_the_address_fall_back(bad):
-    at = open_page(PAGE, **bad)
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | bad)
     assert_fine(at)
     assert "After 256 tokens" in said(at)
 
@@ -98,7 +98,7 @@ def test_a_question_is_asked_even_where_there_is_nothing_to_share():
 
 @pytest.mark.parametrize(("number", "kv", "context"), [(0, 64, 131_072), (1, 1, 131_072), (2, 64, 2048)])
 def test_every_experiment_can_be_tried(number, kv, context):
-    at = open_tab(open_page(PAGE), "Try this")
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this")
     at.button(key=f"gqa_try_{number}").click().run()
     assert_fine(at)
     assert (dial(at, "kv").value, dial(at, "context").value) == (kv, context)
@@ -115,7 +115,7 @@ def test_the_claims_are_measured():
 
 
 def test_how_we_know_names_every_query_head_and_equal_bytes():
-    words = said(open_tab(open_page(PAGE), "How we know"))
+    words = said(open_tab(open_page(PAGE, preset="gpt-oss-20b"), "How we know"))
     assert "**256 of 256** query heads" in words and "⌊head / 8⌋" in words and "one query and 64 keys" in words
     found, missed = (float(words.split(f"{before} **")[1].split("**")[0]) for before in (
         "It misses them by at most", "any other by at least"))
@@ -137,7 +137,7 @@ def test_any_text_is_checked(text, precision):
 
 
 def test_a_move_of_heads_keeps_the_page_whole():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     for place in (0, -1):
         move(at, "heads", place)
         assert_fine(at)
@@ -145,7 +145,7 @@ def test_a_move_of_heads_keeps_the_page_whole():
 
 
 def test_the_code_is_that_which_ran():
-    at = open_tab(open_page(PAGE), "The code")
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "The code")
     assert ["def explicit_attention", "class LayerCache", "def kv_cache_bytes_per_layer", "def key_value_parameters"] == [
         next(line.split("(")[0].rstrip(":") for line in code.value.splitlines() if line.startswith(("def", "class", "@"))
              and not line.startswith("@")) for code in at.code]

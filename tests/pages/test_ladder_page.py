@@ -44,7 +44,7 @@ def open_tab(at, name):
 
 
 def test_at_first_all_rungs_lead_to_the_model_under_study():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     assert_fine(at)
     assert "GPT-2 2.54 B, result 20.9 B, 8.24 times as much" in said(at)
     assert 'class="own"' not in drawing(at) and "Entropy" in said(at)
@@ -71,7 +71,7 @@ def test_every_waterfall_stands(name, rungs):
 
 
 def test_the_context_is_what_positions_allow():
-    at = measure(open_page(PAGE), "KV cache")
+    at = measure(open_page(PAGE, preset="gpt-oss-20b"), "KV cache")
     assert "GPT-2 1,024, the result 131,072" in said(at) and "GPT-2 270 MiB, result 3.00 GiB" in said(at)
     take(at, "rope")
     assert "GPT-2 1,024, the result 4,096" in said(at)
@@ -128,14 +128,14 @@ def test_models_at_the_far_ends(dials, rungs):
 
 @pytest.mark.parametrize("bad", [{"ladder_rungs": "<b>"}, {"ladder_measure": "joy"}, {"ladder_measure": ""}], ids=str)
 def test_bad_values_in_the_address_fall_back(bad):
-    at = open_page(PAGE, **bad)
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | bad)
     assert_fine(at)
     assert not at.warning and "Parameters: GPT-2 2.54 B" in said(at)
 
 
 @pytest.mark.parametrize("guess", [1.42, 8.0])
 def test_the_prediction(guess):
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     assert "2.53 B active" not in said(at)
     at.number_input(key="ladder_guess").set_value(guess).run()
     at.button(key="ladder_commit").click().run()
@@ -152,14 +152,14 @@ def test_the_answer_is_the_ratio_of_published_counts():
 @pytest.mark.parametrize(("number", "rungs", "name"), [
     (0, ["rope"], "KV cache"), (1, ["experts"], "FLOPs per token"), (2, list(RUNGS), "KV cache")])
 def test_every_experiment_can_be_tried(number, rungs, name):
-    at = open_tab(open_page(PAGE), "Try this")
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this")
     at.button(key=f"ladder_try_{number}").click().run()
     assert_fine(at)
     assert at.session_state["ladder_rungs"] == rungs and f"{name}: GPT-2 " in said(at)
 
 
 def test_claims_and_checks_are_measured():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     words = said(open_tab(at, "Claims"))
     assert words.count("not so") == 2
     for figure in ("each of 1,024 positions", "differs from the next stream by 0,", "579.13 M parameters beside"):

@@ -4,6 +4,7 @@ import pytest
 from reader import BUILD, FILES, address, assert_fine, captions, open_page, show, type_text
 
 from gptoss.dashboard.live import MAX_LIVE_TOKENS
+from gptoss.dashboard.study import DEFAULT_PRESET
 from gptoss.tokenizer import SAMPLES
 
 VIEWS = ["Attention", "Experts", "Tensors", "Next token"]
@@ -49,7 +50,7 @@ def test_no_text_asks_for_one_and_keeps_the_accounts():
     type_text(at, "")
     assert_fine(at)
     assert at.info and at.segmented_control(key="cost").value
-    assert address(at) == {"preset": "gpt-oss-20b", "text": ""}
+    assert address(at) == {"preset": DEFAULT_PRESET, "text": ""}
 
 
 def test_every_example_runs_and_has_a_short_address():

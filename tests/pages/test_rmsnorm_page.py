@@ -15,7 +15,7 @@ SLIDERS = {"Plane": ["shift", "scale", "outlier", "width"], "Activations": ["shi
 
 
 def open_rmsnorm(**address):
-    return open_page(PAGE, **address)
+    return open_page(PAGE, **{"preset": "gpt-oss-20b"} | address)
 
 
 def show(at, view):

@@ -39,7 +39,7 @@ def open_tab(at, name):
     {}, {"preset": "classroom"}, {"heads": "128", "kv": "128"}, {"heads": "1", "kv": "1"}, {"layers": "1", "window": "1"},
     {"sinks": "off"}, {"precision": "bfloat16"}, {"window": "off"}], ids=str)
 def test_every_view_of_an_extreme_model(dials):
-    at = open_page(PAGE, **dials)
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | dials)
     for view in ("Without sinks", "By position"):
         at.segmented_control(key="sinks_view").set_value(view).run()
         assert_fine(at)
@@ -49,7 +49,7 @@ def test_every_view_of_an_extreme_model(dials):
 
 @pytest.mark.parametrize("key", ["layer", "head", "sinks_token", "sinks_logit"])
 def test_every_slider_at_both_ends(key):
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     for place in (0, -1):
         slider = at.select_slider(key=key)
         slider.set_value(slider.options[place]).run()
@@ -71,7 +71,7 @@ def test_sinks_of_every_scope_are_turned(scope, logit):
 
 
 def test_a_touched_nothing_shows_a_gate_half_open():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     assert at.select_slider(key="sinks_logit").value == FIRST_LOGIT
     assert "the real keys get 50.4% of this query" in captions(at)
     assert "every one of 22 keys keeps 50.36% of its weight" in captions(at)
@@ -101,7 +101,7 @@ def test_any_text(text):
 
 
 def test_no_text_leaves_the_lesson():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     type_text(at, "")
     for tab in TABS:
         open_tab(at, tab)
@@ -110,7 +110,7 @@ def test_no_text_leaves_the_lesson():
 
 
 def test_the_query_stays_in_a_text_that_shrinks_and_the_last_stays_last():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     assert at.select_slider(key="sinks_token").value == 21
     type_text(at, "ab cd")
     assert_fine(at)
@@ -120,7 +120,7 @@ def test_the_query_stays_in_a_text_that_shrinks_and_the_last_stays_last():
 
 
 def test_layer_and_head_give_way_when_the_model_shrinks():
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     for key, name in (("head", "heads"), ("layer", "layers")):
         at.select_slider(key=key).set_value(at.select_slider(key=key).options[-1]).run()
         open_tab(at, "How we know")
@@ -151,7 +151,7 @@ def test_the_prediction(guess, right):
 
 @pytest.mark.parametrize("number", range(3))
 def test_every_experiment_can_be_tried(number):
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     before = captions(at)
     open_tab(at, "Try this")
     at.button(key=f"sinks_try_{number}").click().run()
@@ -178,7 +178,7 @@ def test_how_we_know_names_small_differences():
 
 
 def test_the_sidebars_switch_turns_every_sink_off():
-    at = turn(open_page(PAGE), "own")
+    at = turn(open_page(PAGE, preset="gpt-oss-20b"), "own")
     move(at, "sinks", -1)
     assert dial(at, "sinks").value == "off"
     assert "with no sink" in captions(at)

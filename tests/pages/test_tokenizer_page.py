@@ -222,7 +222,7 @@ def test_every_size_of_the_vocabulary(size, preset):
 
 
 def test_parameters_follow_the_hidden_size():
-    at = open_page(PAGE, tokenizer_view=SIZE_VIEW)
+    at = open_page(PAGE, preset="gpt-oss-20b", tokenizer_view=SIZE_VIEW)
     assert f"{2 * 201_088 * 2880:,} parameters" in captions(at)
     move(at, "hidden", 0)
     assert f"{2 * 201_088 * 64:,} parameters" in captions(at)

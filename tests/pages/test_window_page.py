@@ -11,7 +11,7 @@ SLIDERS = ["window_w", "window_token", "window_layers"]
 
 
 def open_window(**address):
-    return open_page(FILE, **address)
+    return open_page(FILE, **{"preset": "gpt-oss-20b"} | address)
 
 
 def show(at, view):

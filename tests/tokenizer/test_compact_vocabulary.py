@@ -1,14 +1,18 @@
 """Small vocabularies of real tokens that lose nothing."""
 
 import dataclasses
+from hashlib import sha256
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss.tokenizer import (
     DEFAULT_SAMPLE,
+    LEARNED,
     MINIMUM_SIZE,
+    RANKED,
     SAMPLES,
     SPECIAL_TOKENS,
     CompactVocabulary,
@@ -21,6 +25,10 @@ from gptoss.tokenizer import (
 )
 from gptoss.tokenizer.compact import RANKED_FILE, ranked_ids
 from gptoss.tokenizer.rank import LIST_LENGTH, alphabet_tokens, sample_tokens
+from gptoss.training.corpus import DOMAINS, VALIDATION_SEED, Corpus
+from gptoss.training.domains import GENERATED, tag
+from gptoss.training.shipped import shipped
+from gptoss.training.storage import VOCABULARY
 
 sizes = st.sampled_from([MINIMUM_SIZE, 1_024, 4_096])
 any_text = st.one_of(
@@ -105,6 +113,28 @@ def test_samples_run_on_their_real_tokens(each):
     for size in (2_048, 201_088):
         vocabulary = compact_vocabulary(size)
         assert vocabulary.to_o200k(vocabulary.encode(each.text, each.special)) == real
+
+
+def test_the_samples_that_lead_the_list_stay_as_they_are():
+    """The rows of the trained weights that ship are the tokens of this list, which begins with those of these texts."""
+    texts = "\0".join(each.text for each in RANKED)
+    assert sha256(texts.encode()).hexdigest() == "a75a9a61f304acfbc34d5a93db56cf698c4816874f57becd072704dab28e3099"
+    lists = [model.directory / VOCABULARY for model in shipped().values() if model.directory.joinpath(VOCABULARY).exists()]
+    assert len(lists) > 1
+    for each in lists:
+        ids = each.read_text(encoding="ascii").split()
+        assert tuple(map(int, ids)) == compact_vocabulary(len(ids)).o200k_ids
+
+
+@pytest.mark.parametrize("each", LEARNED, ids=lambda each: each.name)
+def test_a_sample_for_trained_models_is_a_validation_document(each):
+    vocabulary = compact_vocabulary(4096)
+    tokens = vocabulary.encode(each.text)
+    domain = next(domain for domain in GENERATED if tag(domain, vocabulary) == tokens[0])
+    rng = np.random.default_rng((DOMAINS.index(domain), *VALIDATION_SEED))  # as `Corpus.validation` draws them
+    documents = Corpus(vocabulary)._draw(domain, rng, 64, validation=True).tokens
+    assert any(row[:len(tokens)].tolist() == tokens for row in documents)
+    assert len(tokens) <= 64, "as many as the models were trained on"
 
 
 def test_the_list_that_ships_is_small_complete_and_current():

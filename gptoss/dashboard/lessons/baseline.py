@@ -40,8 +40,17 @@ from gptoss.charts.baseline import clock_spread, comparison_table, size_bars
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.dashboard import furniture
-from gptoss.dashboard.live import CACHED_ATTENTION_CELLS, HEAVY, MAX_LIVE_TOKENS, MEASURING, live_model
-from gptoss.dashboard.study import Study
+from gptoss.dashboard.live import (
+    CACHED_ATTENTION_CELLS,
+    HEAVY,
+    MAX_LIVE_TOKENS,
+    MEASURING,
+    Running,
+    model_of,
+    running,
+    weights_of,
+)
+from gptoss.dashboard.study import RANDOM, Study
 from gptoss.model import GPT2, LanguageModel, Transformer, next_token_probabilities
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 from gptoss.trace import Trace, trace
@@ -99,6 +108,15 @@ def say_the_match(both: Pair, live: bool) -> None:
         f"{show(match.found)} for {show(match.wanted)}, {near}.")
 
 
+def whose_weights(both: Pair) -> str:
+    """What may be compared: the GPT-2 of this page was never trained, the model under study perhaps was."""
+    weights = weights_of(both.study)
+    if weights.kind == RANDOM:
+        return f"Nothing here was trained: GPT-2 and GPT-OSS have {weights.words}, and guess by chance."
+    return (f"GPT-2's weights are random, GPT-OSS has {weights.words}: what it knows better it owes to its training, not to "
+            "its design. The page Training trains both alike.")
+
+
 def say_the_text(text: SharedText) -> None:
     """How many tokens each live model reads, and what was cut."""
     used = text.gptoss.characters_used
@@ -152,11 +170,15 @@ def _run(config: GPT2Config, seed: int, precision: str, ids: tuple[int, ...], la
 _cached_run = _cached(max_entries=8)(_run)
 
 
-@lru_cache(maxsize=64)
 def next_probabilities(both: Pair, model: str, ids: tuple[int, ...]) -> np.ndarray:
     """The distribution (vocabulary,) of one model's next token after `ids`. Shared: never change it."""
     study = both.study
-    live = live_model(study).model if model == GPT_OSS else live_gpt2(both.live.config, study.seed, study.precision)
+    return _next_probabilities(running(study) if model == GPT_OSS else (both.live.config, study.seed, study.precision), ids)
+
+
+@lru_cache(maxsize=64)
+def _next_probabilities(model: Running | tuple[GPT2Config, int, str], ids: tuple[int, ...]) -> np.ndarray:
+    live = model_of(model).model if isinstance(model, Running) else live_gpt2(*model)
     with HEAVY, torch.no_grad():
         return next_token_probabilities(live(torch.tensor([ids]))[0, -1]).numpy()
 

@@ -13,7 +13,7 @@ from gptoss.dashboard import furniture
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
 from gptoss.dashboard.lessons.baseline import NEXT, SIZES, flops_at, live_gpt2, pair
 from gptoss.dashboard.live import HEAVY
-from gptoss.dashboard.study import Study
+from gptoss.dashboard.study import RANDOM, Study
 from gptoss.model import GPT2, Transformer
 from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
 from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
@@ -55,7 +55,11 @@ def lesson(study: Study, ids: tuple[int, ...]) -> Lesson:
 
 
 def _prediction(study: Study) -> Prediction:
-    xl, config = GPT2_PRESETS["gpt2-xl"], study.config
+    """Asked of the model under study where it is the larger one, so that the answer is none that size gives away."""
+    xl = GPT2_PRESETS["gpt2-xl"]
+    if count_parameters(study.config).total < count_parameters(xl).total:
+        study = Study.of_preset("gpt-oss-20b")
+    config = study.config
     theirs, ours = flops_at(xl, CONTEXT), flops_at(config, CONTEXT)
 
     def because(_: str) -> str:
@@ -78,8 +82,8 @@ _TRIES = (
         controls={"gpt2_equal": COMPUTE, "gpt2_view": SIZES}),
     Try("नमस्ते दुनिया", "GPT-2's tokenizer mostly spells the bytes of this script, so its model reads many more tokens.",
         text="नमस्ते दुनिया, आज मौसम बहुत अच्छा है।", controls={"gpt2_equal": ACTIVE, "gpt2_view": SIZES}),
-    Try("Two guesses", "Both models are untrained. Their entropies are near the most that their vocabularies allow.",
-        controls={"gpt2_view": NEXT}),
+    Try("Two guesses", "With random weights both entropies are near the most that their vocabularies allow.",
+        dials={"weights": RANDOM}, controls={"gpt2_view": NEXT}),
 )
 
 

@@ -36,7 +36,7 @@ from gptoss.charts.removal import HEADS, next_tokens_before_and_after, piece_bar
 from gptoss.charts.residual import LENS_TOKENS, contribution_waterfall, journey_bars, lens_table, stage_table
 from gptoss.config import ModelConfig
 from gptoss.dashboard.furniture import literal, show_chart
-from gptoss.dashboard.live import HEAVY, live_model
+from gptoss.dashboard.live import HEAVY, Running, live_model, model_of, running
 from gptoss.dashboard.study import Study, shortened
 from gptoss.dashboard.text import Tokens, vocabulary_labels
 from gptoss.model import Transformer
@@ -73,12 +73,14 @@ class TokenRun:
     @cached_property
     def whole(self) -> Tensor:
         """The token's stream in the whole model: (stages, hidden)."""
-        return _stream(self.study, self.tokens.ids)[:, self.position]
+        return _stream(running(self.study), self.tokens.ids)[:, self.position]
 
     @cached_property
     def stream(self) -> Tensor:
         """The token's stream in the model as it runs, without the part if one is removed: (stages, hidden)."""
-        return _stream_without(self.study, self.tokens.ids, self.part)[:, self.position] if self.part else self.whole
+        if self.part is None:
+            return self.whole
+        return _stream_without(running(self.study), self.tokens.ids, self.part)[:, self.position]
 
     @cached_property
     def lens(self) -> Tensor:
@@ -189,7 +191,7 @@ def next_tokens(run: TokenRun) -> Chart:
 
 def pieces(run: TokenRun, piece: str, layer: int, chosen: int) -> Chart:
     """What each head, or each expert, of a layer adds to the answer's logit in the whole model."""
-    traced = _inside(run.study, run.tokens.ids, layer)
+    traced = _inside(running(run.study), run.tokens.ids, layer)
     direction = answer_direction(run.model, run.whole[-1], run.answer)
     part = run.part if run.part and run.part.layer == layer else None
     if piece == HEADS:
@@ -210,7 +212,7 @@ def every_removal(run: TokenRun) -> Chart:
 
 def removal_probabilities(run: TokenRun) -> tuple[Tensor, Tensor]:
     """The answer's probability without each half block: run again, and with its bar alone taken away."""
-    streams = _final_streams_without_each(run.study, run.tokens.ids)[:, run.position]
+    streams = _final_streams_without_each(running(run.study), run.tokens.ids)[:, run.position]
     measured = logit_lens(run.model, streams).softmax(dim=-1)
     foreseen = logits_without_bar(run.model, run.whole)[1:].softmax(dim=-1)
     return measured[:, run.answer], foreseen[:, run.answer]
@@ -282,31 +284,31 @@ def _against_the_text(run: TokenRun) -> str:
 
 
 @lru_cache(maxsize=16)
-def _stream(study: Study, tokens: tuple[int, ...]) -> Tensor:
+def _stream(running: Running, tokens: tuple[int, ...]) -> Tensor:
     """The whole model's stream, (stages, tokens, hidden), from one pass that records nothing else."""
-    model = live_model(study).model
+    model = model_of(running).model
     with HEAVY:
         return residual_stream(trace(model, torch.tensor([tokens]), layers=[], keep=lambda name: name != "logits"))
 
 
 @lru_cache(maxsize=16)
-def _stream_without(study: Study, tokens: tuple[int, ...], part: Part) -> Tensor:
+def _stream_without(running: Running, tokens: tuple[int, ...], part: Part) -> Tensor:
     """The stream without the part, (stages, tokens, hidden)."""
-    whole, model = _stream(study, tokens), live_model(study).model
+    whole, model = _stream(running, tokens), model_of(running).model
     with HEAVY:
         return stream_without(model, whole, part)
 
 
 @lru_cache(maxsize=8)
-def _final_streams_without_each(study: Study, tokens: tuple[int, ...]) -> Tensor:
-    model = live_model(study).model
+def _final_streams_without_each(running: Running, tokens: tuple[int, ...]) -> Tensor:
+    model = model_of(running).model
     with HEAVY:
         return final_streams_without_each(model, torch.tensor(tokens))
 
 
 @lru_cache(maxsize=4)
-def _inside(study: Study, tokens: tuple[int, ...], layer: int) -> Trace:
+def _inside(running: Running, tokens: tuple[int, ...], layer: int) -> Trace:
     """What heads and experts of one layer make, and no attention weights, which would be large."""
-    model = live_model(study).model
+    model = model_of(running).model
     with HEAVY:
         return trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(_INSIDE))

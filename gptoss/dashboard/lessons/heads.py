@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,22 +23,32 @@ from gptoss.anatomy.heads import (
     visible_keys,
     weight_when_scores_are_equal,
 )
+from gptoss.anatomy.induction import induction_scores
 from gptoss.charts.heads import MOST_HEADS, HeadTile, head_tile
 from gptoss.charts.worksheet import STEPS
-from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes
 from gptoss.dashboard import furniture
-from gptoss.dashboard.lesson import Prediction
-from gptoss.dashboard.live import HEAVY, cached, live_model, live_run
-from gptoss.dashboard.study import Study
-from gptoss.dashboard.text import Tokens
+from gptoss.dashboard.lesson import Prediction, Try
+from gptoss.dashboard.live import CHANGED, HEAVY, Running, cached, live_run, model_of, running
+from gptoss.dashboard.study import RANDOM, TRAINED, Study
+from gptoss.dashboard.text import Tokens, live_tokens
+from gptoss.tokenizer import sample
 from gptoss.trace import trace
+from gptoss.training.shipped import CLASSROOM
 
 PACE = 2.0  # s between two steps that play by themselves
 EXPLORER = "attention_explorer"  # the part of the page that its own controls run
 TOKEN, KEY, STEP = "attention_token", "attention_key", "attention_step"
 DUE = "attention_due"  # when the next step is due, while the steps play
+REPETITION = sample("repetition")
 TOKENS_ASKED = 12  # of the question
+# What a pattern on the page is a sign of, by the kind of weights.
+LEARNT = {
+    RANDOM: " Random heads pick their tokens too, by chance: a pattern here is no sign of learning.",
+    TRAINED: " Random heads pick their tokens too, by chance: learning is what the twin does not show.",
+    CHANGED: " They were trained with other settings. Random heads pick their tokens too, by chance: learning is what the "
+             "twin does not show.",
+}
 _TRACED = ("attn.q_rope", "attn.k_rope", "attn.v")
 
 
@@ -51,13 +62,12 @@ class LayerView(NamedTuple):
 
 def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
     """Run the live model of `study` on `tokens` and take one layer's heads apart. Shared between sessions."""
-    return _layer_view(study.live_config, study.seed, study.precision, study.sink_override, tokens, layer, study)
+    return _layer_view(running(study), tokens, layer)
 
 
 @cached(max_entries=16)
-def _layer_view(config: ModelConfig, seed: int, precision: str, sinks: float | None, tokens: tuple[int, ...], layer: int,
-                _study: Study) -> LayerView:
-    model = live_model(_study).model
+def _layer_view(running: Running, tokens: tuple[int, ...], layer: int) -> LayerView:
+    model = model_of(running).model
     with HEAVY:
         result = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(_TRACED))
         heads = LayerHeads.from_trace(result, layer, model.block[layer].attn)
@@ -65,6 +75,41 @@ def _layer_view(config: ModelConfig, seed: int, precision: str, sinks: float | N
         tiles = [head_tile(head, float(entropies[head]), *head_weights(heads, head))
                  for head in heads_by_entropy(entropies, MOST_HEADS)]
     return LayerView(heads, entropies, tiles)
+
+
+class Induction(NamedTuple):
+    """The head of `classroom` that most looks up what came next the last time."""
+
+    layer: int
+    head: int
+    score: float  # the weight that it gives to that, a mean over all words that come back
+    token: int  # the last of those words
+
+
+@lru_cache(maxsize=1)
+def induction_head() -> Induction:
+    """Found on the sample in which lines of words come back, over all words that do."""
+    study = Study.of_preset(CLASSROOM)
+    tokens = live_tokens(REPETITION.text, study.live_config.vocab_size, special=False)
+    distance, last = np.zeros(len(tokens), dtype=int), {}
+    for position, (token, label) in enumerate(zip(tokens.ids, tokens.labels, strict=True)):
+        distance[position] = position - last.get(token, position) if label.startswith("␣") else 0
+        last[token] = position
+    layers = range(study.live_config.num_hidden_layers)
+    weights = [live_run(study, tokens.ids, n).trace[f"block.{n}.attn.weights"][0].float().numpy() for n in layers]
+    scores = induction_scores(np.stack(weights), distance)
+    layer, head = np.unravel_index(scores.argmax(), scores.shape)
+    return Induction(int(layer), int(head), float(scores.max()), int(distance.nonzero()[0][-1]))
+
+
+def look_up_what_came_next() -> Try:
+    """The experiment on trained weights: the induction head on lines that come back."""
+    found = induction_head()
+    return Try(
+        "A line comes back", f"Layer {found.layer}, head {found.head} of the trained model is an induction head: at a word "
+        f"that was there before, {found.score:.0%} of its weight lies on the word that came next. Compare with the twin.",
+        preset=CLASSROOM, text=REPETITION.text,
+        controls={"layer": found.layer, "head": found.head, TOKEN: found.token, STEP: 4})
 
 
 def choose_token(tokens: int) -> int:

@@ -11,7 +11,7 @@ from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, expected_experts_touched
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
 from gptoss.dashboard.lessons.routing import COST, LOAD, TOUCHED, layer_shown, live_routing, mlp_of
-from gptoss.dashboard.live import HEAVY
+from gptoss.dashboard.live import HEAVY, weights_in_words
 from gptoss.dashboard.study import Study
 from gptoss.model import MLPBlock
 from gptoss.model.experts import swiglu
@@ -66,8 +66,8 @@ def experts_lesson(study: Study, tokens: tuple[int, ...]) -> Lesson:
         tries=[
             Try("A batch on gpt-oss-120b", "Move the batch: one token reads 4 of 128 experts, a few hundred read them all.",
                 preset="gpt-oss-120b", controls={"experts_view": TOUCHED, "experts_batch": 32}),
-            Try("One word, 64 times", "Equal tokens go the same way, so that the load is very uneven, and nobody has learnt "
-                "a thing.", text="the" + " the" * 63, controls={"experts_view": LOAD, "layer": 0}),
+            Try("One word, 64 times", "Equal tokens go the same way, so that the load is very uneven, whatever was learnt "
+                "or not.", text="the" + " the" * 63, controls={"experts_view": LOAD, "layer": 0}),
             Try("Every expert active", "With 8 of 8 active nothing is saved: the mixture's point falls on the dense line.",
                 dials={"experts": 8, "active": 8}, controls={"experts_view": COST})],
         claims=[
@@ -127,9 +127,10 @@ def claim_21(study: Study, tokens: tuple[int, ...]) -> tuple[bool, str]:
     chance = routing.uniform_routing(len(tokens), here.num_experts, here.chosen.shape[1]).variation.mean
     return False, (
         f"{made_of} Routed alone, {same} of {len(tokens)} tokens get the same experts as all together. The load that "
-        f"results in layer {layer}, with random weights: variation {routing.load_variation(here.counts):.2f}, where blind "
-        f"choice gives {chance:.2f} and an even load 0. A balancing loss as in Switch Transformers would read "
-        f"{routing.balancing_loss(here):.2f} (1 when even); the published code has none.")
+        f"results in layer {layer}, with {weights_in_words(study)}: variation {routing.load_variation(here.counts):.2f}, "
+        f"where blind choice gives {chance:.2f} and an even load 0. A balancing loss as in Switch Transformers would read "
+        f"{routing.balancing_loss(here):.2f} (1 when even); the published code has none. The models that ship with this app "
+        "were trained with one.")
 
 
 def how_we_know(study: Study, tokens: tuple[int, ...]) -> None:

@@ -1,7 +1,8 @@
 """Trained models that ship with the app: `classroom`, variants of it that differ in one thing, and a GPT-2.
 
 Each directory beside this file holds a model (OpenAI's layout with MXFP4 experts; Hugging Face's for GPT-2), the list of
-its tokens, and the history of its training (`unbalanced` has the history alone, of one seed); `CARDS.md` tells what they were trained on and what they can do.
+its tokens, and the history of its training (`unbalanced` has the history alone, of one seed); `CARDS.md` tells what they
+were trained on, and what they can do.
 """
 
 from __future__ import annotations

@@ -1,0 +1,359 @@
+"""Training on a shared server: one run at a time in the background, the others in line, each bounded and its owner's own.
+
+A run belongs to a session and lasts as long as somebody is there to look at it. Two threads of low priority do the work,
+so that two contestants use two cores and whoever moves a slider meanwhile goes first. What waits or is over keeps its
+weights in a temporary file and not in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from torch import Tensor
+
+from gptoss.training.contest import Contest, Plan, Standing, weights_in
+from gptoss.training.corpus import Corpus
+
+WAITING, RUNNING, PAUSED, DONE, STOPPED, FAILED = "waiting", "running", "paused", "done", "stopped", "failed"
+UNFINISHED = (WAITING, RUNNING, PAUSED)
+
+MOST_STEPS = 2000
+MOST_TOKENS = 8_000_000  # of all contestants together
+MOST_MINUTES = 20  # of training; waiting and pauses do not count
+MOST_BYTES = 256 * 2**20  # weights, gradients, AdamW's moments and activations
+MOST_WAITING = 20  # runs in line
+MOST_KEPT = 6  # runs that are over
+KEPT_MINUTES = 60
+WORKERS = min(2, os.cpu_count() or 1)  # contestants that take their step at the same time, where memory allows it
+NICENESS = 10
+CHECK = 5.0  # s between two looks at who is still there
+GRACE = 30.0  # s that a browser may be away
+RECENT = 20  # steps over which speed is measured
+_M_MMAP_THRESHOLD = -3  # as malloc.h calls it
+
+
+@dataclass(frozen=True)
+class View:
+    """What its owner sees of a run: plain data.
+
+    Attributes:
+        ahead: runs that come before it, while it waits.
+        message: why it ended as it did, where that is not plain.
+        seconds: of training so far.
+        tokens_per_second: lately, of all contestants together; 0 before anything is known.
+        seconds_left: NaN before anything is known.
+        domains: of the documents.
+        floors: domain -> the least loss possible, NaN where nobody knows; empty before the first evaluation.
+        said: sentences about what could not be had.
+    """
+
+    state: str
+    plan: Plan
+    standings: tuple[Standing, ...]
+    ahead: int
+    message: str
+    seconds: float
+    tokens_per_second: float
+    seconds_left: float
+    domains: tuple[str, ...]
+    floors: dict[str, float]
+    said: tuple[str, ...]
+
+    @property
+    def unfinished(self) -> bool:
+        return self.state in UNFINISHED
+
+    @property
+    def at(self) -> int:
+        """Steps done by the contestant that is farthest."""
+        return max(standing.at for standing in self.standings)
+
+
+@dataclass(eq=False)
+class _Job:
+    """One run, as the queue knows it. Changed only under the queue's lock."""
+
+    owner: str
+    plan: Plan
+    corpus: Corpus
+    present: Callable[[], bool]
+    state: str = WAITING
+    wish: str = RUNNING  # what the owner wants: RUNNING, PAUSED or STOPPED
+    standings: tuple[Standing, ...] = ()
+    files: Sequence[BinaryIO] = ()  # each contestant's state, while it does not run
+    floors: dict[str, float] = field(default_factory=dict)
+    message: str = ""
+    seconds: float = 0.0
+    recent: list[tuple[int, float]] = field(default_factory=list)  # (step, seconds) of the last steps
+    last_seen: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def steps_per_second(self) -> float:
+        """Lately; 0 before it is known."""
+        if len(self.recent) < 2 or self.recent[0][0] == self.recent[-1][0]:
+            return 0.0
+        (first, start), (last, end) = self.recent[0], self.recent[-1]
+        return (last - first) / max(end - start, 1e-9)
+
+
+class Jobs:
+    """The server's runs. Every method may be called from any thread; an owner sees and moves only their own run.
+
+    `check`, `grace` and `minutes` replace `CHECK`, `GRACE` and `MOST_MINUTES`.
+    """
+
+    def __init__(self, check: float = CHECK, grace: float = GRACE, minutes: float = MOST_MINUTES):
+        self._check, self._grace, self._seconds = check, grace, 60 * minutes
+        self._changed = threading.Condition()
+        self._jobs: dict[str, _Job] = {}  # by owner
+        self._line: list[_Job] = []
+        self._thread: threading.Thread | None = None
+
+    def submit(self, owner: str, plan: Plan, present: Callable[[], bool] = lambda: True) -> None:
+        """Put a run in line. `present` says whether its owner is still there.
+
+        Raises `ValueError` with a sentence where it is too large, the line is too long, the data cannot be had, or the
+        owner has an unfinished run. A finished one of theirs is forgotten.
+        """
+        refuse_too_large(plan)
+        corpus = plan.corpus()
+        with self._changed:
+            if (old := self._jobs.get(owner)) and old.state in UNFINISHED:
+                raise ValueError("You have a run that is not over yet: stop it first.")
+            if len(self._line) >= MOST_WAITING:
+                raise ValueError(f"{len(self._line)} runs are waiting already: please try again later.")
+            self._forget(owner)
+            job = _Job(owner, plan, corpus, present, standings=plan.standings, last_seen=time.monotonic())
+            self._jobs[owner] = job
+            self._enter_line(job)
+
+    def view(self, owner: str) -> View | None:
+        """The owner's run as it stands, if they have one."""
+        with self._changed:
+            return self._view(job) if (job := self._jobs.get(owner)) else None
+
+    def pause(self, owner: str) -> None:
+        """Let go of the server after the step in hand. What was learnt is kept; nothing happens where nothing runs."""
+        with self._changed:
+            job = self._jobs.get(owner)
+            if job and job.state == RUNNING:
+                job.wish = PAUSED
+            elif job and job.state == WAITING:
+                self._line.remove(job)
+                job.state = PAUSED
+
+    def resume(self, owner: str) -> None:
+        """Go to the end of the line with a paused run; its curve will be the one of a run without a pause."""
+        with self._changed:
+            if (job := self._jobs.get(owner)) and job.state == PAUSED:
+                job.wish, job.state, job.recent = RUNNING, WAITING, []
+                self._enter_line(job)
+
+    def stop(self, owner: str) -> None:
+        """End a run for good. What it has learnt is kept."""
+        with self._changed:
+            job = self._jobs.get(owner)
+            if job and job.state == RUNNING:
+                job.wish = STOPPED
+            elif job and job.state in UNFINISHED:
+                if job in self._line:
+                    self._line.remove(job)
+                self._end(job, STOPPED)
+
+    def forget(self, owner: str) -> None:
+        """Drop a run with all that it has learnt."""
+        self.stop(owner)
+        with self._changed:
+            if (job := self._jobs.get(owner)) and job.state not in UNFINISHED:
+                self._forget(owner)
+
+    def weights(self, owner: str, contestant: str) -> dict[str, Tensor] | None:
+        """What a contestant has learnt, by parameter; None while it runs, and where nothing is known of it."""
+        with self._changed:
+            job = self._jobs.get(owner)
+            if job is None or not job.files:
+                return None
+            names = [one.name for one in job.plan.contestants]
+            return weights_in(_read(job.files[names.index(contestant)])) if contestant in names else None
+
+    def waiting(self) -> int:
+        """How many runs are in line or running: all that anybody may know of others' runs."""
+        with self._changed:
+            return sum(job.state in (WAITING, RUNNING) for job in self._jobs.values())
+
+    def _view(self, job: _Job) -> View:
+        ahead = 0
+        if job in self._line:
+            ahead = self._line.index(job) + any(each.state == RUNNING for each in self._jobs.values())
+        recipe, speed = job.plan.recipe, job.steps_per_second
+        left = (recipe.steps - job.recent[-1][0]) / speed if speed else float("nan")
+        return View(job.state, job.plan, job.standings, ahead, job.message, job.seconds,
+                    speed * recipe.batch * recipe.length * len(job.standings), left, job.corpus.domains, dict(job.floors),
+                    tuple(job.corpus.said))
+
+    def _enter_line(self, job: _Job) -> None:
+        self._line.append(job)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="training", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _end(self, job: _Job, state: str, message: str = "") -> None:
+        job.state, job.message, job.ended = state, message, time.monotonic()
+
+    def _forget(self, owner: str) -> None:
+        if job := self._jobs.pop(owner, None):
+            for file in job.files:
+                file.close()
+            if job in self._line:
+                self._line.remove(job)
+
+    def _work(self) -> None:
+        """The background thread: one run after the other, until there is none left to run or to keep."""
+        lower_priority()
+        spare_memory()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="training", initializer=lower_priority) as pool:
+            while job := self._next():
+                try:
+                    self._run(job, pool)
+                except Exception as error:  # whatever it is, the next in line must have their turn
+                    with self._changed:
+                        self._end(job, FAILED, f"The run broke off: {type(error).__name__}: {error}")
+                give_back_memory()
+
+    def _next(self) -> _Job | None:
+        """Wait for the next run in line. None where nothing is kept any more: the thread ends then."""
+        while True:
+            self._clear()
+            with self._changed:
+                if self._line:
+                    job = self._line.pop(0)
+                    job.state = RUNNING
+                    return job
+                if not self._jobs:
+                    self._thread = None
+                    return None
+                self._changed.wait(self._check)
+
+    def _run(self, job: _Job, pool: ThreadPoolExecutor) -> None:
+        """Train until it is over, or its owner or the rules want it to end."""
+        states = [_read(file) for file in job.files]
+        contest = Contest(job.plan, job.corpus, job.standings if states else (), states)
+        del states
+        each = pool.map if job.plan.bytes_needed(WORKERS) <= MOST_BYTES else map
+        start, before, looked = time.monotonic(), job.seconds, time.monotonic()
+        ending = ""
+        while not (ending or contest.done):
+            contest.step(each)
+            self._publish(job, contest, before + time.monotonic() - start)
+            contest.look(each)
+            self._publish(job, contest, before + time.monotonic() - start)
+            if time.monotonic() - looked > self._check:
+                self._clear()
+                looked = time.monotonic()
+            ending = self._ending(job)
+        self._put_aside(job, contest, ending)
+
+    def _publish(self, job: _Job, contest: Contest, seconds: float) -> None:
+        with self._changed:
+            job.standings, job.floors, job.seconds = contest.standings, contest.floors, seconds
+            job.recent = [*job.recent[-RECENT:], (max(one.at for one in job.standings), seconds)]
+
+    def _ending(self, job: _Job) -> str:
+        """Why a run is to end now: PAUSED, STOPPED, a sentence, or nothing."""
+        with self._changed:
+            if self._jobs.get(job.owner) is not job:
+                return STOPPED
+            if job.seconds > self._seconds:
+                return f"Stopped after {self._seconds / 60:g} minutes, the longest that a run may take here."
+            return "" if job.wish == RUNNING else job.wish
+
+    def _put_aside(self, job: _Job, contest: Contest, ending: str) -> None:
+        """Write down what was learnt, and leave the place to the next."""
+        files = [_written(runner.state()) for runner in contest.runners]
+        with self._changed:
+            for old in job.files:
+                old.close()
+            job.files = files
+            if self._jobs.get(job.owner) is not job:  # its owner has gone
+                for file in files:
+                    file.close()
+            elif contest.done or not ending:
+                self._end(job, DONE)
+            elif ending == PAUSED:
+                job.state = PAUSED
+            else:
+                self._end(job, STOPPED, "" if ending == STOPPED else ending)
+
+    def _clear(self) -> None:
+        """Forget the runs of those who have gone, and the oldest that are over."""
+        with self._changed:
+            jobs = list(self._jobs.values())
+        present = {id(job): job.present() for job in jobs}  # outside the lock: it asks Streamlit
+        now = time.monotonic()
+        with self._changed:
+            for job in jobs:
+                if present[id(job)]:
+                    job.last_seen = now
+            over = sorted((job for job in jobs if job.state not in UNFINISHED), key=lambda job: job.ended, reverse=True)
+            gone = [job for job in jobs if now - job.last_seen > self._grace]
+            late = [job for job in over if now - job.ended > 60 * KEPT_MINUTES]
+            for job in {id(job): job for job in (*gone, *late, *over[MOST_KEPT:])}.values():
+                if self._jobs.get(job.owner) is job:
+                    self._forget(job.owner)
+
+
+def refuse_too_large(plan: Plan) -> None:
+    """Raise `ValueError` with a sentence where a run is beyond what one may take here."""
+    if plan.recipe.steps > MOST_STEPS:
+        raise ValueError(f"{plan.recipe.steps:,} steps are too many here; at most {MOST_STEPS:,} are allowed.")
+    if plan.tokens > MOST_TOKENS:
+        raise ValueError(f"All models together would read {plan.tokens:,} tokens; at most {MOST_TOKENS:,} are allowed here. "
+                         "Fewer steps, smaller batches or fewer models help.")
+    if (needed := plan.bytes_needed()) > MOST_BYTES:
+        raise ValueError(f"Weights, gradients, optimizer states and activations would take {needed / 2**20:,.0f} MiB; "
+                         f"at most {MOST_BYTES // 2**20} MiB are allowed here. Fewer or smaller models, smaller batches or "
+                         "more accumulation help.")
+
+
+def lower_priority() -> None:
+    """Let every other thread of the server go before this one, where the system can."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def spare_memory() -> None:
+    """Let large tensors go back to the system as soon as they are freed: Linux's C library would keep them for later."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, 2**20)
+
+
+def give_back_memory() -> None:
+    """The same for whatever else is free, which the library keeps for every thread that has used it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _written(data: bytes) -> BinaryIO:
+    file = tempfile.TemporaryFile(prefix="gptoss-training-")  # without a name: gone when it is closed
+    file.write(data)
+    return file
+
+
+def _read(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+JOBS = Jobs()  # the server's own
