@@ -16,7 +16,7 @@ from gptoss.charts.panels import BESIDE, Panel, Scale, frame_layers, grid, of_ki
 
 DOMAINS = ("prose", "code", "arithmetic", "brackets", "recall", "repetition", "own")
 MEAN = "mean"
-HEIGHT, PLOT = 425, 360  # px of a large picture in all, and of what is left between its legend and its axis title
+HEIGHT, PLOT = 420, 355  # px of a large picture in all, and of what is left between its legend and its axis title
 POINTS, LARGE_POINTS = 50, 300  # of one line: seven domains and three contestants still stay below 3,000 rows
 LAYERS = 4  # layers whose load is drawn
 LINES, MOST_LINES = 2300, 16  # rows for the lines of single experts, and experts above which they are not drawn

@@ -18,7 +18,7 @@ from gptoss.model.rope import inverse_frequencies
 GPT_OSS = PRESETS["gpt-oss-20b"]
 CLASSROOM = PRESETS["classroom"]
 FACTOR_1 = GPT_OSS.replace(rope_scaling_factor=1.0)
-BROKEN = CLASSROOM.replace(initial_context_length=128, rope_ntk_beta=32.0)
+BROKEN = CLASSROOM.replace(initial_context_length=128, rope_theta=150_000.0, rope_ntk_beta=32.0)
 CONFIGS = [GPT_OSS, FACTOR_1, CLASSROOM, BROKEN]
 
 positions = st.integers(0, 200_000)

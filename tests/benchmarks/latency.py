@@ -176,7 +176,7 @@ def while_training(browser: Browser, app: Server, page_name: str, moves: int) ->
     for busy in (False, True):
         trainer = open_page(browser, f"{app.address}/training") if busy else None
         if trainer:
-            trainer.get_by_role("button", name="Start", exact=True).click()
+            trainer.get_by_role("button", name="Train", exact=True).click()
             trainer.get_by_role("button", name="Pause", exact=True).wait_for()
             trainer.wait_for_timeout(5000)
         print(f"{page_name}: {'beside a run' if busy else 'alone'}", file=sys.stderr, flush=True)
