@@ -26,7 +26,7 @@ def sidebar(first: Collection[str]) -> None:
     with st.sidebar:
         study = state.study()
         st.selectbox("Preset", _presets(study), key="preset",
-                     help="The real models, the notebook's demonstration, and one small enough for a classroom.")
+                     help="The real models, the notebook's demonstration, and a small one with trained weights.")
         _buttons(study)
         _dials(study, [dial for dial in DIALS.values() if dial.name in first])
         drawer = st.expander("More dials", icon=":material/tune:", key="more_dials", on_change="rerun")
