@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-SECTIONS = ("Start", "Components", "Model", "Training and scale")
+SECTIONS = ("Start", "Components", "Model", "Training and scale", "True numbers")
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,15 @@ PAGES = (
          "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",
          ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",
          "Training", 10),
+    Page("True numbers", "memory.py", "memory", "Memory and compute", ":material/memory:",
+         "What the model under study takes to run: its bytes, its operators, and what fits on which machine how fast.",
+         MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Experts", 10),
+    Page("True numbers", "mxfp4.py", "mxfp4", "MXFP4", ":material/grid_4x4:",
+         "Experts are stored in 4.25 bits a weight: thirty-two neighbours share a scale, and each keeps one of fifteen ticks.",
+         ("experts", "hidden"), "quantise a block by hand, and say what an outlier costs its neighbours", "Experts", 8),
+    Page("True numbers", "claims.py", "claims", "Claims", ":material/fact_check:",
+         "What people say about GPT-OSS, each sentence decided here and now by code that you can read.",
+         MAIN_DIALS, "tell the true figures of GPT-OSS from the common ones, and show how to check", minutes=8),
 )
 
 
