@@ -4,6 +4,7 @@
     python -m tests.benchmarks.latency --components
     python -m tests.benchmarks.latency --components rope gqa --far-ends
     python -m tests.benchmarks.latency --ladder
+    python -m tests.benchmarks.latency --every-slider "memory?preset=gpt-oss-20b" "mxfp4?preset=classroom"
     python -m tests.benchmarks.latency --cases classroom --sliders "Sliding window" Experts --json latency.json
     python -m tests.benchmarks.latency --far-ends
     python -m tests.benchmarks.latency --while-training
@@ -35,6 +36,7 @@ CASES = {
     "gpt-oss-20b, 64 heads": "build?preset=gpt-oss-20b",
 }
 SLIDERS = ("Sliding window", "Query heads", "KV groups", "Experts", "Active experts", "Layers", "Context length")
+LADDER = "ladder"
 RUNGS_MOVED = ("SwiGLU", "Grouped queries", "Experts")
 REPAINT = (Path(__file__).parent / "repaint.js").read_text()
 QUIET, TIMEOUT = 400, 30_000  # ms
@@ -136,7 +138,7 @@ def compare(browser: Browser, app: Server, bare: Server, case: str, address: str
     results = []
     for label in labels:
         page = open_page(browser, f"{app.address}/{address}")
-        slider = Pill(page, label) if label in RUNGS_MOVED else Slider(page, label)
+        slider = Pill(page, label) if case == LADDER else Slider(page, label)
         if label == "Query heads":  # no further up than the case says
             slider.highest = slider.position()[0]
         slider.move()
@@ -150,13 +152,18 @@ def compare(browser: Browser, app: Server, bare: Server, case: str, address: str
     return results
 
 
-def far_ends(browser: Browser, app: Server, case: str, address: str) -> list[dict]:
-    """Every slider of the page from where the case has it to either end, each time from a fresh start."""
+def slider_labels(browser: Browser, app: Server, address: str) -> list[str]:
+    """Every slider that stands open at an address, the sidebar's too."""
     page = open_page(browser, f"{app.address}/{address}")
     labels = page.locator('input[type="range"]:enabled').evaluate_all("all => all.map(each => each.ariaLabel)")
     page.close()
+    return labels
+
+
+def far_ends(browser: Browser, app: Server, case: str, address: str) -> list[dict]:
+    """Every slider of the page from where the case has it to either end, each time from a fresh start."""
     results = []
-    for label in labels:
+    for label in slider_labels(browser, app, address):
         for key in ("Home", "End"):
             slider = Slider(open_page(browser, f"{app.address}/{address}"), label)
             open_drawers(slider.page)
@@ -231,6 +238,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sliders", nargs="+", default=list(SLIDERS), metavar="LABEL")
     parser.add_argument("--components", nargs="*", choices=list(MAIN_SLIDERS), metavar="PAGE",
                         help="component pages, each with its main slider; all if none is named")
+    parser.add_argument("--every-slider", nargs="+", default=[], metavar="ADDRESS",
+                        help="pages by their address, each with every slider that stands open there")
     parser.add_argument("--ladder", action="store_true", help="rungs of the ladder instead of sliders")
     parser.add_argument("--while-training", action="store_true",
                         help="component pages beside a training run, `bare` being the same page without one")
@@ -241,9 +250,11 @@ def arguments() -> argparse.Namespace:
 
 
 def cases(given: argparse.Namespace) -> dict[str, tuple[str, list[str]]]:
-    """By name of the case: its address and the sliders to move."""
+    """By name of the case: its address and the sliders to move; all of them where none is named."""
+    if given.every_slider:
+        return {address: (address, []) for address in given.every_slider}
     if given.ladder:
-        return {"ladder": ("ladder?preset=gpt-oss-20b", list(RUNGS_MOVED))}
+        return {LADDER: ("ladder?preset=gpt-oss-20b", list(RUNGS_MOVED))}
     if given.components is not None:
         pages = given.components or list(MAIN_SLIDERS)
         return {page: (f"{page}?{MAIN_SLIDERS[page].query}", [MAIN_SLIDERS[page].label]) for page in pages}
@@ -264,7 +275,8 @@ def main(given: argparse.Namespace) -> None:
             report_far_ends(results)
         else:
             results = [each for case, (address, labels) in chosen.items()
-                       for each in compare(browser, app, bare, case, address, labels, given.moves)]
+                       for each in compare(browser, app, bare, case, address,
+                                           labels or slider_labels(browser, app, address), given.moves)]
             report(results)
         write_json(given.json, results)
 
