@@ -28,12 +28,17 @@ def kv_cache_bytes_per_layer(config: ModelConfig | GPT2Config | LadderConfig, co
     A token's share of a layer is a key and a value of `num_key_value_heads * head_dim` each. Raises `ValueError`
     for a negative `context_length`, or a `batch_size` or `bytes_per_value` below 1.
     """
-    require_count("context_length", context_length, minimum=0)
     require_count("batch_size", batch_size, minimum=1)
     require_count("bytes_per_value", bytes_per_value, minimum=1)
     bytes_per_token = 2 * config.num_key_value_heads * config.head_dim * bytes_per_value
+    return [batch_size * bytes_per_token * slots for slots in kv_slots(config, context_length)]
+
+
+def kv_slots(config: ModelConfig | GPT2Config | LadderConfig, context_length: int) -> list[int]:
+    """Tokens of one sequence whose keys and values each layer keeps. Raises `ValueError` for a negative length."""
+    require_count("context_length", context_length, minimum=0)
     windows = (config.window_of(layer) for layer in range(config.num_hidden_layers))
-    return [batch_size * bytes_per_token * min(window or context_length, context_length) for window in windows]
+    return [min(window or context_length, context_length) for window in windows]
 
 
 def checkpoint_bytes(config: ModelConfig) -> int:
