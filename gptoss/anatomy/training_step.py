@@ -83,7 +83,7 @@ def _saved(model: nn.Module) -> Iterator:
 
     with ExitStack() as stack:
         for name, module in model.named_modules():
-            if part := _part_of(name):
+            if part := part_of(name):
                 before = module.register_forward_pre_hook(lambda *_, part=part: running.append(part))
                 after = module.register_forward_hook(lambda *_: running.pop() and None)
                 stack.callback(before.remove)
@@ -92,7 +92,8 @@ def _saved(model: nn.Module) -> Iterator:
         yield total
 
 
-def _part_of(name: str) -> str | None:
+def part_of(name: str) -> str | None:
+    """Which of `PARTS` a module of the model belongs to, by its name; None for one that runs within another's."""
     if name.endswith("norm"):
         return "norms"
     return {"attn": "attention", "mlp": "experts"}.get(name.rsplit(".", 1)[-1])

@@ -18,7 +18,7 @@ from gptoss.cost.memory import (
     training_memory,
     weight_bytes,
 )
-from gptoss.cost.moments import pass_activation_bytes
+from gptoss.cost.moments import pass_activation_bytes, pass_moments
 from gptoss.cost.parameters import ParameterCounts, count_parameters
 from gptoss.cost.roofline import (
     OperatorBound,
@@ -73,6 +73,7 @@ __all__ = [
     "learning_rate",
     "optimizer_steps",
     "pass_activation_bytes",
+    "pass_moments",
     "prefill_operators",
     "prefill_seconds",
     "ridge",

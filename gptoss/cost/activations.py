@@ -85,11 +85,11 @@ def _attention(config: ModelConfig, layer: int, batch_size: int, tokens: int, wi
         sums = config.num_attention_heads * _FLOAT32
         return projections + angles + batch_size * tokens * ((heads + keys_and_values) * width + sums)
     count = _written_out if attention == WRITTEN_OUT else _masked
-    parts = _calls(tokens, config.window_of(layer))
+    parts = kernel_calls(tokens, config.window_of(layer))
     return projections + angles + sum(count(config, batch_size, queries, keys, width) for queries, keys in parts)
 
 
-def _calls(tokens: int, window: int) -> Iterator[tuple[int, int]]:
+def kernel_calls(tokens: int, window: int) -> Iterator[tuple[int, int]]:
     """Queries and keys of each call of the kernel: the sink is one more key."""
     for start in range(0, tokens, QUERIES_AT_ONCE):
         stop = min(start + QUERIES_AT_ONCE, tokens)
