@@ -1,0 +1,206 @@
+"""FLOPs and bytes of every operator, against real passes, the flop counter and the other closed forms."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from gptoss.config import PRESETS
+from gptoss.cost import (
+    Load,
+    decode_bytes,
+    decode_operators,
+    expected_experts_touched,
+    forward_flops,
+    prefill_operators,
+)
+from gptoss.cost.inference import CACHE, FIGURES, FLOPS, WEIGHTS
+from gptoss.model import Transformer
+
+CLASSROOM = PRESETS["classroom"]
+NAMES = ("qkv", "scores", "values", "out", "router", "mlp1", "mlp2", "unembedding")
+loads = st.builds(Load, batch_size=st.integers(1, 5), prompt=st.integers(1, 40), context=st.integers(1, 40),
+                  experts=st.sampled_from(["bf16", "fp32"]), rest=st.sampled_from(["bf16", "fp32"]),
+                  kv_bytes_per_value=st.integers(1, 4))
+
+
+def by_name(operators) -> dict:
+    return {operator.name: operator for operator in operators}
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), load=loads)
+def test_flops_are_those_of_a_forward_pass_with_one_position_of_logits(small_configs, data, load):
+    config = data.draw(small_configs)
+    reading = forward_flops(config, load.prompt).needed
+    reading["unembedding"] //= load.prompt
+    writing = forward_flops(config, 1, load.context).needed
+    for operators, needed in ((prefill_operators(config, load), reading), (decode_operators(config, load), writing)):
+        assert {operator.name: operator.flops for operator in operators} == {
+            name: load.batch_size * flops for name, flops in needed.items()}
+        assert tuple(operator.name for operator in operators) == NAMES
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_flops_of_the_presets(name):
+    config, load = PRESETS[name], Load(batch_size=3, prompt=700, context=5000)
+    needed = 3 * forward_flops(config, 700).needed_total - 3 * 699 * 2 * config.hidden_size * config.vocab_size
+    assert sum(operator.flops for operator in prefill_operators(config, load)) == needed
+    needed = 3 * forward_flops(config, 1, 5000).needed_total
+    assert sum(operator.flops for operator in decode_operators(config, load)) == needed
+
+
+class DecodedStep:
+    """One step of a real model, with everything that went in and out of its parts."""
+
+    def __init__(self, config, batch_size: int, context: int):
+        self.model = Transformer(config, dtype=torch.bfloat16)
+        cache = self.model.new_cache(context, batch_size)
+        ids = torch.arange(batch_size * context).view(batch_size, context) % config.vocab_size
+        self.told, self.handed = {}, []
+        for layer in cache.layers:
+            layer.append = self._noting(layer.append)
+        with torch.no_grad():
+            for position in range(context - 1):
+                self.model(ids[:, position:position + 1], cache=cache)
+            self.handed.clear()
+            with FlopCounterMode(display=False) as counter:
+                self.model(ids[:, -1:], cache=cache, record=self.told.__setitem__)
+        self.flops = counter.get_total_flops()
+        chosen = [self.told[f"block.{layer}.mlp.experts"] for layer in range(config.num_hidden_layers)]
+        self.touched = [each.unique().tolist() for each in chosen]
+
+    def _noting(self, append):
+        def noted(keys, values):
+            self.handed.append((keys.clone(), *append(keys, values)))
+            return self.handed[-1][1:]
+
+        return noted
+
+    @property
+    def mean_touched(self) -> float:
+        return sum(map(len, self.touched)) / len(self.touched)
+
+    def weights_read(self) -> int:
+        """Bytes of the parameters that the operators multiply with."""
+        read = self.model.unembedding.weight.nbytes
+        for block, touched in zip(self.model.block, self.touched, strict=True):
+            linear = (block.attn.qkv, block.attn.out, block.mlp.gate)
+            read += sum(each.weight.nbytes + each.bias.nbytes for each in linear) + block.attn.sinks.nbytes
+            read += sum(parameter[touched].nbytes for parameter in block.mlp._parts())
+        return read
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data(), batch_size=st.integers(1, 4), context=st.integers(2, 14))
+def test_a_real_decoding_step_multiplies_reads_and_writes_what_is_predicted(small_configs, data, batch_size, context):
+    config = data.draw(small_configs)
+    config = config.replace(sliding_window=max(config.sliding_window, 2) if config.sliding_window else 0)
+    step = DecodedStep(config, batch_size, context)
+    load = Load(batch_size, context=context, experts="bf16")
+    operators = decode_operators(config, load, step.mean_touched)
+    assert sum(operator.flops for operator in operators) == step.flops
+    assert sum(operator.weight_bytes for operator in operators) == pytest.approx(step.weights_read(), rel=1e-12)
+    found = by_name(operators)
+    assert found["scores"].cache_bytes == sum(keys.nbytes for _, keys, _ in step.handed)
+    assert found["values"].cache_bytes == sum(values.nbytes for _, _, values in step.handed)
+    assert found["qkv"].cache_bytes == 2 * sum(new.nbytes for new, _, _ in step.handed)
+
+    def told(ending: str) -> int:
+        return sum(value.nbytes for name, value in step.told.items() if name.endswith(ending))
+
+    assert found["qkv"].activation_bytes == told("attn.norm") + told("attn.q")
+    assert found["scores"].activation_bytes == told("attn.q_rope")
+    assert found["values"].activation_bytes == told("attn.mixed")
+    assert found["out"].activation_bytes == told("attn.mixed") + told("attn.out")
+    assert found["router"].activation_bytes == told("mlp.norm") + told("mlp.router_logits")
+    assert found["unembedding"].activation_bytes == step.told["norm"].nbytes + step.told["logits"].nbytes
+    answers = told("mlp.expert_outputs")
+    assert found["mlp1"].activation_bytes == answers + answers * 2 * config.intermediate_size // config.hidden_size
+    assert found["mlp2"].activation_bytes == answers + answers * config.intermediate_size // config.hidden_size
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-20b", "gpt-oss-120b", "classroom"])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize(("experts", "rest"), [("mxfp4", "bf16"), ("bf16", "bf16"), ("fp32", "fp32"), ("mxfp4", "fp32")])
+def test_decoding_moves_the_weights_and_the_cache_of_decode_bytes(name, batch_size, experts, rest):
+    config, load = PRESETS[name], Load(batch_size, context=3000, experts=experts, rest=rest)
+    moved, found = decode_bytes(config, 3000, batch_size, experts, rest), by_name(decode_operators(config, load))
+    for part in ("qkv", "out", "router", "unembedding"):
+        assert found[part].weight_bytes == moved[part]
+    assert found["scores"].weight_bytes == moved["sinks"] and found["values"].weight_bytes == 0
+    both = found["mlp1"].weight_bytes + found["mlp2"].weight_bytes
+    assert both == pytest.approx(moved["mlp1"] + moved["mlp2"] + moved["expert biases"], abs=1.5)  # rounded there
+    assert found["scores"].cache_bytes + found["values"].cache_bytes == moved["KV cache read"]
+    assert found["qkv"].cache_bytes == moved["KV cache written"]
+    assert sum(operator.cache_bytes for operator in found.values()) == moved["KV cache read"] + moved["KV cache written"]
+
+
+def test_reading_a_prompt_writes_and_reads_every_key_and_value_once():
+    config, load = PRESETS["gpt-oss-20b"], Load(batch_size=2, prompt=1000)
+    found = by_name(prefill_operators(config, load))
+    keys = 24 * 2 * 1000 * 8 * 64 * 2
+    assert (found["qkv"].cache_bytes, found["scores"].cache_bytes, found["values"].cache_bytes) == (2 * keys, keys, keys)
+
+
+@given(load=loads)
+def test_factors_make_the_figures(load):
+    for operator in (*prefill_operators(CLASSROOM, load), *decode_operators(CLASSROOM, load)):
+        assert tuple(operator.factors) == FIGURES
+        sizes = [math.prod(factors.values()) if factors else 0 for factors in operator.factors.values()]
+        assert sizes == [operator.flops, operator.weight_bytes, operator.cache_bytes, operator.activation_bytes]
+        assert operator.bytes == sum(sizes[1:]) and operator.intensity == operator.flops / operator.bytes
+        assert bool(operator.factors[WEIGHTS]) == (operator.name != "values")
+        assert bool(operator.factors[CACHE]) == (operator.name in ("qkv", "scores", "values"))
+        assert operator.factors[FLOPS]["FLOPs of a multiply-add"] == 2
+        assert isinstance(hash(operator), int)
+
+
+@given(load=loads, touched=st.floats(2, 8))
+def test_experts_share_the_rows_that_are_routed(load, touched):
+    tokens = load.batch_size * load.prompt
+    most = min(8, 2 * tokens)
+    for operator in prefill_operators(CLASSROOM, load, min(touched, most))[5:7]:
+        assert operator.calls == CLASSROOM.num_hidden_layers * min(touched, most)
+        assert operator.calls * operator.rows == pytest.approx(CLASSROOM.num_hidden_layers * tokens * 2)
+        assert operator.number_format == load.experts
+    for operator in decode_operators(CLASSROOM, load)[:5]:
+        assert (operator.calls, operator.rows) == (CLASSROOM.num_hidden_layers, load.batch_size)
+        assert operator.number_format == load.rest
+
+
+@pytest.mark.parametrize(("experts", "chosen"), [(8, 2), (32, 4), (16, 16)])
+def test_expected_experts_are_what_independent_routers_visit(experts, chosen):
+    """4,000 routings drawn at random: the mean lies within five of its standard errors."""
+    config = CLASSROOM.replace(num_experts=experts, experts_per_token=chosen)
+    generator = torch.Generator().manual_seed(0)
+    for tokens in (1, 2, 5, 20):
+        choices = torch.rand(4000, tokens, experts, generator=generator).topk(chosen, dim=-1).indices
+        visited = torch.zeros(4000, experts).scatter_(1, choices.flatten(1), 1.0).sum(dim=1)
+        error = visited.std().item() / 4000**0.5
+        assert abs(visited.mean().item() - expected_experts_touched(config, tokens)) <= 5 * error + 1e-6
+
+
+@given(tokens=st.integers(1, 3000))
+def test_more_tokens_visit_more_experts_but_never_more_than_there_are(tokens):
+    for name in ("gpt-oss-20b", "gpt-oss-120b"):
+        config = PRESETS[name]
+        here, next_one = (expected_experts_touched(config, each) for each in (tokens, tokens + 1))
+        assert config.experts_per_token <= here <= next_one <= config.num_experts
+        assert next_one - here <= config.experts_per_token
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: Load(batch_size=0), "batch_size=0"), (lambda: Load(prompt=0), "prompt=0"),
+    (lambda: Load(context=1.5), "context=1.5"), (lambda: Load(kv_bytes_per_value=0), "kv_bytes_per_value=0"),
+    (lambda: Load(experts="int4"), "experts='int4' .*mxfp4"), (lambda: Load(rest="mxfp4"), "rest='mxfp4'"),
+    (lambda: decode_operators(CLASSROOM, Load(), touched=1), "touched=1 .*2 to 2"),
+    (lambda: decode_operators(CLASSROOM, Load(batch_size=64), touched=8.5), "touched=8.5 .*2 to 8"),
+    (lambda: prefill_operators(CLASSROOM.replace(hidden_size=100), Load()), "hidden_size=100 .*MXFP4"),
+])
+def test_impossible_arguments_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
