@@ -45,6 +45,17 @@ TRAINING = {
     "activations": MAGNITUDE,
 }
 
+# What a serving machine holds: weights by part, the cache by the kind of its layers, and what passes through.
+SERVING = {
+    "experts": PARTS["experts"],
+    "attention": PARTS["attention"],
+    "router and norms": PARTS["router"],
+    "embeddings": PARTS["embedding"],
+    "cache: sliding": SLIDING,
+    "cache: full": FULL,
+    "activations": TRAINING["activations"],
+}
+
 # The finer names that `gptoss.cost` gives to weights and operators, and the part each belongs to.
 _PART_OF = {
     "qkv": "attention", "sinks": "attention", "out": "attention",
