@@ -8,7 +8,7 @@ from gptoss.charts.head_map import head_map
 from gptoss.charts.heads import head_gallery, looks_in_text, spread_in_words
 from gptoss.charts.worksheet import query_worksheet
 from gptoss.dashboard import furniture, live, state, text
-from gptoss.dashboard.controls import choose
+from gptoss.dashboard.controls import choose, layer_shown
 from gptoss.dashboard.lesson import Claim, Lesson, Try, below
 from gptoss.dashboard.lessons import heads as glue
 from gptoss.dashboard.study import Study
@@ -102,7 +102,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
             Claim("The size of a head is the hidden size divided by the number of heads.",
                   "public calculators of the KV cache", lambda: glue.measure_head_size(study)),
             Claim("Softmax makes the weights of the keys add up to 1.", "said of attention in general",
-                  lambda: glue.measure_sums(study, tokens)),
+                  lambda: glue.measure_sums(study, tokens, layer_shown(study))),
         ],
         checks=lambda: glue.how_we_know(study, tokens))
 

@@ -5,12 +5,13 @@ import streamlit as st
 
 from gptoss.anatomy.sinks import SinkPass, gate_curves, mass_on_keys, removal, run_with_sinks, sink_share_by_position
 from gptoss.charts.sinks import gated_weights, next_token_with_and_without, sink_gate, sink_share
-from gptoss.cost import count_parameters
 from gptoss.dashboard import furniture, state, text
+from gptoss.dashboard.controls import layer_shown
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
 from gptoss.dashboard.lessons.sinks import (
     MAX_CHECKED,
     Setting,
+    bias_for_the_first_tokens,
     checks,
     controls,
     halving_among_equals,
@@ -102,19 +103,9 @@ def because(logit: float) -> str:
             "before it has learned anything.")
 
 
-def first_tokens() -> tuple[bool, str]:
-    """Claim 5, measured: with and without sinks, position 0 has the same share of what the real keys get."""
-    found, logits = checks(study, tokens.ids), count_parameters(study.config).sinks
-    return False, (
-        f"With sinks position 0 has {found.first_with:.3%} of what the real keys get from the last query, without them "
-        f"{found.first_without:.3%}; no key's share moves by more than {found.ratios:.2g}. {study.name} has {logits:,} sink "
-        f"logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
-        f"learned and come with the checkpoint; these are part of {weights_in_words(study)}.")
-
-
 def how_we_know() -> None:
     """The closed forms against the weights that the live model recorded."""
-    found = checks(study, tokens.ids)
+    found = checks(study, tokens.ids, layer_shown(study))
     st.markdown(
         f"In the layer shown, over {study.heads} heads and {found.queries} queries, at this moment:\n"
         f"- What the model's softmax left to the real keys differs from σ(logsumexp(scores) − s) by at most "
@@ -141,5 +132,6 @@ below(Lesson(
             dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
     ],
     maths=MATHS, code=[explicit_attention, mass_on_keys, run_with_sinks],
-    claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5", first_tokens)],
+    claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5",
+                  lambda: bias_for_the_first_tokens(study, tokens.ids, layer_shown(study)))],
     checks=how_we_know))

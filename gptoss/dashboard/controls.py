@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from gptoss.dashboard.study import Study
+
 
 def choose(label: str, positions: Sequence[int], key: str) -> int:
     """A slider over a range that may shrink, kept in the address. Disabled where there is nothing to choose."""
@@ -29,3 +31,8 @@ def step_through(label: str, names: Sequence[str], key: str, default: str) -> st
         st.button("Next", icon=":material/arrow_forward:", on_click=step, args=(1,), disabled=place == len(names) - 1,
                   key=f"{key}_next")
         return st.selectbox(label, names, key=key, label_visibility="collapsed")
+
+
+def layer_shown(study: Study) -> int:
+    """The layer that the shared slider `layer` stands at, for tabs that are drawn apart from its slider."""
+    return min(st.session_state.get("layer") or 0, study.live_config.num_hidden_layers - 1)

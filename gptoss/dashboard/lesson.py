@@ -14,6 +14,7 @@ from gptoss.dashboard.study import Study
 
 PREDICT, TRY, MATHS, CODE, CLAIMS, CHECKS = TABS = (
     "Predict, then look", "Try this", "The maths", "The code", "Claims", "How we know")
+PARTLY = "partly"  # the verdict on a claim that holds of a part of what it speaks of; others are True and False
 MANY = 12  # choices from which on a list to choose from is easier than all of them at once
 
 
@@ -69,12 +70,13 @@ class Try:
 class Claim:
     """What people say about the component, and what the app finds at this moment.
 
-    `measure` computes the verdict and the sentence with the figures: (`True`, "…") where the claim holds.
+    `measure` computes the verdict and the sentence with the figures: (`True`, "…") where the claim holds, (`PARTLY`, "…")
+    where it holds of a part.
     """
 
     says: str
     source: str
-    measure: Callable[[], tuple[bool, str]]
+    measure: Callable[[], tuple[bool | str, str]]
 
 
 @dataclass(frozen=True)
@@ -164,11 +166,17 @@ def _code(lesson: Lesson) -> None:
         st.code(inspect.getsource(each), language="python")
 
 
+def badge(verdict: bool | str) -> str:
+    """A verdict as every page shows it, in Markdown."""
+    if verdict == PARTLY:
+        return ":orange-badge[:material/contrast: partly so]"
+    return ":green-badge[:material/check: so it is]" if verdict else ":red-badge[:material/close: not so]"
+
+
 def _claims(lesson: Lesson) -> None:
     for claim in lesson.claims:
-        holds, sentence = claim.measure()
-        badge = ":green-badge[:material/check: so it is]" if holds else ":red-badge[:material/close: not so]"
-        st.markdown(f"“{claim.says}” :small[{claim.source}]  \n{badge} {sentence}")
+        verdict, sentence = claim.measure()
+        st.markdown(f"“{claim.says}” :small[{claim.source}]  \n{badge(verdict)} {sentence}")
 
 
 def _checks(lesson: Lesson) -> None:

@@ -13,6 +13,7 @@ from gptoss.config import ModelConfig
 from gptoss.dashboard.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
 from gptoss.dashboard.lesson import TABS as LESSON_TABS
 from gptoss.dashboard.lessons import training, training_lesson
+from gptoss.dashboard.lessons.routing_lesson import busiest_share
 from gptoss.dashboard.lessons.training import JOBS, KEEP, RATE, REPLAY, SAMPLES, TABS
 from gptoss.dashboard.lessons.training_settings import DEFAULTS, SCHEDULE, candidates
 from gptoss.dashboard.study import Study
@@ -423,7 +424,7 @@ def test_every_experiment_sets_a_run_that_is_allowed(number):
 def test_claims_are_measured_on_the_shipped_runs():
     words = said(open_tab(open_page(PAGE, preset="classroom"), "Claims", "training_lesson"))
     assert words.count("not so]") == 2
-    busiest = training_lesson._busiest("classroom"), training_lesson._busiest("unbalanced")
+    busiest = busiest_share("classroom"), busiest_share("unbalanced")
     assert all(f"{share:.1%}" in words for share in busiest)
 
 

@@ -7,21 +7,22 @@ from functools import partial
 import streamlit as st
 
 from gptoss.anatomy.baseline import ACTIVE, COMPUTE, TOTAL, attention_difference, matched_gpt2, meta_parameters
-from gptoss.config import GPT2_PRESETS, ModelConfig
+from gptoss.config import GPT2_PRESETS
 from gptoss.cost import count_parameters
 from gptoss.dashboard import furniture
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
 from gptoss.dashboard.lessons.baseline import NEXT, SIZES, flops_at, live_gpt2, pair
+from gptoss.dashboard.lessons.ladder_lesson import tied
+from gptoss.dashboard.lessons.routing_lesson import active_share
+from gptoss.dashboard.lessons.tokenizer_lesson import tokens_as_estimated
 from gptoss.dashboard.live import HEAVY
 from gptoss.dashboard.study import RANDOM, Study
-from gptoss.model import GPT2, Transformer
+from gptoss.model import GPT2
 from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
-from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
 
 CONTEXT = 1024
 CHECKED_TOKENS = 128  # of the text, for the check of attention
 XL = "GPT-2 XL"
-_NEAR = 0.1  # an estimate is taken to hold within this share of it
 
 MATHS = r"""
 With width $d$, $L$ layers, a vocabulary of $V$ and $n$ positions GPT-2 has
@@ -51,7 +52,7 @@ def lesson(study: Study, ids: tuple[int, ...]) -> Lesson:
     """The lesson for the model under study; `ids` are the text in the live GPT-2's tokens."""
     return Lesson(
         path="gpt2", prediction=_prediction(study), tries=_TRIES, maths=MATHS,
-        code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=_CLAIMS, checks=partial(_how_we_know, study, ids))
+        code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=_claims(study), checks=partial(_how_we_know, study, ids))
 
 
 def _prediction(study: Study) -> Prediction:
@@ -87,40 +88,12 @@ _TRIES = (
 )
 
 
-def _tied() -> tuple[bool, str]:
-    """Claim 7, on the parts of the models."""
-    config = ModelConfig.preset("gpt-oss-20b")
-    model = Transformer(config.replace(num_hidden_layers=1), device="meta")
-    counts = count_parameters(config)
-    return not hasattr(model, "unembedding"), (
-        f"gpt-oss-20b has two tables of {counts.embedding:,} and {counts.unembedding:,} parameters. In GPT-2 the embedding "
-        "is the unembedding.")
-
-
-def _sparse() -> tuple[bool, str]:
-    """Claim 10, for both published models."""
-    shares = {}
-    for name in ("gpt-oss-20b", "gpt-oss-120b"):
-        counts = count_parameters(ModelConfig.preset(name))
-        shares[name] = counts.active / counts.total
-    said = " and ".join(f"{share:.1%} in {name}" for name, share in shares.items())
-    return any(abs(share / 0.03 - 1) <= _NEAR for share in shares.values()), f"Active of all parameters: {said}."
-
-
-def _more_tokens() -> tuple[bool, str]:
-    """Claim 14, over the story in every language."""
-    counts, estimate = language_counts(), NOTEBOOK_ESTIMATES[50_257]
-    ratio = counts["gpt2"] / counts["o200k"]
-    return bool(((ratio / estimate - 1).abs() <= _NEAR).all()), (
-        f"GPT-2's own vocabulary needs {ratio.min():.2f} to {ratio.max():.2f} times the tokens, {ratio.median():.2f} in the "
-        f"middle of {len(counts)} languages.")
-
-
-_CLAIMS = (
-    Claim("Embedding and head are tied in GPT-OSS", "the notebook, claim 7", _tied),
-    Claim("32x capacity with ~3% compute", "the notebook, claim 10", _sparse),
-    Claim("A vocabulary of 50k needs an estimated 1.3 times the tokens", "the notebook, claim 14", _more_tokens),
-)
+def _claims(study: Study) -> list[Claim]:
+    return [
+        Claim("Embedding and head are tied in GPT-OSS", "the notebook, claim 7", partial(tied, study)),
+        Claim("32x capacity with ~3% compute", "the notebook, claim 10", active_share),
+        Claim("A vocabulary of 50k needs an estimated 1.3 times the tokens", "the notebook, claim 14",
+              partial(tokens_as_estimated, 50_257))]
 
 
 def _how_we_know(study: Study, ids: tuple[int, ...]) -> None:

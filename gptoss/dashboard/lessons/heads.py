@@ -28,6 +28,7 @@ from gptoss.charts.heads import MOST_HEADS, HeadTile, head_tile
 from gptoss.charts.worksheet import STEPS
 from gptoss.cost import kv_cache_bytes
 from gptoss.dashboard import furniture
+from gptoss.dashboard.controls import layer_shown
 from gptoss.dashboard.lesson import Prediction, Try
 from gptoss.dashboard.live import CHANGED, HEAVY, Running, cached, live_run, model_of, running
 from gptoss.dashboard.study import RANDOM, TRAINED, Study
@@ -249,11 +250,10 @@ def measure_head_size(study: Study) -> tuple[bool, str]:
         f"{furniture.size(true)}.")
 
 
-def measure_sums(study: Study, tokens: Tokens) -> tuple[bool, str]:
-    """What the weights of the real keys add up to, over every head and query of the layer shown."""
+def measure_sums(study: Study, tokens: Tokens, layer: int = 0) -> tuple[bool, str]:
+    """What the weights of the real keys add up to, over every head and query of one layer."""
     if not len(tokens):
         return False, "There is no text to measure it on."
-    layer = _layer_shown(study)
     heads = layer_view(study, tokens.ids, layer).heads
     sums = np.concatenate([head_weights(heads, head).weights.sum(axis=1) for head in range(heads.count)])
     holds = bool(np.abs(sums - 1).max() < 0.01)
@@ -266,7 +266,7 @@ def how_we_know(study: Study, tokens: Tokens) -> None:
     if not len(tokens):
         st.info("Type a text, and its heads are checked.")
         return
-    layer = _layer_shown(study)
+    layer = layer_shown(study)
     heads = layer_view(study, tokens.ids, layer).heads
     run = live_run(study, tokens.ids, layer)
     with HEAVY:
@@ -278,7 +278,3 @@ def how_we_know(study: Study, tokens: Tokens) -> None:
         f"- The weights on this page, one head at a time, against those that the whole pass recorded: at most "
         f"**{recorded:.2g}** apart.\n\n"
         f"One rounding of a number near 1 in {study.precision} is {torch.finfo(heads.q.dtype).eps:.2g}.")
-
-
-def _layer_shown(study: Study) -> int:
-    return min(st.session_state.get("layer") or 0, study.live_config.num_hidden_layers - 1)

@@ -69,8 +69,8 @@ def ladder_lesson(study: Study) -> Lesson:
             Try("All rungs, the cache", "YaRN makes the long context possible; grouped queries and windows pay for it.",
                 controls={RUNGS_KEY: list(RUNGS), MEASURE_KEY: CACHE})],
         claims=[
-            Claim("The simple GPT has learned absolute positions", "the notebook, claim 17", lambda: claim_17(study)),
-            Claim("Embedding and output head are tied", "the notebook, claim 7", lambda: claim_7(study))],
+            Claim("The simple GPT has learned absolute positions", "the notebook, claim 17", lambda: simple_gpt(study)),
+            Claim("Embedding and output head are tied", "the notebook, claim 7", lambda: tied(study))],
         checks=lambda: how_we_know(study))
 
 
@@ -97,8 +97,8 @@ def _because(bottom: LadderConfig, top: LadderConfig) -> str:
             f"{frame.loc[largest, 'step']} with {furniture.count(change[largest])}.")
 
 
-def claim_17(study: Study) -> tuple[bool, str]:
-    """What a GPT-2 has, read off the live one while it runs."""
+def simple_gpt(study: Study) -> tuple[bool, str]:
+    """Claim 17: what a GPT-2 has, read off the live one while it runs."""
     found = _baseline(study.live_config, study.seed)
     return False, (
         "The notebook's class has no positions at all, and uses ReLU and a norm after each addition. The live GPT-2 here: "
@@ -107,13 +107,14 @@ def claim_17(study: Study) -> tuple[bool, str]:
         f"and stream plus attention differs from the next stream by {found.left_over:.1g}, so no norm comes after.")
 
 
-def claim_7(study: Study) -> tuple[bool, str]:
-    """Which matrices the two ends have, and what untying costs at the real size."""
+def tied(study: Study) -> tuple[bool, str]:
+    """Claim 7: which matrices the two ends have, and what untying costs at the real size."""
     bottom, top = LadderConfig(study.config), LadderConfig.climbed(study.config)
-    tied, untied = ("unembedding.weight" in dict(LadderModel(each, device="meta").named_parameters())
-                    for each in (bottom, top))
-    return not untied, (
-        f"GPT-2 {'has' if tied else 'has no'} `unembedding.weight`, {study.name} {'has' if untied else 'has none'}: "
+    gpt2_has, gpt_oss_has = (
+        "unembedding.weight" in dict(LadderModel(each, device="meta").named_parameters()) for each in (bottom, top))
+    return not gpt_oss_has, (
+        f"GPT-2 {'has' if gpt2_has else 'has no'} `unembedding.weight`, {study.name} "
+        f"{'has one' if gpt_oss_has else 'has none'}: "
         f"{furniture.count(count_parameters(top).unembedding)} parameters beside an embedding of "
         f"{furniture.count(count_parameters(top).embedding)}. Tied it is in GPT-2.")
 

@@ -154,26 +154,32 @@ def claims(config: ModelConfig, context: int) -> list[Claim]:
     far = context if context > config.initial_context_length else config.initial_context_length * 32
     return [
         Claim("YaRN's frequencies are interpolation × (1 − ramp) + extrapolation × ramp", "the notebook, claim 3",
-              lambda: _blend_is_reversed(stretched)),
+              lambda: _with_reading(blend_is_reversed(stretched), NOTEBOOK)),
         Claim("RoPE preserves norms: the difference of 0.67 that its check prints is “verified”", "the notebook, claim 4",
-              lambda: _norms_grow(config)),
-        Claim("RoPE's positions are unlimited", "the notebook, claim 13", lambda: _angles_are_new(config, far)),
-        Claim("With RoPE, scores fall with distance", "often said of RoPE", lambda: _scores_fall(config)),
+              lambda: norms_grow(config)),
+        Claim("RoPE's positions are unlimited", "the notebook, claim 13", lambda: angles_are_new(config, far)),
+        Claim("With RoPE, scores fall with distance", "often said of RoPE", lambda: scores_fall(config)),
     ]
 
 
-def _blend_is_reversed(config: ModelConfig) -> tuple[bool, str]:
+def _with_reading(found: tuple[bool, str], scheme: str) -> tuple[bool, str]:
+    """A verdict, and what the shipped model reads under that scheme and under YaRN."""
+    return found[0], f"{found[1]} {beyond_training(scheme, YARN)}"
+
+
+def blend_is_reversed(config: ModelConfig) -> tuple[bool, str]:
+    """Claim 3: how much each of the two blends slows the fastest pair and the slowest."""
     slower = {scheme: rotation.scheme_frequencies(config, PLAIN) / rotation.scheme_frequencies(config, scheme)
               for scheme in (YARN, NOTEBOOK)}
     (first, last), (its_first, its_last) = ((slower[scheme][0].item(), slower[scheme][-1].item())
                                             for scheme in (YARN, NOTEBOOK))
     same = bool(torch.allclose(slower[YARN], slower[NOTEBOOK]))
     return same, (f"The other way round. From the fastest pair to the slowest, at factor {config.rope_scaling_factor:g}, "
-                  f"YaRN slows {first:.3g} to {last:.3g} times; this blend slows {its_first:.3g} to {its_last:.3g} times. "
-                  f"{beyond_training(NOTEBOOK, YARN)}")
+                  f"YaRN slows {first:.3g} to {last:.3g} times; this blend slows {its_first:.3g} to {its_last:.3g} times.")
 
 
-def _norms_grow(config: ModelConfig) -> tuple[bool, str]:
+def norms_grow(config: ModelConfig) -> tuple[bool, str]:
+    """Claim 4: how long a vector is after it was turned, as a multiple of what it was."""
     grown = {factor: rotation.norm_growth(config.replace(rope_scaling_factor=float(factor)))
              for factor in (1, 2, 32, config.rope_scaling_factor)}
     preserved = all(abs(end - 1) < 1e-3 for end in grown[config.rope_scaling_factor])
@@ -185,7 +191,8 @@ def _norms_grow(config: ModelConfig) -> tuple[bool, str]:
         f"{grown[32][1]:.4f} times at gpt-oss's 32{here}.")
 
 
-def _angles_are_new(config: ModelConfig, context: int) -> tuple[bool, str]:
+def angles_are_new(config: ModelConfig, context: int) -> tuple[bool, str]:
+    """Claim 13: angles that training never showed, and what trained weights make of them."""
     new = {scheme: int(rotation.meets_new_angles(config, scheme, context).sum()) for scheme in (PLAIN, YARN)}
     within, beyond = shares(read_further())
     return new[PLAIN] == 0 and beyond[PLAIN] >= within[PLAIN], (
@@ -195,7 +202,8 @@ def _angles_are_new(config: ModelConfig, context: int) -> tuple[bool, str]:
         f"YaRN at factor {config.rope_scaling_factor:g} it is {new[YARN]}.")
 
 
-def _scores_fall(config: ModelConfig) -> tuple[bool, str]:
+def scores_fall(config: ModelConfig) -> tuple[bool, str]:
+    """Scores near and far, of vectors that agree in every pair and of random ones."""
     near, far = rotation.near_and_far(config, rotation.RANDOM)
     agreeing = rotation.near_and_far(config, rotation.AGREEING)
     return far < 0.9 * near, (

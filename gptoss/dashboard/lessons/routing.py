@@ -138,8 +138,3 @@ def touched_in_words(config: ModelConfig, batch: int) -> str:
     share = expected_experts_touched(config, batch) / config.num_experts
     return (f"At the real size the experts of all layers take {furniture.size(resident)} of memory (MXFP4). A step with "
             f"{batch} independent tokens reads {furniture.size(resident * share)} of them, {share:.0%}, by the formula.")
-
-
-def layer_shown(study: Study) -> int:
-    """The layer that the page shows, for tabs that are drawn apart from its slider."""
-    return min(st.session_state.get("layer") or 0, study.live_config.num_hidden_layers - 1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import NamedTuple
 
 import streamlit as st
 
@@ -32,26 +30,19 @@ from gptoss.dashboard.lessons.scale import (
     STEP_BATCH,
     STEP_TOKENS,
     TIME,
+    Setting,
     key,
     measured_step,
     possible,
     stages,
 )
-from gptoss.dashboard.live import HEAVY
+from gptoss.dashboard.lessons.training_lesson import training_curves
 from gptoss.dashboard.study import Study
-from gptoss.tokenizer import compact_vocabulary
-from gptoss.training.contestants import STUDY, contestants
-from gptoss.training.corpus import Corpus, Mixture
-from gptoss.training.recipe import Recipe
-from gptoss.training.trainer import Trainer
 
 ASKED_MEMORY = 80 * 10**9  # bytes of the accelerator in the question
 CARD_HOURS = 2.1e6  # H100 hours of gpt-oss-120b, from its model card, arXiv 2508.10925
 # What the notebook's schedule follows: GPT-3's warmup (arXiv 2005.14165) and a reproduction's budget, in tokens.
 WARMUP_TOKENS, BUDGET_TOKENS, BATCH_TOKENS = 375_000_000, 10_000_000_000, 2**19
-# A run that takes a second: one layer, sums of numbers, whose floor is known.
-SHORT_RUN = Recipe(steps=30, batch=8, length=32, warmup=5)
-SHORT_MODEL = PRESETS["classroom"].replace(num_hidden_layers=1, vocab_size=1024)
 
 MATHS = r"""
 **A batch.** $w$ accelerators, of which $t$ divide each matrix, read $w/t$ different micro batches of $m$ sequences of $s$
@@ -97,9 +88,9 @@ def scale_lesson(study: Study) -> Lesson:
         tries=tries(),
         claims=[
             Claim("Training memory = weights (37.3 GB) + activations (0.1 GB)", "the notebook, claim 16",
-                  lambda: claim_16(study)),
-            Claim("Training and validation curves", "the notebook, claim 15", claim_15),
-            Claim("The learning-rate schedule used in GPT-OSS training", "the notebook, claim 19", claim_19)],
+                  lambda: training_memory_left_out(study, possible(study)[0])),
+            Claim("Training and validation curves", "the notebook, claim 15", training_curves),
+            Claim("The learning-rate schedule used in GPT-OSS training", "the notebook, claim 19", published_schedule)],
         checks=lambda: how_we_know(study))
 
 
@@ -144,14 +135,14 @@ def _per_parameter(study: Study) -> float:
     return _state(study) / count_parameters(study.config).total
 
 
-def claim_16(study: Study) -> tuple[bool, str]:
-    """A real step at the live size, weighed, and the account of the real size."""
+def training_memory_left_out(study: Study, chosen: Setting) -> tuple[bool, str]:
+    """Claim 16: a real step at the live size, weighed, and the account of the real size."""
     step = measured_step(study.live_config, study.seed)
     parameters = count_parameters(study.live_config).total
     left_out, kept = step.gradients + step.optimizer_states, sum(step.activations.values())
-    parts = stages(study.config, possible(study)[0])[REPLICATED]
+    parts = stages(study.config, chosen)[REPLICATED]
     sizes = ", ".join(f"{part} {size / 1e9:,.3g} GB" for part, size in parts.items() if size)
-    return False, (
+    return left_out == 0, (
         f"37.3 is {37.3 * 2**30 / 2 / 1e9:.1f} B parameters in two bytes each: weights alone. Left out are gradients and "
         f"optimizer states: a real AdamW step at the live size, weighed here, held {left_out / parameters:.0f} bytes of "
         f"them for each parameter beside {step.weights / parameters:.0f} of weight. Its activations for "
@@ -159,42 +150,8 @@ def claim_16(study: Study) -> tuple[bool, str]:
         f"{study.name} in mixed precision, each accelerator with all of it: {sizes}.")
 
 
-def claim_15() -> tuple[bool, str]:
-    """A real run, and once more."""
-    first, second = _short_run(0), _short_run(1)
-    apart = max(abs(one - other) for one, other in zip(first.training, second.training, strict=True))
-    return False, (
-        "Those curves were drawn with random noise. A real run, made here at this moment: a model of one layer learns sums "
-        f"for {SHORT_RUN.steps} steps of {SHORT_RUN.batch} × {SHORT_RUN.length} tokens. Its training loss goes from "
-        f"{first.training[0]:.2f} to {first.training[-1]:.2f} nats, the loss on texts it has not seen from "
-        f"{first.before:.2f} to {first.after:.2f}; the floor of such texts is {first.floor:.2f}. The same run once more is "
-        f"apart from it by at most {apart:.1e}: noise would not come back. Longer ones are on the Training page.")
-
-
-class ShortRun(NamedTuple):
-    """Losses in nats a token: of every step, and on texts held back, before and after."""
-
-    training: tuple[float, ...]
-    before: float
-    after: float
-    floor: float
-
-
-@lru_cache(maxsize=2)
-def _short_run(which: int) -> ShortRun:
-    """One of several equal runs: `which` is its name, and no setting."""
-    corpus = Corpus(compact_vocabulary(SHORT_MODEL.vocab_size), Mixture.of({"arithmetic": 1.0}), SHORT_RUN.length)
-    with HEAVY:
-        trainer = Trainer(contestants(SHORT_MODEL)[STUDY].build(), corpus, SHORT_RUN)
-        before = trainer.evaluate(documents=8)
-        while not trainer.done:
-            trainer.train()
-        after = trainer.evaluate(documents=8)
-    return ShortRun(tuple(step.loss for step in trainer.steps), before.loss, after.loss, corpus.floors(8)["arithmetic"])
-
-
-def claim_19() -> tuple[bool, str]:
-    """Where the notebook's schedule comes from, in numbers that can be worked out."""
+def published_schedule() -> tuple[bool, str]:
+    """Claim 19: where the notebook's schedule comes from, in numbers that can be worked out."""
     warmup, steps = WARMUP_TOKENS // BATCH_TOKENS, BUDGET_TOKENS // BATCH_TOKENS
     last = f"{learning_rate(steps - 1, steps, 6e-4, warmup, FLOOR):.0e}".replace("e-0", "e-")
     return False, (

@@ -22,8 +22,9 @@ from gptoss.anatomy.sinks import (
     mass_on_keys,
     run_with_sinks,
 )
+from gptoss.cost import count_parameters
 from gptoss.dashboard.controls import choose
-from gptoss.dashboard.live import HEAVY, Running, model_of, running
+from gptoss.dashboard.live import HEAVY, Running, model_of, running, weights_in_words
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import live_tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -33,6 +34,7 @@ FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something
 OWN, NONE = "own", "none"
 LOGITS = (OWN, NONE, *(f"{quarter / 4:g}" for quarter in range(-32, 33)))
 SCOPES = {"Head": HEAD, "Layer": LAYER, "All": MODEL}
+NOTICEABLE = 1e-3  # a share of attention by which two passes have to differ; rounding in bfloat16 stays below it
 MAX_CHECKED = 128  # tokens; the checks keep every weight of every head twice
 
 
@@ -90,14 +92,23 @@ def _sink_pass(running: Running, tokens: tuple[int, ...], layer: int, override: 
         return run_with_sinks(model, tokens, layer, override)
 
 
-def checks(study: Study, tokens: tuple[int, ...]) -> SinkChecks:
-    """What is said of sinks against the live model's weights, in the layer shown.
+def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
+    """What is said of sinks against the live model's weights in one layer.
 
     Over the first `MAX_CHECKED` tokens of the text, or of the first example where there is no text.
     """
     tokens = tokens or live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
-    layer = min(st.session_state.get("layer", 0), study.live_config.num_hidden_layers - 1)
     return _checks(running(study), tokens[:MAX_CHECKED], layer)
+
+
+def bias_for_the_first_tokens(study: Study, tokens: tuple[int, ...], layer: int = 0) -> tuple[bool, str]:
+    """Claim 5: with and without sinks, position 0 has the same share of what the real keys get."""
+    found, logits = checks(study, tokens, layer), count_parameters(study.config).sinks
+    return abs(found.first_with - found.first_without) > NOTICEABLE, (
+        f"With sinks position 0 has {found.first_with:.3%} of what the real keys get from the last query, without them "
+        f"{found.first_without:.3%}; no key's share moves by more than {found.ratios:.2g}. {study.name} has {logits:,} sink "
+        f"logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
+        f"learned and come with the checkpoint; these are part of {weights_in_words(study)}.")
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import streamlit as st
@@ -67,8 +67,8 @@ _PREDICTION = Prediction(
     choices=("1 and 1", "1 and 2", "2 and 3", "3 and 1", "3 and 4", "10 and 11"))
 
 
-def _estimate(size: int) -> tuple[bool, str]:
-    """Whether the notebook's estimate for a vocabulary of `size` holds for the story in every language."""
+def tokens_as_estimated(size: int) -> tuple[bool, str]:
+    """Claim 14: whether the notebook's estimate for a vocabulary of `size` holds for the story in every language."""
     counts, estimate = language_counts(), NOTEBOOK_ESTIMATES[size]
     cut = counts[_COLUMNS[size]] / counts["o200k"]
     holds = bool(((cut / estimate - 1).abs() <= _NEAR).all())
@@ -82,7 +82,8 @@ def _estimate(size: int) -> tuple[bool, str]:
     return holds, sentence
 
 
-def _special_names() -> tuple[bool, str]:
+def special_names() -> tuple[bool, str]:
+    """Claim 18, its names: a special token would be one id."""
     names = "<|untrusted|>", "<|end_untrusted|>", "<|refusal|>"
     lengths = [len(encode_text(name, special=True)) for name in names]
     return set(lengths) == {1}, (f"o200k_harmony has no such tokens: it spells them in {', '.join(map(str, lengths))} "
@@ -90,10 +91,12 @@ def _special_names() -> tuple[bool, str]:
 
 
 _CLAIMS = (
-    Claim("A 50k vocabulary needs about 1.3 times the tokens", "the notebook, claim 14", lambda: _estimate(50_257)),
-    Claim("A 32k vocabulary needs about 1.5 times the tokens", "the notebook, claim 14", lambda: _estimate(32_000)),
+    Claim("A 50k vocabulary needs about 1.3 times the tokens", "the notebook, claim 14",
+          partial(tokens_as_estimated, 50_257)),
+    Claim("A 32k vocabulary needs about 1.5 times the tokens", "the notebook, claim 14",
+          partial(tokens_as_estimated, 32_000)),
     Claim(literal("<|untrusted|>, <|end_untrusted|> and <|refusal|> are special tokens"), "the notebook, claim 18",
-          _special_names),
+          special_names),
     Claim(literal("A conversation is written <|startoftext|><|message|>…<|return|>"), "the notebook, claim 18",
           notebook_claim),
 )
