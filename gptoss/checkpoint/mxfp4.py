@@ -69,11 +69,12 @@ def dequantise(blocks: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype = 
     *leading, n_blocks, _ = blocks.shape
     out = torch.empty(scales.numel(), BLOCK_SIZE, dtype=dtype, device=blocks.device)
     quads = blocks.contiguous().view(torch.uint16).view(-1, BLOCK_BYTES // 2)  # two bytes: four codes
-    table, factors = _quad_table(blocks.device), _factors(blocks.device)
-    for quad, scale, values in _chunks(quads, scales.reshape(-1), out):
+    factors = _factors(blocks.device).index_select(0, scales.flatten().int()).unsqueeze(-1)
+    for quad, factor, values in _chunks(quads, factors, out):
+        magnitudes = values if dtype == torch.bfloat16 else torch.empty_like(values, dtype=torch.bfloat16)
         # A row of four bfloat16 travels as one int64: gathering it whole is several times faster than as a row.
-        magnitudes = table.index_select(0, quad.int().view(-1)).view(torch.bfloat16).view(-1, BLOCK_SIZE)
-        values.copy_(magnitudes.mul_(factors[scale.int()].unsqueeze(-1)))
+        torch.index_select(_quad_table(blocks.device), 0, quad.int().view(-1), out=magnitudes.view(torch.int64).view(-1))
+        values.copy_(magnitudes.mul_(factor))
     return out.view(*leading, n_blocks * BLOCK_SIZE)
 
 

@@ -25,7 +25,8 @@ from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, dequantise
 
 INDEX_NAME = "model.safetensors.index.json"
 
-_FLOATING = ("F64", "F32", "F16", "BF16")  # safetensors' names of the dtypes that weights may have
+# Safetensors' names of the dtypes that weights may have.
+_SPELT = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _CHUNK_BYTES = 16 << 20  # rows of a large tensor are read and cast this many bytes at a time
 
@@ -55,20 +56,56 @@ class Reader:
         self._stored = {name: self._stored_as(name) for name in self.shapes}
         self._check_tensors()
 
-    def tensors(self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu",
+    def tensors(self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu", packed: bool = False,
                 ) -> Iterator[tuple[str, torch.Tensor]]:
         """Every `(name, tensor)` of the model's state dict, one at a time, in `dtype` on `device`.
 
         Norm scales come in float32, as the model keeps them. MXFP4 is dequantised, Hugging Face's q, k and v are
         fused and its transposed experts turned back. Each tensor has its own memory; beyond it and what the caller
         keeps, a large tensor costs one expert or 16 MiB of rows at a time.
+
+        `packed` is for a model that keeps MXFP4: an expert weight comes as the two tensors that it is stored in, called
+        as in OpenAI's layout. Whatever is stored as the model wants it is then a view of the file, mapped into memory: on
+        the CPU nothing of it is read before it is used, and the file must not change while a tensor lives. The others
+        are Hugging Face's q, k and v, and whatever has another dtype.
+
+        Raises `CheckpointError` where `packed` is asked for and an expert weight is not stored as MXFP4.
         """
+        if packed:
+            self._require_packed()
+        return self._tensors(dtype, device, packed)
+
+    def _tensors(self, dtype: torch.dtype, device: torch.device | str, packed: bool) -> Iterator[tuple[str, torch.Tensor]]:
         with ExitStack() as files:
             opened = {path: files.enter_context(safe_open(path, framework="pt"))
                       for path in sorted({header.path for header in self._headers.values()})}
             for name in self.shapes:
-                # No local name for the tensor: while the next one is read, only the caller may hold this one.
-                yield name, self._read(name, opened, torch.float32 if is_norm_scale(name) else dtype, device)
+                # No local name for a tensor: while the next one is read, only the caller may hold this one.
+                if packed and name in self.packed:
+                    for half, (part, _) in zip(packed_names(name, "openai"), self._stored[name].parts, strict=True):
+                        yield half, self._mapped(part, opened).to(device)
+                    continue
+                wanted = torch.float32 if is_norm_scale(name) else dtype
+                if packed and self._lies_ready(name, wanted):
+                    yield name, self._mapped(self._stored[name].parts[0][0], opened).to(device)
+                else:
+                    yield name, self._read(name, opened, wanted, device)
+
+    def _require_packed(self) -> None:
+        for name, shape in self.shapes.items():
+            if is_expert_weight(name) and name not in self.packed:
+                part, _ = self._stored[name].parts[0]
+                raise CheckpointError(f"{self._headers[part].path}: {part} {shape} is not stored as MXFP4, so that it "
+                                      f"cannot be kept packed")
+
+    def _lies_ready(self, name: str, dtype: torch.dtype) -> bool:
+        """Whether a tensor is stored as the one that the model wants."""
+        stored = self._stored[name]
+        return stored.form == "rows" and [self._headers[part].dtype for part, _ in stored.parts] == [_SPELT.get(dtype)]
+
+    def _mapped(self, part: str, opened: dict[Path, safe_open]) -> torch.Tensor:
+        """A stored tensor as a view of its file, which stays mapped for as long as the view lives."""
+        return opened[self._headers[part].path].get_tensor(part)
 
     def _read(self, name: str, opened: dict[Path, safe_open], dtype: torch.dtype, device: torch.device | str,
               ) -> torch.Tensor:
@@ -114,7 +151,7 @@ class Reader:
                                       f"files")
             if header.shape != shape:
                 raise CheckpointError(f"{header.path}: {part} has shape {header.shape}, expected {shape}")
-            allowed = ("U8",) if form == "mxfp4" else _FLOATING
+            allowed = ("U8",) if form == "mxfp4" else tuple(_SPELT.values())
             if header.dtype not in allowed:
                 raise CheckpointError(f"{header.path}: {part} has dtype {header.dtype}, expected "
                                       f"{' or '.join(allowed)}")

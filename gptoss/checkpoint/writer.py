@@ -14,7 +14,15 @@ from safetensors.torch import save_file
 
 from gptoss.checkpoint.config_file import CONFIG_NAME, to_json
 from gptoss.checkpoint.errors import CheckpointError
-from gptoss.checkpoint.layouts import LAYOUTS, Stored, expected_tensors, is_expert_weight, stored_as
+from gptoss.checkpoint.layouts import (
+    LAYOUTS,
+    Shape,
+    Stored,
+    expected_tensors,
+    is_expert_weight,
+    packed_names,
+    stored_as,
+)
 from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, quantise
 from gptoss.checkpoint.reader import INDEX_NAME
 from gptoss.config import ModelConfig
@@ -35,20 +43,24 @@ def save(directory: str | Path, config: ModelConfig, tensors: Mapping[str, torch
          mxfp4: bool = False, max_shard_bytes: int = 4 << 30, overwrite: bool = False) -> None:
     """Writes `config.json` and `.safetensors` files that `Reader`, OpenAI's loader or transformers can read.
 
-    `tensors` maps every name of `expected_tensors(config)` to its tensor, like a model's state dict; each keeps its
-    dtype, but with `mxfp4` the experts' two weights are quantised. `layout` is "openai" or "huggingface". Weights
-    beyond `max_shard_bytes` are split over several files with an index; one shard at a time is in memory. A single
-    MXFP4 tensor's blocks and scales, or a single tensor above the limit, stay together in one file.
+    `tensors` maps every name of `expected_tensors(config)` to its tensor, like a model's state dict; each keeps
+    its dtype, but with `mxfp4` the experts' two weights are quantised. Weights in MXFP4 already, as the blocks and
+    scales of a packed model's state dict, are written as they are, and then all experts' weights are in MXFP4.
+    `layout` is "openai" or "huggingface". Weights beyond `max_shard_bytes` are split over several files with an
+    index; one shard at a time is in memory. A single MXFP4 tensor's blocks and scales, or a single tensor above
+    the limit, stay together in one file.
 
     The directory is made if need be. One that already holds a checkpoint is refused, unless `overwrite`: then its
     `.safetensors` files, index and `config.json` are replaced, so that nothing stale is left. Every file appears
     whole or not at all, and `config.json` last, so that an interrupted save is no readable checkpoint.
 
-    Raises `CheckpointError`, before anything is written, for missing, surplus or wrongly shaped tensors, for dtypes
-    that are not floating, for an unknown layout, and for MXFP4 where a size is not a multiple of 32. Weights that MXFP4
-    has no code for (NaN, infinite) raise it too, and leave the directory's files as they were.
+    Raises `CheckpointError`, before anything is written, for missing, surplus or wrongly shaped tensors, for
+    dtypes that are neither floating nor MXFP4's, for an unknown layout, and for MXFP4 where a size is not a
+    multiple of 32. Weights that MXFP4 has no code for (NaN, infinite) raise it too, and leave the directory's
+    files as they were.
     """
     directory = Path(directory)
+    mxfp4 = mxfp4 or any(_comes_packed(tensors, name) for name in expected_tensors(config))
     _check(directory, config, tensors, layout, mxfp4, max_shard_bytes)
     stale = _checkpoint_files(directory)
     if stale and not overwrite:
@@ -88,19 +100,31 @@ def _check(directory: Path, config: ModelConfig, tensors: Mapping[str, torch.Ten
         raise CheckpointError(f"max_shard_bytes={max_shard_bytes} is impossible; allowed: 1 or more")
     if directory.exists() and not directory.is_dir():
         raise CheckpointError(f"{directory} is a file, where a directory belongs")
-    expected = expected_tensors(config)
-    for name, shape in expected.items():
+    expected: dict[str, tuple[Shape, tuple[torch.dtype, ...]]] = {}
+    for name, shape in expected_tensors(config).items():
+        if mxfp4 and is_expert_weight(name) and shape[-1] % BLOCK_SIZE:
+            raise CheckpointError(f"{directory}: {name} {shape} cannot be MXFP4, its last dimension {shape[-1]} is not "
+                                  f"a multiple of {BLOCK_SIZE}")
+        if _comes_packed(tensors, name):
+            halves = stored_as(name, config, "openai", shape, packed=True).parts
+            expected |= {half: (half_shape, (torch.uint8,)) for half, half_shape in halves}
+        else:
+            expected[name] = shape, _DTYPES
+    for name, (shape, dtypes) in expected.items():
         if name not in tensors:
             raise CheckpointError(f"{directory}: the tensor {name} {shape} is missing")
         if tuple(tensors[name].shape) != shape:
             raise CheckpointError(f"{directory}: {name} has shape {tuple(tensors[name].shape)}, expected {shape}")
-        if tensors[name].dtype not in _DTYPES:
-            raise CheckpointError(f"{directory}: {name} has dtype {tensors[name].dtype}, expected a floating one")
-        if mxfp4 and is_expert_weight(name) and shape[-1] % BLOCK_SIZE:
-            raise CheckpointError(f"{directory}: {name} {shape} cannot be MXFP4, its last dimension {shape[-1]} is not "
-                                  f"a multiple of {BLOCK_SIZE}")
+        if tensors[name].dtype not in dtypes:
+            kind = "a floating one" if dtypes == _DTYPES else "torch.uint8"
+            raise CheckpointError(f"{directory}: {name} has dtype {tensors[name].dtype}, expected {kind}")
     for name in tensors.keys() - expected.keys():
         raise CheckpointError(f"{directory}: {name} is surplus, a model with this configuration has no such tensor")
+
+
+def _comes_packed(tensors: Mapping[str, torch.Tensor], name: str) -> bool:
+    """Whether a tensor of the state dict is an expert weight that comes as blocks and scales."""
+    return is_expert_weight(name) and any(half in tensors for half in packed_names(name, "openai"))
 
 
 def _checkpoint_files(directory: Path) -> list[Path]:
@@ -122,6 +146,8 @@ def _maker(tensors: Mapping[str, torch.Tensor], name: str, stored: Stored) -> Ca
     """The function that turns a tensor of the state dict into its stored parts."""
 
     def make() -> tuple[torch.Tensor, ...]:
+        if _comes_packed(tensors, name):
+            return tuple(_own(tensors[half]) for half in packed_names(name, "openai"))
         tensor = tensors[name].detach()
         if stored.form == "mxfp4":
             return _quantise(name, tensor)

@@ -11,10 +11,10 @@ from gptoss.model.kv_cache import LayerCache
 class TransformerBlock(nn.Module):
     """Attention moves information between tokens, the experts work on each token alone; both add to the stream."""
 
-    def __init__(self, config: ModelConfig, layer: int, device=None, dtype=None):
+    def __init__(self, config: ModelConfig, layer: int, device=None, dtype=None, experts: str = "unpacked"):
         super().__init__()
         self.attn = AttentionBlock(config, layer, device, dtype)
-        self.mlp = MLPBlock(config, device, dtype)
+        self.mlp = MLPBlock(config, device, dtype, experts)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None,
                 inside: bool = True) -> Tensor:

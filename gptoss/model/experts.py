@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from gptoss.config import ModelConfig
 from gptoss.model.attention import Record
 from gptoss.model.linear import Linear
+from gptoss.model.packed_experts import PackedExperts, expert_matrices
 from gptoss.model.rmsnorm import RMSNorm
 
 ALPHA = 1.702  # makes x * sigmoid(ALPHA * x) close to GELU
@@ -27,23 +28,23 @@ def swiglu(x: Tensor, limit: float) -> Tensor:
 
 
 class MLPBlock(nn.Module):
-    """Norm, router, the chosen experts, their weighted sum, and the residual addition."""
+    """Norm, router, the chosen experts, their weighted sum, and the residual addition.
 
-    def __init__(self, config: ModelConfig, device=None, dtype=None):
+    With `form` "packed" the experts' matrices stay in MXFP4, and only those that a batch is sent to are unpacked.
+    """
+
+    def __init__(self, config: ModelConfig, device=None, dtype=None, form: str = "unpacked"):
         super().__init__()
         experts, hidden, intermediate = config.num_experts, config.hidden_size, config.intermediate_size
+        new = {"device": device, "dtype": dtype}
         self.experts_per_token = config.experts_per_token
         self.swiglu_limit = config.swiglu_limit
-
-        def empty(*shape):
-            return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
-
         self.norm = RMSNorm(hidden, device=device)
-        self.gate = Linear(hidden, experts, device=device, dtype=dtype)
-        self.mlp1_weight = empty(experts, 2 * intermediate, hidden)
-        self.mlp1_bias = empty(experts, 2 * intermediate)
-        self.mlp2_weight = empty(experts, hidden, intermediate)
-        self.mlp2_bias = empty(experts, hidden)
+        self.gate = Linear(hidden, experts, **new)
+        self.mlp1_weight = expert_matrices(form, experts, 2 * intermediate, hidden, **new)
+        self.mlp1_bias = nn.Parameter(torch.empty(experts, 2 * intermediate, **new))
+        self.mlp2_weight = expert_matrices(form, experts, hidden, intermediate, **new)
+        self.mlp2_bias = nn.Parameter(torch.empty(experts, hidden, **new))
 
     def forward(self, x: Tensor, record: Record | None = None) -> Tensor:
         """(batch, tokens, hidden) -> the same shape. With `record`, every step is told."""
@@ -72,7 +73,8 @@ class MLPBlock(nn.Module):
         tokens = order // experts.shape[1]
         counts = torch.bincount(choices, minlength=len(self.mlp1_weight))
         padded = len(counts) * counts.max().item()  # rows, if every expert got as many as the busiest
-        small = record is None and padded * self.mlp2_weight[0].numel() <= SMALL
+        fits = padded * self.mlp2_weight.shape[1:].numel() <= SMALL
+        small = fits and record is None and isinstance(self.mlp2_weight, Tensor)
         answers = (self._answer_at_once if small else self._answer_in_turn)(x.index_select(0, tokens), choices, counts)
         if record is not None:
             record("expert_outputs", answers[order.argsort()].view(*experts.shape, -1))
@@ -82,10 +84,12 @@ class MLPBlock(nn.Module):
     def _answer_in_turn(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
         """Each expert in use multiplies its rows (n * k, hidden), sorted by expert, in one matmul.
 
-        All are unbound at once: the gradient of each taken by itself would be as large as that of all together.
+        All are unbound at once: the gradient of each taken by itself would be as large as that of all together. Packed
+        ones are unpacked one after another, and only those in use.
         """
-        experts = zip(rows.split(counts.tolist()), *(part.unbind() for part in self._parts()), strict=True)
-        return torch.cat([self._expert(own, *parts) for own, *parts in experts if len(own)])
+        parts = [part.unbind() for part in self._parts()]
+        return torch.cat([self._expert(own, *(part[expert] for part in parts))
+                          for expert, own in enumerate(rows.split(counts.tolist())) if len(own)])
 
     def _answer_at_once(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
         """The same for small experts: all in one batched matmul, shorter parts padded to the longest.
@@ -98,7 +102,7 @@ class MLPBlock(nn.Module):
         out = torch.baddbmm(self.mlp2_bias[:, None], self.activate(hidden), self.mlp2_weight.transpose(1, 2))
         return out[choices, slot]
 
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _parts(self) -> tuple[Tensor | PackedExperts, Tensor, Tensor | PackedExperts, Tensor]:
         """Weights and biases of both matrices, each with the experts first."""
         return self.mlp1_weight, self.mlp1_bias, self.mlp2_weight, self.mlp2_bias
 

@@ -19,13 +19,15 @@ import zlib
 import torch
 from torch import nn
 
+from gptoss.model.packed_experts import PackedExperts
+
 TABLES = ("embedding.weight", "position.weight")
 GAINS = {"qkv.weight": 1.25, "unembedding.weight": 2.0}
 
 
 @torch.no_grad()
 def initialise_weights(model: nn.Module, seed: int = 0) -> None:
-    """Fill every parameter of `model` in place, as the module's documentation says."""
+    """Fill every parameter of `model` in place, as the module's documentation says. Packed experts get the nearest codes."""
     tied = not hasattr(model, "unembedding")
     for name, parameter in model.named_parameters():
         if name.endswith("norm.scale"):
@@ -33,12 +35,21 @@ def initialise_weights(model: nn.Module, seed: int = 0) -> None:
         elif name.endswith("bias"):
             parameter.zero_()
         else:
-            generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
+            generator = _generator(seed, name)
             deviation = standard_deviation("unembedding.weight" if tied and name in TABLES else name, parameter.shape)
             if parameter.dtype == torch.float32 and parameter.device.type == "cpu":
                 parameter.normal_(std=deviation, generator=generator)
             else:
                 parameter.copy_(torch.empty(parameter.shape).normal_(std=deviation, generator=generator))
+    for name, module in model.named_modules():
+        if isinstance(module, PackedExperts):
+            values = torch.empty(module.shape)
+            module.pack(values.normal_(std=standard_deviation(name, module.shape), generator=_generator(seed, name)))
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    """The random stream of one tensor."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
 
 
 def standard_deviation(name: str, shape: torch.Size) -> float:

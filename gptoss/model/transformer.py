@@ -18,16 +18,21 @@ from gptoss.model.rmsnorm import RMSNorm
 class Transformer(LanguageModel):
     """GPT-OSS. Its weights are random, from `initialise_weights`, until a checkpoint is read.
 
-    `device="meta"` gives names and shapes without memory. Norm scales are float32 whatever the `dtype`.
+    `device="meta"` gives names and shapes without memory. Norm scales are float32 whatever the `dtype`. With `experts`
+    "packed" the experts' two weights are kept in MXFP4 and unpacked where a batch uses them, a quarter of their memory in
+    bfloat16. Raises `ValueError` for another word than "packed" or "unpacked", and where a width of the experts is not a
+    multiple of 32.
     """
 
     def __init__(self, config: ModelConfig, device: torch.device | str | None = None,
-                 dtype: torch.dtype = torch.float32, seed: int = 0):
+                 dtype: torch.dtype = torch.float32, seed: int = 0, experts: str = "unpacked"):
         super().__init__()
         self.config = config
+        self.experts = experts
         new = {"device": "meta", "dtype": dtype}  # on no device first, to be filled below or from a checkpoint
         self.embedding = self.table(config.vocab_size, config.hidden_size, dtype)
-        self.block = nn.ModuleList(TransformerBlock(config, layer, **new) for layer in range(config.num_hidden_layers))
+        self.block = nn.ModuleList(TransformerBlock(config, layer, **new, experts=experts)
+                                   for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, device="meta")
         self.unembedding = Linear(config.hidden_size, config.vocab_size, bias=False, **new)
         self.fill(device, seed)
@@ -39,15 +44,15 @@ class Transformer(LanguageModel):
         At minus infinity a sink takes nothing, which is plain softmax attention. Raises `ValueError` where the
         configuration needs weights of another shape, or `sinks` has another shape.
         """
-        model = Transformer(config or self.config, device="meta", dtype=self.dtype)
+        model = Transformer(config or self.config, device="meta", dtype=self.dtype, experts=self.experts)
         if len(model.block) != len(self.block):
             raise ValueError(f"weights of {len(self.block)} layers cannot be shared by {len(model.block)}")
         for theirs, ours in zip(model.modules(), self.modules(), strict=True):
-            for name, parameter in ours.named_parameters(recurse=False):
+            for name, tensor in (*ours.named_parameters(recurse=False), *ours.named_buffers(recurse=False)):
                 wanted = getattr(theirs, name).shape
-                if parameter.shape != wanted:
-                    raise ValueError(f"{name} {tuple(parameter.shape)} cannot be shared: {tuple(wanted)} would be needed")
-                setattr(theirs, name, parameter)
+                if tensor.shape != wanted:
+                    raise ValueError(f"{name} {tuple(tensor.shape)} cannot be shared: {tuple(wanted)} would be needed")
+                setattr(theirs, name, tensor)
         if sinks is not None:
             model._override_sinks(torch.as_tensor(sinks))
         return model
@@ -62,14 +67,17 @@ class Transformer(LanguageModel):
 
     @classmethod
     def from_checkpoint(cls, directory: str | Path, dtype: torch.dtype = torch.bfloat16,
-                        device: torch.device | str | None = None) -> Transformer:
+                        device: torch.device | str | None = None, experts: str = "unpacked") -> Transformer:
         """Read safetensors in OpenAI's or Hugging Face's layout, MXFP4 or not. Raises `CheckpointError`.
 
-        Tensors are read one at a time, so the peak is the model and one tensor more.
+        Tensors are read one at a time, so the peak is the model and one tensor more. With `experts` "packed" MXFP4 stays
+        as it is stored; on the CPU nearly everything is then read from the file where it is first used, and the file must
+        stay as it is for as long as the model lives.
         """
         reader = checkpoint.Reader(directory)
-        model = cls(reader.config, device="meta", dtype=dtype)
-        for name, tensor in reader.tensors(dtype=dtype, device=device or torch.get_default_device()):
+        tensors = reader.tensors(dtype, device or torch.get_default_device(), packed=experts == "packed")
+        model = cls(reader.config, device="meta", dtype=dtype, experts=experts)
+        for name, tensor in tensors:
             model.load_state_dict({name: tensor}, strict=False, assign=True)
         return model
 
@@ -77,6 +85,7 @@ class Transformer(LanguageModel):
                         overwrite: bool = False) -> None:
         """Write safetensors and a config.json in `layout` "openai" or "huggingface", experts in MXFP4 if asked.
 
-        Raises `CheckpointError` where the directory already holds a checkpoint and `overwrite` is not set.
+        Packed experts are in MXFP4 already and are written as they are. Raises `CheckpointError` where the directory
+        already holds a checkpoint and `overwrite` is not set.
         """
         checkpoint.save(directory, self.config, self.state_dict(), layout=layout, mxfp4=mxfp4, overwrite=overwrite)
