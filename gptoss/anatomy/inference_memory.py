@@ -40,8 +40,9 @@ class LivePass:
 def live_pass(model: Transformer, tokens: Tensor, cache: KVCache) -> LivePass:
     """Pass `tokens`, (batch, tokens) ids that follow those in `cache`, as in serving: logits of the last position alone.
 
-    Counts what `gptoss.cost.moments` counts. The cache gains the tokens; the model's weights stay as they are.
+    Counts what `gptoss.cost.moments` counts. The cache gains the tokens; the model stays as it is.
     """
+    model = model.sharing_weights()  # nobody else runs this one, so that it can be watched
     positions = cache.length, tokens.shape[1], model.device
     for block in model.block:
         block.attn.rope.cos_sin(*positions)  # the table of rotations is there before the pass

@@ -1,0 +1,103 @@
+"""Closed forms beside live counts: what `gptoss.cost` says of a model, and what is found in a real one that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from gptoss.anatomy.inference import number_format_of
+from gptoss.anatomy.inference_memory import LivePass, live_pass
+from gptoss.cost import (
+    count_parameters,
+    expected_experts_touched,
+    forward_flops,
+    kv_cache_bytes,
+    pass_activation_bytes,
+    weight_bytes,
+)
+from gptoss.model import Transformer
+
+PARAMETERS, WEIGHTS, CACHE, FLOPS, ACTIVATIONS, EXPERTS = QUANTITIES = (
+    "parameters", "bytes of weights", "bytes of the KV cache", "FLOPs as executed", "bytes of activations",
+    "experts touched in a layer")
+
+
+@dataclass(frozen=True)
+class Count:
+    """One quantity, computed from the configuration and counted in the live model."""
+
+    quantity: str  # one of `QUANTITIES`
+    closed_form: float
+    counted: float
+    where: str  # what was counted, for a sentence
+    exact: bool = True  # whether both have to be equal; an expectation need not be
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same to the last digit."""
+        return self.closed_form == self.counted
+
+
+def live_counts(model: Transformer, ids: Tensor) -> tuple[Count, ...]:
+    """A `Count` for each of `QUANTITIES`, of `model` while it reads `ids`, (batch, tokens), as a prompt.
+
+    The closed form of the activations knows which rows every expert was sent; all others know the configuration alone.
+    FLOPs are those of the path that writes attention out. The model and its weights stay as they are.
+    """
+    config, (batch_size, tokens) = model.config, ids.shape
+    number_format, width = number_format_of(model), model.dtype.itemsize
+    cache = model.new_cache(tokens, batch_size)
+    alive = live_pass(model, ids, cache)
+    closed = (
+        count_parameters(config).total,
+        sum(weight_bytes(config, number_format, number_format, norms="fp32").values()),
+        kv_cache_bytes(config, tokens, batch_size, width),
+        batch_size * forward_flops(config, tokens).executed_total,
+        pass_activation_bytes(config, batch_size, tokens, 0, number_format, alive.routed),
+        expected_experts_touched(config, batch_size * tokens))
+    counted = (
+        sum(parameter.numel() for parameter in model.parameters()),
+        sum(parameter.nbytes for parameter in model.parameters()),
+        cache.nbytes,
+        count_flops(lambda: model(ids, record=lambda name, value: None)),
+        alive.activation_bytes,
+        alive.touched)
+    where = (
+        "elements of all parameters", "memory of all parameters", "memory of the cache that this text filled",
+        "every matrix product that torch was asked for", "all tensors alive at the fullest moment of the pass",
+        _touched_in_words(alive))
+    return tuple(Count(*row, exact=row[0] != EXPERTS) for row in zip(QUANTITIES, closed, counted, where, strict=True))
+
+
+def _touched_in_words(alive: LivePass) -> str:
+    by_layer = ", ".join(str(sum(rows > 0 for rows in layer)) for layer in alive.routed)
+    return f"the router's choices for this text, layer by layer: {by_layer}"
+
+
+@torch.no_grad()
+def count_flops(call: Callable[[], object]) -> int:
+    """FLOPs of the matrix products that `call` asks torch for, by the formulas of `torch.utils.flop_counter`.
+
+    That module's own counter watches the modules of every thread; this one its own operations alone.
+    """
+    with _CountingFlops() as counting:
+        call()
+    return counting.flops
+
+
+class _CountingFlops(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        formula = flop_registry.get(function._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*arguments, **(options or {}), out_val=result)
+        return result
