@@ -3,9 +3,11 @@
 import streamlit as st
 
 from gptoss.dashboard import furniture, state
+from gptoss.dashboard.lesson import below
 from gptoss.dashboard.lessons.block import show_clickable
 from gptoss.dashboard.lessons.memory import (
     CACHE,
+    MEASURED,
     MEMORY,
     ROOFLINE,
     SPEED,
@@ -26,6 +28,8 @@ from gptoss.dashboard.lessons.memory import (
     touched_chart,
     worked_out,
 )
+from gptoss.dashboard.lessons.memory_lesson import memory_lesson
+from gptoss.dashboard.lessons.memory_measured import measured_here
 from gptoss.dashboard.study import Study
 
 
@@ -83,6 +87,9 @@ def memory_and_compute(study: Study) -> None:
         view = st.segmented_control("View", VIEWS, default=MEMORY, key="memory_view", bind="query-params", required=True,
                                     label_visibility="collapsed", wrap=True)
         model_control(study)
+    if view == MEASURED:
+        measured_here(study)
+        return
     load_controls(study)
     draw = {MEMORY: memory, CACHE: cache, ROOFLINE: roofline, SPEED: speed}[view]
     draw(setting(study))
@@ -91,3 +98,4 @@ def memory_and_compute(study: Study) -> None:
 furniture.header("memory")
 study = state.study()
 memory_and_compute(study)
+below(memory_lesson(study))

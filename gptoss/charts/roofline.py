@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.serving import ABOVE_BAR
 
 PREFILL, DECODE = PHASES = "prefill", "decode"
@@ -273,3 +273,45 @@ def _trial_spec() -> dict:
         x=alt.X("median:Q", scale=scale, axis=axis), tooltip=tooltip)
     figures = base.mark_text(align="left", fontSize=14, dx=8).encode(x=alt.value("width"), text="figure:N")
     return specification(alt.layer(gaps, spread, predicted, measured, figures), height=340)
+
+
+def where_time_goes(parts: pd.DataFrame) -> Chart:
+    """What measured times consist of, each as shares of its whole: a bar for each pass, stacked.
+
+    `parts` has the column `work`, and one of seconds for each part in the order in which it comes on top of those before;
+    a part that spares time has less than 0, and cuts what it is spared from.
+    """
+    names = [name for name in parts if name != "work"]
+    ends = parts[names].cumsum(axis=1)
+    drawn = ends[names[::-1]].cummin(axis=1)[names].clip(lower=0)  # nothing ends behind what comes after it
+    whole = ends[names[-1]]
+    rows = []
+    for place, work in enumerate(parts["work"]):
+        start = 0.0
+        for name in names:
+            stop = drawn[name].iloc[place] / whole.iloc[place]
+            rows.append((f"{place:02d} {work}", name, round(start, 6), round(stop, 6),
+                         _signed(parts[name].iloc[place]), f"{parts[name].iloc[place] / whole.iloc[place]:.0%}"))
+            start = stop
+    data = pd.DataFrame(rows, columns=["work", "part", "start", "stop", "time", "share"])
+    sums = parts[names].sum()
+    said = ", ".join(f"{name} {sums[name] / whole.sum():.0%}" for name in names)
+    return Chart(_parts_spec(tuple(names)), data, "What the measured times consist of",
+                 f"Of {time_in_words(whole.sum())} for {len(parts)} passes: {said}.")
+
+
+def _signed(seconds: float) -> str:
+    return time_in_words(seconds) if seconds >= 0 else f"−{time_in_words(-seconds)}"
+
+
+@cache
+def _parts_spec(names: tuple[str, ...]) -> dict:
+    colours = (palette.ACCENT, palette.MAGNITUDE, palette.MUTED, palette.fade(palette.MUTED, 0.35))
+    y = alt.Y("work:N", sort="ascending", axis=alt.Axis(
+        title="pass", titleOpacity=0, labelExpr="slice(datum.label, 3)", labelOverlap=False, ticks=False, domain=False))
+    bars = blank_chart().mark_bar(tooltip=ROW).encode(
+        y=y, x=alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
+            title="share of the measured time (%)", format="%", tickCount=4, grid=False)), x2="stop:Q",
+        color=alt.Color("part:N", scale=alt.Scale(domain=list(names), range=list(colours)),
+                        legend=alt.Legend(title=None, symbolType="square", columns=2)))
+    return specification(alt.layer(bars), height=340)

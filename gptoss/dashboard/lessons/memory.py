@@ -257,7 +257,8 @@ def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> s
     lines.append(f"**Memory**: {amount(one.bytes, 'B')} / {amount(on.bandwidth, 'B/s')} = "
                  f"**{time_in_words(bound.memory)}**")
     if bound.compute is None:
-        lines.append(f"**Compute**: the maker of {on.name} publishes no peak, so memory alone bounds.")
+        lines.append(f"**Compute**: for {_spelt(one.number_format)} no peak of this machine is published, so memory alone "
+                     "bounds.")
     else:
         lines.append(f"**Compute**: {furniture.flops(one.flops)} / {amount(on.peak(one.number_format), 'FLOP/s')} = "
                      f"**{time_in_words(bound.compute)}**")
