@@ -1,0 +1,275 @@
+"""What a number format does to weights: MXFP4 block by block, beside int8, bfloat16 and MXFP4 rounded in wrong ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, MAGNITUDES, SCALE_BIAS, dequantise, quantise
+from gptoss.config import ModelConfig
+from gptoss.cost import count_parameters, weight_bytes
+
+LARGEST_CODE = 127  # of int8, which leaves -128 unused so that both signs reach equally far
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to store a matrix.
+
+    Attributes:
+        rounded: the weights (..., columns) as they come back from it, in their own dtype.
+        value_bits: of each value.
+        scale_bits: of each scale, 0 where there is none.
+        group: values of a row that share a scale, None where a whole row does.
+        says: how it rounds, in one sentence.
+    """
+
+    name: str
+    rounded: Callable[[Tensor], Tensor]
+    value_bits: int
+    scale_bits: int
+    group: int | None
+    says: str
+
+    def bits(self, columns: int) -> float:
+        """Bits a value, its share of the scale included, in a matrix of so many columns."""
+        return self.value_bits + self.scale_bits / (self.group or columns)
+
+
+def mxfp4(weights: Tensor) -> Tensor:
+    """Weights (..., n) as they come back from MXFP4. Raises `ValueError` as `quantise` does."""
+    return dequantise(*quantise(weights), dtype=weights.dtype)
+
+
+def clipping(weights: Tensor) -> Tensor:
+    """The same with the scale of the MX specification's section 6.3: what lies above 6 of its units is cut to 6."""
+    blocks = _blocks(weights)
+    limit = MAGNITUDES[-1] * torch.exp2(_exponents(blocks).float())
+    return mxfp4(blocks.clamp(-limit, limit)).flatten(-2).to(weights.dtype)
+
+
+def toward_zero(weights: Tensor) -> Tensor:
+    """A wrong rounding: our scale, and of the two ticks around a value the one nearer to zero."""
+    blocks = _blocks(weights)
+    exponents = quantise(blocks)[1].int() - SCALE_BIAS
+    return _on_ticks(blocks, exponents, _below).to(weights.dtype)
+
+
+def scale_raised(weights: Tensor) -> Tensor:
+    """A wrong scale: log2 of the largest magnitude rounded up where the specification rounds down. Nearest ticks."""
+    blocks = _blocks(weights)
+    mantissas, powers = torch.frexp(blocks.abs().amax(dim=-1, keepdim=True))
+    raised = powers - 2 - (mantissas == 0.5).int()  # 2**power is the next power of two above, or is reached at once
+    return _on_ticks(blocks, raised, _nearest).to(weights.dtype)
+
+
+def int8(weights: Tensor, group: int | None = None) -> Tensor:
+    """Weights (..., n) as they come back from 127 even steps to either side, the largest magnitude of `group` at the last.
+
+    One float32 scale for every `group` values of a row, or for the whole row.
+    """
+    groups = weights.float().unflatten(-1, (-1, group or weights.shape[-1]))
+    scales = groups.abs().amax(dim=-1, keepdim=True) / LARGEST_CODE
+    codes = torch.where(scales > 0, groups / scales, 0).round().clamp(-LARGEST_CODE, LARGEST_CODE)
+    return (codes * scales).flatten(-2).to(weights.dtype)
+
+
+def bfloat16(weights: Tensor) -> Tensor:
+    """Weights as they come back from bfloat16."""
+    return weights.bfloat16().to(weights.dtype)
+
+
+MXFP4, BF16 = "MXFP4", "bf16"
+FORMATS = {each.name: each for each in (
+    Format(MXFP4, mxfp4, 4, 8, BLOCK_SIZE, "to the nearest tick; a scale every 32 values that clips nothing by more than "
+                                           "half a tick"),
+    Format("MXFP4, clipping", clipping, 4, 8, BLOCK_SIZE, "the specification's own scale, which cuts what lies above 6"),
+    Format("MXFP4, toward 0", toward_zero, 4, 8, BLOCK_SIZE, "wrong: the same scale, digits cut off instead of rounded"),
+    Format("MXFP4, scale up", scale_raised, 4, 8, BLOCK_SIZE, "wrong: log₂ of the largest rounded up instead of down"),
+    Format("int8, 32 a scale", partial(int8, group=BLOCK_SIZE), 8, 32, BLOCK_SIZE,
+           "even steps, absmax of every 32 values in float32"),
+    Format("int8, row a scale", int8, 8, 32, None, "even steps, absmax of a whole row in float32"),
+    Format(BF16, bfloat16, 16, 0, None, "eight bits of precision, no scale"),
+)}
+
+
+def relative_error(weights: Tensor, rounded: Tensor) -> float:
+    """Root mean square of what rounding changed, as a share of the weights' own; 0 where all weights are 0."""
+    size = weights.double().square().mean().sqrt().item()
+    return (rounded.double() - weights.double()).square().mean().sqrt().item() / size if size else 0.0
+
+
+def block_errors(weights: Tensor, rounded: Tensor) -> Tensor:
+    """The same for every block of 32: (..., n) -> (..., n / 32), float64."""
+    size = _blocks(weights).double().square().mean(dim=-1).sqrt()
+    error = (_blocks(rounded) - _blocks(weights)).double().square().mean(dim=-1).sqrt()
+    return torch.where(size > 0, error / size, 0)
+
+
+def kurtosis(weights: Tensor) -> float:
+    """Mean fourth power over the squared mean square: 3 for a normal distribution, more where outliers are."""
+    squares = weights.double().square()
+    return (squares.square().mean() / squares.mean().square()).item() if squares.any() else float("nan")
+
+
+def kurtosis_in_blocks(weights: Tensor) -> float:
+    """The same when every block has first been divided by its own root mean square: outliers among neighbours alone."""
+    blocks = _blocks(weights).double()
+    sizes = blocks.square().mean(dim=-1, keepdim=True).sqrt()
+    return kurtosis(torch.where(sizes > 0, blocks / sizes, 0))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Thirty-two neighbours in MXFP4.
+
+    Attributes:
+        values: what was to be stored (32,), float32.
+        scale: the byte that stands for 2 ** (scale - 127).
+        codes: the four bits of each value (32,), 0 to 15.
+        packed: the block's bytes (16,), each with two codes, the first in the low nibble.
+        back: what comes back (32,), float32.
+    """
+
+    values: Tensor
+    scale: int
+    codes: Tensor
+    packed: Tensor
+    back: Tensor
+
+    @property
+    def exponent(self) -> int:
+        """The power of two that a magnitude of 1 stands for."""
+        return self.scale - SCALE_BIAS
+
+    @property
+    def ticks(self) -> list[float]:
+        """The fifteen values that this scale allows, from the lowest up."""
+        steps = [magnitude * 2.0**self.exponent for magnitude in MAGNITUDES]
+        return [-step for step in reversed(steps[1:])] + steps
+
+    @property
+    def fallen(self) -> Tensor:
+        """Which values came back as 0 without being 0: (32,)."""
+        return (self.back == 0) & (self.values != 0)
+
+
+def quantised_block(values: Tensor) -> Block:
+    """The MXFP4 block of 32 values. Raises `ValueError` for another number of them, and as `quantise` does."""
+    if values.shape != (BLOCK_SIZE,):
+        raise ValueError(f"a block has {BLOCK_SIZE} values, not {tuple(values.shape)}")
+    packed, scale = quantise(values.float())
+    codes = torch.stack((packed[0] & 15, packed[0] >> 4), dim=-1).flatten()
+    return Block(values.float(), scale.item(), codes, packed[0], dequantise(packed, scale, torch.float32))
+
+
+def with_outlier(values: Tensor, place: int, times: float) -> Tensor:
+    """The values with the one at `place` made `times` as large as the largest magnitude of all; it keeps its sign."""
+    outlier = torch.copysign(values.abs().max() * times, values[place])
+    return values.index_fill(0, torch.tensor(place), outlier.item())
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What became of the values beside one of a block.
+
+    Attributes:
+        fallen: how many came back as 0 without being 0.
+        error: root mean square of what rounding changed in them, as a share of their own.
+    """
+
+    fallen: int
+    error: float
+
+
+def neighbours(block: Block, place: int) -> Neighbours:
+    """The other 31 values of a block."""
+    others = torch.arange(BLOCK_SIZE) != place
+    return Neighbours(int(block.fallen[others].sum()), relative_error(block.values[others], block.back[others]))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """MXFP4 of a matrix against every code and every scale tried.
+
+    Attributes:
+        values: how many were tried.
+        missed: the largest distance by which a value's tick is farther than the nearest that its scale has.
+        better: share of the blocks in which another scale would have had a smaller squared error.
+        gained: by how much of itself the whole squared error would be smaller with the best scale of every block.
+    """
+
+    values: int
+    missed: float
+    better: float
+    gained: float
+
+
+def search(weights: Tensor, reach: int = 2) -> Searched:
+    """Try all fifteen ticks for every value of a matrix, at the chosen scale and at `reach` scales to either side."""
+    blocks = _blocks(weights).reshape(-1, BLOCK_SIZE).double()
+    packed, scales = quantise(blocks.float())
+    own = (dequantise(packed, scales, torch.float64) - blocks).abs()
+    magnitudes = torch.tensor(MAGNITUDES, dtype=torch.float64)
+    errors, missed = [], 0.0
+    for step in range(-reach, reach + 1):
+        ticks = magnitudes * torch.exp2(scales.double() - SCALE_BIAS + step)
+        ticks = torch.cat((-ticks, ticks), dim=-1)  # (blocks, 16), of which 0 is there twice
+        nearest = (blocks[:, :, None] - ticks[:, None]).abs().amin(dim=-1)
+        errors.append(nearest.square().sum(dim=-1))
+        if step == 0:
+            missed = (own - nearest).max().item()
+    chosen, best = errors[reach], torch.stack(errors).amin(dim=0)
+    total = chosen.sum().item()
+    return Searched(blocks.numel(), missed, (best < chosen).double().mean().item(),
+                    1 - best.sum().item() / total if total else 0.0)
+
+
+def model_bytes(config: ModelConfig, number_format: Format) -> float:
+    """Bytes of a model whose experts' two weights are in a format and all the rest in bfloat16."""
+    counts, parts = count_parameters(config).by_part, weight_bytes(config, experts="bf16")
+    columns = {"mlp1": config.hidden_size, "mlp2": config.intermediate_size}
+    experts = sum(counts[part] * number_format.bits(width) / 8 for part, width in columns.items())
+    return experts + sum(size for part, size in parts.items() if part not in columns)
+
+
+def share_in_mxfp4(config: ModelConfig) -> float:
+    """The share of a model's parameters that are the experts' two weights, which alone are in MXFP4."""
+    counts = count_parameters(config)
+    return (counts.by_part["mlp1"] + counts.by_part["mlp2"]) / counts.total
+
+
+def _blocks(weights: Tensor) -> Tensor:
+    """(..., n) -> (..., n / 32, 32), float32."""
+    return weights.detach().float().unflatten(-1, (-1, BLOCK_SIZE))
+
+
+def _exponents(blocks: Tensor) -> Tensor:
+    """The specification's: floor(log2 of the largest magnitude) - 2, for blocks (..., 32) -> (..., 1)."""
+    _, powers = torch.frexp(blocks.abs().amax(dim=-1, keepdim=True))  # a mantissa of 0.5 to 1 times 2**power
+    return powers - 3
+
+
+def _on_ticks(blocks: Tensor, exponents: Tensor, pick: Callable[[Tensor], Tensor]) -> Tensor:
+    """Blocks (..., m, 32) with each magnitude, in units of its scale, replaced by the one of `MAGNITUDES` that `pick` names."""
+    exponents = exponents.view(*blocks.shape[:-1], 1)
+    units = torch.ldexp(blocks, -exponents)
+    ticks = torch.tensor(MAGNITUDES)[pick(units.abs())]
+    return torch.ldexp(torch.copysign(ticks, units), exponents).flatten(-2)
+
+
+def _below(units: Tensor) -> Tensor:
+    """The code of the largest magnitude that is not above each value."""
+    return torch.bucketize(units, torch.tensor(MAGNITUDES), right=True) - 1
+
+
+def _nearest(units: Tensor) -> Tensor:
+    """The code of the magnitude nearest to each value, ties to the even code."""
+    ticks, below = torch.tensor(MAGNITUDES), _below(units)
+    above = (below + 1).clamp(max=len(MAGNITUDES) - 1)
+    down, up = units - ticks[below], ticks[above] - units
+    return torch.where((up < down) | ((up == down) & (below % 2 == 1)), above, below)
