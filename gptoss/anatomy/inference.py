@@ -11,7 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from gptoss.anatomy.inference_memory import live_pass
 from gptoss.anatomy.norms import quartiles
@@ -208,20 +209,27 @@ class Step:
 
 @torch.inference_mode()
 def count_calls(call: Callable[[], object]) -> int:
-    """Operations that `call` asks torch for."""
-    with _Counting() as counting:
+    """Operations on tensors that `call` asks torch for, whether they compute or only look at memory another way."""
+    with Counting(lambda _, __, result: any(isinstance(each, Tensor) for each in tree_leaves(result))) as counting:
         call()
-    return counting.calls
+    return counting.total
 
 
-class _Counting(TorchDispatchMode):
-    def __init__(self) -> None:
+class Counting(TorchFunctionMode):
+    """Watches what this thread asks torch for, and adds up what `worth` says of each operation.
+
+    `worth` is called with the operation, its arguments and its result.
+    """
+
+    def __init__(self, worth: Callable[[Callable, tuple, object], int]):
         super().__init__()
-        self.calls = 0
+        self.worth = worth
+        self.total = 0
 
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.calls += 1
-        return function(*arguments, **(options or {}))
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        self.total += self.worth(function, arguments, result)
+        return result
 
 
 def hollow_twin(model: Transformer) -> Transformer:

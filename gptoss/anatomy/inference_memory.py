@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gptoss.anatomy.training_step import part_of
@@ -52,7 +52,7 @@ def live_pass(model: Transformer, tokens: Tensor, cache: KVCache) -> LivePass:
     return LivePass(alive.moments, tuple(map(tuple, rows)))
 
 
-class _LiveTensors(TorchDispatchMode):
+class _LiveTensors(TorchFunctionMode):
     """Watches every operation, and adds up the memory of tensors of real numbers from their making to their end."""
 
     def __init__(self) -> None:
@@ -63,20 +63,21 @@ class _LiveTensors(TorchDispatchMode):
         self._now = 0
         self._seen: set[int] = set()  # memory by its address, for as long as it is alive
 
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        for tensor in _tensors((arguments, options)):
-            self._notice(tensor, size=0)  # what was there before: weights, cache, tokens
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        # What was there before and stays: weights, cache, tokens. What was made since is known already.
+        self._seen.update(tensor.untyped_storage()._cdata for tensor in _tensors((arguments, options)))
         result = function(*arguments, **(options or {}))
         for tensor in _tensors(result):
-            self._notice(tensor, tensor.untyped_storage().nbytes() if tensor.is_floating_point() else 0)
+            self._notice(tensor)
         self.moments[self.running[-1]] = max(self.moments.get(self.running[-1], 0), self._now)
-        if function is torch.ops.aten.topk.default:  # only the router chooses
-            self.chosen.append(result[1].clone())
+        if function is torch.topk:  # only the router chooses
+            self.chosen.append(result.indices.clone())
         return result
 
-    def _notice(self, tensor: Tensor, size: int) -> None:
+    def _notice(self, tensor: Tensor) -> None:
         memory = tensor.untyped_storage()
         if memory._cdata not in self._seen:
+            size = memory.nbytes() if tensor.is_floating_point() else 0
             self._seen.add(memory._cdata)
             self._now += size
             weakref.finalize(memory, self._forget, memory._cdata, size)

@@ -21,7 +21,7 @@ class Accelerator:
     """One machine. Speeds are the sheet's peaks for dense matrices, without structured sparsity."""
 
     name: str
-    kind: str  # one of `KINDS`
+    kind: str  # one of `KINDS` in the tables below
     memory: int  # bytes that a model can use: the card's own, or where processors share it all of it
     bandwidth: float  # bytes/s between that memory and the chip
     peaks: Mapping[str, float] = field(hash=False)  # number format -> FLOP/s with fp32 sums; a gap where none is published

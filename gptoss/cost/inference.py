@@ -101,7 +101,8 @@ def prefill_operators(config: ModelConfig, load: Load, touched: float | None = N
     Raises `ValueError` for an impossible `touched`, or where MXFP4 cannot hold the experts.
     """
     tokens = load.batch_size * load.prompt
-    pairs = sum(visible_pairs(load.prompt, load.prompt, config.window_of(layer)) for layer in _layers(config))
+    windows = map(config.window_of, range(config.num_hidden_layers))
+    pairs = sum(visible_pairs(load.prompt, load.prompt, window) for window in windows)
     return _operators(config, load, tokens, pairs, config.num_hidden_layers * load.prompt, touched)
 
 
@@ -178,7 +179,3 @@ def _experts(config: ModelConfig, load: Load, tokens: int, touched: float | None
 
     hidden, intermediate = {"hidden size": config.hidden_size}, {"intermediate size": config.intermediate_size}
     return (matrix("mlp1", hidden, {"rows of mlp1": config.part_rows.mlp1}), matrix("mlp2", intermediate, hidden))
-
-
-def _layers(config: ModelConfig) -> range:
-    return range(config.num_hidden_layers)
