@@ -1,5 +1,120 @@
 """MXFP4: a block of thirty-two weights on fifteen ticks, and what that does to the model."""
 
-from gptoss.dashboard import furniture
+import streamlit as st
+
+from gptoss.anatomy.quantisation import FORMATS, MXFP4
+from gptoss.dashboard import furniture, state, text
+from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons.mxfp4 import (
+    BLOCK,
+    MATRIX,
+    MAX_READ,
+    VIEWS,
+    Source,
+    block_view,
+    choose_block,
+    choose_matrix,
+    choose_source,
+    chosen_place,
+    effect_table,
+    has_unrounded,
+    key,
+    matrix_view,
+    model_view,
+    offer_known_text,
+    offer_whole_blocks,
+    outlier_controls,
+    readable,
+    say_block,
+    say_matrix,
+    say_training,
+    size_table,
+    source_of,
+    weights_in_words,
+)
+from gptoss.dashboard.lessons.mxfp4_lesson import mxfp4_lesson
+from gptoss.dashboard.study import Study
+
+
+def block(study: Study, source: Source) -> None:
+    """One block on its ticks, and its bytes."""
+    outlier_controls(study, source)
+    at = chosen_place(study, source)
+    view = block_view(source, at)
+    st.markdown(say_block(view))
+    furniture.show_chart(view.chart, key="mxfp4_block_chart")
+    st.html(view.strip)
+    st.caption(f":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits. "
+               f"{at.matrix} of expert {at.expert} in layer {at.layer}, row {at.row}, block {at.block}: "
+               f"{weights_in_words(study, source)}.")
+
+
+def matrix(study: Study, source: Source) -> None:
+    """Errors over the whole matrix of the chosen block."""
+    left, right = st.columns(2, gap="medium")
+    with left.popover("Which matrix", icon=":material/grid_on:", width="stretch"):
+        choose_matrix(study)
+        choose_block(study, source)
+    at = chosen_place(study, source)
+    view = matrix_view(source, at)
+    with left:
+        furniture.show_chart(view.histogram, key="mxfp4_histogram")
+    with right:
+        furniture.show_chart(view.formats, key="mxfp4_formats")
+    st.markdown(say_matrix(view, at, weights_in_words(study, source)))
+    st.markdown(size_table(study, source, at))
+    st.caption("  \n".join(f"**{each.name}**: {each.says}." for each in FORMATS.values()))
+
+
+def model(study: Study, source: Source, tokens: text.Tokens) -> None:
+    """The same text read by the model as it is and with rounded experts."""
+    said = readable(source, len(tokens))
+    if said:
+        st.info(said, icon=":material/edit:")
+        return
+    chosen = st.selectbox("Experts in", FORMATS, key=key("format"), bind="query-params",
+                          help="\n".join(f"- **{each.name}**: {each.says}" for each in FORMATS.values()))
+    ids = tokens.ids[:MAX_READ]
+    view = model_view(source, ids, chosen or MXFP4)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        furniture.show_chart(view.by_layer, key="mxfp4_layers")
+    if view.by_format:
+        with right:
+            furniture.show_chart(view.by_format, key="mxfp4_changes")
+    offer_known_text(study, view)
+    if has_unrounded(study) and view.by_format:
+        st.markdown(say_training(study, ids))
+    st.markdown(effect_table(view))
+    cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
+    st.caption(f":material/balance: {len(ids)} tokens, each read by the model as it is and by one whose experts are rounded: "
+               f"differences are paired, token by token.{cut} Weights: {weights_in_words(study, source)}.")
+
+
+@st.fragment
+def quantisation(study: Study, tokens: text.Tokens) -> None:
+    """The page's picture, in three views."""
+    views, weights = st.columns([3, 2], vertical_alignment="center")
+    with views:
+        view = st.segmented_control("View", VIEWS, default=BLOCK, key=key("view"), bind="query-params", required=True,
+                                    label_visibility="collapsed")
+    with weights:
+        choose_source(study)
+    source = source_of(study)
+    if not offer_whole_blocks(study):
+        return
+    if view == MATRIX:
+        matrix(study, source)
+    elif view == BLOCK:
+        block(study, source)
+    else:
+        model(study, source, tokens)
+
 
 furniture.header("mxfp4")
+study = state.study()
+above = st.container()
+tokens = text.tokens_from_drawer(study.live_config.vocab_size)
+with above:
+    quantisation(study, tokens)
+below(mxfp4_lesson(study))

@@ -103,9 +103,14 @@ def relative_error(weights: Tensor, rounded: Tensor) -> float:
     return (rounded.double() - weights.double()).square().mean().sqrt().item() / size if size else 0.0
 
 
+def block_sizes(weights: Tensor) -> Tensor:
+    """The root mean square of every block of 32: (..., n) -> (..., n / 32), float64."""
+    return _blocks(weights).double().square().mean(dim=-1).sqrt()
+
+
 def block_errors(weights: Tensor, rounded: Tensor) -> Tensor:
-    """The same for every block of 32: (..., n) -> (..., n / 32), float64."""
-    size = _blocks(weights).double().square().mean(dim=-1).sqrt()
+    """The relative error of every block of 32: (..., n) -> (..., n / 32), float64."""
+    size = block_sizes(weights)
     error = (_blocks(rounded) - _blocks(weights)).double().square().mean(dim=-1).sqrt()
     return torch.where(size > 0, error / size, 0)
 
@@ -118,9 +123,13 @@ def kurtosis(weights: Tensor) -> float:
 
 def kurtosis_in_blocks(weights: Tensor) -> float:
     """The same when every block has first been divided by its own root mean square: outliers among neighbours alone."""
-    blocks = _blocks(weights).double()
-    sizes = blocks.square().mean(dim=-1, keepdim=True).sqrt()
+    blocks, sizes = _blocks(weights).double(), block_sizes(weights)[..., None]
     return kurtosis(torch.where(sizes > 0, blocks / sizes, 0))
+
+
+def kurtosis_of_normal_blocks() -> float:
+    """What `kurtosis_in_blocks` expects of normally distributed weights: 3 n / (n + 2) for blocks of n."""
+    return 3 * BLOCK_SIZE / (BLOCK_SIZE + 2)
 
 
 @dataclass(frozen=True)
@@ -255,7 +264,7 @@ def _exponents(blocks: Tensor) -> Tensor:
 
 
 def _on_ticks(blocks: Tensor, exponents: Tensor, pick: Callable[[Tensor], Tensor]) -> Tensor:
-    """Blocks (..., m, 32) with each magnitude, in units of its scale, replaced by the one of `MAGNITUDES` that `pick` names."""
+    """Blocks (..., m, 32) at 2**exponents -> rows (..., m * 32) in which `pick` has chosen each magnitude's code."""
     exponents = exponents.view(*blocks.shape[:-1], 1)
     units = torch.ldexp(blocks, -exponents)
     ticks = torch.tensor(MAGNITUDES)[pick(units.abs())]
