@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gptoss.config import ModelConfig
-from gptoss.cost.activations import kernel_calls
+from gptoss.cost.activations import QUERIES_AT_ONCE, kernel_calls
 from gptoss.cost.checks import require_choice, require_count
 from gptoss.cost.memory import BYTES_PER_VALUE
 
@@ -77,7 +77,7 @@ def _attention(config: ModelConfig, window: int, batch_size: int, tokens: int, e
 
 
 def _fused(config: ModelConfig, window: int, batch_size: int, tokens: int) -> Iterator[int]:
-    """Values alive in each call of the attention kernel, and when its results are put together and projected."""
+    """Values alive in each call of the attention kernel, and when its results are put in the order of the tokens."""
     heads = config.num_attention_heads * config.head_dim
     done = 0
     for queries, keys in kernel_calls(tokens, window):
@@ -87,8 +87,10 @@ def _fused(config: ModelConfig, window: int, batch_size: int, tokens: int) -> It
         stacked = mixed if config.group_size > 1 and queries > 1 else 0  # the queries of a group, below each other
         yield done + mask + padded + stacked + mixed
         done += mixed
-    together = done + batch_size * tokens * config.hidden_size
-    yield max(2 * done, together + done)
+    if tokens > QUERIES_AT_ONCE:
+        yield 2 * done  # results of several calls, and the same in one piece
+    elif config.num_attention_heads > 1:
+        yield 2 * done + batch_size * tokens * config.hidden_size  # the heads' side by side as well, and projected
 
 
 def _spread_evenly(config: ModelConfig, read: int) -> list[int]:
