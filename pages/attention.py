@@ -73,8 +73,11 @@ def side_by_side(study: Study, tokens: text.Tokens, layer: int, head: int, view:
     with other:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("What chance looks like", anchor=False)
-            show = st.toggle("Show the twin", key="attention_twin", bind="query-params",
-                             help=f"The same shape, never trained: {live.weights_in_words(live.twin(study))}.")
+            show = live.has_twin(study) and st.toggle(
+                "Show the twin", key="attention_twin", bind="query-params",
+                help=f"The same shape, never trained: {live.weights_in_words(live.twin(study))}.")
+        if not live.has_twin(study):
+            st.caption(live.NO_TWIN)
         twin = glue.layer_view(live.twin(study), tokens.ids, layer) if show else None
         if twin:
             furniture.show_chart(head_gallery(twin.tiles), key="attention_twin_heads")

@@ -12,6 +12,7 @@ from gptoss.charts.block_flow import block_flow
 from gptoss.charts.removal import PIECES
 from gptoss.dashboard import furniture, state, text
 from gptoss.dashboard.controls import choose, step_through
+from gptoss.dashboard.large import TooLong
 from gptoss.dashboard.lesson import below
 from gptoss.dashboard.lessons import block
 from gptoss.dashboard.lessons.block import ANSWERS, NOTHING, TokenRun
@@ -128,7 +129,10 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     run = TokenRun(study, tokens, position, wanted, part)
     words.markdown(block.in_words(run))
     with main:
-        VIEWS[view](run, side)
+        try:
+            VIEWS[view](run, side)
+        except TooLong as why:
+            st.info(str(why), icon=":material/hourglass:")
 
 
 furniture.header("block")

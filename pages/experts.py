@@ -34,6 +34,7 @@ from gptoss.dashboard.lessons.routing import (
 )
 from gptoss.dashboard.lessons.routing_lesson import experts_lesson
 from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
+from gptoss.dashboard.live import NO_TWIN
 from gptoss.dashboard.study import Study
 
 
@@ -82,8 +83,11 @@ def load(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, contr
     bars, layers = place.columns([3, 2], gap="medium")
     with bars:
         key = f"experts_load_{charts.ORDERS.index(order)}"
-        furniture.show_chart(load_chart(live.layers[layer], twin.layers[layer], order, expert), key,
+        furniture.show_chart(load_chart(live.layers[layer], twin and twin.layers[layer], order, expert), key,
                              on_select=picks(key, "expert"))
+    if twin is None:
+        layers.caption(NO_TWIN)
+        return
     with layers:
         furniture.show_chart(charts.load_by_layer(unevenness(live.layers, twin.layers, measure), measure, layer),
                              key=f"experts_{measure}")

@@ -95,7 +95,7 @@ def tensors(ours: Trace, theirs: Trace, layer: int, other: int) -> None:
 
 
 furniture.header("gpt2")
-study = state.study()
+study = state.study().small
 above = st.container()
 special = text.text_drawer()
 words = text.current_text()

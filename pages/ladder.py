@@ -83,6 +83,6 @@ def expected(study: Study, live: LadderConfig) -> None:
 
 
 furniture.header("ladder", untrained=True)
-study = state.study()
+study = state.study().small
 ladder(study)
 below(ladder_lesson(study))

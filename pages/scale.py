@@ -93,7 +93,7 @@ def training_at_scale(study: Study) -> None:
 
 
 furniture.header("scale")
-study = state.study()
+study = state.study().small
 training_at_scale(study)
 measured_row(study)
 below(scale_lesson(study))

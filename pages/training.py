@@ -19,7 +19,7 @@ def contest(study: Study, pace_now: float | None) -> None:
 
 
 furniture.header("training")
-study = state.study()
+study = state.study().small
 pace_now = pace(current())
 st.fragment(contest, run_every=pace_now)(study, pace_now)
 st.fragment(behind, run_every=3 * pace_now if pace_now else None)()

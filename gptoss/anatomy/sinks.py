@@ -6,7 +6,7 @@ Sinks: Xiao et al., arXiv 2309.17453. gpt-oss learns one logit a query head: `si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,7 +23,7 @@ REMOVED = float("-inf")  # the sink logit that takes nothing: plain softmax atte
 HEAD, LAYER, MODEL = SCOPES = ("head", "layer", "model")
 
 _FINE, _COARSE = 97, 17  # points of the chosen head's curve and of each other head's
-_KEPT = ("attn.q_rope", "attn.k_rope", "attn.sink_mass", "attn.mixed", "attn.out", "logits")
+SINK_TENSORS = ("attn.q_rope", "attn.k_rope", "attn.sink_mass", "attn.mixed", "attn.out", "logits")
 
 
 def mass_on_keys(scores: Tensor, sinks: Tensor) -> Tensor:
@@ -115,7 +115,14 @@ def run_with_sinks(model: Transformer, tokens: Sequence[int], layer: int,
     """
     if override is not None:
         model = model.sharing_weights(sinks=override.logits(model)).eval()
-    traced = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(_KEPT))
+    traced = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(SINK_TENSORS))
+    return sink_pass_of(traced, model, layer)
+
+
+def sink_pass_of(traced: Mapping[str, Tensor], model: Transformer, layer: int) -> SinkPass:
+    """The same from a pass that recorded the inside of that layer, or at least its `SINK_TENSORS` and the logits."""
+    prefix = f"block.{layer}.attn."
+    traced = {name: value for name, value in traced.items() if name == "logits" or name.startswith(prefix)}
     kept = {name.rpartition(".")[2]: value[0].float() for name, value in traced.items()}
     return SinkPass(
         model.block[layer].attn.sinks.detach().float(), kept["q_rope"], kept["k_rope"], kept["sink_mass"],

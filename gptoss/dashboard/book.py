@@ -31,11 +31,17 @@ class Page:
         return st.Page(f"pages/{self.file}", title=self.title, icon=self.icon, url_path=self.path, help=self.teaches,
                        default=self is PAGES[0])
 
+    @property
+    def builds_its_own(self) -> bool:
+        """Whether it makes models beside the one under study, or passes it dozens of times: that must then be small."""
+        return self.path in _BUILD_THEIR_OWN
 
     def owns(self, key: str) -> bool:
         """Whether a key of the address belongs to one of this page's own controls: `rope_near` is `rope`'s."""
         return key.startswith(f"{self.path}_")
 
+
+_BUILD_THEIR_OWN = ("gpt2", "ladder", "training", "scale", "memory", "mxfp4", "claims")
 
 MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
 

@@ -6,6 +6,7 @@ import base64
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 
 import pandas as pd
@@ -15,10 +16,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.charts import Chart, Picture, architecture_diagram
 from gptoss.charts.svg import TWO_WIDTHS
+from gptoss.config import ModelConfig
 from gptoss.dashboard import live, state
 from gptoss.dashboard.accounts import figures
-from gptoss.dashboard.book import PAGES, ensure_app
-from gptoss.dashboard.live import CHANGED
+from gptoss.dashboard.book import PAGES, Page, ensure_app
+from gptoss.dashboard.live import CHANGED, SERVED
 from gptoss.dashboard.sidebar import describe
 from gptoss.dashboard.study import RANDOM, TRAINED, Study
 
@@ -30,13 +32,15 @@ _AFTER = {
 }
 
 _BADGES = {TRAINED: "green-badge[:material/school:", CHANGED: "orange-badge[:material/school:",
-           RANDOM: "violet-badge[:material/casino:"}
+           RANDOM: "violet-badge[:material/casino:", SERVED: "blue-badge[:material/dns:"}
 _WHAT_WEIGHTS_SHOW = {
     TRAINED: "Trained weights show what was learnt, on the texts of their training above all.",
     CHANGED: "Trained weights under other settings show what these do to what was learnt. It is not what a model would "
              "learn that was trained with them.",
     RANDOM: "Random weights attend and route by chance: what they show is the mechanism, not learning. Trained ones ship "
             "for the preset classroom and for some of its variants.",
+    SERVED: "The weights of a checkpoint that this server was given, computed with in bfloat16. Whether they show learning "
+            "depends on how they were trained, which the server does not know.",
 }
 
 # Streamlit marks a run at once and shows it late; this bar shows it as soon as anybody would wonder.
@@ -75,7 +79,7 @@ def header(path: str, untrained: bool = False) -> None:
     if memory.refused:
         st.warning(literal(memory.refused), icon=":material/block:")
     vital_signs(state.study(), state.pinned())
-    model_band(state.study(), path, untrained)
+    model_band(state.study(), page, untrained)
 
 
 def vital_signs(study: Study, pinned: Study | None) -> None:
@@ -100,23 +104,26 @@ def _sign(label: str, value: str, change: str | None, explanation: str) -> str:
     return f'<div title="{escape(explanation)}"><dt>{escape(label)}</dt><dd>{escape(value)} {change}</dd></div>'
 
 
-def model_band(study: Study, path: str, untrained: bool = False) -> None:
+def model_band(study: Study, page: Page, untrained: bool = False) -> None:
     """Which model is on the screen, whose weights it has, and what the last move did to them."""
-    weights = live.weights_of(study)
+    shown = study.small if page.builds_its_own else study
+    weights = live.weights_of(shown)
+    if shown != study:
+        weights = replace(weights, said="This page builds models beside it, for which the server's checkpoint is too large.")
     if untrained:
         weights = live.Weights(RANDOM, "", f"random weights, seed {study.seed}", "No model of this page is trained.")
     effect = _AFTER.get(state.session().last_effect, "")
-    model, cut = _model_in_words(study)
+    model, cut = _model_in_words(study, shown.live_config)
     words = f":{_BADGES[weights.kind]} {weights.words}] {effect} Live: {model}. {literal(weights.said)}"
     explained = f"{_WHAT_WEIGHTS_SHOW[weights.kind]} {cut}"
     with st.container():
-        if weights.kind == TRAINED or untrained:
+        if weights.kind in (TRAINED, SERVED) or untrained:
             st.markdown(words, help=explained)
             return
         beside, actions = _places(wide=bool(weights.said))
         beside.markdown(words, help=explained, width="stretch" if weights.said else "content")
         with actions:
-            _offer_trained(study, weights.kind, path)
+            _offer_trained(study, weights.kind, page.path)
 
 
 def _places(wide: bool) -> tuple[DeltaGenerator, DeltaGenerator]:
@@ -128,9 +135,9 @@ def _places(wide: bool) -> tuple[DeltaGenerator, DeltaGenerator]:
     return row, row
 
 
-def _model_in_words(study: Study) -> tuple[str, str]:
+def _model_in_words(study: Study, small: ModelConfig) -> tuple[str, str]:
     """What runs live, and all that was cut to make it small."""
-    real, small = study.config, study.live_config
+    real = study.config
     cut = [f"{words} {now:,} of {whole:,}" for words, now, whole in (
         ("layers", small.num_hidden_layers, real.num_hidden_layers), ("width", small.hidden_size, real.hidden_size),
         ("head size", small.head_dim, real.head_dim), ("expert width", small.intermediate_size, real.intermediate_size),
@@ -202,9 +209,9 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#$~|:])", r"\\\1", text)
 
 
-def code_drawer(*objects: object) -> None:
+def code_drawer(*objects: object, label: str = "The code that ran") -> None:
     """The very code that ran, in a drawer that does no work while it is closed."""
-    drawer = st.expander("The code that ran", icon=":material/code:", key="code_drawer", on_change="rerun")
+    drawer = st.expander(label, icon=":material/code:", key="code_drawer", on_change="rerun")
     if drawer.open:
         for each in objects:
             drawer.code(inspect.getsource(each), language="python")

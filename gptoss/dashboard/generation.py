@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import streamlit as st
 
-from gptoss.dashboard.live import HEAVY, live_model, weights_in_words
+from gptoss.dashboard.live import Running, live_model, running, turn, weights_in_words
 from gptoss.dashboard.study import RANDOM, Study
 from gptoss.dashboard.text import Tokens
 from gptoss.tokenizer import compact_vocabulary
@@ -31,25 +31,25 @@ def generator(study: Study, tokens: Tokens, temperature: float, top_k: int | Non
         st.session_state["generated"] = ([], 0.0, weights_in_words(study))
         new_tokens = live_model(study).model.generate(
             tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
-        return lambda: _stream(new_tokens, study.live_config.vocab_size, place)
+        return lambda: _stream(new_tokens, running(study), place)
     if "generated" in st.session_state:
         _show(place, study.live_config.vocab_size)
     return None
 
 
-def _stream(new_tokens: Iterator[int], vocab_size: int, place: st.delta_generator.DeltaGenerator) -> None:
+def _stream(new_tokens: Iterator[int], running: Running, place: st.delta_generator.DeltaGenerator) -> None:
     """Collect tokens and repaint now and then. A stop ends the script at the repaint; what came is kept by then."""
     ids, _, weights = st.session_state["generated"]
     began = painted = time.perf_counter()
     while True:
-        with HEAVY:
+        with turn(running):
             token = next(new_tokens, None)
         now = time.perf_counter()
         if token is not None:
             ids.append(token)
         st.session_state["generated"] = (ids, now - began, weights)
         if token is None or now - painted > REPAINT:
-            _show(place, vocab_size)
+            _show(place, running.config.vocab_size)
             painted = now
         if token is None:
             return

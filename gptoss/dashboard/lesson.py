@@ -10,6 +10,7 @@ from functools import partial
 import streamlit as st
 
 from gptoss.dashboard import state
+from gptoss.dashboard.large import TooLong
 from gptoss.dashboard.study import Study
 
 PREDICT, TRY, MATHS, CODE, CLAIMS, CHECKS = TABS = (
@@ -104,7 +105,10 @@ def _tabs(lesson: Lesson) -> None:
     for tab, view in zip(st.tabs(list(views), key=f"{lesson.path}_lesson", on_change="rerun"), views.values(), strict=True):
         if tab.open:
             with tab:
-                view(lesson)
+                try:
+                    view(lesson)
+                except TooLong as why:
+                    st.info(str(why), icon=":material/hourglass:")
 
 
 def _predict(lesson: Lesson) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -13,7 +14,8 @@ import streamlit as st
 import torch
 
 from gptoss.config import ModelConfig
-from gptoss.dashboard import trained
+from gptoss.dashboard import large, trained
+from gptoss.dashboard.served import CHECKPOINT, served
 from gptoss.dashboard.study import DIALS, RANDOM, SEEDS, TRAINED, Study
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
@@ -28,7 +30,11 @@ MEASURING = threading.Lock()
 
 MAX_LIVE_TOKENS = 512
 CACHED_ATTENTION_CELLS = 1_000_000  # traces with more attention weights than this (4 MB) are not kept
-CHANGED = "changed"  # beside TRAINED and RANDOM: trained weights under settings that they were not trained with
+# Beside TRAINED and RANDOM: trained weights under settings that they were not trained with, and the server's checkpoint,
+# of which nobody here knows how it was trained.
+CHANGED, SERVED = "changed", "served"
+
+NO_TWIN = "No twin with random weights stands beside the server's checkpoint: it would have to be as large."
 
 _ANY = ModelConfig()
 _SEED = "seed "  # what the name of random weights begins with
@@ -52,8 +58,9 @@ class Weights:
     """Which weights a study runs with, and what to say of them.
 
     Attributes:
-        kind: `TRAINED`, `CHANGED` or `RANDOM`.
-        name: the shipped model or the run that they are, or `seed 3`: what tells them from others of their shape.
+        kind: `TRAINED`, `CHANGED`, `RANDOM` or `SERVED`.
+        name: the shipped model or the run that they are, `checkpoint`, or `seed 3`: what tells them from others of their
+            shape.
         words: for a sentence, such as "trained weights, window changed".
         said: what else a reader has to know, in whole sentences.
     """
@@ -97,9 +104,11 @@ class LiveRun:
 def weights_of(study: Study) -> Weights:
     """The weights of a study, decided here and nowhere else.
 
-    Those that its dial names, where they are there and have its shape; else those that ship for its shape, unless the
-    dial asks for random ones; else random ones.
+    Those of the server's checkpoint, where it is the preset and keeps its shape. Those that its dial names, where they are
+    there and have its shape; else those that ship for its shape, unless the dial asks for random ones; else random ones.
     """
+    if study.runs_checkpoint:
+        return _of_the_checkpoint(study)
     if study.weights == RANDOM:
         other = _shipped_for(study.live_config, study.sinks != "off")
         return _random(study, "You chose them: for this shape trained ones ship." if other else "")
@@ -116,7 +125,7 @@ def weights_of(study: Study) -> Weights:
 
 
 def weights_in_words(study: Study) -> str:
-    """Which weights a pattern is from: "trained weights", "trained weights, window changed", "random weights, seed 3"."""
+    """Which weights a pattern is from: "trained weights, window changed", "random weights, seed 3" and the like."""
     return weights_of(study).words
 
 
@@ -139,8 +148,51 @@ def model_of(running: Running) -> LiveModel:
 def live_run(study: Study, tokens: tuple[int, ...], layer: int) -> LiveRun:
     """Run the live model on `tokens`, recording the inside of one layer and the stream after every half block."""
     cells = len(tokens) ** 2 * study.heads
+    if study.is_large:
+        whole = _whole_pass(running(study), tokens)
+        return LiveRun(large.part_of(whole.trace, [layer]), whole.seconds)
     run = _cached_run if cells <= CACHED_ATTENTION_CELLS else _run
     return run(running(study), tokens, layer)
+
+
+@contextmanager
+def turn(running: Running) -> Iterator[None]:
+    """Wait for a place among what is computed at this moment: one of two, or the only one there is for a large model."""
+    with large.turn() if is_large(running) else HEAVY:
+        yield
+
+
+def is_large(running: Running) -> bool:
+    """Whether a pass of this model has to be waited for."""
+    return running.weights == CHECKPOINT and served().large
+
+
+def pass_over(running: Running, tokens: tuple[int, ...], layers: Collection[int] | None = None,
+              keep: Callable[[str], bool] = lambda name: True) -> Trace:
+    """`gptoss.trace.trace` of the model behind a key, in its turn; of a large model from the one pass that is remembered."""
+    if is_large(running):
+        return large.part_of(_whole_pass(running, tokens).trace, layers, keep)
+    model = model_of(running).model
+    with HEAVY:
+        return trace(model, torch.tensor([tokens]), layers=layers, keep=keep)
+
+
+def make_ready(running: Running, tokens: tuple[int, ...]) -> None:
+    """Have a large model's pass, before a function needs it whose cache would keep the signs of its progress too."""
+    if is_large(running):
+        _whole_pass(running, tokens)
+
+
+def refuse_if_large(study: Study, what: str) -> None:
+    """Raise `TooLong` where a large model runs: `what` begins the sentence that says so."""
+    if study.is_large:
+        raise large.TooLong(f"{what} takes dozens of passes, too many for a model as large as the server's checkpoint. "
+                            "Choose another preset to see it.")
+
+
+def has_twin(study: Study) -> bool:
+    """Whether a model of the same shape with random weights can stand beside it: not where it is too large for that."""
+    return twin(study).live_config == study.live_config
 
 
 def twin(study: Study) -> Study:
@@ -156,6 +208,8 @@ def back_to_trained(study: Study) -> Study:
     """The nearest study whose weights were trained as it stands: this one, or the fewest dials of `classroom` away."""
     if study.weights != TRAINED and weights_of(here := replace(study, weights=TRAINED)).kind != RANDOM:
         return here
+    if study.preset == CHECKPOINT:
+        return Study.of_preset(CHECKPOINT)
     start = Study.of_preset(CLASSROOM).moved(context=study.context, precision=study.precision, seed=study.seed)[0]
     if study.preset != CLASSROOM:
         return Study.of_preset(CLASSROOM)
@@ -182,14 +236,27 @@ def _of(name: str, contestant: Contestant, study: Study) -> Weights:
     different = _differences(contestant, study.live_config, study.sinks != "off")
     if not different:
         return Weights(TRAINED, name, "trained weights")
+    words = _and([setting.word for setting in different])
+    return Weights(CHANGED, name, f"trained weights, {words} changed", f"{_then(different, 'training')}: not retrained.")
+
+
+def _of_the_checkpoint(study: Study) -> Weights:
+    """The weights of the server's checkpoint under a study's settings."""
+    different = _differences(Contestant(CHECKPOINT, "", served().config), study.live_config, study.sinks != "off")
+    if not different:
+        return Weights(SERVED, CHECKPOINT, "the server's checkpoint")
+    words = _and([setting.word for setting in different])
+    return Weights(SERVED, CHECKPOINT, f"the server's checkpoint, {words} changed",
+                   f"{_then(different, 'the checkpoint')}: the same weights.")
+
+
+def _then(different: list[_Setting], where: str) -> str:
+    """What some settings were, in one clause; of a single one also what it is now."""
     first = different[0]
     if len(different) == 1:
-        then = f"{first.subject[0].upper()}{first.subject[1:]} was {first.then} in training and is {first.now} now"
-    else:
-        then = f"In training {first.subject} was " + _and([
-            first.then, *(f"{setting.subject} {setting.then}" for setting in different[1:])])
-    words = _and([setting.word for setting in different])
-    return Weights(CHANGED, name, f"trained weights, {words} changed", f"{then}: not retrained.")
+        return f"{first.subject[0].upper()}{first.subject[1:]} was {first.then} in {where} and is {first.now} now"
+    return f"In {where} {first.subject} was " + _and([
+        first.then, *(f"{setting.subject} {setting.then}" for setting in different[1:])])
 
 
 def _random(study: Study, said: str) -> Weights:
@@ -262,6 +329,8 @@ def _weights(name: str, shape: ModelConfig, precision: str) -> tuple[Callable[..
 
 
 def _made(name: str, shape: ModelConfig, dtype: torch.dtype) -> Transformer:
+    if name == CHECKPOINT:
+        return served().model
     if name.startswith(_SEED):
         return Transformer(shape, dtype=dtype, seed=int(name.removeprefix(_SEED)))
     return (shipped().get(name) or trained.get(name)).load(dtype)
@@ -273,6 +342,10 @@ def _run(running: Running, tokens: tuple[int, ...], layer: int) -> LiveRun:
         start = time.perf_counter()
         result = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: not name.endswith("scores"))
         return LiveRun(result, time.perf_counter() - start)
+
+
+def _whole_pass(running: Running, tokens: tuple[int, ...]) -> large.Pass:
+    return large.whole_pass(running, model_of(running).model, tokens)
 
 
 _cached_run = cached(max_entries=16)(_run)

@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from gptoss.config import PRESETS
-from gptoss.dashboard import state
+from gptoss.dashboard import served, state
 from gptoss.dashboard.study import DIALS, Dial, Study
 
 # Words and icon for what a move does, in the order in which the groups stand.
@@ -25,8 +24,10 @@ def sidebar(first: Collection[str]) -> None:
     """Draw the sidebar. The dials named in `first` stand open, the others in a drawer one click away."""
     with st.sidebar:
         study = state.study()
-        st.selectbox("Preset", _presets(study), key="preset",
+        st.selectbox("Preset", _presets(study), key="preset", format_func=served.spelt_out,
                      help="The real models, the notebook's demonstration, and a small one with trained weights.")
+        if served.problem():
+            st.caption(f":material/report: {served.problem()}")
         _buttons(study)
         _dials(study, [dial for dial in DIALS.values() if dial.name in first])
         drawer = st.expander("More dials", icon=":material/tune:", key="more_dials", on_change="rerun")
@@ -37,7 +38,7 @@ def sidebar(first: Collection[str]) -> None:
 
 def _presets(study: Study) -> list[str]:
     """The presets; once a dial has left its preset, also what the model is now."""
-    return [*PRESETS, study.name] if study.changes else [*PRESETS]
+    return [*served.presets(), study.choice] if study.changes else [*served.presets()]
 
 
 def _buttons(study: Study) -> None:
@@ -46,7 +47,7 @@ def _buttons(study: Study) -> None:
         st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not state.session().past,
                   help="Take back the last move or edit.")
         st.button("Reset", icon=":material/restart_alt:", on_click=state.reset, disabled=not study.changes,
-                  help=f"Put every dial back to {study.preset}.")
+                  help=f"Put every dial back to {served.spelt_out(study.preset)}.")
         if pinned:
             st.button("Unpin", icon=":material/keep_off:", on_click=state.pin, args=(None,),
                       help=f"Stop comparing with {pinned.name}.")
@@ -78,4 +79,5 @@ def _dial(study: Study, dial: Dial) -> None:
 def describe(study: Study) -> str:
     """A study in a few words: its preset and the dials that differ."""
     changes = ", ".join(f"{DIALS[name].label} {DIALS[name].show(value)}" for name, value in study.changes.items())
-    return f"{study.preset} with {changes}" if changes else study.preset
+    preset = served.spelt_out(study.preset)
+    return f"{preset} with {changes}" if changes else preset

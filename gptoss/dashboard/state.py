@@ -8,12 +8,12 @@ module writes the address itself: always the preset, and every dial that differs
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.dashboard import live, trained
+from gptoss.dashboard import live, served, trained
 from gptoss.dashboard.book import PAGES
 from gptoss.dashboard.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.dashboard.text import current_text, set_text, text_from_query, text_to_query
@@ -110,7 +110,7 @@ def go_to(study: Study, text: str | None = None) -> None:
     """Put another study (and text) on the dials, from a button's callback."""
     memory = session()
     memory.said, memory.last_effect, memory.refused = {}, "", ""
-    now = Moment(study, memory.now.text if text is None else text, memory.now.pinned)
+    now = Moment(replace(study, scaled=False), memory.now.text if text is None else text, memory.now.pinned)
     _advance(memory, now)
     _set_widgets(now)
 
@@ -170,8 +170,8 @@ def _moved_dials(memory: Session) -> dict[str, object]:
     """Dials whose widget no longer stands where the study does; if there is none, a preset that was chosen."""
     state, study = st.session_state, memory.now.study
     moved = {name: state[name] for name in DIALS if name in state and state[name] != getattr(study, name)}
-    chosen = state.get("preset", study.name)
-    if moved or chosen == study.name or chosen not in PRESETS:
+    chosen = state.get("preset", study.choice)
+    if moved or chosen == study.choice or chosen not in served.presets():
         return moved
     # Just after a move the browser may still send the preset's name from before it, along with the move of a control
     # on the page: that is no choice to go back.
@@ -222,7 +222,7 @@ def _set_widgets(now: Moment) -> None:
 
 
 def _set_dials(study: Study) -> None:
-    for name, value in {"preset": study.name, **{name: getattr(study, name) for name in DIALS}}.items():
+    for name, value in {"preset": study.choice, **{name: getattr(study, name) for name in DIALS}}.items():
         if st.session_state.get(name) != value:  # what is written is sent, and would overwrite a newer move
             st.session_state[name] = value
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
-from gptoss.config import PRESETS, ModelConfig, divisors_of
+from gptoss.config import ModelConfig, divisors_of
+from gptoss.dashboard import served
+from gptoss.dashboard.served import CHECKPOINT
 
 DEFAULT_PRESET = "classroom"
 SEEDS = 10  # sets of random weights to choose from
@@ -40,21 +42,26 @@ class Study:
     precision: str = "float32"
     weights: str = TRAINED
     seed: int = 0
+    scaled: bool = False  # no dial: a scale model has to do in place of the server's checkpoint, see `small`
 
     @classmethod
     def of_preset(cls, preset: str) -> Study:
-        """The preset as it is published, accounted for at the full context it is made for."""
-        config = ModelConfig.preset(preset)
+        """The preset as it is published, accounted for at the full context it is made for.
+
+        Raises `ValueError` for a name that is not in `presets()`.
+        """
+        config = _config_of(preset)
         return cls(
             preset=preset, layers=config.num_hidden_layers, hidden=config.hidden_size,
             heads=config.num_attention_heads, kv=config.num_key_value_heads, window=config.sliding_window,
             experts=config.num_experts, active=config.experts_per_token, context=config.max_context_length,
-            theta=int(config.rope_theta), factor=int(config.rope_scaling_factor))
+            theta=_whole(config.rope_theta), factor=_whole(config.rope_scaling_factor), every=config.window_every,
+            **({"precision": served.PRECISION} if preset == CHECKPOINT else {}))
 
     @cached_property
     def config(self) -> ModelConfig:
         """The architecture at its real size. Expert width keeps the preset's ratio to the hidden size."""
-        preset = ModelConfig.preset(self.preset)
+        preset = _config_of(self.preset)
         return preset.replace(
             num_hidden_layers=self.layers, hidden_size=self.hidden,
             intermediate_size=preset.intermediate_size * self.hidden // preset.hidden_size,
@@ -64,8 +71,27 @@ class Study:
 
     @cached_property
     def live_config(self) -> ModelConfig:
-        """The scale model that runs."""
-        return self.config.scale_model()
+        """The model that runs: the server's checkpoint whole, or else a scale model."""
+        return self.config if self.runs_checkpoint else self.config.scale_model()
+
+    @property
+    def runs_checkpoint(self) -> bool:
+        """Whether the weights are those of the server's checkpoint: as long as the dials leave it its shape."""
+        moved = any(DIALS[name].effect == "new shape" for name in self.changes)
+        return self.preset == CHECKPOINT and self.weights == TRAINED and not moved and not self.scaled
+
+    @property
+    def is_large(self) -> bool:
+        """Whether what runs is so large that every pass has to be waited for."""
+        return self.runs_checkpoint and served.served().large
+
+    @property
+    def small(self) -> Study:
+        """This study, or where it runs something large, the same with a scale model and its random weights.
+
+        For what builds models of its own or passes a model dozens of times.
+        """
+        return replace(self, scaled=True) if self.is_large else self
 
     @property
     def sink_override(self) -> float | None:
@@ -91,9 +117,14 @@ class Study:
         return {name: getattr(self, name) for name in DIALS if getattr(self, name) != getattr(preset, name)}
 
     @property
-    def name(self) -> str:
-        """`gpt-oss-20b`, or `custom, from gpt-oss-20b` once a dial has left the preset."""
+    def choice(self) -> str:
+        """What the list of presets stands on: `gpt-oss-20b`, or `custom, from gpt-oss-20b` once a dial has left it."""
         return f"custom, from {self.preset}" if self.changes else self.preset
+
+    @property
+    def name(self) -> str:
+        """The same for a reader, who is told what the server's checkpoint is."""
+        return served.spelt_out(self.choice)
 
     def moved(self, **dials: object) -> tuple[Study, dict[str, str]]:
         """The study after moving some dials, and a sentence for every dial that had to follow or was out of range."""
@@ -119,7 +150,7 @@ class Study:
         """The study that an address names, and a sentence for every part of it that could not be understood."""
         problems = []
         preset = query.get("preset", DEFAULT_PRESET)
-        if preset not in PRESETS:
+        if preset not in served.presets():
             problems.append(f"There is no preset “{shortened(preset)}”; this is {DEFAULT_PRESET}.")
             preset = DEFAULT_PRESET
         study = cls.of_preset(preset)
@@ -206,8 +237,35 @@ def _weights_options(values: Mapping | None) -> tuple[str, ...]:
     return (TRAINED, RANDOM, here) if RUN.fullmatch(here) else (TRAINED, RANDOM)
 
 
+def _precision_options(values: Mapping) -> tuple[str, ...]:
+    return (served.PRECISION,) if values.get("preset") == CHECKPOINT else ("float32", "bfloat16")
+
+
+def _config_of(preset: str) -> ModelConfig:
+    known = served.presets()
+    return known[preset] if preset in known else ModelConfig.preset(preset)
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
+def _with_the_checkpoints_own(dial: Dial) -> Dial:
+    """The dial with one more position, where the server's checkpoint stands, as long as that is the preset."""
+    def options(values: Mapping | None) -> Sequence:
+        steps = dial.options(values)
+        if not values or values.get("preset") != CHECKPOINT:
+            return steps
+        own = getattr(Study.of_preset(CHECKPOINT), dial.name)
+        if own in steps or dial.name == "active" and own > values["experts"]:
+            return steps
+        return sorted([*steps, own], key=lambda step: (step == 0, step))  # a window of 0 is the widest
+
+    return dial if dial.name in ("kv", *WORDS) else replace(dial, options=options)
+
+
 # In an order in which each dial's limits depend only on those before it.
-DIALS: dict[str, Dial] = {dial.name: dial for dial in (
+_DIALS = (
     Dial("layers", "Layers", _steps(*range(1, 49)), "new shape",
          "Blocks in the stack. In gpt-oss even ones slide, odd ones see everything."),
     Dial("hidden", "Hidden size", _steps(64, 128, 256, 512, 768, 1024, 1536, 2048, 2880, 4096, 5760), "new shape",
@@ -234,14 +292,16 @@ DIALS: dict[str, Dial] = {dial.name: dial for dial in (
          "One in so many layers slides, layer 0 first: 2 in gpt-oss. 1 makes every layer slide."),
     Dial("sinks", "Sinks", _steps("on", "off"), "weights kept",
          "Off sets every head's sink logit to minus infinity: plain softmax attention."),
-    Dial("precision", "Precision", _steps("float32", "bfloat16"), "weights kept",
-         "The number format that the live model computes in: the same weights, rounded."),
+    Dial("precision", "Precision", _precision_options, "weights kept",
+         "The number format that the live model computes in: the same weights, rounded. The server's checkpoint has one.",
+         lambda values: "that is the format of the server's checkpoint"),
     Dial("weights", "Weights", _weights_options, "other weights",
          "Trained ones run wherever a model of this shape was trained, random ones elsewhere. Random: always, to see what "
          "chance looks like in this shape."),
     Dial("seed", "Seed", _steps(*range(SEEDS)), "other weights",
          "Which random weights are drawn, and which text is sampled. It does nothing to trained weights."),
-)}
+)
+DIALS: dict[str, Dial] = {dial.name: _with_the_checkpoints_own(dial) for dial in _DIALS}
 
 
 def nearest(value: object, allowed: Sequence) -> object:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import streamlit as st
 
 from gptoss.dashboard.live import MAX_LIVE_TOKENS
+from gptoss.dashboard.served import most_live_tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary, encode_text
 
 OWN_TEXT = "own text"
@@ -84,11 +86,25 @@ def _sample_longer_than(tokens: int) -> Sample | None:
     return next((sample for sample in SAMPLES if len(encode_text(sample.text)) > tokens), None)
 
 
+class _Labels(Sequence[str]):
+    """Every token's printable form, made when it is asked for: a checkpoint can have 201,088, of which ten are shown."""
+
+    def __init__(self, size: int):
+        self._vocabulary = compact_vocabulary(size)
+
+    def __len__(self) -> int:
+        return self._vocabulary.size
+
+    def __getitem__(self, token: int) -> str:
+        if token >= len(self):
+            raise IndexError(token)  # where an iteration ends
+        return self._vocabulary.label(token)
+
+
 @lru_cache(maxsize=8)
-def vocabulary_labels(size: int) -> tuple[str, ...]:
+def vocabulary_labels(size: int) -> Sequence[str]:
     """The printable form of every token of a live model's vocabulary."""
-    vocabulary = compact_vocabulary(size)
-    return tuple(vocabulary.label(i) for i in range(size))
+    return _Labels(size)
 
 
 def current_text() -> str:
@@ -137,12 +153,13 @@ def text_from_query(query: dict[str, str], own_text: str | None = None) -> tuple
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def live_tokens(text: str, vocab_size: int, special: bool) -> Tokens:
-    """The first tokens of `text` in the vocabulary of a live model, at most `MAX_LIVE_TOKENS` of them.
+    """The first tokens of `text` in the vocabulary of a live model: at most `MAX_LIVE_TOKENS`, fewer for a large model.
 
     `special` reads `<|start|>` and the like as the special tokens they spell; otherwise they are plain text.
     """
     vocabulary = compact_vocabulary(vocab_size)
-    prefix = vocabulary.encode_prefix(text, MAX_LIVE_TOKENS, special=special)
+    most = most_live_tokens(vocab_size, otherwise=MAX_LIVE_TOKENS)
+    prefix = vocabulary.encode_prefix(text, most, special=special)
     return Tokens(tuple(prefix.ids), tuple(vocabulary.to_o200k(prefix.ids)),
                   tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)
 

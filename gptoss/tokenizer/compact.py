@@ -222,8 +222,9 @@ def compact_vocabulary(size: int) -> CompactVocabulary:
     """The vocabulary of `size` tokens: bytes, named special tokens, then the most useful tokens first.
 
     A smaller one is the beginning of a larger one, so index i means the same token in all of them. The order after
-    bytes and special tokens is that of `gptoss.tokenizer.rank`, and after its list the remaining o200k ids ascending;
-    with size 201,088 each id is there once (not at its own place: a real checkpoint's rows follow o200k's ids).
+    bytes and special tokens is that of `gptoss.tokenizer.rank`, and after its list the remaining o200k ids ascending.
+    With 201,088 tokens it is no cut but o200k_harmony itself, every id at its own place, as in the rows of OpenAI's
+    checkpoints.
 
     Raises:
         ValueError: size is below `MINIMUM_SIZE` or above 201,088.
@@ -232,7 +233,7 @@ def compact_vocabulary(size: int) -> CompactVocabulary:
         raise ValueError(
             f"a compact vocabulary has {MINIMUM_SIZE} (bytes and special tokens) to {O200K_SIZE:,} tokens, not {size:,}"
         )
-    return CompactVocabulary(_order()[:size])
+    return CompactVocabulary(range(O200K_SIZE) if size == O200K_SIZE else _order()[:size])
 
 
 @functools.cache

@@ -36,11 +36,11 @@ from gptoss.charts.removal import HEADS, next_tokens_before_and_after, piece_bar
 from gptoss.charts.residual import LENS_TOKENS, contribution_waterfall, journey_bars, lens_table, stage_table
 from gptoss.config import ModelConfig
 from gptoss.dashboard.furniture import literal, show_chart
-from gptoss.dashboard.live import HEAVY, Running, live_model, model_of, running
+from gptoss.dashboard.live import Running, live_model, model_of, pass_over, refuse_if_large, running, turn
 from gptoss.dashboard.study import Study, shortened
 from gptoss.dashboard.text import Tokens, vocabulary_labels
 from gptoss.model import Transformer
-from gptoss.trace import Trace, trace
+from gptoss.trace import Trace
 
 NOTHING = "nothing"  # removed
 LIKELIEST, OWN_NEXT = ANSWERS = ("most probable answer", "text's own next")
@@ -212,6 +212,7 @@ def every_removal(run: TokenRun) -> Chart:
 
 def removal_probabilities(run: TokenRun) -> tuple[Tensor, Tensor]:
     """The answer's probability without each half block: run again, and with its bar alone taken away."""
+    refuse_if_large(run.study, "Removing every half block in turn")
     streams = _final_streams_without_each(running(run.study), run.tokens.ids)[:, run.position]
     measured = logit_lens(run.model, streams).softmax(dim=-1)
     foreseen = logits_without_bar(run.model, run.whole)[1:].softmax(dim=-1)
@@ -286,29 +287,25 @@ def _against_the_text(run: TokenRun) -> str:
 @lru_cache(maxsize=16)
 def _stream(running: Running, tokens: tuple[int, ...]) -> Tensor:
     """The whole model's stream, (stages, tokens, hidden), from one pass that records nothing else."""
-    model = model_of(running).model
-    with HEAVY:
-        return residual_stream(trace(model, torch.tensor([tokens]), layers=[], keep=lambda name: name != "logits"))
+    return residual_stream(pass_over(running, tokens, [], lambda name: name != "logits"))
 
 
 @lru_cache(maxsize=16)
 def _stream_without(running: Running, tokens: tuple[int, ...], part: Part) -> Tensor:
     """The stream without the part, (stages, tokens, hidden)."""
     whole, model = _stream(running, tokens), model_of(running).model
-    with HEAVY:
+    with turn(running):
         return stream_without(model, whole, part)
 
 
 @lru_cache(maxsize=8)
 def _final_streams_without_each(running: Running, tokens: tuple[int, ...]) -> Tensor:
     model = model_of(running).model
-    with HEAVY:
+    with turn(running):
         return final_streams_without_each(model, torch.tensor(tokens))
 
 
 @lru_cache(maxsize=4)
 def _inside(running: Running, tokens: tuple[int, ...], layer: int) -> Trace:
     """What heads and experts of one layer make, and no attention weights, which would be large."""
-    model = model_of(running).model
-    with HEAVY:
-        return trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(_INSIDE))
+    return pass_over(running, tokens, [layer], lambda name: name.endswith(_INSIDE))

@@ -13,7 +13,7 @@ from gptoss.anatomy.residual import contributions, logit_lens
 from gptoss.dashboard.furniture import literal
 from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try
 from gptoss.dashboard.lessons.block import LIKELIEST, NOTHING, TokenRun, current_run, removal_probabilities
-from gptoss.dashboard.live import HEAVY, MAX_LIVE_TOKENS
+from gptoss.dashboard.live import HEAVY, MAX_LIVE_TOKENS, refuse_if_large
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import Tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -105,6 +105,7 @@ def _largest_bar_matters_most(run: TokenRun) -> tuple[bool, str]:
 
 
 def _checks(run: TokenRun) -> None:
+    refuse_if_large(run.study, "This check")
     ids, position = torch.tensor([run.tokens.ids]), run.position
     with HEAVY:
         logits = trace(run.model, ids, layers=[])["logits"][0, position].float()

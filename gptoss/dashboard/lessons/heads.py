@@ -30,11 +30,21 @@ from gptoss.cost import kv_cache_bytes
 from gptoss.dashboard import furniture
 from gptoss.dashboard.controls import layer_shown
 from gptoss.dashboard.lesson import Prediction, Try
-from gptoss.dashboard.live import CHANGED, HEAVY, Running, cached, live_run, model_of, running
+from gptoss.dashboard.live import (
+    CHANGED,
+    HEAVY,
+    SERVED,
+    Running,
+    cached,
+    live_run,
+    make_ready,
+    model_of,
+    pass_over,
+    running,
+)
 from gptoss.dashboard.study import RANDOM, TRAINED, Study
 from gptoss.dashboard.text import Tokens, live_tokens
 from gptoss.tokenizer import sample
-from gptoss.trace import trace
 from gptoss.training.shipped import CLASSROOM
 
 PACE = 2.0  # s between two steps that play by themselves
@@ -49,6 +59,7 @@ LEARNT = {
     TRAINED: " Random heads pick their tokens too, by chance: learning is what the twin does not show.",
     CHANGED: " They were trained with other settings. Random heads pick their tokens too, by chance: learning is what the "
              "twin does not show.",
+    SERVED: " Whether these heads learnt their patterns depends on what this server was given.",
 }
 _TRACED = ("attn.q_rope", "attn.k_rope", "attn.v")
 
@@ -63,14 +74,15 @@ class LayerView(NamedTuple):
 
 def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
     """Run the live model of `study` on `tokens` and take one layer's heads apart. Shared between sessions."""
+    make_ready(running(study), tokens)
     return _layer_view(running(study), tokens, layer)
 
 
 @cached(max_entries=16)
 def _layer_view(running: Running, tokens: tuple[int, ...], layer: int) -> LayerView:
+    result = pass_over(running, tokens, [layer], lambda name: name.endswith(_TRACED))
     model = model_of(running).model
     with HEAVY:
-        result = trace(model, torch.tensor([tokens]), layers=[layer], keep=lambda name: name.endswith(_TRACED))
         heads = LayerHeads.from_trace(result, layer, model.block[layer].attn)
         entropies = layer_entropies(heads)
         tiles = [head_tile(head, float(entropies[head]), *head_weights(heads, head))

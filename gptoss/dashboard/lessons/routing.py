@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-import torch
 from torch import Tensor
 
 from gptoss.anatomy import experts, routing
@@ -21,10 +20,20 @@ from gptoss.dashboard import furniture
 from gptoss.dashboard.accounts import remembered
 from gptoss.dashboard.controls import choose
 from gptoss.dashboard.lessons.variants import RETRAINED
-from gptoss.dashboard.live import HEAVY, Running, cached, live_model, model_of, running, twin
+from gptoss.dashboard.live import (
+    HEAVY,
+    Running,
+    cached,
+    has_twin,
+    live_model,
+    make_ready,
+    model_of,
+    pass_over,
+    running,
+    twin,
+)
 from gptoss.dashboard.study import Study
 from gptoss.model import MLPBlock
-from gptoss.trace import trace
 
 ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
     "Routing", "Load", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
@@ -53,19 +62,20 @@ class LiveRouting:
 
 def live_routing(study: Study, tokens: tuple[int, ...]) -> LiveRouting:
     """Run the live model on `tokens`, without recording the inside of any layer, and read its routers."""
+    make_ready(running(study), tokens)
     return _live_routing(running(study), tokens)
 
 
-def twin_routing(study: Study, tokens: tuple[int, ...]) -> LiveRouting:
-    """The same of the untrained twin."""
-    return live_routing(twin(study), tokens)
+def twin_routing(study: Study, tokens: tuple[int, ...]) -> LiveRouting | None:
+    """The same of the untrained twin, or None where the model is too large for one."""
+    return live_routing(twin(study), tokens) if has_twin(study) else None
 
 
 @cached(max_entries=12)
 def _live_routing(running: Running, tokens: tuple[int, ...]) -> LiveRouting:
+    passed = pass_over(running, tokens, (), lambda name: name.endswith("after_attn"))
     model = model_of(running).model
     with HEAVY:
-        passed = trace(model, torch.tensor([tokens]), layers=(), keep=lambda name: name.endswith("after_attn"))
         layers = routing.routing_of_every_layer(model, passed)
     return LiveRouting(layers, tuple(passed.values()))
 
@@ -84,14 +94,14 @@ def expert_slider(study: Study, here: Routing) -> int:
     return choose("Expert", range(study.experts), key="expert")
 
 
-def load_chart(live: Routing, other: Routing, order: str, selected: int) -> Chart:
-    """The load of one layer over the band of chance, in the order asked for."""
+def load_chart(live: Routing, other: Routing | None, order: str, selected: int) -> Chart:
+    """The load of one layer over the band of chance, in the order asked for, and the twin's if there is one."""
     tokens, active = live.chosen.shape
     chance = routing.uniform_routing(tokens, live.num_experts, active)
     if order == BY_RANK:
         numbers = np.argsort(-live.counts, kind="stable")
         return load_against_uniform(numbers, live.counts[numbers], chance.ranked[:, ::2], tokens, order, selected,
-                                    -np.sort(-other.counts))
+                                    None if other is None else -np.sort(-other.counts))
     band = np.tile([chance.one_expert.low, chance.one_expert.high], (live.num_experts, 1))
     return load_against_uniform(np.arange(live.num_experts), live.counts, band, tokens, order, selected)
 

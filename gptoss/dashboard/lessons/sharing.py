@@ -21,7 +21,7 @@ from gptoss.config import PRESETS
 from gptoss.cost import checkpoint_bytes, kv_cache_bytes
 from gptoss.dashboard import furniture
 from gptoss.dashboard.lesson import PARTLY, Claim, Prediction
-from gptoss.dashboard.live import HEAVY, Running, model_of, running
+from gptoss.dashboard.live import Running, model_of, running, turn
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import current_text, live_tokens
 from gptoss.model import KVCache
@@ -102,7 +102,7 @@ def how_we_know(study: Study) -> None:
 @lru_cache(maxsize=8)
 def _readers(running: Running, tokens: tuple[int, ...]) -> Readers:
     model = model_of(running).model
-    with HEAVY:
+    with turn(running):
         return who_reads_whom(model, tokens)
 
 

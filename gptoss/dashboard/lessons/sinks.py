@@ -21,10 +21,11 @@ from gptoss.anatomy.sinks import (
     halving_logit,
     mass_on_keys,
     run_with_sinks,
+    sink_pass_of,
 )
 from gptoss.cost import count_parameters
 from gptoss.dashboard.controls import choose
-from gptoss.dashboard.live import HEAVY, Running, model_of, running, weights_in_words
+from gptoss.dashboard.live import Running, is_large, model_of, pass_over, running, turn, weights_in_words
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import live_tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -88,7 +89,9 @@ def sink_pass(study: Study, tokens: tuple[int, ...], layer: int, override: SinkO
 @lru_cache(maxsize=16)
 def _sink_pass(running: Running, tokens: tuple[int, ...], layer: int, override: SinkOverride | None) -> SinkPass:
     model = model_of(running).model
-    with HEAVY:
+    if override is None and is_large(running):
+        return sink_pass_of(pass_over(running, tokens, [layer]), model, layer)
+    with turn(running):
         return run_with_sinks(model, tokens, layer, override)
 
 
@@ -114,7 +117,7 @@ def bias_for_the_first_tokens(study: Study, tokens: tuple[int, ...], layer: int 
 @lru_cache(maxsize=8)
 def _checks(running: Running, tokens: tuple[int, ...], layer: int) -> SinkChecks:
     model = model_of(running).model
-    with HEAVY:
+    with turn(running):
         return check_sinks(model, tokens, layer)
 
 

@@ -22,8 +22,9 @@ from gptoss.charts.window import output_distances
 from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes
 from gptoss.dashboard.furniture import show_chart, size
+from gptoss.dashboard.large import TooLong
 from gptoss.dashboard.lesson import PARTLY
-from gptoss.dashboard.live import HEAVY, Running, cached, live_model, model_of, running, weights_in_words
+from gptoss.dashboard.live import HEAVY, Running, cached, live_model, model_of, refuse_if_large, running, weights_in_words
 from gptoss.dashboard.study import DIALS, Study
 from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
 
@@ -82,6 +83,7 @@ def first_tokens(count: int) -> str:
 
 def output_distances_of(study: Study, ids: Sequence[int]) -> pd.DataFrame:
     """What other windows do to the live model's next-token distribution after the text's end, its weights kept."""
+    refuse_if_large(study, "Trying every window")
     return _output_distances(running(study), tuple(ids[-CHECKED_TOKENS:]))
 
 
@@ -92,8 +94,11 @@ def same_weights_drawer(study: Study, ids: Sequence[int]) -> None:
                          key="window_output", on_change="rerun")
     if drawer.open and ids:
         with drawer:
-            show_chart(output_distances(output_distances_of(study, ids), study.window), key="window_moved")
-            st.caption(in_other_windows(study))
+            try:
+                show_chart(output_distances(output_distances_of(study, ids), study.window), key="window_moved")
+                st.caption(in_other_windows(study))
+            except TooLong as why:
+                st.info(str(why), icon=":material/hourglass:")
 
 
 def in_other_windows(study: Study) -> str:
@@ -127,6 +132,7 @@ def how_we_know(study: Study, ids: Sequence[int]) -> None:
     if not ids:
         st.info("There is no text to check on.", icon=":material/edit:")
         return
+    refuse_if_large(study, "This check")
     window = st.session_state.get("window_w", SMALL_WINDOW)
     study = replace(study, window=window)
     stop = min(st.session_state.get("window_token", FIRST_TOKEN) + 1, len(ids))

@@ -1,0 +1,108 @@
+"""The operator's own checkpoint: read once for the whole server, from a directory that no visitor names or learns.
+
+The environment variable `GPTOSS_CHECKPOINT` names the directory. What is wrong with it stands in the server's log; a
+visitor reads one sentence without a path. No Streamlit here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from gptoss.checkpoint import CheckpointError, Reader
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import checkpoint_bytes, count_parameters
+from gptoss.model import Transformer
+from gptoss.tokenizer import compact_vocabulary
+
+VARIABLE = "GPTOSS_CHECKPOINT"
+CHECKPOINT = "checkpoint"  # the preset's name, as the address spells it
+PRECISION = "bfloat16"  # that its weights are computed with
+UNREADABLE = "This server's own checkpoint could not be read, so it is not among the presets. The server's log says why."
+LARGE = 50_000_000  # active parameters, from which a pass takes seconds and passes are counted
+LARGE_TOKENS = 64  # that run live of a text, in a model as large as that
+
+_log = logging.getLogger(__name__)
+_reading = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """The checkpoint as it was read. Shared by all sessions and never changed."""
+
+    model: Transformer
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.model.config
+
+    @property
+    def title(self) -> str:
+        """What a visitor reads: the published model that it has the configuration of, or what it is."""
+        official = [name for name, config in PRESETS.items() if config == self.config]
+        return f"{official[0]}, real weights" if official else "the server's checkpoint"
+
+    @property
+    def large(self) -> bool:
+        """Whether a pass takes so long that it has to be waited for."""
+        return count_parameters(self.config).active > LARGE
+
+
+def served() -> Served | None:
+    """The operator's checkpoint, or None where there is none or it cannot be read. The first call reads it."""
+    with _reading:
+        return _served()
+
+
+def problem() -> str:
+    """One sentence for visitors where the operator named a checkpoint that could not be read, or nothing."""
+    return UNREADABLE if os.environ.get(VARIABLE) and served() is None else ""
+
+
+def presets() -> dict[str, ModelConfig]:
+    """All that a study can begin with, the operator's checkpoint last."""
+    own = served()
+    return PRESETS | {CHECKPOINT: own.config} if own else PRESETS
+
+
+def spelt_out(name: str) -> str:
+    """A name with a preset in it, as a visitor reads it."""
+    own = served()
+    return name.replace(CHECKPOINT, own.title) if own else name
+
+
+def most_live_tokens(vocab_size: int, otherwise: int) -> int:
+    """How many tokens of a text run in a live model of this vocabulary: fewer where it is a large checkpoint's."""
+    own = served()
+    return LARGE_TOKENS if own and own.large and vocab_size == own.config.vocab_size else otherwise
+
+
+@cache
+def _served() -> Served | None:
+    directory = os.environ.get(VARIABLE)
+    if not directory:
+        return None
+    try:
+        return Served(_read(directory))
+    except Exception as error:  # whatever is wrong with it, the app has to stand
+        _log.error("%s=%s is left out: %s", VARIABLE, directory, error, exc_info=not isinstance(error, CheckpointError))
+        return None
+
+
+def _read(directory: str) -> Transformer:
+    """The model, its experts packed where they are stored so. Raises also where no page could show it."""
+    reader = Reader(directory)
+    try:
+        compact_vocabulary(reader.config.vocab_size)  # or no text could be read
+        checkpoint_bytes(reader.config)  # or no page could say its size
+    except ValueError as error:
+        raise CheckpointError(f"the app cannot show this model: {error}") from error
+    packed = len(reader.packed) == 2 * reader.config.num_hidden_layers
+    model = Transformer.from_checkpoint(directory, getattr(torch, PRECISION),
+                                        experts="packed" if packed else "unpacked")
+    return model.eval().requires_grad_(False)
