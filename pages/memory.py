@@ -13,6 +13,8 @@ from gptoss.dashboard.lessons.memory import (
     SPEED,
     VIEWS,
     Setting,
+    about_bound,
+    about_model,
     cache_charts,
     choose_operator,
     load_controls,
@@ -41,6 +43,9 @@ def memory(chosen: Setting) -> None:
         furniture.show_chart(by_format, key="memory_formats")
     with fits:
         furniture.show_chart(machines, key="memory_machines")
+    st.caption(f"{about_model(chosen)} Beside a machine: the users of this context that fit into it with the weights, or "
+               "how many times its memory all this takes. Activations are left out there, since a server can read prompts "
+               "in pieces. GB are 10⁹ bytes, as on data sheets.")
 
 
 def cache(chosen: Setting) -> None:
@@ -51,6 +56,9 @@ def cache(chosen: Setting) -> None:
         furniture.show_chart(film, key="memory_film")
     with designs:
         furniture.show_chart(totals, key="memory_designs")
+    st.caption(f"{about_model(chosen)} Sliding layers keep a ring of the window's size, full layers every token. MHA has a "
+               "KV head for each query head, MQA one for all; windows as they are, unless every layer is full. GiB are 2³⁰ "
+               "bytes.")
 
 
 def roofline(chosen: Setting) -> None:
@@ -62,6 +70,7 @@ def roofline(chosen: Setting) -> None:
         st.markdown(worked_out(chosen, machine(), phase, operator))
     with roof:
         show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark", then=choose_operator)
+    st.caption(f"{about_model(chosen)} A mark's area is its share of its phase's time. Click one, or choose it beside.")
 
 
 def speed(chosen: Setting) -> None:
@@ -69,8 +78,8 @@ def speed(chosen: Setting) -> None:
     choice, times = st.columns([2, 5], gap="medium", vertical_alignment="center")
     with choice:
         machine_control()
-        st.caption(":material/speed: A bound, not a promise: no pass can be faster, and real ones are slower.")
-    on = machine()
+        on = machine()
+        st.caption(about_bound(on, chosen))
     with times:
         furniture.show_chart(time_chart(chosen, on), key="memory_time")
     rates, touched = st.columns([5, 4], gap="small")
@@ -78,6 +87,7 @@ def speed(chosen: Setting) -> None:
         furniture.show_chart(speed_chart(chosen, on), key="memory_speed")
     with touched:
         furniture.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
+    st.caption(f"{about_model(chosen)} Solid: the batch fits into the machine's memory; dashed: it does not.")
 
 
 @st.fragment
@@ -86,16 +96,17 @@ def memory_and_compute(study: Study) -> None:
     with st.container(horizontal=True, gap="medium"):
         view = st.segmented_control("View", VIEWS, default=MEMORY, key="memory_view", bind="query-params", required=True,
                                     label_visibility="collapsed", wrap=True)
-        model_control(study)
+        if view != MEASURED:
+            model_control(study)
     if view == MEASURED:
         measured_here(study)
         return
     load_controls(study)
-    draw = {MEMORY: memory, CACHE: cache, ROOFLINE: roofline, SPEED: speed}[view]
+    draw = {CACHE: cache, ROOFLINE: roofline, SPEED: speed}.get(view, memory)  # also where an address names no view
     draw(setting(study))
 
 
 furniture.header("memory")
-study = state.study()
+study = state.study().small
 memory_and_compute(study)
 below(memory_lesson(study))

@@ -93,7 +93,7 @@ def machines_filled(machines: pd.DataFrame, held: Mapping[str, int], batch: int)
 def _verdict(users: int, batch: int, times: float) -> str:
     if users >= batch:
         return "1 user" if users == 1 else f"{users:,} users"
-    return f"×{times:.2g}" if times < 10 else f"×{times:,.0f}"
+    return f"×{times:.{2 if times > 1.1 else 3}g}" if times < 10 else f"×{times:,.0f}"
 
 
 def _say_machines(machines: pd.DataFrame, batch: int) -> str:
@@ -179,7 +179,6 @@ def cache_totals(designs: Mapping[str, int], batch: int, context: int) -> Chart:
     rows = [(f"{place:02d} {name}", size / 2**30, _binary(size) + (f" · {_times(size / own)}" if place else ""), not place)
             for place, (name, size) in enumerate(designs.items())]
     data = pd.DataFrame(rows, columns=["design", "size", "figure", "own"])
-    data["room"] = _ROOM * data["size"].max()
     said = "; ".join(f"{name} {_binary(size)}" for name, size in designs.items())
     sequences = "1 sequence" if batch == 1 else f"{batch:,} sequences"
     largest = max(designs, key=designs.get)
@@ -200,12 +199,11 @@ def _binary(size: float) -> str:
 
 @cache
 def _totals_spec() -> dict:
-    base = blank_chart().encode(
-        y=alt.Y("design:N", sort="ascending", scale=alt.Scale(paddingInner=0.35), axis=alt.Axis(
-            title="design", titleOpacity=0, labelExpr=_WITHOUT_PLACE, labelLimit=180, ticks=False, domain=False)),
-        x=alt.X("size:Q", scale=alt.Scale(nice=False), axis=alt.Axis(title="KV cache (GiB)", tickCount=3)))
-    bars = base.mark_bar(tooltip=ROW).encode(color=alt.Color("own:N", legend=None, scale=alt.Scale(
-        domain=[True, False], range=[palette.ACCENT, palette.fade(palette.MUTED, 0.45)])))
-    figures = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(text="figure:N")
-    room = base.mark_point(opacity=0, tooltip=False).encode(x="max(room):Q")
-    return specification(alt.layer(bars, figures, room), height=HEIGHT)
+    y = alt.Y("design:N", sort="ascending", scale=alt.Scale(paddingInner=0.5, paddingOuter=0.35), axis=None)
+    bars = blank_chart().mark_bar(tooltip=ROW).encode(
+        y=y, x=alt.X("size:Q", scale=alt.Scale(nice=False), axis=alt.Axis(title="KV cache (GiB)", tickCount=3, grid=False)),
+        color=alt.Color("own:N", legend=None, scale=alt.Scale(
+            domain=[True, False], range=[palette.ACCENT, palette.fade(palette.MUTED, 0.45)])))
+    names = blank_chart().transform_calculate(name="slice(datum.design, 3) + ': ' + datum.figure").mark_text(
+        align="left", baseline="bottom", dy=ABOVE_BAR, fontSize=FONT_SIZE).encode(y=y, x=alt.value(0), text="name:N")
+    return specification(alt.layer(bars, names), height=HEIGHT)

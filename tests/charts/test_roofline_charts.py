@@ -14,6 +14,7 @@ from gptoss.charts.roofline import (
     time_by_part,
     time_in_words,
     times_on_trial,
+    where_time_goes,
 )
 
 BANDWIDTH, PEAK = 1e12, 1e14  # the slope meets the ceiling at 100 FLOPs a byte
@@ -46,6 +47,8 @@ def touched(batches=(1, 2, 4)):
 
 TIMES = pd.DataFrame({"work": ["prefill 1 × 64", "decode 8"], "predicted": [1e-3, 2e-4], "median": [2e-3, 2e-3],
                       "low": [1.9e-3, 1.5e-3], "high": [2.2e-3, 4e-3]})
+REASONS = pd.DataFrame({"work": ["prefill 1 × 64", "decode 8"], "bound": [1e-3, 4e-4], "matrices alone": [5e-4, -1e-4],
+                        "calls": [3e-4, 5e-4], "all else": [2e-4, 2e-4]})
 PHASES = {"prefill": "read 1,024", "decode": "write 1 token"}
 PAIRS = {
     "roofline": (roof(), roof(2.0, {}, ("prefill", "qkv"))),
@@ -53,6 +56,7 @@ PAIRS = {
     "speed": (speed_by_batch(rates(), "fast", 1, 4096), speed_by_batch(rates(2), "slow", 4, 128)),
     "touched": (experts_touched(touched(), 8, 2, 1), experts_touched(touched(), 8, 2, 4)),
     "trial": (times_on_trial(TIMES), times_on_trial(TIMES.assign(median=[3e-3, 5e-3]))),
+    "reasons": (where_time_goes(REASONS), where_time_goes(REASONS.assign(calls=[1e-3, 1e-3]))),
 }
 
 
@@ -136,6 +140,15 @@ def test_trials_say_how_far_the_bound_is():
     assert list(chart.data["figure"]) == ["2 ms · ×2", "2 ms · ×10"]
     assert "2 times the bound at best (prefill 1 × 64) and 10 times at worst (decode 8)" in chart.alt
     assert list(chart.data["predicted"]) == [1.0, 0.2]
+
+
+def test_reasons_add_up_to_what_was_measured():
+    chart = PAIRS["reasons"][0]
+    first, second = (rows for _, rows in chart.data.groupby("work"))
+    assert np.allclose(first["stop"], [0.5, 0.75, 0.9, 1]) and np.allclose(first["start"], [0, 0.5, 0.75, 0.9])
+    assert np.allclose(second["stop"], [0.3, 0.3, 0.8, 1])  # what the matrices spare is cut from the bound
+    assert list(second["time"]) == ["400 µs", "−100 µs", "500 µs", "200 µs"]
+    assert "Of 3 ms for 2 passes: bound 47%, matrices alone 13%, calls 27%, all else 13%." in chart.alt
 
 
 @pytest.mark.parametrize(("seconds", "words"), [

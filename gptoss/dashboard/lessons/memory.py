@@ -135,7 +135,7 @@ def operator_controls() -> tuple[str, str]:
                                  required=True, label_visibility="collapsed")
     operator = st.pills("Operator", OPERATORS, default=DEFAULTS["operator"], key=key("operator"), bind="query-params",
                         required=True, label_visibility="collapsed", wrap=True)
-    return phase, operator
+    return phase or DEFAULTS["phase"], operator or DEFAULTS["operator"]  # None where an address names nothing
 
 
 def choose_operator(mark: str) -> None:
@@ -173,6 +173,20 @@ def possible_experts(config: ModelConfig, wanted: str) -> tuple[str, str]:
         return wanted, ""
     return "bf16", (f"MXFP4 holds blocks of 32 values, and {' and '.join(odd)} cannot be divided into such. "
                     "Experts in bf16 are shown.")
+
+
+def about_model(chosen: Setting) -> str:
+    """Which model a picture shows, since it need not be the one under study."""
+    parameters = furniture.count(count_parameters(chosen.config).total)
+    return f":material/deployed_code: **{chosen.name}**, {parameters} parameters."
+
+
+def about_bound(on: Accelerator, chosen: Setting) -> str:
+    """What the times are, and where no arithmetic enters them."""
+    said = ":material/speed: A bound, not a promise: no pass can be faster, and real ones are slower."
+    if None in (on.peak(chosen.load.experts), on.peak(chosen.load.rest)):
+        said += f" For {on.name} not all peaks are published: where one is missing, memory alone bounds."
+    return said
 
 
 @lru_cache(maxsize=256)
@@ -316,7 +330,7 @@ def _follow(name: str, start: object) -> None:
 
 def _slider(label: str, name: str, positions: Sequence[int], start: int, help: str) -> int:
     return st.select_slider(label, positions, start, key=key(name), bind="query-params", help=help,
-                            format_func="{:,}".format)
+                            format_func=lambda each: f"{each:,}" if isinstance(each, int) else each)
 
 
 def _radio(label: str, name: str, options: Sequence) -> None:
