@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,15 +16,17 @@ from torch.utils._pytree import tree_leaves
 
 from gptoss.anatomy.inference_memory import live_pass
 from gptoss.anatomy.norms import quartiles
-from gptoss.config import ModelConfig
 from gptoss.cost import Accelerator, Load, bound_seconds, decode_operators, prefill_operators
-from gptoss.model import KVCache, Transformer
+from gptoss.cost.memory import MXFP4_BLOCK_VALUES
+from gptoss.model import KVCache, MLPBlock, Transformer
 from gptoss.model.experts import SMALL
+from gptoss.model.packed_experts import PackedExperts
 
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SQUARES = {"fp32": 1024, "bf16": 512}  # rows and columns of the matrices that are multiplied
 READ_BYTES = 128 * 2**20  # of the matrix that is read: several times what a processor's caches hold
 MIN_ROUNDS = 5
+PACKED = "packed"  # experts that stay in MXFP4, see `gptoss.model.packed_experts`
 PREFILL, DECODE = PASSES = "prefill", "decode"
 BOUND, MATRICES, CALLS, REST = PARTS = "bound", "matrices alone", "calls", "all else"
 
@@ -159,7 +161,7 @@ def measured_pass(model: Transformer, ids: Tensor, tokens: int, rates: MachineRa
     return MeasuredPass(
         kind=DECODE if tokens == 1 else PREFILL, batch_size=batch_size, tokens=tokens, context=context,
         touched=alive.touched, routed_rows=sum(map(sum, alive.routed)),
-        multiplied_rows=sum(multiplied_rows(model.config, rows, batch_size * tokens) for rows in alive.routed),
+        multiplied_rows=sum(multiplied_rows(model, rows, batch_size * tokens) for rows in alive.routed),
         predicted=predicted_seconds(model, batch_size, tokens, context, alive.touched, rates),
         measured=Measured.of(taken["pass"]), matrices=statistics.median(taken["matrices"]), calls=step.calls(),
         matrix_calls=count_calls(contestants["matrices"]),
@@ -169,15 +171,15 @@ def measured_pass(model: Transformer, ids: Tensor, tokens: int, rates: MachineRa
 def predicted_seconds(model: Transformer, batch_size: int, tokens: int, context: int, touched: float,
                       rates: MachineRates) -> float:
     """The roofline's bound for a pass of `model` in its own formats on this machine."""
-    number_format = number_format_of(model)
-    load = Load(batch_size, tokens, context, number_format, number_format, model.dtype.itemsize)
+    load = Load(batch_size, tokens, context, *formats_of(model), model.dtype.itemsize)
     operators = prefill_operators if tokens > 1 else decode_operators
     return bound_seconds(operators(model.config, load, touched), rates.machine())
 
 
-def number_format_of(model: Transformer) -> str:
-    """The name, in `gptoss.cost`, of the format that the model's weights are in. Raises `KeyError` for any other."""
-    return {dtype: name for name, dtype in FORMATS.items()}[model.dtype]
+def formats_of(model: Transformer) -> tuple[str, str]:
+    """The names, in `gptoss.cost`, of the formats of the experts' matrices and of all else. `KeyError` for any other."""
+    rest = {dtype: name for name, dtype in FORMATS.items()}[model.dtype]
+    return "mxfp4" if model.experts == PACKED else rest, rest
 
 
 class Step:
@@ -234,26 +236,30 @@ class Counting(TorchFunctionMode):
 
 def hollow_twin(model: Transformer) -> Transformer:
     """A model that asks torch for the same operations with almost nothing to compute: every width is at its smallest."""
-    config = model.config.replace(hidden_size=2, intermediate_size=1, head_dim=2, num_attention_heads=1,
+    hidden, intermediate = (MXFP4_BLOCK_VALUES, MXFP4_BLOCK_VALUES) if model.experts == PACKED else (2, 1)
+    config = model.config.replace(hidden_size=hidden, intermediate_size=intermediate, head_dim=2, num_attention_heads=1,
                                   num_key_value_heads=1, vocab_size=2)
-    return Transformer(config, dtype=model.dtype).requires_grad_(False)
+    return Transformer(config, dtype=model.dtype, experts=model.experts).requires_grad_(False)
 
 
-def is_padded(config: ModelConfig, rows: Sequence[int], read: int) -> bool:
+def is_padded(model: Transformer, rows: Sequence[int], read: int) -> bool:
     """Whether `MLPBlock` pads the rows of all experts to the busiest's, by its own rule, where it reads `read` tokens."""
-    return read > 1 and config.num_experts * max(rows) * config.hidden_size * config.intermediate_size <= SMALL
+    config = model.config
+    small = config.num_experts * max(rows) * config.hidden_size * config.intermediate_size <= SMALL
+    return read > 1 and small and model.experts != PACKED
 
 
-def multiplied_rows(config: ModelConfig, rows: Sequence[int], read: int) -> int:
+def multiplied_rows(model: Transformer, rows: Sequence[int], read: int) -> int:
     """Rows that a layer's experts multiply where they are sent `rows`."""
-    return config.num_experts * max(rows) if is_padded(config, rows, read) else sum(rows)
+    return model.config.num_experts * max(rows) if is_padded(model, rows, read) else sum(rows)
 
 
 def matrices_alone(model: Transformer, routed: Sequence[Sequence[int]], batch_size: int, tokens: int,
                    context: int) -> list[Callable[[], object]]:
     """The pass's multiplications as calls without arguments: the model's own weights, random inputs of the same shapes.
 
-    `routed` has for each layer the rows of every expert. Attention is the model's own, with the mask that it makes.
+    `routed` has for each layer the rows of every expert. Attention is the model's own, with the mask that it makes; packed
+    experts are unpacked.
     """
     config, read = model.config, batch_size * tokens
     found = partial(torch.randn, dtype=model.dtype)
@@ -265,20 +271,24 @@ def matrices_alone(model: Transformer, routed: Sequence[Sequence[int]], batch_si
         keys, values = found(2, batch_size, kept, config.num_key_value_heads, config.head_dim)
         multiplications += [partial(block.attn.qkv, hidden), partial(block.attn._attend, q, keys, values),
                             partial(block.attn.out, q.flatten(2)), partial(block.mlp.gate, hidden)]
-        multiplications += _experts_alone(block.mlp._parts(), config, rows, read)
+        experts = _padded_experts if is_padded(model, rows, read) else _experts_in_turn
+        multiplications += experts(block.mlp, rows, found)
     return [*multiplications, partial(model.unembedding, hidden[:, -1])]
 
 
-def _experts_alone(parts: Sequence[Tensor], config: ModelConfig, rows: Sequence[int],
-                   read: int) -> Iterable[Callable[[], object]]:
-    """Both matrices of the experts in use, each in its own call, or all experts in one padded batch as in `MLPBlock`."""
-    mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = parts
-    widths = config.hidden_size, config.intermediate_size
-    found = partial(torch.randn, dtype=mlp1_weight.dtype)
-    if is_padded(config, rows, read):
-        hidden, activated = (found(config.num_experts, max(rows), width) for width in widths)
-        return (partial(torch.baddbmm, mlp1_bias[:, None], hidden, mlp1_weight.transpose(1, 2)),
-                partial(torch.baddbmm, mlp2_bias[:, None], activated, mlp2_weight.transpose(1, 2)))
-    return [partial(F.linear, found(own, width), weight[expert], bias[expert])
-            for expert, own in enumerate(rows) if own
-            for width, weight, bias in zip(widths, (mlp1_weight, mlp2_weight), (mlp1_bias, mlp2_bias), strict=True)]
+def _padded_experts(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
+    """Both matrices of all experts in one batch each, rows padded to the busiest's."""
+    for weight, bias in ((mlp.mlp1_weight, mlp.mlp1_bias), (mlp.mlp2_weight, mlp.mlp2_bias)):
+        inputs = found(len(rows), max(rows), weight.shape[-1])
+        yield partial(torch.baddbmm, bias[:, None], inputs, weight.transpose(1, 2))
+
+
+def _experts_in_turn(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
+    """Both matrices of every expert in use, each in a call of its own."""
+    def multiply(inputs: Tensor, weight: Tensor | PackedExperts, bias: Tensor, expert: int) -> Tensor:
+        return F.linear(inputs, weight[expert], bias[expert])
+
+    for expert, own in enumerate(rows):
+        if own:
+            for weight, bias in ((mlp.mlp1_weight, mlp.mlp1_bias), (mlp.mlp2_weight, mlp.mlp2_bias)):
+                yield partial(multiply, found(own, weight.shape[-1]), weight, bias, expert)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gptoss.anatomy.inference import Counting, number_format_of
+from gptoss.anatomy.inference import PACKED, Counting, formats_of
 from gptoss.anatomy.inference_memory import LivePass, live_pass
 from gptoss.cost import (
     count_parameters,
@@ -20,6 +20,7 @@ from gptoss.cost import (
     weight_bytes,
 )
 from gptoss.model import Transformer
+from gptoss.model.packed_experts import PackedExperts
 
 PARAMETERS, WEIGHTS, CACHE, FLOPS, ACTIVATIONS, EXPERTS = QUANTITIES = (
     "parameters", "bytes of weights", "bytes of the KV cache", "FLOPs as executed", "bytes of activations",
@@ -48,32 +49,36 @@ class Count:
 def live_counts(model: Transformer, ids: Tensor) -> tuple[Count, ...]:
     """A `Count` for each of `QUANTITIES`, of `model` while it reads `ids`, (batch, tokens), as a prompt.
 
-    The closed form of the activations knows which rows every expert was sent; all others know the configuration alone.
-    FLOPs are those of the path that writes attention out. The model and its weights stay as they are.
+    The closed form of the activations knows which rows every expert was sent; all others know the configuration alone. It
+    leaves out what packed experts are unpacked to, which the count finds alive too. FLOPs are those of the path that writes
+    attention out. The model and its weights stay as they are.
     """
     config, (batch_size, tokens) = model.config, ids.shape
-    number_format, width = number_format_of(model), model.dtype.itemsize
+    (experts, rest), width, packed = formats_of(model), model.dtype.itemsize, model.experts == PACKED
     cache = model.new_cache(tokens, batch_size)
     alive = live_pass(model, ids, cache)
     closed = (
         count_parameters(config).total,
-        sum(weight_bytes(config, number_format, number_format, norms="fp32").values()),
+        sum(weight_bytes(config, experts, rest, norms="fp32").values()),
         kv_cache_bytes(config, tokens, batch_size, width),
         batch_size * forward_flops(config, tokens).executed_total,
-        pass_activation_bytes(config, batch_size, tokens, 0, number_format, alive.routed),
+        pass_activation_bytes(config, batch_size, tokens, 0, rest, alive.routed, padding=not packed),
         expected_experts_touched(config, batch_size * tokens))
+    matrices = [module.shape.numel() for module in model.modules() if isinstance(module, PackedExperts)]
     counted = (
-        sum(parameter.numel() for parameter in model.parameters()),
-        sum(parameter.nbytes for parameter in model.parameters()),
+        sum(parameter.numel() for parameter in model.parameters()) + sum(matrices),
+        sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
         cache.nbytes,
         count_flops(lambda: model(ids, record=lambda name, value: None)),
         alive.activation_bytes,
         alive.touched)
     where = (
-        "elements of all parameters", "memory of all parameters", "memory of the cache that this text filled",
-        "every matrix product that torch was asked for", "all tensors alive at the fullest moment of the pass",
+        "elements of all parameters", "memory of all weights", "memory of the cache that this text filled",
+        "every matrix product that torch was asked for",
+        "all tensors alive at the fullest moment of the pass" + (", unpacked experts among them" if packed else ""),
         _touched_in_words(alive))
-    return tuple(Count(*row, exact=row[0] != EXPERTS) for row in zip(QUANTITIES, closed, counted, where, strict=True))
+    inexact = {EXPERTS, ACTIVATIONS} if packed else {EXPERTS}
+    return tuple(Count(*row, exact=row[0] not in inexact) for row in zip(QUANTITIES, closed, counted, where, strict=True))
 
 
 def _touched_in_words(alive: LivePass) -> str:

@@ -47,7 +47,7 @@ class Operator:
     """One kind of matrix multiplication in a pass, summed over all its calls."""
 
     name: str
-    number_format: str  # of its weights, which decides how fast a machine can multiply; of the cache where it has none
+    number_format: str  # of its weights, which decides how fast a machine can multiply; fp32 beside fp32 activations
     calls: float  # layers, or layers × experts touched
     rows: float  # rows of activations that meet the matrix in one call, on average
     factors: Mapping[str, Mapping[str, float]] = field(hash=False)  # each of `FIGURES` -> factor -> number
@@ -160,10 +160,8 @@ def _operators(config: ModelConfig, load: Load, tokens: int, pairs: int, slots: 
 def _experts(config: ModelConfig, load: Load, tokens: int, touched: float | None,
              weights: Mapping[str, int]) -> tuple[Operator, Operator]:
     """The experts' two matrices: each token meets a few of them, and only those that some token chose are read."""
-    touched = expected_experts_touched(config, tokens) if touched is None else touched
-    most = min(config.num_experts, tokens * config.experts_per_token)
-    if not config.experts_per_token <= touched <= most:
-        raise ValueError(f"touched={touched!r} is impossible; allowed: {config.experts_per_token} to {most}")
+    touched = expected_experts_touched(config, tokens) if touched is None else _possible(config, tokens, touched)
+    number_format = "fp32" if load.rest == "fp32" else load.experts
     width = BYTES_PER_VALUE[load.rest]
     layers = {"layers": config.num_hidden_layers}
     routed = layers | {"tokens": tokens, "experts a token": config.experts_per_token}
@@ -172,10 +170,17 @@ def _experts(config: ModelConfig, load: Load, tokens: int, touched: float | None
         read, written = *columns.values(), *rows.values()
         one = weights[name] // (config.num_hidden_layers * config.num_experts) + written * width
         return Operator(
-            name, load.experts, config.num_hidden_layers * touched, tokens * config.experts_per_token / touched, {
+            name, number_format, config.num_hidden_layers * touched, tokens * config.experts_per_token / touched, {
                 FLOPS: _MULTIPLY_ADD | routed | columns | rows,
                 WEIGHTS: layers | {"experts touched": touched, "bytes of an expert's matrix and bias": one}, CACHE: {},
                 ACTIVATIONS: routed | {"values read and written": read + written, "bytes a value": width}})
 
     hidden, intermediate = {"hidden size": config.hidden_size}, {"intermediate size": config.intermediate_size}
     return (matrix("mlp1", hidden, {"rows of mlp1": config.part_rows.mlp1}), matrix("mlp2", intermediate, hidden))
+
+
+def _possible(config: ModelConfig, tokens: int, touched: float) -> float:
+    most = min(config.num_experts, tokens * config.experts_per_token)
+    if not config.experts_per_token <= touched <= most:
+        raise ValueError(f"touched={touched!r} is impossible; allowed: {config.experts_per_token} to {most}")
+    return touched

@@ -19,13 +19,13 @@ _FLOAT32 = 4
 
 
 def pass_activation_bytes(config: ModelConfig, batch_size: int, tokens: int, earlier: int = 0, number_format: str = "bf16",
-                          routed: Sequence[Sequence[int]] | None = None) -> int:
+                          routed: Sequence[Sequence[int]] | None = None, padding: bool = True) -> int:
     """Bytes of activations at the fullest moment of a pass: the largest of `pass_moments`."""
-    return max(pass_moments(config, batch_size, tokens, earlier, number_format, routed).values())
+    return max(pass_moments(config, batch_size, tokens, earlier, number_format, routed, padding).values())
 
 
 def pass_moments(config: ModelConfig, batch_size: int, tokens: int, earlier: int = 0, number_format: str = "bf16",
-                 routed: Sequence[Sequence[int]] | None = None) -> dict[str, int]:
+                 routed: Sequence[Sequence[int]] | None = None, padding: bool = True) -> dict[str, int]:
     """Part of the model -> bytes of activations at its fullest moment, in the fullest layer, weights and cache left out.
 
     `batch_size` sequences are passed through at once, each of `tokens` tokens, which fill an empty cache; or of one token
@@ -33,7 +33,8 @@ def pass_moments(config: ModelConfig, batch_size: int, tokens: int, earlier: int
     is that of the weights that the model multiplies with, and of the stream; norms work in fp32 in any case.
 
     `routed` has for each layer the rows that each expert multiplies; without it they are spread evenly. It matters where
-    one expert has many of them, or where small experts are padded to the busiest.
+    one expert has many of them, or where small experts are padded to the busiest. Packed experts never are: without
+    `padding` each works in turn. The matrices that they are unpacked to are weights, and left out.
 
     Raises `ValueError` for counts below 1, an unknown format, or several tokens that follow earlier ones.
     """
@@ -49,7 +50,7 @@ def pass_moments(config: ModelConfig, batch_size: int, tokens: int, earlier: int
     return {
         "norms": 2 * stream + _norm(config, read, width),
         "attention": max(_attention(config, window, batch_size, tokens, earlier, width) for window in windows),
-        "experts": max(_experts(config, read, rows, width) for rows in routed or [_spread_evenly(config, read)]),
+        "experts": max(_experts(config, read, rows, width, padding) for rows in routed or [_spread_evenly(config, read)]),
         "logits": stream + batch_size * config.vocab_size * width,
     }
 
@@ -98,14 +99,14 @@ def _spread_evenly(config: ModelConfig, read: int) -> list[int]:
     return [rows + (expert < more) for expert in range(config.num_experts)]
 
 
-def _experts(config: ModelConfig, read: int, rows: Sequence[int], width: int) -> int:
+def _experts(config: ModelConfig, read: int, rows: Sequence[int], width: int, padding: bool) -> int:
     """The stream before and after attention, normed, the router's choice, and what the experts make of it."""
     hidden, chosen = config.hidden_size, read * config.experts_per_token
     before = 3 * read * hidden + read * (config.num_experts + 2 * config.experts_per_token)
     if read == 1:
         return (before + _one_token(config)) * width
     padded = config.num_experts * max(rows)
-    small = padded * config.intermediate_size * hidden <= SMALL
+    small = padding and padded * config.intermediate_size * hidden <= SMALL
     work = _at_once(config, padded, chosen) if small else _in_turn(config, rows)
     weighted = chosen * hidden + read * hidden  # beside the answers: the same weighted, and their sum for each token
     return (before + chosen * hidden + max(work, weighted)) * width
