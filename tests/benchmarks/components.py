@@ -23,4 +23,6 @@ MAIN_SLIDERS = {
     "rmsnorm": MainSlider("Shift"),
     "experts": MainSlider("Active experts"),
     "scale": MainSlider("Accelerators", "preset=gpt-oss-120b"),
+    "memory": MainSlider("Batch (sequences)"),
+    "claims": MainSlider("Claim"),
 }
