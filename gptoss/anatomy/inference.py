@@ -145,7 +145,7 @@ def measured_pass(model: Transformer, ids: Tensor, tokens: int, rates: MachineRa
     """Time the pass of the last `tokens` of `ids`, (batch, context), through `model`, as in serving.
 
     All of them are a prompt, which fills an empty cache; a single one is a decoding step after a cache that really holds
-    the others. Logits are computed for the last position alone.
+    the others. Logits are computed for the last position alone. `rounds` is 2 or more.
 
     Raises `ValueError` for any other number of `tokens`, and `Stopped` as soon as `should_stop` says so.
     """
