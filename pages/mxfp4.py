@@ -44,19 +44,19 @@ def block(study: Study, source: Source) -> None:
     st.markdown(say_block(view))
     furniture.show_chart(view.chart, key="mxfp4_block_chart")
     st.html(view.strip)
-    st.caption(f":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits. "
-               f"{at.matrix} of expert {at.expert} in layer {at.layer}, row {at.row}, block {at.block}: "
-               f"{weights_in_words(study, source)}.")
+    st.caption(":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits, "
+               f"and the multiples of the scale that they mean. {at.matrix} of expert {at.expert} in layer {at.layer}, row "
+               f"{at.row}, block {at.block}: {weights_in_words(study, source)}.")
 
 
 def matrix(study: Study, source: Source) -> None:
     """Errors over the whole matrix of the chosen block."""
-    left, right = st.columns(2, gap="medium")
-    with left.popover("Which matrix", icon=":material/grid_on:", width="stretch"):
+    with st.popover("Which matrix", icon=":material/grid_on:"):
         choose_matrix(study)
         choose_block(study, source)
     at = chosen_place(study, source)
     view = matrix_view(source, at)
+    left, right = st.columns([4, 5], gap="medium")
     with left:
         furniture.show_chart(view.histogram, key="mxfp4_histogram")
     with right:
@@ -72,10 +72,13 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
     if said:
         st.info(said, icon=":material/edit:")
         return
-    chosen = st.selectbox("Experts in", FORMATS, key=key("format"), bind="query-params",
-                          help="\n".join(f"- **{each.name}**: {each.says}" for each in FORMATS.values()))
+    control, words = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
+    chosen = control.selectbox("Experts in", FORMATS, key=key("format"), bind="query-params",
+                               help="\n".join(f"- **{each.name}**: {each.says}" for each in FORMATS.values()))
     ids = tokens.ids[:MAX_READ]
     view = model_view(source, ids, chosen or MXFP4)
+    if has_unrounded(study) and view.by_format:
+        words.markdown(say_training(study, ids))
     left, right = st.columns(2, gap="medium")
     with left:
         furniture.show_chart(view.by_layer, key="mxfp4_layers")
@@ -83,12 +86,11 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
         with right:
             furniture.show_chart(view.by_format, key="mxfp4_changes")
     offer_known_text(study, view)
-    if has_unrounded(study) and view.by_format:
-        st.markdown(say_training(study, ids))
     st.markdown(effect_table(view))
     cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
-    st.caption(f":material/balance: {len(ids)} tokens, each read by the model as it is and by one whose experts are rounded: "
-               f"differences are paired, token by token.{cut} Weights: {weights_in_words(study, source)}.")
+    st.caption(f":material/balance: {len(ids)} tokens, each read by the model as it is and by one with rounded experts: "
+               "differences are paired, token by token, in nats; s.e. is their standard error."
+               f"{cut} Weights: {weights_in_words(study, source)}.")
 
 
 @st.fragment
@@ -112,7 +114,7 @@ def quantisation(study: Study, tokens: text.Tokens) -> None:
 
 
 furniture.header("mxfp4")
-study = state.study()
+study = state.study().small
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:

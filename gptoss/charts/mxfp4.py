@@ -18,11 +18,13 @@ KEPT, FALLEN, OUTLIER = "comes back on a tick", "falls to 0", "the outlier"
 _COLOURS = {KEPT: palette.MAGNITUDE, FALLEN: palette.POSITIVE, OUTLIER: palette.ACCENT}
 ALONE, UP_TO = "this layer alone", "all layers up to this one"
 BINS = 36  # of the histogram of errors
-SMALLEST_ERROR = 1e-4  # share; smaller ones stand at this end of the axis
+SMALLEST_ERROR = 4e-5  # share; smaller ones stand at this end of the axis
+_MAGNITUDES = ("0", ".5", "1", "1.5", "2", "3", "4", "6")
 _MINUS = str.maketrans("-", "−")
-# Heights in px from the top: the values, their ticks, and the words below those.
-_VALUES, _TICKS, _TICK_END, _MULTIPLES, _COUNTS = 22, 196, 222, 238, 262
-_HEIGHT = 345
+# Heights inside the plot: the values at its top, at its bottom their ticks, and the words below those.
+_VALUES = 16
+_TICKS, _TICK_END, _MULTIPLES, _COUNTS = ({"expr": f"height - {above}"} for above in (84, 60, 44, 18))
+_HEIGHT = 350
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,7 @@ def _tick_kind(number: int) -> str:
 
 
 def _multiple(number: int) -> str:
-    magnitude = ("0", ".5", "1", "1.5", "2", "3", "4", "6")[abs(number - 7)]
-    return f"−{magnitude}" if number < 7 else magnitude
+    return f"{'−' if number < 7 else ''}{_MAGNITUDES[abs(number - 7)]}"
 
 
 def _number(value: float) -> str:
@@ -106,7 +107,7 @@ def scale_in_words(exponent: int) -> str:
 @cache
 def _block_spec() -> dict:
     x = alt.X("value:Q", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(
-        title="weight", grid=False, tickCount={"expr": "width > 500 ? 9 : 3"}, offset=10, format=".2~g"))
+        title="weight", grid=False, tickCount={"expr": "width > 500 ? 9 : 3"}, format=".2~g"))
     colour = alt.Color("fate:N", scale=alt.Scale(domain=[*_COLOURS], range=[*_COLOURS.values()]), legend=alt.Legend(
         title=None, symbolType="circle", columns={"expr": "width > 500 ? 3 : 1"}))
     values = blank_chart().transform_filter("datum.kind === 'value'").encode(x=x, color=colour)
@@ -121,19 +122,19 @@ def _block_spec() -> dict:
         y=alt.value(height), text=text)
         for condition, opacity in (("datum.kind !== 'odd tick'", "1"), ("datum.kind === 'odd tick'", "width > 620 ? 1 : 0"))
         for height, text, size, colour_of in ((_MULTIPLES, "label:N", 14, palette.MUTED),
-                                              (_COUNTS, "stored:N", FONT_SIZE + 2, palette.ACCENT))]
+                                              (_COUNTS, "stored:N", FONT_SIZE + 2, palette.MAGNITUDE))]
     beyond = [blank_chart().transform_filter(f"datum.kind === 'beyond {side}'").mark_text(
-        align=align, dx=dx, dy=24, fontSize=FONT_SIZE, color=palette.ACCENT).encode(
+        align=align, dx=dx, dy=26, fontSize=FONT_SIZE + 1, color=palette.ACCENT).encode(
         x=x, y=alt.value(_VALUES), text=alt.Text("words:N")).transform_calculate(words=words_of)
-        for side, align, dx, words_of in (("left", "left", -8, "'◂ ' + datum.label"),
-                                          ("right", "right", 8, "datum.label + ' ▸'"))]
+        for side, align, dx, words_of in (("left", "left", 8, "'← ' + datum.label"),
+                                          ("right", "right", -8, "datum.label + ' →'"))]
     frame = blank_chart().transform_filter("datum.kind === 'frame'").mark_rule(opacity=0).encode(
         x=x, x2="back:Q", y=alt.value(_VALUES))
     return specification(alt.layer(frame, marks, lines, dots, *words, *beyond), height=_HEIGHT, right=16)
 
 
 _STRIP_STYLE = """<style>
-.mx-bytes {display: grid; grid-template-columns: repeat(auto-fit, minmax(102px, 1fr)); gap: 5px; line-height: 1.25}
+.mx-bytes {display: grid; grid-template-columns: repeat(auto-fit, minmax(94px, 1fr)); gap: 5px; line-height: 1.25}
 .mx-bytes div {border-radius: 6px; padding: 4px 6px; font-family: "Source Code Pro", monospace; font-size: 0.88rem;
   text-align: center; white-space: nowrap}
 .mx-bytes b {display: block; font-size: 1.02rem}
@@ -142,14 +143,15 @@ _STRIP_STYLE = """<style>
 </style>"""
 
 
-def byte_strip(packed: Sequence[int], codes: Sequence[int], back: Sequence[float], scale: int, exponent: int) -> str:
-    """A block's seventeen bytes in HTML: the scale, then pairs of codes, each with what its two codes mean."""
+def byte_strip(packed: Sequence[int], codes: Sequence[int], scale: int, exponent: int) -> str:
+    """A block's seventeen bytes in HTML: the scale, then pairs of codes, each with the multiples of the scale they mean."""
     plain, fallen = palette.fade(palette.MAGNITUDE, 0.22), palette.fade(palette.MUTED, 0.13)
-    cells = [f'<div style="background:{palette.fade(palette.ACCENT, 0.25)}" title="the scale: 2 to the power {scale} − 127">'
+    accent = palette.fade(palette.ACCENT, 0.25)
+    cells = [f'<div style="grid-column: span 2; background:{accent}" title="the scale: 2 to the power {scale} − 127">'
              f"<b>{scale:02X}</b><i>{scale} − 127</i><small>{scale_in_words(exponent)}</small></div>"]
     for number, byte in enumerate(packed):
         low, high = (int(code) for code in codes[2 * number:2 * number + 2])
-        values = " ".join(_number(float(value)) for value in back[2 * number:2 * number + 2])
+        values = " ".join(f"{'−' if code & 8 else ''}{_MAGNITUDES[code & 7]}" for code in (low, high))
         cells.append(f'<div style="background:{plain if low & 7 or high & 7 else fallen}" '
                      f'title="byte {number}: values {2 * number} (low four bits) and {2 * number + 1} (high)">'
                      f"<b>{int(byte):02X}</b><i>{low:04b} {high:04b}</i><small>{values}</small></div>")
@@ -163,7 +165,8 @@ def error_histogram(errors: np.ndarray, chosen: float) -> Chart:
     counts, edges = np.histogram(errors, bins=BINS, range=(0, top))
     data = pd.DataFrame({"kind": "bin", "from": edges[:-1], "to": edges[1:], "blocks": counts, "label": ""})
     middle = float(np.median(errors))
-    marks = pd.DataFrame([("chosen", chosen, chosen, int(counts.max()), f"this block, {chosen:.1%}")],
+    side = "right of it" if chosen < top / 2 else "left of it"  # where there is room for the words
+    marks = pd.DataFrame([(side, chosen, chosen, int(counts.max()), f"this block, {chosen:.1%}")],
                          columns=["kind", "from", "to", "blocks", "label"])
     data = pd.concat([data, marks], ignore_index=True).round({"from": 6, "to": 6})
     below = float((errors < chosen).mean())
@@ -178,12 +181,13 @@ def _histogram_spec() -> dict:
         title="relative error of a block (% of its rms)", format=".0%", tickCount=5, grid=False))
     y = alt.Y("blocks:Q", axis=alt.Axis(title="blocks (count)", tickCount=4))
     bars = blank_chart().transform_filter("datum.kind === 'bin'").mark_bar(color=palette.MAGNITUDE, tooltip=ROW).encode(
-        x=x, x2="to:Q", y=y)
-    chosen = blank_chart().transform_filter("datum.kind === 'chosen'")
+        x=x, x2="to:Q", y=y, y2=alt.datum(0))
+    chosen = blank_chart().transform_filter("datum.kind !== 'bin'")
     rule = chosen.mark_rule(color=palette.ACCENT, strokeWidth=4).encode(x=x)
-    words = chosen.mark_text(align="left", dx=8, dy=8, fontSize=FONT_SIZE, color=palette.ACCENT).encode(
-        x=x, y=alt.value(4), text="label:N")
-    return specification(alt.layer(bars, rule, words), height=330, right=120)
+    words = [chosen.transform_filter(f"datum.kind === '{side} of it'").mark_text(
+        align=align, dx=dx, fontSize=FONT_SIZE, color=palette.ACCENT).encode(x=x, y=alt.value(8), text="label:N")
+        for side, align, dx in (("right", "left", 8), ("left", "right", -8))]
+    return specification(alt.layer(bars, rule, *words), height=330, right=16)
 
 
 def format_errors(errors: Mapping[str, tuple[float, float]], ours: str) -> Chart:
@@ -203,19 +207,19 @@ def _percent(error: float) -> str:
 def _formats_spec() -> dict:
     base = blank_chart().encode(
         y=_format_axis(),
-        x=alt.X("error:Q", scale=alt.Scale(type="log", domain=[SMALLEST_ERROR, 1], clamp=True), axis=alt.Axis(
-            title="rms error (% of the weights' rms, log scale)", values=[1e-4, 1e-3, 1e-2, 1e-1, 1], format=".2~%",
+        x=alt.X("error:Q", scale=alt.Scale(type="log", domain=[SMALLEST_ERROR, 0.5], clamp=True), axis=alt.Axis(
+            title="rms error (% of the weights' rms, log scale)", values=[1e-4, 1e-3, 1e-2, 1e-1], format=".2~%",
             labelOverlap=True)))
     colour = _our_colour()
     dots = base.mark_point(filled=True, size=220, opacity=1, tooltip=ROW).encode(color=colour)
     rules = base.mark_rule(strokeWidth=3, opacity=0.6).encode(color=colour, x2=alt.value(0))
     figures = base.mark_text(align="left", dx=12, fontSize=FONT_SIZE).encode(text="figure:N")
-    return specification(alt.layer(rules, dots, figures), height=330, right=130)
+    return specification(alt.layer(rules, dots, figures), height=330, right=110)
 
 
 def _format_axis() -> alt.Y:
     return alt.Y("format:N", sort=None, axis=alt.Axis(
-        title="format", titleOpacity=0, ticks=False, domain=False, labelLimit=170))
+        title="format", titleOpacity=0, ticks=False, domain=False, labelLimit=170, labelPadding=14))
 
 
 def _our_colour() -> alt.Color:
@@ -227,12 +231,12 @@ def divergence_by_layer(alone: Mapping[int, float], up_to: Mapping[int, float], 
     """KL divergence (nats a token) by layer: its experts alone rounded, and those of all layers up to it."""
     data = pd.DataFrame([(kind, layer, value) for kind, values in ((ALONE, alone), (UP_TO, up_to))
                          for layer, value in values.items()], columns=["rounded", "layer", "divergence"])
-    most = max(alone, key=lambda layer: alone[layer])
+    most, least = (pick(alone, key=lambda layer: alone[layer]) for pick in (max, min))
     note = f"{len(alone)} of {layers} layers" if len(alone) < layers else ""
     return Chart(_layers_spec(), data.round({"divergence": 8}), "Divergence of the next-token distribution by layer rounded",
                  f"Experts in {number_format}: all {layers} layers together move the next-token distribution by "
                  f"{up_to[max(up_to)]:.3g} nats a token. Of single layers, layer "
-                 f"{most} moves it most, by {alone[most]:.3g}; layer 0 alone by {alone[0]:.3g}.", note)
+                 f"{most} moves it most, by {alone[most]:.3g}, and layer {least} least, by {alone[least]:.3g}.", note)
 
 
 @cache
@@ -262,12 +266,10 @@ def loss_changes(changes: Mapping[str, tuple[float, float]], ours: str) -> Chart
 
 @cache
 def _changes_spec() -> dict:
-    y = _format_axis()
     axis = alt.Axis(title="change of the loss (nats a token)", tickCount={"expr": "width > 350 ? 5 : 2"}, format="+.2~g")
     colour = _our_colour()
-    base = blank_chart().encode(y=y, color=colour)
+    base = blank_chart().encode(y=_format_axis(), color=colour)
     zero = blank_chart().mark_rule(color=palette.MUTED, strokeDash=[6, 4], strokeWidth=2).encode(x=alt.datum(0))
     spans = base.mark_rule(strokeWidth=4, opacity=0.6).encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
     dots = base.mark_point(filled=True, size=200, opacity=1, tooltip=ROW).encode(x=alt.X("change:Q", axis=axis))
-    figures = blank_chart().mark_text(align="right", dx=150, fontSize=14).encode(y=y, x=alt.value("width"), text="figure:N")
-    return specification(alt.layer(zero, spans, dots, figures), height=330, right=160)
+    return specification(alt.layer(zero, spans, dots), height=330, right=16)

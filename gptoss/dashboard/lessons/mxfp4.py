@@ -187,7 +187,7 @@ def choose_block(study: Study, source: Source) -> None:
 
 def outlier_controls(study: Study, source: Source) -> None:
     """The slider that makes one value an outlier, which value, which block, and the way back."""
-    slider, place, drawer, back = st.columns([8, 5, 4, 3], gap="medium", vertical_alignment="bottom")
+    slider, place, drawer, back = st.columns([8, 5, 4, 4], gap="small", vertical_alignment="bottom")
     with slider:
         st.select_slider("Outlier (× the block's largest)", TIMES, FIRST_TIMES, key=key("outlier"), bind="query-params",
                          help="own: the value as it is. Otherwise this many times the largest magnitude of the block, "
@@ -242,7 +242,7 @@ def _block_view(weights: tuple[float, ...], place: str, times: str) -> BlockView
     own = quantised_block(values)
     now = own if times == OWN else quantised_block(with_outlier(values, number, float(times)))
     ticked = TickedBlock(now.values.numpy(), now.back.numpy(), now.ticks, now.exponent, number, FRAME * 2.0**own.exponent)
-    strip = byte_strip(now.packed.tolist(), now.codes.tolist(), now.back.tolist(), now.scale, now.exponent)
+    strip = byte_strip(now.packed.tolist(), now.codes.tolist(), now.scale, now.exponent)
     return BlockView(block_on_ticks(ticked), strip, now, neighbours(now, number), own, neighbours(own, number))
 
 
@@ -367,14 +367,19 @@ def loss_of(source: Source, tokens: tuple[int, ...]) -> float:
 
 def effect_table(view: ModelView) -> str:
     """Every figure of every format, in Markdown."""
-    lines = ["| experts in | loss (nats a token) | change ± its standard error | one token's at most | KL (nats a token) | "
-             "logits moved | same next token | same experts |", "|---|--:|--:|--:|--:|--:|--:|--:|",
+    lines = ["| experts in | loss | change ± s.e. | one token's at most | KL | logits moved | same token | same experts |",
+             "|---|--:|--:|--:|--:|--:|--:|--:|",
              f"| *as they are* | {_nats(view.original)} | | | | | | |"]
     for name, each in view.effects.items():
-        lines.append(
+        lines.append(_unbroken(
             f"| {name} | {_nats(each.loss)} | {_signed(each.change)} ± {_nats(each.spread)} | {_signed(each.worst)} | "
-            f"{each.divergence:.2g} | {each.logits:.1%} | {each.same_token:.1%} | {each.same_experts:.1%} |")
+            f"{each.divergence:.2g} | {each.logits:.1%} | {each.same_token:.1%} | {each.same_experts:.1%} |"))
     return "\n".join(lines)
+
+
+def _unbroken(row: str) -> str:
+    """A row of a table whose cells stay on one line."""
+    return "|".join(cell.strip().replace(" ", "\u00a0") for cell in row.split("|"))
 
 
 def _nats(value: float) -> str:
