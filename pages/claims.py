@@ -1,5 +1,50 @@
-"""Claims: what people say about GPT-OSS, and what is so."""
+"""Claims: what people say about GPT-OSS, each decided here and now."""
 
-from gptoss.dashboard import furniture
+import streamlit as st
+
+from gptoss.dashboard import furniture, state
+from gptoss.dashboard.lesson import below
+from gptoss.dashboard.lessons.claims_board import (
+    actions,
+    choose_claim,
+    code_drawer,
+    controls,
+    looked_for,
+    measure_all,
+    measure_next,
+    others,
+    picks_claim,
+    say,
+    strip,
+    summary,
+    verdicts,
+)
+from gptoss.dashboard.lessons.claims_lesson import claims_lesson
+from gptoss.dashboard.study import Study
+
+
+@st.fragment
+def board(study: Study) -> None:
+    """All verdicts at a glance, one claim large, and the others as a list."""
+    controls()
+    found = verdicts(study)
+    names = looked_for(found)
+    picture, claim = st.columns(2, gap="medium")
+    with claim:
+        chosen = choose_claim()
+        actions(chosen, study, say(chosen, study))
+    with picture:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(summary(found), width="content")
+            measure_all(study, found)
+        progress = st.container()
+        furniture.show_chart(strip(found, names, chosen), key="claims_strip", on_select=picks_claim)
+    code_drawer(chosen)
+    others(found, names, chosen)
+    measure_next(study, progress)
+
 
 furniture.header("claims")
+study = state.study().small
+board(study)
+below(claims_lesson(study))

@@ -32,6 +32,8 @@ PARTS = {
     "unembedding": MAGNITUDE,
 }
 
+VERDICTS = {"so": VALUE, "partly": KEY, "not so": FULL}  # on a claim
+
 # Models trained against each other, in this order; a GPT-2 among them is grey.
 CONTESTANTS = (ACCENT, "#BB8800", "#009988")
 

@@ -92,7 +92,7 @@ def mxfp4_lesson(study: Study) -> Lesson:
         code=[quantise, dequantise, clipping, toward_zero, scale_raised, int8, with_outlier, with_rounded_experts, effect],
         claims=[
             Claim("4-bit weights are a quarter of bf16's size", "often said", lambda: quarter_of_bf16(study)),
-            Claim("Quantisation costs nothing", "often said", lambda: costs_nothing(study)),
+            Claim("Quantisation costs nothing", "often said", lambda: costs_nothing(study, current_text())),
             Claim("All of gpt-oss is in MXFP4", "often said", lambda: everything_is_mxfp4(study)),
             Claim("One outlier ruins a quantised matrix", "often said", lambda: outlier_ruins_the_matrix(study)),
         ],
@@ -154,14 +154,14 @@ def quarter_of_bf16(study: Study) -> tuple[bool | str, str]:
         f"stay in bf16.")
 
 
-def costs_nothing(study: Study) -> tuple[bool, str]:
-    """The live model's experts rounded, on the reader's text or the first example: what it says before and after."""
+def costs_nothing(study: Study, text: str = "") -> tuple[bool, str]:
+    """The live model's experts rounded, on a text or, where there is none, the first example: what it says then."""
     source = Source(running(study), has_unrounded(study))
     said = weights_in_words(study, source)
     if source.model.experts == "packed" or len(possible_matrices(study.live_config)) < 2:
         study = Study.of_preset(CLASSROOM)
         source, said = Source(running(study), True), f"{CLASSROOM}, trained without rounding"
-    tokens = live_tokens(current_text() or DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids[:MAX_READ]
+    tokens = live_tokens(text or DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids[:MAX_READ]
     found = rounding_effect(source, tokens, MXFP4, (*range(study.live_config.num_hidden_layers),))
     other = rounding_effect(source, tokens, "int8, row a scale", (*range(study.live_config.num_hidden_layers),))
     return found.divergence == 0, (

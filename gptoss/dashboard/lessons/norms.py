@@ -138,8 +138,8 @@ def half_as_fast_again(width: int, again: bool = False) -> tuple[bool, str]:
         f"Measured on this machine, width {width:,}, forward and backward: written step by step, LayerNorm "
         f"takes {steps[0]:.2f} times as long as RMSNorm (quartiles {steps[1]:.2f} to {steps[2]:.2f}); in torch's own "
         f"versions {fused[0]:.2f} times ({fused[1]:.2f} to {fused[2]:.2f}). How a norm is written counts as much as its "
-        f"formula: torch's LayerNorm takes {mixed:.2f} times as long as the readable RMSNorm of this model. The view Time "
-        "shows all medians.")
+        f"formula: torch's LayerNorm takes {mixed:.2f} times as long as the readable RMSNorm of this model. The view "
+        "Time of the page RMSNorm shows all medians.")
 
 
 def how_we_know(study: Study, tokens: Tokens) -> None:

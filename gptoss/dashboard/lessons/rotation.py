@@ -12,7 +12,7 @@ from gptoss.anatomy import rotation
 from gptoss.anatomy.schemes import NOTEBOOK, PLAIN, YARN
 from gptoss.charts import Chart
 from gptoss.charts.rotation import score_by_distance, spread_by_format, stretch_by_pair, wavelength_by_pair
-from gptoss.config import ModelConfig
+from gptoss.config import PRESETS, ModelConfig
 from gptoss.dashboard import furniture
 from gptoss.dashboard.lesson import Claim, Prediction, Try
 from gptoss.dashboard.lessons.reading import READING, beyond_training, read_further, shares
@@ -150,14 +150,12 @@ TRIES = (
 
 def claims(config: ModelConfig, context: int) -> list[Claim]:
     """What the notebook says about RoPE, to be measured at the settings as they stand."""
-    stretched = config if config.rope_scaling_factor > 1 else config.replace(rope_scaling_factor=32.0)
-    far = context if context > config.initial_context_length else config.initial_context_length * 32
     return [
         Claim("YaRN's frequencies are interpolation × (1 − ramp) + extrapolation × ramp", "the notebook, claim 3",
-              lambda: _with_reading(blend_is_reversed(stretched), NOTEBOOK)),
+              lambda: _with_reading(blend_is_reversed(config), NOTEBOOK)),
         Claim("RoPE preserves norms: the difference of 0.67 that its check prints is “verified”", "the notebook, claim 4",
               lambda: norms_grow(config)),
-        Claim("RoPE's positions are unlimited", "the notebook, claim 13", lambda: angles_are_new(config, far)),
+        Claim("RoPE's positions are unlimited", "the notebook, claim 13", lambda: angles_are_new(config, context)),
         Claim("With RoPE, scores fall with distance", "often said of RoPE", lambda: scores_fall(config)),
     ]
 
@@ -168,7 +166,12 @@ def _with_reading(found: tuple[bool, str], scheme: str) -> tuple[bool, str]:
 
 
 def blend_is_reversed(config: ModelConfig) -> tuple[bool, str]:
-    """Claim 3: how much each of the two blends slows the fastest pair and the slowest."""
+    """Claim 3: how much each of the two blends slows the fastest pair and the slowest.
+
+    Where YaRN is off, at gpt-oss's factor.
+    """
+    if config.rope_scaling_factor <= 1:
+        config = config.replace(rope_scaling_factor=PRESETS["gpt-oss-20b"].rope_scaling_factor)
     slower = {scheme: rotation.scheme_frequencies(config, PLAIN) / rotation.scheme_frequencies(config, scheme)
               for scheme in (YARN, NOTEBOOK)}
     (first, last), (its_first, its_last) = ((slower[scheme][0].item(), slower[scheme][-1].item())
@@ -192,7 +195,11 @@ def norms_grow(config: ModelConfig) -> tuple[bool, str]:
 
 
 def angles_are_new(config: ModelConfig, context: int) -> tuple[bool, str]:
-    """Claim 13: angles that training never showed, and what trained weights make of them."""
+    """Claim 13: angles that training never showed, and what trained weights make of them.
+
+    Up to `context` tokens, or 32 times the length of training where that is no longer.
+    """
+    context = context if context > config.initial_context_length else 32 * config.initial_context_length
     new = {scheme: int(rotation.meets_new_angles(config, scheme, context).sum()) for scheme in (PLAIN, YARN)}
     within, beyond = shares(read_further())
     return new[PLAIN] == 0 and beyond[PLAIN] >= within[PLAIN], (

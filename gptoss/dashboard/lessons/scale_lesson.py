@@ -158,7 +158,7 @@ def published_schedule() -> tuple[bool, str]:
         "OpenAI has published no schedule for gpt-oss: its model card (arXiv 2508.10925) tells GPU hours, its code is for "
         f"inference. A well-known reproduction of GPT-2 warms up for {WARMUP_TOKENS:,} tokens, as GPT-3 did, and reads "
         f"{BUDGET_TOKENS:,} in batches of {BATCH_TOKENS:,}: {warmup:,} steps of {steps:,}, from 6e-4 down to {last}. "
-        "The schedule on this page is of that shape, and no more than an example.")
+        "The schedule on the page Training at scale is of that shape, and no more than an example.")
 
 
 def how_we_know(study: Study) -> None:
