@@ -34,6 +34,7 @@ def sidebar(first: Collection[str]) -> None:
         if drawer.open:
             with drawer:
                 _dials(study, [dial for dial in DIALS.values() if dial.name not in first])
+        state.session().drawn = frozenset(DIALS if drawer.open else first)
 
 
 def _presets(study: Study) -> list[str]:
@@ -68,7 +69,8 @@ def _dials(study: Study, dials: list[Dial]) -> None:
 
 
 def _dial(study: Study, dial: Dial) -> None:
-    st.session_state.setdefault(dial.name, getattr(study, dial.name))
+    if dial.name not in state.session().drawn:  # one that comes back would stand at its first position in the browser
+        st.session_state[dial.name] = getattr(study, dial.name)
     options = list(dial.options(vars(study)))
     st.select_slider(dial.label, options, key=dial.name, format_func=dial.show, help=dial.help,
                      disabled=len(options) == 1)

@@ -49,6 +49,7 @@ class Session:
     said: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
     problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
     page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
+    drawn: frozenset[str] = frozenset()  # dials that the sidebar showed in the last run
     refused: str = ""  # why the last button could not do what it says
     last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
 
