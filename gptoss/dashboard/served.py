@@ -44,7 +44,7 @@ class Served:
     @property
     def title(self) -> str:
         """What a visitor reads: the published model that it has the configuration of, or what it is."""
-        official = [name for name, config in PRESETS.items() if config == self.config]
+        official = [name for name, config in PRESETS.items() if config == self.config and name.startswith("gpt-oss")]
         return f"{official[0]}, real weights" if official else "the server's checkpoint"
 
     @property
@@ -61,7 +61,7 @@ def served() -> Served | None:
 
 def problem() -> str:
     """One sentence for visitors where the operator named a checkpoint that could not be read, or nothing."""
-    return UNREADABLE if os.environ.get(VARIABLE) and served() is None else ""
+    return UNREADABLE if os.environ.get(VARIABLE) and not served() else ""
 
 
 def presets() -> dict[str, ModelConfig]:

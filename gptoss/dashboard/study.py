@@ -19,6 +19,7 @@ DEFAULT_PRESET = "classroom"
 SEEDS = 10  # sets of random weights to choose from
 TRAINED, RANDOM = "trained", "random"  # positions of the dial of weights; a third is the id of a run
 RUN = re.compile(r"run-[0-9a-f]{4}")  # how the id of a model trained on this server is spelt
+CONTEXTS = tuple(2**power for power in range(7, 18))  # 128 to 131,072 tokens
 NO_SINK = -math.inf  # a sink logit that takes nothing
 
 
@@ -46,7 +47,7 @@ class Study:
 
     @classmethod
     def of_preset(cls, preset: str) -> Study:
-        """The preset as it is published, accounted for at the full context it is made for.
+        """The preset as it is published, accounted for at the full context it is made for, or at the step nearest to that.
 
         Raises `ValueError` for a name that is not in `presets()`.
         """
@@ -54,7 +55,8 @@ class Study:
         return cls(
             preset=preset, layers=config.num_hidden_layers, hidden=config.hidden_size,
             heads=config.num_attention_heads, kv=config.num_key_value_heads, window=config.sliding_window,
-            experts=config.num_experts, active=config.experts_per_token, context=config.max_context_length,
+            experts=config.num_experts, active=config.experts_per_token,
+            context=nearest(config.max_context_length, CONTEXTS),
             theta=_whole(config.rope_theta), factor=_whole(config.rope_scaling_factor), every=config.window_every,
             **({"precision": served.PRECISION} if preset == CHECKPOINT else {}))
 
@@ -261,7 +263,8 @@ def _with_the_checkpoints_own(dial: Dial) -> Dial:
             return steps
         return sorted([*steps, own], key=lambda step: (step == 0, step))  # a window of 0 is the widest
 
-    return dial if dial.name in ("kv", *WORDS) else replace(dial, options=options)
+    complete = ("kv", "context", *WORDS)
+    return dial if dial.name in complete else replace(dial, options=options)
 
 
 # In an order in which each dial's limits depend only on those before it.
@@ -282,7 +285,7 @@ _DIALS = (
     Dial("active", "Active experts", _active_options, "weights kept",
          "Experts that the router chooses for each token.",
          lambda values: f"no more than {values['experts']} experts can be active"),
-    Dial("context", "Context length", _steps(*(2**power for power in range(7, 18))), "accounting",
+    Dial("context", "Context length", _steps(*CONTEXTS), "accounting",
          "Tokens for which memory and compute are accounted. The text that runs live is not changed by it."),
     Dial("theta", "RoPE theta", _steps(1_000, 10_000, 150_000, 500_000, 1_000_000), "weights kept",
          "Base of the rotation's wavelengths."),

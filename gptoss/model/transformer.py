@@ -77,8 +77,7 @@ class Transformer(LanguageModel):
         reader = checkpoint.Reader(directory)
         tensors = reader.tensors(dtype, device or torch.get_default_device(), packed=experts == "packed")
         model = cls(reader.config, device="meta", dtype=dtype, experts=experts)
-        for name, tensor in tensors:
-            model.load_state_dict({name: tensor}, strict=False, assign=True)
+        model.load_state_dict(dict(tensors), assign=True)
         return model
 
     def save_checkpoint(self, directory: str | Path, layout: str = "openai", mxfp4: bool = False,
