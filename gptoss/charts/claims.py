@@ -49,7 +49,7 @@ def _describe(tiles: Sequence[Tile], chosen: str) -> str:
     counted = {verdict: sum(tile.verdict == verdict for tile in tiles) for verdict in VERDICTS}
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
     looked_for = sum(tile.found for tile in tiles)
-    pale = "" if looked_for == len(tiles) else f" {looked_for} of them are looked for, the others are pale."
+    pale = "" if looked_for == len(tiles) else f" Looked for: {looked_for}, the others are pale."
     return f"{len(tiles)} claims: {listed}.{pale} Framed: claim {chosen}."
 
 

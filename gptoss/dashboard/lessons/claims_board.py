@@ -196,7 +196,7 @@ def measure_all(study: Study, found: dict[str, str]) -> None:
     waiting = _waiting(study)
     still_open = [name for name, verdict in found.items() if verdict == OPEN]
     if waiting:
-        st.button("Stop", icon=":material/stop:", key="claims_stop", on_click=_stop, type="tertiary",
+        st.button("Stop measuring", icon=":material/stop:", key="claims_stop", on_click=_stop, type="tertiary",
                   help="After the one that is running.")
     elif still_open:
         st.button("Measure all", icon=":material/timer:", key="claims_measure_all", on_click=_ask_for, type="tertiary",
