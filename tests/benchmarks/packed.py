@@ -207,12 +207,24 @@ def block_by_block(directory: Path, model: Transformer, tokens: Tensor) -> dict:
             torch.equal(logits, model(tokens))}
 
 
+def equal_matrices(packed: Transformer, unpacked: Transformer) -> str:
+    """How many of the experts' matrices are the same in both models."""
+    pairs = [(getattr(ours.mlp, name), getattr(theirs.mlp, name))
+             for ours, theirs in zip(packed.block, unpacked.block, strict=True) for name in ("mlp1_weight", "mlp2_weight")]
+    equal = [torch.equal(ours[expert], theirs[expert]) for ours, theirs in pairs for expert in range(len(ours))]
+    return f"{sum(equal)} of {len(equal)}"
+
+
 def whole(directory: Path, model: Transformer, tokens: Tensor, rounds: int) -> dict:
     """The unpacked model beside the packed one: their logits, and their times in turn."""
     unpacked = Transformer.from_checkpoint(directory, device=model.device).eval().requires_grad_(False)
+    torch.use_deterministic_algorithms(True, warn_only=True)  # on a GPU sums of experts otherwise come in any order
     ours, theirs = model(tokens), unpacked(tokens)
-    found = {"logits equal bit for bit": torch.equal(ours, theirs),
-             "largest difference": (ours - theirs).abs().max().item()}
+    torch.use_deterministic_algorithms(False)
+    found = {"matrices equal bit for bit": equal_matrices(model, unpacked),
+             "logits equal bit for bit": torch.equal(ours, theirs),
+             "largest difference": (ours - theirs).abs().max().item(),
+             "two passes of the unpacked model differ by": (unpacked(tokens) - unpacked(tokens)).abs().max().item()}
     for count in dict.fromkeys((tokens.shape[1], 1)):
         part = tokens[:, :count]
         with touched() as seen:
