@@ -166,7 +166,7 @@ def error_histogram(errors: np.ndarray, chosen: float) -> Chart:
     data = pd.DataFrame({"kind": "bin", "from": edges[:-1], "to": edges[1:], "blocks": counts, "label": ""})
     middle = float(np.median(errors))
     side = "right of it" if chosen < top / 2 else "left of it"  # where there is room for the words
-    marks = pd.DataFrame([(side, chosen, chosen, int(counts.max()), f"this block, {chosen:.1%}")],
+    marks = pd.DataFrame([(side, chosen, chosen, int(counts.max() * 1.12) + 1, f"this block, {chosen:.1%}")],
                          columns=["kind", "from", "to", "blocks", "label"])
     data = pd.concat([data, marks], ignore_index=True).round({"from": 6, "to": 6})
     below = float((errors < chosen).mean())
@@ -185,7 +185,7 @@ def _histogram_spec() -> dict:
     chosen = blank_chart().transform_filter("datum.kind !== 'bin'")
     rule = chosen.mark_rule(color=palette.ACCENT, strokeWidth=4).encode(x=x)
     words = [chosen.transform_filter(f"datum.kind === '{side} of it'").mark_text(
-        align=align, dx=dx, fontSize=FONT_SIZE, color=palette.ACCENT).encode(x=x, y=alt.value(8), text="label:N")
+        align=align, dx=dx, fontSize=FONT_SIZE, color=palette.ACCENT).encode(x=x, y=y, text="label:N")
         for side, align, dx in (("right", "left", 8), ("left", "right", -8))]
     return specification(alt.layer(bars, rule, *words), height=330, right=16)
 
@@ -266,7 +266,7 @@ def loss_changes(changes: Mapping[str, tuple[float, float]], ours: str) -> Chart
 
 @cache
 def _changes_spec() -> dict:
-    axis = alt.Axis(title="change of the loss (nats a token)", tickCount={"expr": "width > 350 ? 5 : 2"}, format="+.2~g")
+    axis = alt.Axis(title="change of the loss (nats a token)", tickCount={"expr": "width > 350 ? 5 : 2"}, format=".2~g")
     colour = _our_colour()
     base = blank_chart().encode(y=_format_axis(), color=colour)
     zero = blank_chart().mark_rule(color=palette.MUTED, strokeDash=[6, 4], strokeWidth=2).encode(x=alt.datum(0))
