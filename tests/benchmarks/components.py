@@ -24,5 +24,6 @@ MAIN_SLIDERS = {
     "experts": MainSlider("Active experts"),
     "scale": MainSlider("Accelerators", "preset=gpt-oss-120b"),
     "memory": MainSlider("Batch (sequences)"),
+    "mxfp4": MainSlider("Outlier (× the block's largest)", "preset=classroom"),
     "claims": MainSlider("Claim"),
 }
