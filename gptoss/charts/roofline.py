@@ -113,7 +113,7 @@ def _roofline_spec() -> dict:
     phases = marks.transform_aggregate(number="count()").mark_text(
         text=f"● {PREFILL}   ◆ {DECODE}", align="left", baseline="top", fontSize=FONT_SIZE, tooltip=False).encode(
         x=alt.value(6), y=alt.value(6))
-    return specification(alt.layer(lines, ceilings, points, ring, name, phases), height=400)
+    return specification(alt.layer(lines, ceilings, points, ring, name, phases), height=400, canvas=True)
 
 
 def time_by_part(operators: pd.DataFrame, phases: Mapping[str, str]) -> Chart:
@@ -156,7 +156,7 @@ def _time_spec() -> dict:
     names = blank_chart().transform_aggregate(number="count()", groupby=["what"]).transform_calculate(
         name="slice(datum.what, 3)").mark_text(align="left", baseline="bottom", dy=ABOVE_BAR, fontSize=FONT_SIZE + 1).encode(
         y=y, x=alt.value(0), text="name:N")
-    return specification(alt.layer(bars, names), height=220)
+    return specification(alt.layer(bars, names), height=220, canvas=True)
 
 
 def speed_by_batch(rates: pd.DataFrame, chosen: str, batch: int, context: int) -> Chart:
@@ -201,7 +201,7 @@ def _speed_spec() -> dict:
         alt.Tooltip("rate:Q", title="tokens per second", format=",.3~r"), alt.Tooltip("verdict:N", title="memory")])
     names = base.transform_filter("datum.label !== ''").mark_text(align="left", dx=8, fontSize=FONT_SIZE).encode(
         text="label:N")
-    return specification(alt.layer(ahead, fitting, points, names), height=270)
+    return specification(alt.layer(ahead, fitting, points, names), height=270, canvas=True)
 
 
 def experts_touched(touched: pd.DataFrame, experts: int, active: int, batch: int) -> Chart:
@@ -234,7 +234,7 @@ def _touched_spec() -> dict:
     label = here.mark_text(align={"expr": "datum.batch > 32 ? 'right' : 'left'"}, dx=8, dy=18,
                            fontSize=FONT_SIZE + 1).encode(
         x=_batch_axis(), y=y, text="label:N")
-    return specification(alt.layer(*limits, curve, point, label), height=270)
+    return specification(alt.layer(*limits, curve, point, label), height=270, canvas=True)
 
 
 def times_on_trial(times: pd.DataFrame) -> Chart:

@@ -124,7 +124,7 @@ def _machines_spec() -> dict:
         tooltip=[alt.Tooltip("part:N"), alt.Tooltip("size:N", title="memory")])
     words = verdicts.mark_text(align="left", dx=6, fontSize=14, fontWeight="bold", opacity={
         "expr": "datum.fits ? 1 : 0.75"}).encode(y=y, x=alt.value("width"), text="verdict:N")
-    return specification(alt.layer(frames, bars, words), height=HEIGHT)
+    return specification(alt.layer(frames, bars, words), height=HEIGHT, canvas=True)
 
 
 def film_strip(film: pd.DataFrame, context: int) -> Chart:
@@ -167,7 +167,7 @@ def _film_spec() -> dict:
                  alt.Tooltip("size:N", title="keys and values")])
     named = blank_chart().transform_filter("datum.label !== ''")
     sizes = named.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.value("width"), y="kept:Q", text="label:N")
-    return specification(alt.layer(frames, filling, sizes), height=HEIGHT)
+    return specification(alt.layer(frames, filling, sizes), height=HEIGHT, canvas=True)
 
 
 def cache_totals(designs: Mapping[str, int], batch: int, context: int) -> Chart:

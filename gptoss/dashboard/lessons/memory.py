@@ -281,8 +281,8 @@ def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> s
 
 
 def product(factors: Mapping[str, float]) -> str:
-    """`24 layers × 1,024 tokens`, the names small."""
-    return " × ".join(f"{f'{int(number):,}' if number == int(number) else f'{number:.4g}'} :small[{name}]"
+    """`24 layers × 1,024 tokens`."""
+    return " × ".join(f"{f'{int(number):,}' if number == int(number) else f'{number:.4g}'} {name}"
                       for name, number in factors.items())
 
 
