@@ -35,8 +35,7 @@ def chosen(at):
 
 def listed(at):
     """Names of the claims in the list."""
-    lists = [radio for radio in at.radio if radio.key == "claims_list"]
-    return [re.match(r"\*\*(\w+)\*\*", option)[1] for option in lists[0].options] if lists else []
+    return [re.match(r"\*\*(\w+)\*\*", option)[1] for option in at.radio[0].options] if at.radio else []
 
 
 def filtered(**controls):
@@ -54,7 +53,7 @@ def test_at_first_quick_claims_are_decided_and_slow_ones_open():
     assert chosen(at) == "1" and listed(at) == list(BY_NAME) and not at.code
     slow = sum(bool(row.takes) for row in ROWS)
     assert f"{slow} open]" in said(at) and "116,829,156,672" in said(at)
-    assert sum(at.radio(key="claims_list").options[place].count("] ") > 0 for place in range(len(ROWS))) == len(ROWS)
+    assert sum(at.radio[0].options[place].count("] ") > 0 for place in range(len(ROWS))) == len(ROWS)
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -62,14 +61,14 @@ def test_at_first_quick_claims_are_decided_and_slow_ones_open():
 def test_an_address_names_a_claim(name, words):
     at = filtered(row=name)
     assert_fine(at)
-    assert chosen(at) == name and at.radio(key="claims_list").value == name and words in said(at)
+    assert chosen(at) == name and at.radio[0].value == name and words in said(at)
 
 
 def test_slider_and_list_choose_the_same():
     at = filtered()
     at.select_slider(key="claims_row").set_value("O4").run()
-    assert at.radio(key="claims_list").value == "O4" and "16 GB hold the cache" in said(at)
-    at.radio(key="claims_list").set_value("2").run()
+    assert at.radio[0].value == "O4" and "16 GB hold the cache" in said(at)
+    at.radio[0].set_value("2").run()
     assert_fine(at)
     assert chosen(at) == "2" and address(at)["claims_row"] == "2" and "24 layers and 32 experts" in said(at)
 
@@ -107,7 +106,7 @@ def test_an_address_keeps_its_claim_whatever_it_looks_for():
     at = filtered(row="C1", find="calculator")
     assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3"]
     at = filtered(row="12", find="calculator")
-    assert chosen(at) == "12" and at.radio(key="claims_list").value is None and "128 times GPT-2" in said(at)
+    assert chosen(at) == "12" and at.radio[0].value is None and "128 times GPT-2" in said(at)
 
 
 @pytest.mark.parametrize("words", ["<script>alert(1)</script>", "[a-z]+(", "**", "$x$ :red[", "\\", "x" * 80, "🙂"])

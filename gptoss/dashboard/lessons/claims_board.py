@@ -23,6 +23,8 @@ CHOSEN, LIST, FIND, VERDICT, TOPIC = "claims_row", "claims_list", "claims_find",
 LABELS = {ALL: ALL, NOT_SO: "Not so", PARTLY: "Partly", SO: "So", OPEN: "Open"}
 OF_LABEL = {label: verdict for verdict, label in LABELS.items()}
 KEPT = 2048  # verdicts that the server remembers
+_LISTS = "claims_lists"  # how many lists there have been
+_LAST = "claims_last"  # the claim that was shown last
 _QUEUE = "claims_queue"  # (the study, the names of claims to measure, how many there were)
 
 _BADGES = {NOT_SO: "red-badge[:material/close:", PARTLY: "orange-badge[:material/contrast:",
@@ -113,8 +115,15 @@ def _to_the_first() -> None:
 
 
 def choose_claim() -> Row:
-    """The slider over all claims: its range never changes, so that an address names one whatever the filters say."""
-    return BY_NAME[st.select_slider("Claim", NAMES, key=CHOSEN, bind="query-params")]
+    """The slider over all claims: its range never changes, so that an address names one whatever the filters say.
+
+    A reader who comes back from the page that shows why finds it where it was.
+    """
+    memory = st.session_state
+    if CHOSEN not in memory and CHOSEN not in st.query_params and _LAST in memory:
+        memory[CHOSEN] = memory[_LAST]
+    memory[_LAST] = st.select_slider("Claim", NAMES, key=CHOSEN, bind="query-params")
+    return BY_NAME[memory[_LAST]]
 
 
 def picks_claim() -> None:
@@ -174,17 +183,29 @@ def others(found: dict[str, str], names: Sequence[str], chosen: Row) -> None:
                 "No claim has what the filters ask for.", icon=":material/search_off:")
         st.button("Show all claims", key="claims_all", on_click=_show_all)
         return
-    st.session_state[LIST] = chosen.name if chosen.name in names else None
-    st.radio("Claims", names, index=None, key=LIST, format_func=lambda name: _in_a_line(BY_NAME[name], found[name]),
-             on_change=_take_from_list, label_visibility="collapsed")
+    place = names.index(chosen.name) if chosen.name in names else None
+    key = _list_key(None if place is None else chosen.name)
+    st.radio("Claims", names, index=place, key=key, format_func=lambda name: _in_a_line(BY_NAME[name], found[name]),
+             on_change=_take_from_list, args=(key,), label_visibility="collapsed")
+
+
+def _list_key(wanted: str | None) -> str:
+    """The key of the list: another one once something else has chosen a claim.
+
+    A value written for a list that is there would meet the browser's older one on its way, and lose a quick reader's move.
+    """
+    memory = st.session_state
+    if memory.get(f"{LIST}_{memory.setdefault(_LISTS, 0)}") != wanted:
+        memory[_LISTS] += 1
+    return f"{LIST}_{memory[_LISTS]}"
 
 
 def _in_a_line(row: Row, verdict: str) -> str:
     return f"**{row.name}** :{_BADGES[verdict]} {verdict}] {furniture.literal(row.says)} :gray[:small[{row.source}]]"
 
 
-def _take_from_list() -> None:
-    st.session_state[CHOSEN] = st.session_state[LIST]
+def _take_from_list(key: str) -> None:
+    st.session_state[CHOSEN] = st.session_state[key]
 
 
 def _show_all() -> None:
@@ -193,14 +214,14 @@ def _show_all() -> None:
 
 def measure_all(study: Study, found: dict[str, str]) -> None:
     """The button that measures what is still open, or how far that is, with a stop."""
-    waiting = _waiting(study)
+    waiting, place = _waiting(study), st.empty()  # one place, so that one button goes as the other comes
     still_open = [name for name, verdict in found.items() if verdict == OPEN]
     if waiting:
-        st.button("Stop measuring", icon=":material/stop:", key="claims_stop", on_click=_stop, type="tertiary",
-                  help="After the one that is running.")
+        place.button("Stop measuring", icon=":material/stop:", key="claims_stop", on_click=_stop, type="tertiary",
+                     help="After the one that is running.")
     elif still_open:
-        st.button("Measure all", icon=":material/timer:", key="claims_measure_all", on_click=_ask_for, type="tertiary",
-                  args=(study, still_open), help="What is open, one after the other: some seconds each. You can stop.")
+        place.button("Measure all", icon=":material/timer:", key="claims_measure_all", on_click=_ask_for, type="tertiary",
+                     args=(study, still_open), help="What is open, one after the other: some seconds each. You can stop.")
 
 
 def measure_next(study: Study, place: DeltaGenerator) -> None:
