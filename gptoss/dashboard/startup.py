@@ -5,6 +5,7 @@ import gc
 import streamlit as st
 
 from gptoss.config import ModelConfig
+from gptoss.dashboard.served import served
 
 
 @st.cache_resource(show_spinner=False)
@@ -28,6 +29,7 @@ def prepare_process() -> None:
     torch.set_num_threads(1)
     gptoss.tokenizer.get_encoding("o200k_harmony")
     gptoss.model.Transformer(ModelConfig.preset("classroom"))(torch.zeros(1, 2, dtype=torch.long))  # torch's own start
+    served()
     gc.collect()
     gc.freeze()
 
