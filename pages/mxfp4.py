@@ -9,7 +9,9 @@ from gptoss.dashboard.lessons.mxfp4 import (
     BLOCK,
     MATRIX,
     MAX_READ,
+    MODEL,
     VIEWS,
+    Place,
     Source,
     block_view,
     choose_block,
@@ -36,10 +38,10 @@ from gptoss.dashboard.lessons.mxfp4_lesson import mxfp4_lesson
 from gptoss.dashboard.study import Study
 
 
-def block(study: Study, source: Source) -> None:
-    """One block on its ticks, and its bytes."""
-    outlier_controls(study, source)
-    at = chosen_place(study, source)
+@st.fragment
+def block(study: Study, source: Source, at: Place) -> None:
+    """One block on its ticks, and its bytes. A fragment of its own, so that the outlier moves alone."""
+    outlier_controls()
     view = block_view(source, at)
     st.markdown(say_block(view))
     furniture.show_chart(view.chart, key="mxfp4_block_chart")
@@ -49,12 +51,8 @@ def block(study: Study, source: Source) -> None:
                f"{at.row}, block {at.block}: {weights_in_words(study, source)}.")
 
 
-def matrix(study: Study, source: Source) -> None:
+def matrix(study: Study, source: Source, at: Place) -> None:
     """Errors over the whole matrix of the chosen block."""
-    with st.popover("Which matrix", icon=":material/grid_on:"):
-        choose_matrix(study)
-        choose_block(study, source)
-    at = chosen_place(study, source)
     view = matrix_view(source, at)
     left, right = st.columns([4, 5], gap="medium")
     with left:
@@ -96,7 +94,7 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
 @st.fragment
 def quantisation(study: Study, tokens: text.Tokens) -> None:
     """The page's picture, in three views."""
-    views, weights = st.columns([3, 2], vertical_alignment="center")
+    views, weights, place = st.columns([5, 5, 3], gap="small", vertical_alignment="center")
     with views:
         view = st.segmented_control("View", VIEWS, default=BLOCK, key=key("view"), bind="query-params", required=True,
                                     label_visibility="collapsed")
@@ -105,12 +103,14 @@ def quantisation(study: Study, tokens: text.Tokens) -> None:
     source = source_of(study)
     if not offer_whole_blocks(study):
         return
-    if view == MATRIX:
-        matrix(study, source)
-    elif view == BLOCK:
-        block(study, source)
-    else:
+    if view == MODEL:
         model(study, source, tokens)
+        return
+    with place.popover("Which block", icon=":material/grid_on:", width="stretch"):
+        choose_matrix(study)
+        choose_block(study, source)
+    draw = matrix if view == MATRIX else block
+    draw(study, source, chosen_place(study, source))
 
 
 furniture.header("mxfp4")

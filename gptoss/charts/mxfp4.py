@@ -24,7 +24,7 @@ _MINUS = str.maketrans("-", "−")
 # Heights inside the plot: the values at its top, at its bottom their ticks, and the words below those.
 _VALUES = 16
 _TICKS, _TICK_END, _MULTIPLES, _COUNTS = ({"expr": f"height - {above}"} for above in (84, 60, 44, 18))
-_HEIGHT = 350
+_HEIGHT = 330
 
 
 @dataclass(frozen=True)

@@ -185,9 +185,9 @@ def choose_block(study: Study, source: Source) -> None:
     choose("Block of the row", range(columns // BLOCK_SIZE), key=key("block"))
 
 
-def outlier_controls(study: Study, source: Source) -> None:
-    """The slider that makes one value an outlier, which value, which block, and the way back."""
-    slider, place, drawer, back = st.columns([8, 5, 4, 4], gap="small", vertical_alignment="bottom")
+def outlier_controls() -> None:
+    """The slider that makes one value an outlier, which value, and the way back."""
+    slider, place, back = st.columns([8, 5, 3], gap="medium", vertical_alignment="bottom")
     with slider:
         st.select_slider("Outlier (× the block's largest)", TIMES, FIRST_TIMES, key=key("outlier"), bind="query-params",
                          help="own: the value as it is. Otherwise this many times the largest magnitude of the block, "
@@ -195,9 +195,6 @@ def outlier_controls(study: Study, source: Source) -> None:
     with place:
         st.select_slider("Which value", PLACES, LARGEST, key=key("place"), bind="query-params",
                          help="The one that is made the outlier: the block's largest, or one of its 32 places.")
-    with drawer.popover("Which block", icon=":material/grid_on:", width="stretch"):
-        choose_matrix(study)
-        choose_block(study, source)
     back.button("Real value", icon=":material/undo:", key=key("back"), width="stretch", on_click=_put_back,
                 disabled=st.session_state[key("outlier")] == OWN, help="Put the value back to what it is in the model.")
 
