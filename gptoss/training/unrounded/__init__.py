@@ -14,8 +14,7 @@ import torch
 from gptoss.model import Transformer
 from gptoss.training.storage import load_model
 
-UNROUNDED = "classroom-unrounded"
-DIRECTORY = Path(__file__).parent / "shipped" / UNROUNDED
+DIRECTORY = Path(__file__).parent
 
 
 def load_unrounded(dtype: torch.dtype = torch.float32) -> Transformer:
