@@ -35,7 +35,7 @@ from gptoss.dashboard.lessons.memory_lesson import (
     size_layers_and_experts,
     tries,
 )
-from gptoss.dashboard.lessons.memory_measured import sequences, work_in_words
+from gptoss.dashboard.lessons.memory_measured import passes_of, sequences, work_in_words
 from gptoss.dashboard.study import Study
 
 PAGE = "pages/memory.py"
@@ -290,6 +290,13 @@ def test_a_measurement_whose_reader_has_gone_gives_up(quick, monkeypatch):
 def test_sequences_start_at_different_places_of_the_text():
     ids = sequences(tuple(range(10)), 2, 12)
     assert ids.tolist() == [[*range(10), 0, 1], [7, 8, 9, *range(9)]]
+
+
+def test_passes_that_need_too_much_memory_are_left_out():
+    extreme = Study.from_query({"preset": LARGE, **LARGEST})[0]
+    assert all(passes_of(PRESETS[name].scale_model()) == list(memory_measured.PASSES) for name in PRESETS)
+    left = passes_of(extreme.live_config)
+    assert (64, 1, 128) not in left and {tokens > 1 for _, tokens, _ in left} == {True, False}
 
 
 def test_passes_in_words():

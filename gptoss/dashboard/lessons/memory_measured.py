@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pandas as pd
@@ -17,7 +17,8 @@ from gptoss.anatomy.inference_counts import Count, live_counts
 from gptoss.charts import Chart
 from gptoss.charts.roofline import time_in_words, times_on_trial, where_time_goes
 from gptoss.charts.scale import amount
-from gptoss.cost import count_parameters
+from gptoss.config import ModelConfig
+from gptoss.cost import count_parameters, kv_cache_bytes, pass_activation_bytes
 from gptoss.dashboard import furniture, live
 from gptoss.dashboard.study import Study
 from gptoss.dashboard.text import current_text, live_tokens
@@ -27,6 +28,7 @@ from gptoss.tokenizer import DEFAULT_SAMPLE
 # (sequences, tokens that each passes through the model, tokens that each has then): prompts, and decoding steps.
 PASSES = ((1, 32, 32), (1, 128, 128), (1, 512, 512), (16, 128, 128),
           (1, 1, 32), (1, 1, 512), (4, 1, 128), (16, 1, 128), (64, 1, 128))
+MOST_BYTES = 64 * 2**20  # activations and cache of a pass that is timed: other readers need memory too
 RATE_SECONDS = 2.0  # for which the machine's own rates are measured
 PACE = 0.5  # s between two looks at a measurement
 GRACE = 30.0  # s without a look after which a measurement gives up: its reader has gone
@@ -46,7 +48,7 @@ class Measurement:
         self.doing, self.done = "Waiting for another measurement on this server to end.", 0.0
         self.rates: MachineRates | None = None
         self.passes: list[MeasuredPass] = []
-        self._model, self._tokens = model, tokens
+        self._model, self._tokens, self._passes = model, tokens, passes_of(model.config)
         self._stop, self._seen = threading.Event(), time.monotonic()
         self._thread = threading.Thread(target=self._work, name="measuring", daemon=True)
         self._thread.start()
@@ -85,16 +87,16 @@ class Measurement:
         self.doing = "Measuring how fast this machine multiplies and reads."
         with live.HEAVY:
             self.rates = machine_rates(RATE_SECONDS, self._progress(0), self._should_stop)
-        for place, (batch, tokens, context) in enumerate(PASSES, 1):
+        for place, (batch, tokens, context) in enumerate(self._passes, 1):
             self.doing = f"Timing the live model: {work_in_words(batch, tokens, context)}."
             with live.HEAVY:
                 self.passes.append(measured_pass(
                     self._model, sequences(self._tokens, batch, context), tokens, self.rates, progress=self._progress(place),
                     should_stop=self._should_stop))
 
-    def _progress(self, place: int):
+    def _progress(self, place: int) -> Callable[[float], None]:
         def tell(share: float) -> None:
-            self.done = (place + share) / (len(PASSES) + 1)
+            self.done = (place + share) / (len(self._passes) + 1)
         return tell
 
 
@@ -102,6 +104,13 @@ def sequences(tokens: tuple[int, ...], batch: int, context: int) -> Tensor:
     """(batch, context) ids from a text, which begins anew at its end; each sequence starts somewhat later."""
     places = torch.arange(context) + OFFSET * torch.arange(batch)[:, None]
     return torch.tensor(tokens)[places % len(tokens)]
+
+
+def passes_of(config: ModelConfig) -> list[tuple[int, int, int]]:
+    """Those of `PASSES` that need no more than `MOST_BYTES` with values of four bytes."""
+    return [(batch, tokens, context) for batch, tokens, context in PASSES
+            if pass_activation_bytes(config, batch, tokens, context - tokens, "fp32")
+            + kv_cache_bytes(config, context, batch, 4) <= MOST_BYTES]
 
 
 def work_in_words(batch: int, tokens: int, context: int) -> str:
@@ -160,9 +169,10 @@ def _say_state(study: Study, running: bool) -> None:
     if running:
         st.progress(found.done, found.doing)
     elif found is None or found.of != live.running(study):
-        st.caption(f":material/timer: Not measured yet. First this machine's own rates, then {len(PASSES)} passes of the "
-                   f"live model ({furniture.count(count_parameters(study.live_config).total)} parameters, "
-                   f"{study.precision}), in the background.")
+        model = furniture.count(count_parameters(study.live_config).total)
+        st.caption(f":material/timer: Not measured yet. First this machine's own rates, then "
+                   f"{len(passes_of(study.live_config))} passes of the live model ({model} parameters, {study.precision}), in "
+                   "the background.")
     elif found.rates is None:
         st.caption(":material/stop: Stopped before anything was measured.")
     else:
