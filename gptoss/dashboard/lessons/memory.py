@@ -48,7 +48,7 @@ from gptoss.dashboard.study import Study
 
 MEMORY, CACHE, ROOFLINE, SPEED, MEASURED = VIEWS = "Memory", "KV cache", "Roofline", "Speed", "Measured here"
 SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"
-LARGE_MODEL = 10**9  # parameters from which on serving the model under study is a question
+LARGE_MODEL = 10**9  # parameters from which on serving a model is a question
 LONGEST = 131_072  # tokens
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -90,10 +90,14 @@ def value(name: str):
     return st.session_state.get(key(name), DEFAULTS[name])
 
 
+def is_large(study: Study) -> bool:
+    """Whether serving the model under study is a question."""
+    return count_parameters(study.config).total >= LARGE_MODEL
+
+
 def model_control(study: Study) -> None:
     """Which model is shown: at first the one under study, or gpt-oss-20b where that is too small to be a question."""
-    large = count_parameters(study.config).total >= LARGE_MODEL
-    default = UNDER_STUDY if large else SMALL
+    default = UNDER_STUDY if is_large(study) else SMALL
     _follow("model", default)
     st.segmented_control("Model", MODELS, default=default, key=key("model"), bind="query-params", required=True,
                          label_visibility="collapsed", wrap=True,
@@ -103,8 +107,7 @@ def model_control(study: Study) -> None:
 def load_controls(study: Study) -> None:
     """Batch, context and prompt, and the formats in a drawer. The sidebar's context moves this one along."""
     batch, context, prompt, formats = st.columns([4, 4, 4, 3], gap="medium", vertical_alignment="bottom")
-    large = count_parameters(study.config).total >= LARGE_MODEL
-    start = study.context if large else LONGEST
+    start = study.context if is_large(study) else LONGEST
     _follow("context", start)
     with batch:
         _slider("Batch (sequences)", "batch", BATCHES, DEFAULTS["batch"], "Users that are served at once.")
@@ -161,8 +164,7 @@ def setting(study: Study) -> Setting:
 
 def value_of_model(study: Study) -> str:
     """The model that the control names."""
-    large = count_parameters(study.config).total >= LARGE_MODEL
-    return st.session_state.get(key("model")) or (UNDER_STUDY if large else SMALL)
+    return st.session_state.get(key("model")) or (UNDER_STUDY if is_large(study) else SMALL)
 
 
 def possible_experts(config: ModelConfig, wanted: str) -> tuple[str, str]:

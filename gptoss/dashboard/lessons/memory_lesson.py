@@ -28,13 +28,13 @@ from gptoss.dashboard.lessons.memory import (
     DECODE,
     DEFAULTS,
     LARGE,
-    LARGE_MODEL,
     LONGEST,
     MEMORY,
     ROOFLINE,
     SMALL,
     SPEED,
     UNDER_STUDY,
+    is_large,
     key,
 )
 from gptoss.dashboard.lessons.sharing import (
@@ -106,7 +106,7 @@ def memory_lesson(study: Study) -> Lesson:
 def prediction(study: Study) -> Prediction:
     """How many experts a small batch touches, of the model under study where it chooses among many."""
     config = study.config
-    asked = config.num_experts > config.experts_per_token and count_parameters(config).total >= LARGE_MODEL
+    asked = config.num_experts > config.experts_per_token and is_large(study)
     name, config = (study.name, config) if asked else (SMALL, PRESETS[SMALL])
     return Prediction(
         f"{name} writes one token for each of {ASKED_BATCH} users at once. Each token chooses {config.experts_per_token} of "

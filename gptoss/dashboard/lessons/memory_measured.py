@@ -171,8 +171,8 @@ def _say_state(study: Study, running: bool) -> None:
     elif found is None or found.of != live.running(study):
         model = furniture.count(count_parameters(study.live_config).total)
         st.caption(f":material/timer: Not measured yet. First this machine's own rates, then "
-                   f"{len(passes_of(study.live_config))} passes of the live model ({model} parameters, {study.precision}), in "
-                   "the background.")
+                   f"{len(passes_of(study.live_config))} passes of the live model ({model} parameters, {study.precision}), "
+                   "in the background.")
     elif found.rates is None:
         st.caption(":material/stop: Stopped before anything was measured.")
     else:
