@@ -7,12 +7,12 @@ from gptoss.dashboard.lesson import below
 from gptoss.dashboard.lessons.claims_board import (
     actions,
     choose_claim,
+    claims_in_words,
     code_drawer,
     controls,
     looked_for,
     measure_all,
     measure_next,
-    others,
     picks_claim,
     say,
     strip,
@@ -25,7 +25,7 @@ from gptoss.dashboard.study import Study
 
 @st.fragment
 def board(study: Study) -> None:
-    """All verdicts at a glance, one claim large, and the others as a list."""
+    """All verdicts at a glance, one claim large, and all of them in words."""
     controls()
     found = verdicts(study)
     names = looked_for(found)
@@ -40,7 +40,7 @@ def board(study: Study) -> None:
         progress = st.container()
         furniture.show_chart(strip(found, names, chosen), key="claims_strip", on_select=picks_claim)
     code_drawer(chosen)
-    others(found, names, chosen)
+    claims_in_words(found, names)
     measure_next(study, progress)
 
 

@@ -99,7 +99,7 @@ PAGES = (
          "What the model under study takes to run: its bytes, its operators, and what fits on which machine how fast.",
          MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Experts", 10),
     Page("True numbers", "mxfp4.py", "mxfp4", "MXFP4", ":material/grid_4x4:",
-         "Experts are stored in 4.25 bits a weight: thirty-two neighbours share a scale, and each keeps one of fifteen ticks.",
+         "Experts are stored in 4.25 bits a weight: thirty-two neighbours share a scale, each on one of its fifteen ticks.",
          ("experts", "hidden"), "quantise a block by hand, and say what an outlier costs its neighbours", "Experts", 8),
     Page("True numbers", "claims.py", "claims", "Claims", ":material/fact_check:",
          "What people say about GPT-OSS, each sentence decided here and now by code that you can read.",

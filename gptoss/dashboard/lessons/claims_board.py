@@ -19,11 +19,10 @@ from gptoss.dashboard.study import Study
 
 ALL, ALL_TOPICS = "All", "All topics"
 NAMES = tuple(BY_NAME)
-CHOSEN, LIST, FIND, VERDICT, TOPIC = "claims_row", "claims_list", "claims_find", "claims_verdict", "claims_topic"
+CHOSEN, FIND, VERDICT, TOPIC = "claims_row", "claims_find", "claims_verdict", "claims_topic"
 LABELS = {ALL: ALL, NOT_SO: "Not so", PARTLY: "Partly", SO: "So", OPEN: "Open"}
 OF_LABEL = {label: verdict for verdict, label in LABELS.items()}
 KEPT = 2048  # verdicts that the server remembers
-_LISTS = "claims_lists"  # how many lists there have been
 _LAST = "claims_last"  # the claim that was shown last
 _QUEUE = "claims_queue"  # (the study, the names of claims to measure, how many there were)
 
@@ -175,37 +174,19 @@ def code_drawer(row: Row) -> None:
     furniture.code_drawer(*row.decided_by, label="The code that decides it")
 
 
-def others(found: dict[str, str], names: Sequence[str], chosen: Row) -> None:
-    """All claims that are looked for as one list, to choose from by click or arrow keys."""
-    if not names:
-        words = furniture.literal(st.session_state.get(FIND) or "")
-        st.info(f"No claim has all of “{words}” and what the filters ask for." if words else
-                "No claim has what the filters ask for.", icon=":material/search_off:")
-        st.button("Show all claims", key="claims_all", on_click=_show_all)
+def claims_in_words(found: dict[str, str], names: Sequence[str]) -> None:
+    """All claims that are looked for, a line each: one element, which stays as it is while another claim is chosen."""
+    if names:
+        st.markdown("\n".join(f"- {_in_a_line(BY_NAME[name], found[name])}" for name in names))
         return
-    place = names.index(chosen.name) if chosen.name in names else None
-    key = _list_key(None if place is None else chosen.name)
-    st.radio("Claims", names, index=place, key=key, format_func=lambda name: _in_a_line(BY_NAME[name], found[name]),
-             on_change=_take_from_list, args=(key,), label_visibility="collapsed")
-
-
-def _list_key(wanted: str | None) -> str:
-    """The key of the list: another one once something else has chosen a claim.
-
-    A value written for a list that is there would meet the browser's older one on its way, and lose a quick reader's move.
-    """
-    memory = st.session_state
-    if memory.get(f"{LIST}_{memory.setdefault(_LISTS, 0)}") != wanted:
-        memory[_LISTS] += 1
-    return f"{LIST}_{memory[_LISTS]}"
+    words = furniture.literal(st.session_state.get(FIND) or "")
+    st.info(f"No claim has all of “{words}” and what the filters ask for." if words else
+            "No claim has what the filters ask for.", icon=":material/search_off:")
+    st.button("Show all claims", key="claims_all", on_click=_show_all)
 
 
 def _in_a_line(row: Row, verdict: str) -> str:
     return f"**{row.name}** :{_BADGES[verdict]} {verdict}] {furniture.literal(row.says)} :gray[:small[{row.source}]]"
-
-
-def _take_from_list(key: str) -> None:
-    st.session_state[CHOSEN] = st.session_state[key]
 
 
 def _show_all() -> None:
