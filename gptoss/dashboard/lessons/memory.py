@@ -251,13 +251,13 @@ def bounds_table(by_phase: Mapping[str, Sequence[OperatorBound]]) -> pd.DataFram
 @lru_cache(maxsize=256)
 def roofline_chart(chosen: Setting, on: Accelerator, phase: str, operator: str) -> Chart:
     """All operators under the machine's roof. Shared, and never changed."""
-    table = bounds_table(operator_bounds(chosen.config, chosen.load, on))
-    used = {number_format: on.peak(number_format) for number_format in (chosen.load.experts, chosen.load.rest)}
+    by_phase = operator_bounds(chosen.config, chosen.load, on)
     ceilings: dict[str, float] = {}
-    for number_format, peak in used.items():  # formats that the machine multiplies alike share a ceiling
-        if peak and peak not in ceilings.values():
+    for number_format in dict.fromkeys(each.operator.number_format for each in by_phase[phase]):
+        peak = on.peak(number_format)
+        if peak and peak not in ceilings.values():  # formats that the machine multiplies alike share a ceiling
             ceilings[_multiplied_as(on, peak, number_format)] = peak
-    return roofline(table, on.name, on.bandwidth, ceilings, (phase, operator))
+    return roofline(bounds_table(by_phase), on.name, on.bandwidth, ceilings, (phase, operator))
 
 
 def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> str:
