@@ -29,6 +29,7 @@ from gptoss.dashboard.lessons.routing import (
     load_chart,
     picks,
     swiglu_chart,
+    token_slider,
     touched_in_words,
     twin_routing,
 )
@@ -138,10 +139,6 @@ def cost(study: Study) -> None:
     with growth:
         furniture.show_chart(growth_chart(study.config), key="experts_growth")
     st.caption(HINTS[COST])
-
-
-def token_slider(tokens: text.Tokens) -> int:
-    return choose("Token", range(len(tokens)), key="experts_token")
 
 
 furniture.header("experts")

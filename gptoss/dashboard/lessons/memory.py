@@ -43,6 +43,7 @@ from gptoss.cost.inference import ACTIVATIONS as ACTIVATION_BYTES
 from gptoss.cost.inference import CACHE as CACHE_BYTES
 from gptoss.cost.inference import FLOPS
 from gptoss.cost.inference import WEIGHTS as WEIGHT_BYTES
+from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.dashboard import furniture
 from gptoss.dashboard.study import Study
 
@@ -170,11 +171,11 @@ def value_of_model(study: Study) -> str:
 def possible_experts(config: ModelConfig, wanted: str) -> tuple[str, str]:
     """The experts' format, and a sentence where it cannot be the wanted one: MXFP4 needs whole blocks of 32 values."""
     sizes = {"hidden size": config.hidden_size, "intermediate size": config.intermediate_size}
-    odd = [f"{name} {size:,}" for name, size in sizes.items() if size % 32]
+    odd = [f"{name} {size:,}" for name, size in sizes.items() if size % MXFP4_BLOCK_VALUES]
     if wanted != EXPERT_FORMATS[0] or not odd:
         return wanted, ""
-    return "bf16", (f"MXFP4 holds blocks of 32 values, and {' and '.join(odd)} cannot be divided into such. "
-                    "Experts in bf16 are shown.")
+    return "bf16", (f"MXFP4 holds blocks of {MXFP4_BLOCK_VALUES} values, and {' and '.join(odd)} cannot be divided into "
+                    "such. Experts in bf16 are shown.")
 
 
 def about_model(chosen: Setting) -> str:
@@ -186,7 +187,7 @@ def about_model(chosen: Setting) -> str:
 def about_bound(on: Accelerator, chosen: Setting) -> str:
     """What the times are, and where no arithmetic enters them."""
     said = ":material/speed: A bound, not a promise: no pass can be faster, and real ones are slower."
-    if None in (on.peak(chosen.load.experts), on.peak(chosen.load.rest)):
+    if any(each.compute is None for each in operator_bounds(chosen.config, chosen.load, on)[DECODE]):
         said += f" For {on.name} not all peaks are published: where one is missing, memory alone bounds."
     return said
 

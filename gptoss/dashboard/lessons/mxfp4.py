@@ -42,7 +42,7 @@ from gptoss.charts.mxfp4 import (
 from gptoss.checkpoint.mxfp4 import BLOCK_SIZE
 from gptoss.config import ModelConfig
 from gptoss.dashboard import furniture, live, state
-from gptoss.dashboard.controls import choose
+from gptoss.dashboard.controls import choose, layer_shown
 from gptoss.dashboard.live import HEAVY, Running, model_of, running
 from gptoss.dashboard.study import RANDOM, Study
 from gptoss.model import Transformer
@@ -160,7 +160,7 @@ def chosen_place(study: Study, source: Source) -> Place:
     matrix = st.session_state.get(key("matrix"), MATRICES[0])
     matrix = matrix if matrix in possible else possible[0]
     rows, columns = _shape(source, matrix)
-    return Place(matrix, _clamped("layer", config.num_hidden_layers), _clamped("expert", config.num_experts),
+    return Place(matrix, layer_shown(study), _clamped("expert", config.num_experts),
                  _clamped(key("row"), rows), _clamped(key("block"), columns // BLOCK_SIZE))
 
 

@@ -33,6 +33,7 @@ from gptoss.dashboard.live import (
     twin,
 )
 from gptoss.dashboard.study import Study
+from gptoss.dashboard.text import Tokens
 from gptoss.model import MLPBlock
 
 ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
@@ -92,6 +93,11 @@ def expert_slider(study: Study, here: Routing) -> int:
         if "expert" not in st.session_state and "expert" not in st.query_params:
             st.session_state["expert"] = int(here.counts.argmax())
     return choose("Expert", range(study.experts), key="expert")
+
+
+def token_slider(tokens: Tokens) -> int:
+    """The token whose way is followed."""
+    return choose("Token", range(len(tokens)), key="experts_token")
 
 
 def load_chart(live: Routing, other: Routing | None, order: str, selected: int) -> Chart:
