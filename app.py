@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from gptoss.dashboard import state
-from gptoss.dashboard.book import PAGES, run_page, sections
-from gptoss.dashboard.sidebar import sidebar
-from gptoss.dashboard.startup import prepare_process, settle_process
+from gptoss.app import state
+from gptoss.app.book import PAGES, run_page, sections
+from gptoss.app.sidebar import sidebar
+from gptoss.app.startup import prepare_process, settle_process
 
 st.set_page_config(page_title="GPT-OSS, live", page_icon="🧩", layout="wide")
 prepare_process()

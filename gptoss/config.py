@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -129,38 +128,6 @@ class ModelConfig:
         """A copy with some fields changed, validated like a new one."""
         return dataclasses.replace(self, **changes)
 
-    def scale_model(self, max_parameters: int = 4_000_000) -> ModelConfig:
-        """The same architecture, small enough to run live: at most `max_parameters` parameters.
-
-        Layers, width, head size, expert width and vocabulary shrink. Query heads, key/value heads, window,
-        experts and active experts stay, since they are what is taught. A configuration that already fits comes
-        back unchanged. YaRN's ramp is defined relative to the head size, so it keeps its shape when that shrinks.
-        Raises `ValueError` where not even the smallest such model fits.
-        """
-        from gptoss.cost import count_parameters  # cost is built on this module
-
-        if count_parameters(self).total <= max_parameters:
-            return self
-        for candidate in self._smaller_models():
-            if count_parameters(candidate).total <= max_parameters:
-                return candidate
-        raise ValueError(
-            f"max_parameters={max_parameters} is too small for {self.num_attention_heads} query heads and "
-            f"{self.num_experts} experts; allowed: {count_parameters(candidate).total} or more")
-
-    def _smaller_models(self) -> Iterator[ModelConfig]:
-        """Ever smaller shapes of this architecture: width first, depth (four layers show the alternation) last."""
-        for layers in (4, 3, 2, 1):
-            for hidden, head_dim, vocab in _SCALE_STEPS:
-                hidden = min(hidden, self.hidden_size)
-                # Expert width keeps its ratio to the hidden size, then halves while it stays a whole MXFP4 block.
-                width = max(round(self.intermediate_size * hidden / self.hidden_size), 1)
-                for intermediate in (width, *((width // 2,) if width % 64 == 0 else ())):
-                    yield self.replace(
-                        num_hidden_layers=min(layers, self.num_hidden_layers), hidden_size=hidden,
-                        head_dim=min(head_dim, self.head_dim), intermediate_size=intermediate,
-                        vocab_size=min(vocab, self.vocab_size))
-
 
 @dataclass(frozen=True)
 class GPT2Config:
@@ -241,11 +208,6 @@ GPT2_PRESETS: dict[str, GPT2Config] = {
     "gpt2-large": GPT2Config(num_hidden_layers=36, num_attention_heads=20, hidden_size=1280),
     "gpt2-xl": GPT2Config(num_hidden_layers=48, num_attention_heads=25, hidden_size=1600),
 }
-
-# (hidden size, head size, vocabulary) of the live models, from large to small.
-_SCALE_STEPS = ((256, 32, 8192), (128, 32, 4096), (128, 16, 4096), (64, 16, 4096), (64, 16, 2048), (64, 8, 2048),
-                (32, 8, 2048), (32, 4, 1024), (16, 2, 512))
-
 _COUNTS = ("num_hidden_layers", "num_experts", "experts_per_token", "vocab_size", "hidden_size", "intermediate_size",
            "head_dim", "num_attention_heads", "num_key_value_heads", "window_every", "initial_context_length")
 

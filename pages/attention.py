@@ -3,15 +3,15 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.anatomy.heads import even_entropy_bits, head_weights, keys_to_show, looks, query_steps
+from gptoss.app import furniture, live, state, text
+from gptoss.app.controls import choose, layer_shown
+from gptoss.app.lesson import Claim, Lesson, Try, below
+from gptoss.app.study import Study
 from gptoss.charts.head_map import head_map
-from gptoss.charts.heads import head_gallery, looks_in_text, spread_in_words
-from gptoss.charts.worksheet import query_worksheet
-from gptoss.dashboard import furniture, live, state, text
-from gptoss.dashboard.controls import choose, layer_shown
-from gptoss.dashboard.lesson import Claim, Lesson, Try, below
-from gptoss.dashboard.lessons import heads as glue
-from gptoss.dashboard.study import Study
+from gptoss.lessons.attention import controls as glue
+from gptoss.lessons.attention.charts.heads import head_gallery, looks_in_text, spread_in_words
+from gptoss.lessons.attention.charts.worksheet import query_worksheet
+from gptoss.lessons.attention.measure import even_entropy_bits, head_weights, keys_to_show, looks, query_steps
 from gptoss.model import AttentionBlock
 from gptoss.model.attention import explicit_attention, fused_attention, visible
 

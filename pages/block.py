@@ -5,20 +5,20 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.anatomy.ablation import final_streams_without_each, stream_without
-from gptoss.anatomy.residual import answer_direction, contributions, logit_lens
+from gptoss.app import furniture, state, text
+from gptoss.app.controls import choose, step_through
+from gptoss.app.large import TooLong
+from gptoss.app.lesson import below
+from gptoss.app.live import live_run
+from gptoss.app.study import Study
 from gptoss.charts import tensor_picture
-from gptoss.charts.block_flow import block_flow
-from gptoss.charts.removal import PIECES
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.controls import choose, step_through
-from gptoss.dashboard.large import TooLong
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons import block
-from gptoss.dashboard.lessons.block import ANSWERS, NOTHING, TokenRun
-from gptoss.dashboard.lessons.block_lesson import lesson
-from gptoss.dashboard.live import live_run
-from gptoss.dashboard.study import Study
+from gptoss.lessons.block.charts.block_flow import block_flow
+from gptoss.lessons.block.charts.removal import PIECES
+from gptoss.lessons.block.controls import block
+from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, TokenRun
+from gptoss.lessons.block.controls.block_lesson import lesson
+from gptoss.lessons.block.measure.ablation import final_streams_without_each, stream_without
+from gptoss.lessons.block.measure.residual import answer_direction, contributions, logit_lens
 from gptoss.model import TransformerBlock
 from gptoss.trace import as_matrix, meaning, summary
 

@@ -6,6 +6,11 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from gptoss.app import furniture, state, text
+from gptoss.app.accounts import flops_chart, kv_cache_chart, parameters_chart
+from gptoss.app.controls import choose, step_through
+from gptoss.app.live import LiveRun, live_model, live_run, weights_in_words
+from gptoss.app.study import Study
 from gptoss.charts import (
     attention_map,
     expert_load,
@@ -15,12 +20,7 @@ from gptoss.charts import (
     tensor_picture,
     token_chips,
 )
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.accounts import flops_chart, kv_cache_chart, parameters_chart
-from gptoss.dashboard.controls import choose, step_through
-from gptoss.dashboard.generation import generator
-from gptoss.dashboard.live import LiveRun, live_model, live_run, weights_in_words
-from gptoss.dashboard.study import Study
+from gptoss.lessons.build.controls import generator
 from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock, next_token_probabilities
 from gptoss.trace import as_matrix, meaning, summary
 

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.claims_board import (
+from gptoss.app import furniture, state
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
+from gptoss.lessons.claims.controls.claims_board import (
     actions,
     choose_claim,
     claims_in_words,
@@ -19,8 +20,7 @@ from gptoss.dashboard.lessons.claims_board import (
     summary,
     verdicts,
 )
-from gptoss.dashboard.lessons.claims_lesson import claims_lesson
-from gptoss.dashboard.study import Study
+from gptoss.lessons.claims.controls.claims_lesson import claims_lesson
 
 
 @st.fragment

@@ -3,14 +3,15 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.anatomy.experts import ACTIVATIONS, gelu_gap
-from gptoss.anatomy.routing import routing_orders, touched_by_batch, unevenness
-from gptoss.charts import routing as charts
+from gptoss.app import furniture, state, text
+from gptoss.app.controls import choose
+from gptoss.app.lesson import below
+from gptoss.app.live import NO_TWIN
+from gptoss.app.retrained import RETRAINED, show_retrained
+from gptoss.app.study import Study
 from gptoss.charts import routing_map
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.controls import choose
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.routing import (
+from gptoss.lessons.experts.charts import routing as charts
+from gptoss.lessons.experts.controls.routing import (
     BATCHES,
     BETWEEN,
     COST,
@@ -33,10 +34,9 @@ from gptoss.dashboard.lessons.routing import (
     touched_in_words,
     twin_routing,
 )
-from gptoss.dashboard.lessons.routing_lesson import experts_lesson
-from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
-from gptoss.dashboard.live import NO_TWIN
-from gptoss.dashboard.study import Study
+from gptoss.lessons.experts.controls.routing_lesson import experts_lesson
+from gptoss.lessons.experts.measure.experts import ACTIVATIONS, gelu_gap
+from gptoss.lessons.experts.measure.routing import routing_orders, touched_by_batch, unevenness
 
 
 @st.fragment

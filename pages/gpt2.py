@@ -3,16 +3,16 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.anatomy.baseline import GPT_2, GPT_OSS, SharedText, aligned, entropy, same_depth
-from gptoss.charts.baseline import all_heads, likely_tokens, tensor_columns
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.controls import choose
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons import baseline
-from gptoss.dashboard.lessons.baseline import Pair
-from gptoss.dashboard.lessons.baseline_lesson import lesson
-from gptoss.dashboard.live import live_run
-from gptoss.dashboard.study import Study
+from gptoss.app import furniture, state, text
+from gptoss.app.controls import choose
+from gptoss.app.lesson import below
+from gptoss.app.live import live_run
+from gptoss.app.study import Study
+from gptoss.lessons.gpt2.charts import all_heads, likely_tokens, tensor_columns
+from gptoss.lessons.gpt2.controls import baseline
+from gptoss.lessons.gpt2.controls.baseline import Pair
+from gptoss.lessons.gpt2.controls.baseline_lesson import lesson
+from gptoss.lessons.gpt2.measure.baseline import GPT_2, GPT_OSS, SharedText, aligned, entropy, same_depth
 from gptoss.trace import Trace
 
 

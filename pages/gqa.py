@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from gptoss.anatomy.sharing import cache_growth, costs_by_kv_heads, key_value_parameters, steps_shown
-from gptoss.charts.sharing import cache_film, head_sharing, kv_head_costs
+from gptoss.app import furniture, state
+from gptoss.app.lesson import Lesson, Try, below
+from gptoss.app.retrained import RETRAINED, show_retrained
+from gptoss.app.study import Study
 from gptoss.cost import kv_cache_bytes_per_layer
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.lesson import Lesson, Try, below
-from gptoss.dashboard.lessons.sharing import claims, how_we_know, prediction
-from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
-from gptoss.dashboard.study import Study
+from gptoss.lessons.gqa.charts import cache_film, head_sharing, kv_head_costs
+from gptoss.lessons.gqa.controls import claims, how_we_know, prediction
+from gptoss.lessons.gqa.measure import cache_growth, costs_by_kv_heads, key_value_parameters, steps_shown
 from gptoss.model.attention import explicit_attention
 from gptoss.model.kv_cache import LayerCache
 

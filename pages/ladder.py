@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from gptoss.anatomy.ladder import CACHE, FLOPS, TIME, context_of
+from gptoss.app import furniture, state, text
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
 from gptoss.charts import next_token
-from gptoss.charts.ladder import block_drawing
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.ladder import (
+from gptoss.ladder import RUNGS, LadderConfig
+from gptoss.lessons.ladder.charts import block_drawing
+from gptoss.lessons.ladder.controls.ladder import (
     MEASURE_KEY,
     MEASURES,
     choose_rungs,
@@ -19,9 +20,8 @@ from gptoss.dashboard.lessons.ladder import (
     times,
     tokens_for,
 )
-from gptoss.dashboard.lessons.ladder_lesson import ladder_lesson
-from gptoss.dashboard.study import Study
-from gptoss.ladder import RUNGS, LadderConfig
+from gptoss.lessons.ladder.controls.ladder_lesson import ladder_lesson
+from gptoss.lessons.ladder.measure import CACHE, FLOPS, TIME, context_of
 
 WAYS = (("ladder_first", "First rung", set_rungs, (tuple(RUNGS)[:1],)), ("ladder_climb", "Next rung", climb, ()),
         ("ladder_all", "All rungs", set_rungs, (tuple(RUNGS),)))

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.block import show_clickable
-from gptoss.dashboard.lessons.memory import (
+from gptoss.app import furniture, state
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
+from gptoss.lessons.block.controls.block import show_clickable
+from gptoss.lessons.memory.controls.memory import (
     CACHE,
     MEASURED,
     MEMORY,
@@ -30,9 +31,8 @@ from gptoss.dashboard.lessons.memory import (
     touched_chart,
     worked_out,
 )
-from gptoss.dashboard.lessons.memory_lesson import memory_lesson
-from gptoss.dashboard.lessons.memory_measured import measured_here
-from gptoss.dashboard.study import Study
+from gptoss.lessons.memory.controls.memory_lesson import memory_lesson
+from gptoss.lessons.memory.controls.memory_measured import measured_here
 
 
 def memory(chosen: Setting) -> None:

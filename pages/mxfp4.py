@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from gptoss.anatomy.quantisation import FORMATS, MXFP4
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.mxfp4 import (
+from gptoss.app import furniture, state, text
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
+from gptoss.lessons.mxfp4.controls.mxfp4 import (
     BLOCK,
     MATRIX,
     MAX_READ,
@@ -34,8 +34,8 @@ from gptoss.dashboard.lessons.mxfp4 import (
     source_of,
     weights_in_words,
 )
-from gptoss.dashboard.lessons.mxfp4_lesson import mxfp4_lesson
-from gptoss.dashboard.study import Study
+from gptoss.lessons.mxfp4.controls.mxfp4_lesson import mxfp4_lesson
+from gptoss.lessons.mxfp4.measure.quantisation import FORMATS, MXFP4
 
 
 @st.fragment

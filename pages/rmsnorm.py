@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from gptoss.anatomy.norms import WIDTHS, StepwiseLayerNorm, measure_times, normalise_in, output_size
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
-from gptoss.dashboard.lessons import norms
-from gptoss.dashboard.live import weights_in_words
-from gptoss.dashboard.study import Study
+from gptoss.app import furniture, state, text
+from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.app.live import weights_in_words
+from gptoss.app.study import Study
+from gptoss.lessons.rmsnorm import controls as norms
+from gptoss.lessons.rmsnorm.measure import WIDTHS, StepwiseLayerNorm, measure_times, normalise_in, output_size
 from gptoss.model import RMSNorm
 
 PLANE, ACTIVATIONS, DEPTH, FORMATS, TIME = VIEWS = "Plane", "Activations", "Depth", "Number formats", "Time"

@@ -2,15 +2,16 @@
 
 import streamlit as st
 
-from gptoss.anatomy import rotation
-from gptoss.charts.clocks import clock, clock_grid, describe_clock
-from gptoss.charts.rotation_table import rotation_table
+from gptoss.app import furniture, state
+from gptoss.app.controls import choose
+from gptoss.app.lesson import Lesson, below
+from gptoss.app.study import Study
 from gptoss.config import ModelConfig
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.controls import choose
-from gptoss.dashboard.lesson import Lesson, below
-from gptoss.dashboard.lessons.reading import READING, show_reading
-from gptoss.dashboard.lessons.rotation import (
+from gptoss.lessons.rope import measure as rotation
+from gptoss.lessons.rope.charts.clocks import clock, clock_grid, describe_clock
+from gptoss.lessons.rope.charts.rotation_table import rotation_table
+from gptoss.lessons.rope.controls.reading import READING, show_reading
+from gptoss.lessons.rope.controls.rotation import (
     TRIES,
     claims,
     further_dials,
@@ -24,7 +25,6 @@ from gptoss.dashboard.lessons.rotation import (
     wavelength_chart,
     where_the_live_model_differs,
 )
-from gptoss.dashboard.study import Study
 from gptoss.model import RotaryEmbedding
 from gptoss.model.rope import concentration, inverse_frequencies, yarn_ramp, yarn_range
 

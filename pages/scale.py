@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.scale import (
+from gptoss.app import furniture, state
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
+from gptoss.lessons.scale.controls.scale import (
     BATCHES,
     MEMORY,
     PEAKS,
@@ -26,8 +27,7 @@ from gptoss.dashboard.lessons.scale import (
     steps_of,
     time_charts,
 )
-from gptoss.dashboard.lessons.scale_lesson import scale_lesson
-from gptoss.dashboard.study import Study
+from gptoss.lessons.scale.controls.scale_lesson import scale_lesson
 
 
 def memory(study: Study, chosen: Setting) -> None:

@@ -3,12 +3,14 @@
 
 import streamlit as st
 
-from gptoss.anatomy.sinks import SinkPass, gate_curves, mass_on_keys, removal, run_with_sinks, sink_share_by_position
-from gptoss.charts.sinks import gated_weights, next_token_with_and_without, sink_gate, sink_share
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.controls import layer_shown
-from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
-from gptoss.dashboard.lessons.sinks import (
+from gptoss.app import furniture, state, text
+from gptoss.app.controls import layer_shown
+from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.app.live import weights_in_words
+from gptoss.app.retrained import RETRAINED, show_retrained
+from gptoss.app.study import RANDOM, Study
+from gptoss.lessons.sinks.charts import gated_weights, next_token_with_and_without, sink_gate, sink_share
+from gptoss.lessons.sinks.controls import (
     MAX_CHECKED,
     Setting,
     bias_for_the_first_tokens,
@@ -19,9 +21,7 @@ from gptoss.dashboard.lessons.sinks import (
     share_among_equals,
     sink_pass,
 )
-from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
-from gptoss.dashboard.live import weights_in_words
-from gptoss.dashboard.study import RANDOM, Study
+from gptoss.lessons.sinks.measure import SinkPass, gate_curves, mass_on_keys, removal, run_with_sinks, sink_share_by_position
 from gptoss.model.attention import explicit_attention
 
 REMOVAL, BY_POSITION, _ = MORE = "Without sinks", "By position", RETRAINED

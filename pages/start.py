@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.book import PAGES, Page, sections
+from gptoss.app import furniture, state
+from gptoss.app.book import PAGES, Page, sections
+from gptoss.lessons.start.controls import show_diagram
 
 
 def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
@@ -14,7 +15,7 @@ def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
 
 
 furniture.header("start")
-furniture.show_diagram(state.study())
+show_diagram(state.study())
 st.markdown(
     "**GPT-OSS** is a pair of language models, gpt-oss-20b and gpt-oss-120b, whose weights OpenAI published in August 2025. "
     "Their layers look back through a short window and over the whole text in turn; groups of query heads share their "

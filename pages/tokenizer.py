@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from gptoss.anatomy.vocabulary import O200K, SIZES
+from gptoss.app import furniture, state, text
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
 from gptoss.charts.chips import detailed_chips
-from gptoss.charts.merges import merge_candidates, merge_wall
-from gptoss.charts.tokenizer import MEASURES, PER_CHARACTER
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons import tokenizer as shown
-from gptoss.dashboard.lessons import tokenizer_lesson as views
-from gptoss.dashboard.lessons.conversation import conversation
-from gptoss.dashboard.study import Study
+from gptoss.lessons.tokenizer.charts.merges import merge_candidates, merge_wall
+from gptoss.lessons.tokenizer.charts.tokenizer import MEASURES, PER_CHARACTER
+from gptoss.lessons.tokenizer.controls import tokenizer as shown
+from gptoss.lessons.tokenizer.controls import tokenizer_lesson as views
+from gptoss.lessons.tokenizer.controls.conversation import conversation
+from gptoss.lessons.tokenizer.measure import O200K, SIZES
 from gptoss.tokenizer.languages import LANGUAGES
 
 

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from gptoss.dashboard import furniture, state
-from gptoss.dashboard.lesson import below
-from gptoss.dashboard.lessons.training import behind, current, pace, picture, steer
-from gptoss.dashboard.lessons.training_lesson import training_lesson
-from gptoss.dashboard.study import Study
+from gptoss.app import furniture, state
+from gptoss.app.lesson import below
+from gptoss.app.study import Study
+from gptoss.lessons.training.controls.training import behind, current, pace, picture, steer
+from gptoss.lessons.training.controls.training_lesson import training_lesson
 
 
 def contest(study: Study, pace_now: float | None) -> None:

@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from gptoss.anatomy.reach import cache_by_kind, costs_by_context, known_by_layer, mask, reach, sliding_reach
-from gptoss.charts.window import cache_strip, context_lines, reach_ladder, window_in_text, window_mask
+from gptoss.app import furniture, state, text
+from gptoss.app.accounts import CONTEXTS
+from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.app.retrained import RETRAINED, show_retrained
+from gptoss.app.study import Study
 from gptoss.config import ModelConfig
 from gptoss.cost import visible_pairs
-from gptoss.dashboard import furniture, state, text
-from gptoss.dashboard.accounts import CONTEXTS
-from gptoss.dashboard.lesson import Claim, Lesson, Prediction, Try, below
-from gptoss.dashboard.lessons.variants import RETRAINED, show_retrained
-from gptoss.dashboard.lessons.window import (
+from gptoss.lessons.window.charts import cache_strip, context_lines, reach_ladder, window_in_text, window_mask
+from gptoss.lessons.window.controls import (
     block_order,
     context_length,
     first_tokens,
@@ -21,7 +21,7 @@ from gptoss.dashboard.lessons.window import (
     token_slider,
     window_slider,
 )
-from gptoss.dashboard.study import Study
+from gptoss.lessons.window.measure import cache_by_kind, costs_by_context, known_by_layer, mask, reach, sliding_reach
 from gptoss.model.attention import AttentionBlock, visible
 from gptoss.model.kv_cache import LayerCache
 

@@ -8,14 +8,13 @@ from gptoss.charts.accounting import flops_area, kv_cache_lines, parameters_by_p
 from gptoss.charts.attention import attention_map
 from gptoss.charts.chart import Chart
 from gptoss.charts.chips import token_chips
-from gptoss.charts.diagram import architecture_diagram, describe_architecture
 from gptoss.charts.experts import expert_load, routing_map
 from gptoss.charts.images import Picture, head_grid, tensor_picture
 from gptoss.charts.labels import visible_token
 from gptoss.charts.prediction import next_token
 
 __all__ = [
-    "Chart", "Picture", "architecture_diagram", "attention_map", "describe_architecture", "expert_load", "flops_area",
+    "Chart", "Picture", "attention_map", "expert_load", "flops_area",
     "head_grid", "kv_cache_lines", "next_token", "parameters_by_part", "routing_map", "tensor_picture", "token_chips",
     "visible_token",
 ]

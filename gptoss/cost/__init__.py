@@ -38,10 +38,12 @@ from gptoss.cost.scale import (
     training_bytes,
     training_flops_per_token,
 )
+from gptoss.cost.scale_model import scale_model
 from gptoss.cost.schedule import learning_rate
 from gptoss.cost.serving import LayerSlots, cache_designs, cache_film, serving_bytes, users_at_once
 
 __all__ = [
+    "scale_model",
     "ACCELERATORS",
     "Accelerator",
     "ForwardFlops",

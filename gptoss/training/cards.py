@@ -15,10 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gptoss.anatomy.induction import induction_scores, previous_token_scores
-from gptoss.anatomy.length_generalisation import under_scheme
-from gptoss.anatomy.schemes import SCHEMES
-from gptoss.anatomy.specialisation import Information, information
 from gptoss.cost import count_parameters
 from gptoss.model import Transformer
 from gptoss.tokenizer import compact_vocabulary
@@ -26,8 +22,12 @@ from gptoss.trace import trace
 from gptoss.training.corpus import Corpus
 from gptoss.training.domains import GENERATED, RECALL, REPETITION
 from gptoss.training.evaluation import Evaluation, evaluate
+from gptoss.training.induction import induction_scores, previous_token_scores
+from gptoss.training.length_generalisation import under_scheme
 from gptoss.training.routing import RouterWatch
+from gptoss.training.schemes import SCHEMES
 from gptoss.training.shipped import CLASSROOM, SEEDS, Shipped, shipped
+from gptoss.training.specialisation import Information, information
 from gptoss.training.trainer import initialise_for_training
 
 DOCUMENTS = 256  # of each domain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gptoss.anatomy.baseline import ACTIVE, matched_gpt2
 from gptoss.config import GPT2Config, ModelConfig
+from gptoss.cost.matching import ACTIVE, matched_gpt2
 from gptoss.model import GPT2, LanguageModel, Transformer
 from gptoss.training.trainer import initialise_for_training
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from gptoss.anatomy.induction import induction_scores, previous_token_scores
 from gptoss.model import LanguageModel
 from gptoss.trace import trace
 from gptoss.training.corpus import Corpus
 from gptoss.training.domains import REPETITION, Documents
+from gptoss.training.induction import induction_scores, previous_token_scores
 
 REPEATED = 12  # words, at least, of the line that the attention probe says twice
 PROMPT, WRITTEN = 24, 16  # tokens that a sample is given, and writes

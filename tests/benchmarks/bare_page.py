@@ -9,7 +9,7 @@ import streamlit as st
 
 @st.cache_resource(show_spinner=False)
 def prepare_process() -> None:
-    """As `gptoss.dashboard.startup` does: load what is heavy, then keep the collector's hands off it."""
+    """As `gptoss.app.startup` does: load what is heavy, then keep the collector's hands off it."""
     import torch
 
     torch.set_num_threads(1)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 
-from gptoss.anatomy.inference import FORMATS, PARTS, MachineRates, machine_rates, measured_pass
-from gptoss.anatomy.inference_counts import live_counts
-from gptoss.anatomy.training_step import random_tokens
 from gptoss.config import PRESETS
+from gptoss.cost import scale_model
+from gptoss.lessons.memory.measure.inference import FORMATS, PARTS, MachineRates, machine_rates, measured_pass
+from gptoss.lessons.memory.measure.inference_counts import live_counts
 from gptoss.model import Transformer
+from gptoss.training.step_memory import random_tokens
 from tests.benchmarks.measure import table, write_json
 
 # Sequences, tokens of each in the end, and how many of these pass through the model.
@@ -58,7 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
     results: dict[str, object] = {"threads": rates.threads, "models": {}}
     print(f"{rates.threads} threads, {rates.rounds} rounds\n{rates_table(rates)}")
     for name in arguments.models:
-        model = Transformer(PRESETS[name].scale_model(), dtype=FORMATS[arguments.precision]).eval().requires_grad_(False)
+        model = Transformer(scale_model(PRESETS[name]), dtype=FORMATS[arguments.precision]).eval().requires_grad_(False)
         found = results["models"][name] = {"passes": passes(model, rates, arguments.rounds), "counts": counts(model)}
         print(f"\n{name}, live size, {arguments.precision}; {', '.join(PARTS)} add up to what was measured\n")
         print(table(found["passes"]), table(found["counts"]), sep="\n\n")

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from hugging_face import hugging_face_config, hugging_face_twin
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GptOssForCausalLM
@@ -22,7 +23,6 @@ from gptoss.config import ModelConfig
 from gptoss.cost import forward_flops
 from gptoss.model import Transformer
 from tests.benchmarks.measure import interleaved, ratio, summary, table, write_json
-from tests.model.hugging_face import hugging_face_config, hugging_face_twin
 
 CONFIG = ModelConfig(
     num_hidden_layers=4, hidden_size=256, intermediate_size=256, num_attention_heads=8, num_key_value_heads=2,

@@ -14,12 +14,12 @@ import argparse
 
 import torch
 
-from gptoss.anatomy.training_step import MeasuredStep, random_tokens, training_step
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import activation_bytes, count_parameters
 from gptoss.cost.activations import MASKED_KERNEL, WRITTEN_OUT
 from gptoss.cost.memory import BYTES_PER_VALUE
 from gptoss.model import Transformer
+from gptoss.training.step_memory import MeasuredStep, random_tokens, training_step
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 

@@ -8,7 +8,7 @@ import pytest
 from chromium_reader import DESKTOP, PATIENCE, PHONE, assert_no_error_shown, slider, vital_signs
 from playwright.sync_api import expect
 
-from gptoss.dashboard.book import PAGES as BOOK
+from gptoss.app.book import PAGES as BOOK
 from tests.benchmarks.components import MAIN_SLIDERS
 
 PAGES = {page.path: page for page in BOOK if page.path not in ("start", "build")}

@@ -16,9 +16,9 @@ from chromium_reader import (
 )
 from playwright.sync_api import expect
 
-from gptoss.dashboard.accounts import figures
-from gptoss.dashboard.furniture import count, size
-from gptoss.dashboard.study import Study
+from gptoss.app.accounts import figures
+from gptoss.app.furniture import count, size
+from gptoss.app.study import Study
 
 SETTLED = 1300  # ms after our last change, from when on an address counts as the reader's
 

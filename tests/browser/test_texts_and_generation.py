@@ -6,8 +6,8 @@ import pytest
 from chromium_reader import PATIENCE, assert_no_error_shown, at_rest, chips, expect_address, press, text_box, type_text
 from playwright.sync_api import expect
 
-from gptoss.dashboard.study import Study
-from gptoss.dashboard.text import live_tokens
+from gptoss.app.study import Study
+from gptoss.app.text import live_tokens
 
 HARMFUL = ["<script>alert(1)</script>", "\n".join((
     "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "[a](javascript:alert(1)) <b>bold</b> **x** $y$ :red[z]",

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from gptoss.anatomy.training_step import random_tokens, training_step
 from gptoss.config import PRESETS
 from gptoss.cost import activations
 from gptoss.cost.activations import KEEPS, KERNEL, MASKED_KERNEL, RECOMPUTED, WRITTEN_OUT, activation_bytes, kept_bytes
 from gptoss.model import Transformer, attention, experts
+from gptoss.training.step_memory import random_tokens, training_step
 
 FORMATS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 CLASSROOM = PRESETS["classroom"]
@@ -38,7 +38,7 @@ def test_a_real_step_saves_what_is_predicted(small_configs, data, batch_size, to
 @pytest.mark.parametrize("window", [0, 16])
 def test_without_padding_routing_does_not_matter(monkeypatch, number_format, window):
     monkeypatch.setattr(experts, "SMALL", 0)
-    monkeypatch.setattr("gptoss.anatomy.training_step.SMALL", 0)
+    monkeypatch.setattr("gptoss.training.step_memory.SMALL", 0)
     config = CLASSROOM.replace(num_hidden_layers=2, sliding_window=window)
     measured = step(config, 2, 130, number_format)
     assert measured.padded_rows == (None, None)

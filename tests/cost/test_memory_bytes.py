@@ -12,6 +12,7 @@ from gptoss.cost import (
     count_parameters,
     kv_cache_bytes,
     kv_cache_bytes_per_layer,
+    scale_model,
     training_memory,
     weight_bytes,
 )
@@ -98,7 +99,7 @@ def state_after_one_step(model) -> dict[str, int]:
 
 
 def test_fp32_training_equals_a_real_step_of_adamw():
-    config = CLASSROOM.scale_model(100_000)
+    config = scale_model(CLASSROOM, 100_000)
     model = Transformer(config)
     expected = {"weights": nbytes(model.parameters()), "master weights": 0, **state_after_one_step(model)}
     assert training_memory(config, "fp32") == expected
@@ -106,7 +107,7 @@ def test_fp32_training_equals_a_real_step_of_adamw():
 
 @pytest.mark.parametrize(("gradients", "bytes_per_parameter"), [("bf16", 16), ("fp32", 18)])
 def test_mixed_precision_equals_real_tensors(gradients, bytes_per_parameter):
-    config = CLASSROOM.scale_model(100_000)
+    config = scale_model(CLASSROOM, 100_000)
     working = [p.to(torch.bfloat16) for p in Transformer(config).parameters()]
     master = [torch.nn.Parameter(weight.detach().float()) for weight in working]
     optimizer = torch.optim.AdamW(master)

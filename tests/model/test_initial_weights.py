@@ -7,10 +7,11 @@ import torch
 from random_models import SMALL, random_tokens
 
 from gptoss.config import PRESETS
+from gptoss.cost import scale_model
 from gptoss.model import Transformer
 from gptoss.trace import trace
 
-LIVE = {"classroom": PRESETS["classroom"], "gpt-oss-20b, scaled": PRESETS["gpt-oss-20b"].scale_model()}
+LIVE = {"classroom": PRESETS["classroom"], "gpt-oss-20b, scaled": scale_model(PRESETS["gpt-oss-20b"])}
 
 
 def weights(config=SMALL, **settings):

@@ -1,12 +1,15 @@
 """One story in many languages: that it is there, and what the two tokenizers and the cuts make of it."""
 
 import ast
+import functools
 
 import pytest
-from test_vocabulary_cut import cut_tokenizer
 
 from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.languages import LANGUAGES, NOTEBOOK_ESTIMATES, language_counts
+from gptoss.tokenizer.merges import cut_encoding
+
+cut_tokenizer = functools.cache(cut_encoding)
 
 
 def test_at_least_ten_languages_and_code_tell_the_same_story():

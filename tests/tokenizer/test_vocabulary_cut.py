@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss.anatomy.vocabulary import BYTES_ONLY, O200K, SIZES, vocabulary_tradeoff
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters, forward_flops
+from gptoss.lessons.tokenizer.measure import BYTES_ONLY, O200K, SIZES, vocabulary_tradeoff
 from gptoss.tokenizer import SAMPLES, encode_text, get_encoding
 from gptoss.tokenizer.languages import LANGUAGES
 from gptoss.tokenizer.merges import CutVocabulary, cut_encoding

@@ -5,11 +5,11 @@ import pytest
 import torch
 from tiny_runs import RECIPE, TINY, VOCABULARY, tiny_corpus, tiny_trainer
 
-from gptoss.anatomy.induction import induction_scores, previous_token_scores
 from gptoss.trace import trace
 from gptoss.training.contestants import contestants
 from gptoss.training.corpus import Mixture
 from gptoss.training.domains import GENERATED, Documents
+from gptoss.training.induction import induction_scores, previous_token_scores
 from gptoss.training.recording import PROMPT, REPEATED, WRITTEN, Probe, Recording, _row_that_repeats
 
 

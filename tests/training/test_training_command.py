@@ -171,7 +171,8 @@ def spread(tmp_path_factory):
     directory = tmp_path_factory.mktemp("spread")
     words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--rdzv-backend", "c10d",
              "--rdzv-endpoint", "localhost:0", two_processes.__file__, str(directory)]
-    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), ENVIRONMENT["PYTHONPATH"]))}
+    kit = str(Path(two_processes.__file__).parent)
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join((kit, ENVIRONMENT["PYTHONPATH"]))}
     done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, timeout=300, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     with pytest.MonkeyPatch.context() as patch, world("cpu") as here:

@@ -1,0 +1,1 @@
+"""The frame around every page: study, address, sidebar, live models, lesson, jobs."""

@@ -1,0 +1,164 @@
+"""The panel that four pages share: what one choice costs in loss when each variant of it is trained, with two seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from gptoss.app import furniture
+from gptoss.app.accounts import remembered
+from gptoss.app.study import Study
+from gptoss.charts import Chart
+from gptoss.charts.variants import variants_chart
+from gptoss.config import ModelConfig
+from gptoss.cost import count_parameters, kv_cache_bytes
+from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows
+from gptoss.training.shipped import CLASSROOM, SEEDS, Shipped, find, shipped
+
+RETRAINED = "What it costs, retrained"  # the view's name on every page
+_LENGTH = ModelConfig.preset(CLASSROOM).initial_context_length  # tokens that all of them were trained on
+_CACHE = f"KV cache of {_LENGTH} tokens"
+_APART = 0.05  # share of right answers by which a model has to differ to be spoken of
+_MINUS = str.maketrans("-", "−")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of the design, and the shipped models that differ in it alone.
+
+    Attributes:
+        title: what is chosen, as the head of the table's first column.
+        variants: name of a shipped model -> what it is called here, in the order of the choice.
+        saving: the title of the table's column that says what the choice is made for.
+        saved: what that column says of a model.
+    """
+
+    title: str
+    variants: Mapping[str, str]
+    saving: str
+    saved: Callable[[Shipped], str]
+
+    @property
+    def base(self) -> str:
+        return self.variants[CLASSROOM]
+
+
+def _cache(model: Shipped) -> str:
+    return furniture.size(kv_cache_bytes(model.config, _LENGTH))
+
+
+def _sink_logits(model: Shipped) -> str:
+    return str(count_parameters(model.config).sinks) if model.contestant.sinks else "none"
+
+
+def _parameters(model: Shipped) -> str:
+    counted = count_parameters(model.config)
+    return f"{furniture.count(counted.total)}, {furniture.count(counted.active)}"
+
+
+CHOICES = {
+    "gqa": Choice("KV groups", {"kv-1": "1 group", CLASSROOM: "2 groups", "kv-4": "4 groups", "kv-8": "8 groups"},
+                  _CACHE, _cache),
+    "window": Choice("Sliding", {"all-sliding": "all layers", CLASSROOM: "every second", "all-full": "no layer"},
+                     _CACHE, _cache),
+    "sinks": Choice("Attention", {CLASSROOM: "with sinks", "no-sinks": "without sinks"}, "Sink logits", _sink_logits),
+    "experts": Choice("MLP", {"one-active": "1 of 8 active", CLASSROOM: "2 of 8 active", "dense": "one dense MLP"},
+                      "Parameters, active", _parameters),
+}
+
+
+def show_retrained(page: str, study: Study) -> None:
+    """The panel of one of `CHOICES`: losses as dots, what is saved and answered as a table, and both in words."""
+    chosen = under_study(page, study)
+    losses, words = st.columns(2, gap="medium")
+    with losses:
+        furniture.show_chart(_losses_chart(page, chosen), key=f"{page}_retrained")
+    with words:
+        st.table(_table(page), hide_index=True, alt="What each variant takes, and how often its answers are right")
+        st.caption(f"Right answers: of seed {SEEDS[0]} · of seed {SEEDS[1]}. " + (
+            f"In colour: {chosen}, the shape under study." if chosen else "The model under study has none of these shapes."))
+        st.markdown(in_words(page))
+    st.caption(how_they_were_made(page))
+
+
+def under_study(page: str, study: Study) -> str:
+    """The variant that has exactly the architecture under study, or nothing."""
+    model = find(study.live_config, study.sinks != "off")
+    return CHOICES[page].variants.get(model.name, "") if model else ""
+
+
+@remembered
+def in_words(page: str) -> str:
+    """Which differences are larger than the spread between seeds, as a list in Markdown. Every word is computed."""
+    choice = CHOICES[page]
+    found = differences(loss_rows(choice.variants), choice.base)
+    said = [f"**{variant[0].upper()}{variant[1:]}**, beside {choice.base}: {_verdict(of)}."
+            for variant, of in found.groupby("variant", sort=False)]
+    said += _answers_apart(answer_rows(choice.variants), choice.base)
+    larger = int(found["beyond"].sum())
+    said.append(f"Larger than the spread between two seeds: {larger} of {len(found)} differences. If nothing made a "
+                f"difference, chance would still make about {BY_CHANCE * len(found):.0f} so large ({BY_CHANCE:.0%}).")
+    return "\n".join(f"- {sentence}" for sentence in said)
+
+
+@remembered
+def how_they_were_made(page: str) -> str:
+    """What stands behind each dot, and why it is not what a slider on trained weights shows."""
+    models = [shipped()[name] for name in CHOICES[page].variants]
+    sizes = sorted(count_parameters(model.config).total for model in models)
+    size = " to ".join(dict.fromkeys(furniture.count(total) for total in (sizes[0], sizes[-1])))
+    recipe = models[0].history()["recipe"]
+    return (f"Each dot is a small model of its own ({size} parameters), trained from new weights for {recipe['steps']:,} "
+            f"steps of {recipe['batch']} texts of {recipe['length']} tokens, and measured on validation texts after reading "
+            "its file back. What such small models and short texts show need not hold for large ones. A slider moved on "
+            "trained weights shows something else: weights at work in a way that they were never trained for. That is not "
+            "what the choice costs.")
+
+
+def _verdict(of: pd.DataFrame) -> str:
+    """What can be said of one variant's differences, domain by domain."""
+    apart = of[of["beyond"]]
+    parts = [f"{word} loss in " + ", ".join(f"{row.domain} ({row.difference:+.3f})".translate(_MINUS)
+                                            for row in rows.itertuples())
+             for word, rows in (("more", apart[apart["difference"] > 0]), ("less", apart[apart["difference"] < 0]))
+             if len(rows)]
+    alike = ", ".join(of.loc[~of["beyond"], "domain"])
+    if not parts:
+        return "in no domain is the difference larger than the spread between seeds"
+    return "; ".join(parts + ([f"within the spread between seeds in {alike}"] if alike else []))
+
+
+def _answers_apart(answers: pd.DataFrame, base: str) -> list[str]:
+    """A sentence for each variant and domain in which a seed's answers differ much from all of the base's seeds."""
+    right = {key: list(accuracy) for key, accuracy in answers.groupby(["variant", "domain"], sort=False)["accuracy"]}
+    said = []
+    for (variant, domain), found in right.items():
+        beside = right[base, domain]
+        if any(min(abs(one - other) for other in beside) > _APART for one in found):
+            each, others = (" and ".join(f"{share:.0%}" for share in shares) for shares in (found, beside))
+            said.append(f"Right answers in {domain}, {variant}: {each} by seed, beside {others}.")
+    return said
+
+
+@remembered
+def _losses_chart(page: str, chosen: str) -> Chart:
+    return variants_chart(loss_rows(CHOICES[page].variants), chosen)
+
+
+@remembered
+def _table(page: str) -> pd.DataFrame:
+    choice = CHOICES[page]
+    answers = answer_rows(choice.variants).pivot(index="variant", columns=["domain", "seed"], values="accuracy")
+    right = {f"{domain.capitalize()} right": [
+        _unbroken(" · ".join(f"{100 * answers.loc[title, (domain, seed)]:.0f}" for seed in SEEDS) + "%")
+        for title in choice.variants.values()] for domain in answers.columns.unique("domain")}
+    return pd.DataFrame({choice.title: [_unbroken(title) for title in choice.variants.values()],
+                         choice.saving: [choice.saved(shipped()[name]) for name in choice.variants]} | right)
+
+
+def _unbroken(words: str) -> str:
+    """Words that a narrow column keeps in one line."""
+    return words.replace(" ", "\u00a0")

@@ -1,0 +1,41 @@
+"""What a server process does once, before its first page."""
+
+import gc
+
+import streamlit as st
+
+from gptoss.app.served import served
+from gptoss.config import ModelConfig
+
+
+@st.cache_resource(show_spinner=False)
+def prepare_process() -> None:
+    """Load what every page needs, then keep the garbage collector's hands off it.
+
+    Streamlit collects after every script run. Walking all objects of torch, pandas and the tokenizer each
+    time costs more than the run itself; frozen, they are passed over, and what sessions create is still collected.
+    """
+    import altair  # noqa: F401
+    import pandas  # noqa: F401
+    import torch
+
+    import gptoss.charts
+    import gptoss.cost
+    import gptoss.model
+    import gptoss.tokenizer
+    import gptoss.trace  # noqa: F401
+
+    # With many sessions on few cores, one thread each is faster than all of them fighting for every core.
+    torch.set_num_threads(1)
+    gptoss.tokenizer.get_encoding("o200k_harmony")
+    gptoss.model.Transformer(ModelConfig.preset("classroom"))(torch.zeros(1, 2, dtype=torch.long))  # torch's own start
+    served()
+    gc.collect()
+    gc.freeze()
+
+
+@st.cache_resource(show_spinner=False)
+def settle_process() -> None:
+    """After the first page has run: freeze what only running loads, such as charts' specifications and late imports."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,174 @@
+"""The reader's text: one box for all pages, its examples, and its tokens as the live model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import streamlit as st
+
+from gptoss.app.live import MAX_LIVE_TOKENS
+from gptoss.app.served import most_live_tokens
+from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary, encode_text
+
+OWN_TEXT = "own text"
+LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
+TOO_LONG = "too-long"  # what the link says instead
+_BY_NAME = {sample.name: sample for sample in SAMPLES}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The live model's tokens of a text, cut to what runs live."""
+
+    ids: tuple[int, ...]  # rows of the live model's embedding
+    o200k: tuple[int, ...]  # the same tokens' ids in the real vocabulary
+    labels: tuple[str, ...]  # printable, white space visible
+    characters_used: int
+    characters: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def text_box(height: int = 130) -> bool:
+    """The box labelled `Text` and the list of examples above it. Both keep their content from page to page.
+
+    Returns whether spellings such as `<|start|>` are to be read as the special tokens they name.
+    """
+    st.selectbox("Example", [*_BY_NAME, OWN_TEXT], key="sample", on_change=_load_sample, persist_state="session",
+                 format_func=lambda name: _BY_NAME[name].label if name in _BY_NAME else "Own text")
+    st.text_area("Text", key="text", height=height, persist_state="session", on_change=_name_own_text,
+                 placeholder=f"Type or paste a text; up to {MAX_LIVE_TOKENS} tokens run live.")
+    if "<|" not in current_text():
+        return False
+    return st.toggle("Read <|…|> as special tokens", key="special", bind="query-params",
+                     help="Off, the text is a person's and spells them in ordinary tokens.")
+
+
+def text_drawer() -> bool:
+    """The same box folded away, for pages whose picture comes first. Returns what `text_box` does."""
+    with st.popover("Change the text", icon=":material/edit:", width="stretch"):
+        return text_box()
+
+
+def tokens_from_drawer(vocab_size: int) -> Tokens:
+    """The drawer, below it a word on what runs, and the tokens of its text for a live model of that vocabulary."""
+    special = text_drawer()
+    tokens = live_tokens(current_text(), vocab_size, special)
+    say_what_was_cut(tokens)
+    return tokens
+
+
+def say_what_was_cut(tokens: Tokens) -> None:
+    """A notice where the text is longer than what runs."""
+    if tokens.characters_used < tokens.characters:
+        st.caption(f":material/content_cut: The first {len(tokens)} tokens run: {tokens.characters_used:,} of "
+                   f"{tokens.characters:,} characters. The box keeps your text.")
+    else:
+        st.caption(f"{len(tokens)} tokens")
+    if tokens.characters > LONGEST_IN_ADDRESS:
+        st.caption(":material/link_off: Too long for the address: a link to this page goes without the text.")
+
+
+def offer_longer_text(window: int) -> None:
+    """Say that no window shows on a text this short, and offer one on which it does."""
+    longer = _sample_longer_than(window)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f":material/info: The text is no longer than the window of {window}, so nothing is cut off.")
+        if longer:
+            st.button(f"Use a longer text: {longer.label}", on_click=set_text, args=(longer.text,))
+
+
+@lru_cache(maxsize=16)
+def _sample_longer_than(tokens: int) -> Sample | None:
+    return next((sample for sample in SAMPLES if len(encode_text(sample.text)) > tokens), None)
+
+
+class _Labels(Sequence[str]):
+    """Every token's printable form, made when it is asked for: a checkpoint can have 201,088, of which ten are shown."""
+
+    def __init__(self, size: int):
+        self._vocabulary = compact_vocabulary(size)
+
+    def __len__(self) -> int:
+        return self._vocabulary.size
+
+    def __getitem__(self, token: int) -> str:
+        if token >= len(self):
+            raise IndexError(token)  # where an iteration ends
+        return self._vocabulary.label(token)
+
+
+@lru_cache(maxsize=8)
+def vocabulary_labels(size: int) -> Sequence[str]:
+    """The printable form of every token of a live model's vocabulary."""
+    return _Labels(size)
+
+
+def current_text() -> str:
+    """What stands in the box."""
+    return st.session_state.get("text") or ""
+
+
+def set_text(text: str) -> None:
+    """Put a text into the box, before the box is drawn. An example's text selects its example."""
+    st.session_state["text"] = text
+    name = st.session_state["sample"] = sample_of(text)
+    st.session_state["special"] = name != OWN_TEXT and _BY_NAME[name].special
+
+
+def sample_of(text: str) -> str:
+    """The name of the example with this text, or `OWN_TEXT`."""
+    return next((sample.name for sample in SAMPLES if sample.text == text), OWN_TEXT)
+
+
+def text_to_query(text: str) -> dict[str, str]:
+    """The address's part: nothing for the default example, an example by name, an own text whole if it is short."""
+    name = sample_of(text)
+    if name == DEFAULT_SAMPLE.name:
+        return {}
+    if name != OWN_TEXT:
+        return {"sample": name}
+    return {"text": text} if len(text) <= LONGEST_IN_ADDRESS else {"sample": TOO_LONG}
+
+
+def text_from_query(query: dict[str, str], own_text: str | None = None) -> tuple[str, list[str]]:
+    """The text that an address names, and a sentence if it names one that there is not.
+
+    `own_text` is the one in the box, which stays where the address says that a text was too long for it.
+    """
+    if "text" in query:
+        return query["text"], []
+    name = query.get("sample", DEFAULT_SAMPLE.name)
+    if name in _BY_NAME:
+        return _BY_NAME[name].text, []
+    if name == TOO_LONG:
+        if own_text is not None:
+            return own_text, []
+        return DEFAULT_SAMPLE.text, ["The text was too long for the address; this is the first example."]
+    return DEFAULT_SAMPLE.text, ["The address names an example that there is not; this is the first one."]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def live_tokens(text: str, vocab_size: int, special: bool) -> Tokens:
+    """The first tokens of `text` in the vocabulary of a live model: at most `MAX_LIVE_TOKENS`, fewer for a large model.
+
+    `special` reads `<|start|>` and the like as the special tokens they spell; otherwise they are plain text.
+    """
+    vocabulary = compact_vocabulary(vocab_size)
+    most = most_live_tokens(vocab_size, otherwise=MAX_LIVE_TOKENS)
+    prefix = vocabulary.encode_prefix(text, most, special=special)
+    return Tokens(tuple(prefix.ids), tuple(vocabulary.to_o200k(prefix.ids)),
+                  tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)
+
+
+def _load_sample() -> None:
+    name = st.session_state["sample"]
+    if name != OWN_TEXT:
+        set_text(_BY_NAME[name].text)
+
+
+def _name_own_text() -> None:
+    st.session_state["sample"] = sample_of(current_text())

@@ -1,0 +1,153 @@
+"""What stands below the ladder: its question, its experiments, the maths, claims and checks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import streamlit as st
+
+from gptoss.app import furniture
+from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app.live import HEAVY
+from gptoss.app.study import Study
+from gptoss.config import ModelConfig
+from gptoss.cost import count_parameters
+from gptoss.ladder import RUNGS, LadderConfig
+from gptoss.lessons.ladder.controls.ladder import MEASURE_KEY, RUNGS_KEY
+from gptoss.lessons.ladder.measure import (
+    ACTIVE,
+    CACHE,
+    FLOPS,
+    PARAMETERS,
+    Baseline,
+    baseline,
+    cost,
+    ends_differ_by,
+    path_of,
+    waterfall,
+)
+from gptoss.model import GPT2, LadderModel
+from gptoss.model.ladder import DenseMLP, Experts, LadderAttention, LadderBlock
+
+TRIED = tuple(range(64))  # ids that every live vocabulary has: single bytes
+
+MATHS = r"""
+**One block, with parts to choose from.** Whatever the rungs, both halves read the stream $x$ and add to it:
+
+$$y = x + \text{attention}(\text{norm}(x)), \qquad z = y + \text{mlp}(\text{norm}(y))$$
+
+- **Norm.** $\gamma \odot \frac{x - \bar x}{\sqrt{\mathrm{var}(x) + \varepsilon}} + \beta$ becomes
+  $\gamma \odot \frac{x}{\sqrt{\overline{x^2} + \varepsilon}}$.
+- **Position.** A learned vector $w_p$ is added to each token, for 1,024 positions $p$; or $q$ and $k$ are turned by angles
+  $p\,\theta_i$, which YaRN makes smaller where they turn slowly.
+- **Heads.** $H$ heads of size $\text{width} / H$; or of a free size. $H$ keys and values; or $H / g$, in groups of $g$.
+- **Softmax.** $\frac{e^{s_j}}{\sum_i e^{s_i}}$ over all earlier tokens; or over a window, and with a sink
+  $\frac{e^{s_j}}{e^{\text{sink}} + \sum_i e^{s_i}}$.
+- **MLP.** $W_2\,\mathrm{gelu}(W_1 u)$; or $\sum_{e \in \text{top-}k} w_e\, W_2^{(e)} \mathrm{swiglu}(W_1^{(e)} u)$, biases
+  left out.
+- **Logits.** $E\,x$ with the embedding $E$ itself; or $U x$ with a matrix of its own.
+
+A dense SwiGLU has three matrices where GELU has two. For as many parameters it is two thirds as wide: about
+$\tfrac{8}{3}$ of the stream's width in place of 4.
+
+**Effects do not commute.** A rung's bar is $f(S \cup \{r\}) - f(S)$ after the rungs $S$ before it. After another $S$ it is
+another number: windows save more of the cache before keys and values are shared than after. Only the ends do not depend
+on the order.
+"""
+
+
+def ladder_lesson(study: Study) -> Lesson:
+    """The lesson for the model under study."""
+    return Lesson(
+        path="ladder", maths=MATHS, prediction=prediction(study),
+        code=[LadderModel, LadderBlock, LadderAttention, DenseMLP, Experts, LadderConfig],
+        tries=[
+            Try("GPT-2 with RoPE alone", "RoPE costs nothing: the cache grows because a longer context becomes possible.",
+                controls={RUNGS_KEY: ["rope"], MEASURE_KEY: CACHE}),
+            Try("Experts alone", "Hardly any more compute for one token. Now look at the parameters.",
+                controls={RUNGS_KEY: ["experts"], MEASURE_KEY: FLOPS}),
+            Try("All rungs, the cache", "YaRN makes the long context possible; grouped queries and windows pay for it.",
+                controls={RUNGS_KEY: list(RUNGS), MEASURE_KEY: CACHE})],
+        claims=[
+            Claim("The simple GPT has learned absolute positions", "the notebook, claim 17", lambda: simple_gpt(study)),
+            Claim("Embedding and output head are tied", "the notebook, claim 7", lambda: tied(study))],
+        checks=lambda: how_we_know(study))
+
+
+def prediction(study: Study) -> Prediction:
+    """How much more one token has to do with all rungs, as against how much larger the model is."""
+    bottom, top = LadderConfig(study.config), LadderConfig.climbed(study.config)
+    return Prediction(
+        f"From a GPT-2 of {study.layers} layers and width {study.hidden:,} to {study.name}, all parameters together become "
+        f"{_ratio(bottom, top, PARAMETERS):.3g} times as many. How many times as many work on one token?",
+        answer=lambda: _ratio(bottom, top, ACTIVE), because=lambda _: _because(bottom, top), unit="times", tolerance=0.15,
+        show="{:.3g}".format)
+
+
+def _ratio(bottom: LadderConfig, top: LadderConfig, measure: str) -> float:
+    return cost(top, measure, 1) / cost(bottom, measure, 1)
+
+
+def _because(bottom: LadderConfig, top: LadderConfig) -> str:
+    before, after = (furniture.count(cost(each, ACTIVE, 1)) for each in (bottom, top))
+    frame = waterfall(top, lambda each: cost(each, PARAMETERS, 1)).iloc[1:-1]
+    change = frame["stop"] - frame["start"]
+    largest = change.idxmax()
+    return (f"{before} active parameters become {after}. The rung that adds most to the total is "
+            f"{frame.loc[largest, 'step']} with {furniture.count(change[largest])}.")
+
+
+def simple_gpt(study: Study) -> tuple[bool, str]:
+    """Claim 17: what a GPT-2 has, read off the live one while it runs."""
+    found = _baseline(study.live_config, study.seed)
+    return False, (
+        "The notebook's class has no positions at all, and uses ReLU and a norm after each addition. The live GPT-2 here: "
+        f"a learned vector for each of {found.positions:,} positions, so that one token enters positions 0 and 1 as "
+        f"vectors {found.moved:.2g} apart; {found.below_zero:.0%} of its activations are below zero, where ReLU has none; "
+        f"and stream plus attention differs from the next stream by {found.left_over:.1g}, so no norm comes after.")
+
+
+def tied(study: Study) -> tuple[bool, str]:
+    """Claim 7: which matrices the two ends have, and what untying costs at the real size."""
+    bottom, top = LadderConfig(study.config), LadderConfig.climbed(study.config)
+    gpt2_has, gpt_oss_has = (
+        "unembedding.weight" in dict(LadderModel(each, device="meta").named_parameters()) for each in (bottom, top))
+    return not gpt_oss_has, (
+        f"GPT-2 {'has' if gpt2_has else 'has no'} `unembedding.weight`, {study.name} "
+        f"{'has one' if gpt_oss_has else 'has none'}: "
+        f"{furniture.count(count_parameters(top).unembedding)} parameters beside an embedding of "
+        f"{furniture.count(count_parameters(top).embedding)}. Tied it is in GPT-2.")
+
+
+def how_we_know(study: Study) -> None:
+    """Both ends against the models themselves, and the closed forms against counted weights, at this moment."""
+    gpt2, gpt_oss = _ends(study.live_config, study.seed)
+    path = path_of(LadderConfig.climbed(study.config))
+    off = max(abs(cost(each, PARAMETERS, 1) - _counted(each)) for each in path)
+    st.markdown(
+        f"At this moment, with the live sizes, seed {study.seed} and {len(TRIED)} tokens:\n"
+        f"- **No rung**: the ladder's model with the weights of a `GPT2` gives its logits, up to **{gpt2:.1e}** of the "
+        "largest.\n"
+        f"- **All rungs**: with the weights of a `Transformer` it gives that one's, up to **{gpt_oss:.1e}**.\n"
+        f"- **On the way**: {len(path)} models of the real size were laid out without memory and their weights counted. "
+        f"The closed form is off by at most **{off}** parameters.\n\n"
+        "The tests take any subset of rungs: each model gives the same logits at once, step by step from its cache, and "
+        "with every tensor recorded; caches and FLOPs equal real caches and torch's own FLOP counter; `GPT2` equals "
+        "Hugging Face's `GPT2LMHeadModel`.")
+
+
+@lru_cache(maxsize=64)
+def _counted(config: LadderConfig) -> int:
+    return sum(parameter.numel() for parameter in LadderModel(config, device="meta").parameters())
+
+
+@lru_cache(maxsize=16)
+def _baseline(top: ModelConfig, seed: int) -> Baseline:
+    with HEAVY:
+        return baseline(GPT2(LadderConfig(top).bottom, seed=seed), TRIED)
+
+
+@lru_cache(maxsize=16)
+def _ends(top: ModelConfig, seed: int) -> tuple[float, float]:
+    with HEAVY:
+        return ends_differ_by(top, TRIED, seed)

@@ -1,0 +1,271 @@
+"""What the memory page measures here: this machine's rates, passes of the live model, and live counts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+import streamlit as st
+import torch
+from torch import Tensor
+
+from gptoss.app import furniture, live
+from gptoss.app.study import Study
+from gptoss.app.text import current_text, live_tokens
+from gptoss.charts import Chart
+from gptoss.config import ModelConfig
+from gptoss.cost import count_parameters, kv_cache_bytes, pass_activation_bytes
+from gptoss.lessons.memory.charts.roofline import time_in_words, times_on_trial, where_time_goes
+from gptoss.lessons.memory.measure.inference import (
+    DECODE,
+    PARTS,
+    MachineRates,
+    MeasuredPass,
+    Stopped,
+    machine_rates,
+    measured_pass,
+)
+from gptoss.lessons.memory.measure.inference_counts import Count, live_counts
+from gptoss.lessons.scale.charts import amount
+from gptoss.model import Transformer
+from gptoss.tokenizer import DEFAULT_SAMPLE
+
+# (sequences, tokens that each passes through the model, tokens that each has then): prompts, and decoding steps.
+PASSES = ((1, 32, 32), (1, 128, 128), (1, 512, 512), (16, 128, 128),
+          (1, 1, 32), (1, 1, 512), (4, 1, 128), (16, 1, 128), (64, 1, 128))
+MOST_BYTES = 64 * 2**20  # activations and cache of a pass that is timed: other readers need memory too
+RATE_SECONDS = 2.0  # for which the machine's own rates are measured
+PACE = 0.5  # s between two looks at a measurement
+GRACE = 30.0  # s without a look after which a measurement gives up: its reader has gone
+COUNTED_TOKENS = 128  # at most: counting writes attention out
+OFFSET = 7  # tokens by which each sequence starts later in the text than the one before
+
+
+class Measurement:
+    """One reader's measurement, in the background: how far it is, and what it has found so far.
+
+    It waits for its turn, since two measurements at once would measure each other, and leaves the server's second place
+    for heavy work to others.
+    """
+
+    def __init__(self, running: live.Running, model: Transformer, tokens: tuple[int, ...]):
+        self.of = running
+        self.doing, self.done = "Waiting for another measurement on this server to end.", 0.0
+        self.rates: MachineRates | None = None
+        self.passes: list[MeasuredPass] = []
+        self._model, self._tokens, self._passes = model, tokens, passes_of(model.config)
+        self._stop, self._seen = threading.Event(), time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="measuring", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether more is to come. Asking shows that somebody is there."""
+        self._seen = time.monotonic()
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End it as soon as the round in hand is over. What was found stays."""
+        self._stop.set()
+
+    def _should_stop(self) -> bool:
+        return self._stop.is_set() or time.monotonic() - self._seen > GRACE
+
+    def _work(self) -> None:
+        try:
+            with self._turn():
+                self._measure()
+        except Stopped:
+            pass  # its reader has gone, or has seen enough
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        while not live.MEASURING.acquire(timeout=0.1):
+            if self._should_stop():
+                raise Stopped
+        try:
+            yield
+        finally:
+            live.MEASURING.release()
+
+    def _measure(self) -> None:
+        self.doing = "Measuring how fast this machine multiplies and reads."
+        with live.HEAVY:
+            self.rates = machine_rates(RATE_SECONDS, self._progress(0), self._should_stop)
+        for place, (batch, tokens, context) in enumerate(self._passes, 1):
+            self.doing = f"Timing the live model: {work_in_words(batch, tokens, context)}."
+            with live.HEAVY:
+                self.passes.append(measured_pass(
+                    self._model, sequences(self._tokens, batch, context), tokens, self.rates, progress=self._progress(place),
+                    should_stop=self._should_stop))
+
+    def _progress(self, place: int) -> Callable[[float], None]:
+        def tell(share: float) -> None:
+            self.done = (place + share) / (len(self._passes) + 1)
+        return tell
+
+
+def sequences(tokens: tuple[int, ...], batch: int, context: int) -> Tensor:
+    """(batch, context) ids from a text, which begins anew at its end; each sequence starts somewhat later."""
+    places = torch.arange(context) + OFFSET * torch.arange(batch)[:, None]
+    return torch.tensor(tokens)[places % len(tokens)]
+
+
+def passes_of(config: ModelConfig) -> list[tuple[int, int, int]]:
+    """Those of `PASSES` that need no more than `MOST_BYTES` with values of four bytes."""
+    return [(batch, tokens, context) for batch, tokens, context in PASSES
+            if pass_activation_bytes(config, batch, tokens, context - tokens, "fp32")
+            + kv_cache_bytes(config, context, batch, 4) <= MOST_BYTES]
+
+
+def work_in_words(batch: int, tokens: int, context: int) -> str:
+    """`prefill 4 × 128`, `decode 4 at 128`."""
+    return f"decode {batch} at {context}" if tokens == 1 else f"prefill {batch} × {tokens}"
+
+
+def measured_here(study: Study) -> None:
+    """The view: a measurement on demand, and closed forms beside live counts. Looks again by itself while one runs."""
+    running = _running()
+    st.fragment(_on_trial, run_every=PACE if running else None)(study, running)
+
+
+def _measurement() -> Measurement | None:
+    return st.session_state.get("memory_measurement")
+
+
+def _running() -> bool:
+    found = _measurement()
+    return found is not None and found.running
+
+
+def _on_trial(study: Study, running_then: bool) -> None:
+    running = _running()
+    if running != running_then:
+        st.rerun()  # the whole page: whether it looks again by itself is decided there
+    buttons, state = st.columns([2, 5], gap="medium", vertical_alignment="center")
+    tokens = _tokens(study)
+    with buttons:
+        if running:
+            st.button("Stop", icon=":material/stop:", key="memory_stop", on_click=_measurement().stop,
+                      help="Keeps what has been measured so far.")
+        else:
+            st.button("Measure this machine", icon=":material/timer:", type="primary", key="memory_measure", on_click=_start,
+                      args=(study, tokens))
+    with state:
+        _say_state(study, running)
+    found = _measurement()
+    if found and found.of == live.running(study) and found.passes:
+        _show(found)
+    _show_counts(study, tokens)
+
+
+def _tokens(study: Study) -> tuple[int, ...]:
+    """The reader's text as the live model reads it, or the first example's where there is none."""
+    return live_tokens(current_text() or DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
+
+
+def _start(study: Study, tokens: tuple[int, ...]) -> None:
+    if not _running():
+        st.session_state["memory_measurement"] = Measurement(live.running(study), live.live_model(study).model, tokens)
+
+
+def _say_state(study: Study, running: bool) -> None:
+    found = _measurement()
+    if running:
+        st.progress(found.done, found.doing)
+    elif found is None or found.of != live.running(study):
+        model = furniture.count(count_parameters(study.live_config).total)
+        st.caption(f":material/timer: Not measured yet. First this machine's own rates, then "
+                   f"{len(passes_of(study.live_config))} passes of the live model ({model} parameters, {study.precision}), "
+                   "in the background.")
+    elif found.rates is None:
+        st.caption(":material/stop: Stopped before anything was measured.")
+    else:
+        st.caption(rates_in_words(found.rates))
+
+
+def rates_in_words(rates: MachineRates) -> str:
+    """What the machine does, with the quartiles of the rounds."""
+    multiplies = ", ".join(f"{name} {amount(rate.median, 'FLOP/s')} ({amount(rate.low, 'FLOP/s')} to "
+                           f"{amount(rate.high, 'FLOP/s')})" for name, rate in rates.flops.items())
+    reads = rates.bandwidth
+    return (f":material/memory: This machine, on {rates.threads} {'thread' if rates.threads == 1 else 'threads'}: "
+            f"multiplies {multiplies}; reads {amount(reads.median, 'B/s')} ({amount(reads.low, 'B/s')} to "
+            f"{amount(reads.high, 'B/s')}). Medians and quartiles of {rates.rounds} rounds.")
+
+
+def _show(found: Measurement) -> None:
+    times, parts = trial_charts(found.passes)
+    clock, why = st.columns(2, gap="medium")
+    with clock:
+        furniture.show_chart(times, key="memory_times")
+        st.caption("Ring: the bound, from the rates measured here and the experts that were touched. Dot: the median, with "
+                   "its quartiles. Beside it how many times the bound that is.")
+    with why:
+        furniture.show_chart(parts, key="memory_why")
+        st.caption("**Bound**: FLOPs or bytes at this machine's rates. **Matrices alone**: what the same products take "
+                   "beyond it, or spare where a cache holds what the bound reads from memory. **Calls**: asking torch for "
+                   "all other operations, as a model of the smallest widths does. **All else**: norms, rotations, "
+                   "activation functions, sums.")
+    st.caption(biggest_reason(found.passes))
+
+
+def trial_charts(passes: list[MeasuredPass]) -> tuple[Chart, Chart]:
+    """Predicted against measured times, and what the measured ones consist of."""
+    names = [work_in_words(each.batch_size, each.tokens, each.context) for each in passes]
+    times = pd.DataFrame([(name, each.predicted, each.measured.median, each.measured.low, each.measured.high)
+                          for name, each in zip(names, passes, strict=True)],
+                         columns=["work", "predicted", "median", "low", "high"])
+    parts = pd.DataFrame([(name, *(each.parts[part] for part in PARTS)) for name, each in zip(names, passes, strict=True)],
+                         columns=["work", *PARTS])
+    return times_on_trial(times), where_time_goes(parts)
+
+
+def biggest_reason(passes: list[MeasuredPass]) -> str:
+    """Why measured times differ from the bound, for prompts and for decoding steps: the part that adds most."""
+    said = []
+    for kind in dict.fromkeys(each.kind for each in passes):
+        of_it = [each for each in passes if each.kind == kind]
+        beyond = {part: sum(each.parts[part] for each in of_it) for part in PARTS[1:]}
+        most = max(beyond, key=beyond.get)
+        whole = sum(each.measured.median for each in of_it)
+        said.append(f"{'decoding steps' if kind == DECODE else 'prompts'} took {time_in_words(whole)} together, of which "
+                    f"{beyond[most] / whole:.0%} are {most}")
+    words = "; ".join(said)
+    return (f":material/lightbulb: Why they differ: {words}. Small matrices do not fill a machine, and a call costs time "
+            "however little it computes: at the real size both weigh less.")
+
+
+def _show_counts(study: Study, tokens: tuple[int, ...]) -> None:
+    """Closed forms and live counts of one pass over the text."""
+    tokens = tokens[:COUNTED_TOKENS]
+    st.markdown(f"**The same quantities, computed and counted**: the live model reads {len(tokens)} tokens of your text; "
+                f"{live.weights_in_words(study)}.\n\n" + counts_table(_counts(live.running(study), tokens)))
+
+
+def counts_table(counts: tuple[Count, ...]) -> str:
+    """Closed form and live count side by side, in Markdown."""
+    rows = "".join(f"| {each.quantity} :small[{each.where}] | {_figure(each.closed_form)} | {_figure(each.counted)} "
+                   f"{_verdict(each)} |\n" for each in counts)
+    return f"| quantity | closed form | counted live |\n|---|---|---|\n{rows}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def _verdict(count: Count) -> str:
+    """Whether both are equal; an expectation need not be, and says how far off it is."""
+    if count.exact or count.equal:
+        return ":material/check:" if count.equal else ":material/close:"
+    return f"({count.counted / count.closed_form - 1:+.0%})".replace("-", "−")
+
+
+@live.cached(max_entries=32)
+def _counts(running: live.Running, tokens: tuple[int, ...]) -> tuple[Count, ...]:
+    model = live.model_of(running).model
+    with live.HEAVY:
+        return live_counts(model, torch.tensor([tokens]))

@@ -1,0 +1,294 @@
+"""What inference really takes, here and now: this machine's own rates, and passes of a live model against their bounds."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from gptoss.cost import Accelerator, Load, bound_seconds, decode_operators, prefill_operators
+from gptoss.cost.memory import MXFP4_BLOCK_VALUES
+from gptoss.lessons.memory.measure.inference_memory import live_pass
+from gptoss.lessons.rmsnorm.measure import quartiles
+from gptoss.model import KVCache, MLPBlock, Transformer
+from gptoss.model.experts import SMALL
+from gptoss.model.packed_experts import PackedExperts
+
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+SQUARES = {"fp32": 1024, "bf16": 512}  # rows and columns of the matrices that are multiplied
+READ_BYTES = 128 * 2**20  # of the matrix that is read: several times what a processor's caches hold
+MIN_ROUNDS = 5
+PACKED = "packed"  # experts that stay in MXFP4, see `gptoss.model.packed_experts`
+PREFILL, DECODE = PASSES = "prefill", "decode"
+BOUND, MATRICES, CALLS, REST = PARTS = "bound", "matrices alone", "calls", "all else"
+
+Progress = Callable[[float], None]  # told the share of the work that is done, from 0 to 1
+ShouldStop = Callable[[], bool]  # asked between two rounds
+
+
+class Stopped(Exception):
+    """Raised by a measurement that was asked to stop."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity measured several times: the median, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Measured:
+        low, median, high = quartiles(values)
+        return cls(median, low, high)
+
+
+@dataclass(frozen=True)
+class MachineRates:
+    """How fast this machine multiplies and reads, on as many threads as torch used."""
+
+    flops: Mapping[str, Measured]  # number format -> FLOP/s of a product of two square matrices, `SQUARES` wide
+    bandwidth: Measured  # bytes/s, while a vector meets a matrix of `READ_BYTES`
+    rounds: int
+    threads: int
+
+    def machine(self) -> Accelerator:
+        """The rates as a machine for the roofline. Its memory is 0: how much of it is free for a model is not measured."""
+        peaks = {number_format: rate.median for number_format, rate in self.flops.items()}
+        return Accelerator("this machine", "measured here", 0, self.bandwidth.median, peaks, "measured here")
+
+
+def machine_rates(seconds: float = 3.0, progress: Progress | None = None,
+                  should_stop: ShouldStop | None = None) -> MachineRates:
+    """Measure this machine for about `seconds`, and in `MIN_ROUNDS` rounds at least, all contestants in turn.
+
+    Bytes are those of the matrix that is read; the vector and the result are too small to matter. Raises `Stopped` as
+    soon as `should_stop` says so.
+    """
+    squares = {name: torch.randn(2, size, size).to(FORMATS[name]) for name, size in SQUARES.items()}
+    matrix, vector = torch.ones(READ_BYTES // 4 // 4096, 4096), torch.ones(1, 4096)
+    work = {name: partial(F.linear, *square) for name, square in squares.items()}
+    taken = _in_turn(work | {"read": partial(F.linear, vector, matrix)}, MIN_ROUNDS, seconds, progress, should_stop)
+    flops = {name: Measured.of([2 * size**3 / each for each in taken[name]]) for name, size in SQUARES.items()}
+    bandwidth = Measured.of([READ_BYTES / each for each in taken["read"]])
+    return MachineRates(flops, bandwidth, len(taken["read"]), torch.get_num_threads())
+
+
+@torch.inference_mode()
+def _in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.0,
+             progress: Progress | None = None, should_stop: ShouldStop | None = None) -> dict[str, list[float]]:
+    """Seconds of every call: A, B, A, B, …, so that what else the machine does falls on all of them alike.
+
+    After one round to warm up there are at least `rounds`, and more while `seconds` are not over.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    begin, done = time.perf_counter(), -1
+    while done < rounds or time.perf_counter() - begin < seconds:
+        for name, call in contestants.items():
+            if should_stop is not None and should_stop():
+                raise Stopped
+            start = time.perf_counter()
+            call()
+            if done >= 0:
+                taken[name].append(time.perf_counter() - start)
+        done += 1
+        if progress is not None:
+            gone = (time.perf_counter() - begin) / seconds if seconds else 1.0
+            progress(min(1.0, gone, max(done, 0) / rounds))
+    return taken
+
+
+@dataclass(frozen=True)
+class MeasuredPass:
+    """A pass of a live model: what bounds it, how long it took, and where the difference is.
+
+    All times are medians of the same rounds, in seconds.
+    """
+
+    kind: str  # of `PASSES`
+    batch_size: int
+    tokens: int  # that each sequence passes through the model
+    context: int  # that each sequence has in the end
+    touched: float  # different experts that a layer's tokens visited, on average over the layers
+    routed_rows: int  # that the experts of all layers were sent
+    multiplied_rows: int  # that they multiplied: more, where small experts are padded to the busiest
+    predicted: float  # the roofline's bound, from this machine's own rates and the experts touched
+    measured: Measured
+    matrices: float  # the same matrices multiplied, and attention, with nothing in between
+    calls: int  # operations that the model asks torch for, whether they compute or only look at memory another way
+    matrix_calls: int  # those of them that `matrices` has too
+    call_seconds: float  # what one of them costs where it has almost nothing to do: in a model of the smallest widths
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """`PARTS` -> seconds, which add up to the median: each is what comes on top of those before it, or is spared.
+
+        The bound; what the matrices take beyond it, being small or padded (or less, where caches hold what the bound reads
+        from memory); what the other operations cost to be called; and all else: norms, rotations, activations, sums.
+        """
+        calls = (self.calls - self.matrix_calls) * self.call_seconds
+        return {BOUND: self.predicted, MATRICES: self.matrices - self.predicted, CALLS: calls,
+                REST: self.measured.median - self.matrices - calls}
+
+
+def measured_pass(model: Transformer, ids: Tensor, tokens: int, rates: MachineRates, rounds: int = 9,
+                  progress: Progress | None = None, should_stop: ShouldStop | None = None) -> MeasuredPass:
+    """Time the pass of the last `tokens` of `ids`, (batch, context), through `model`, as in serving.
+
+    All of them are a prompt, which fills an empty cache; a single one is a decoding step after a cache that really holds
+    the others. Logits are computed for the last position alone. `rounds` is 2 or more.
+
+    Raises `ValueError` for any other number of `tokens`, and `Stopped` as soon as `should_stop` says so.
+    """
+    batch_size, context = ids.shape
+    if tokens not in (1, context):
+        raise ValueError(f"tokens={tokens} is impossible; allowed: 1, a decoding step, or {context}, the whole prompt")
+    step = Step(model, ids, tokens)
+    alive = live_pass(model, ids[:, context - tokens:], step.cache_before())
+    hollow = Step(hollow_twin(model), ids % 2, tokens)
+    matrices = matrices_alone(model, alive.routed, batch_size, tokens, context)
+    contestants = {"pass": step, "hollow": hollow, "matrices": lambda: [multiply() for multiply in matrices]}
+    taken = _in_turn(contestants, rounds, progress=progress, should_stop=should_stop)
+    return MeasuredPass(
+        kind=DECODE if tokens == 1 else PREFILL, batch_size=batch_size, tokens=tokens, context=context,
+        touched=alive.touched, routed_rows=sum(map(sum, alive.routed)),
+        multiplied_rows=sum(multiplied_rows(model, rows, batch_size * tokens) for rows in alive.routed),
+        predicted=predicted_seconds(model, batch_size, tokens, context, alive.touched, rates),
+        measured=Measured.of(taken["pass"]), matrices=statistics.median(taken["matrices"]), calls=step.calls(),
+        matrix_calls=count_calls(contestants["matrices"]),
+        call_seconds=statistics.median(taken["hollow"]) / hollow.calls())
+
+
+def predicted_seconds(model: Transformer, batch_size: int, tokens: int, context: int, touched: float,
+                      rates: MachineRates) -> float:
+    """The roofline's bound for a pass of `model` in its own formats on this machine."""
+    load = Load(batch_size, tokens, context, *formats_of(model), model.dtype.itemsize)
+    operators = prefill_operators if tokens > 1 else decode_operators
+    return bound_seconds(operators(model.config, load, touched), rates.machine())
+
+
+def formats_of(model: Transformer) -> tuple[str, str]:
+    """The names, in `gptoss.cost`, of the formats of the experts' matrices and of all else. `KeyError` for any other."""
+    rest = {dtype: name for name, dtype in FORMATS.items()}[model.dtype]
+    return "mxfp4" if model.experts == PACKED else rest, rest
+
+
+class Step:
+    """One pass over and over: the last `tokens` of `ids`, with a cache that really holds what comes before them."""
+
+    def __init__(self, model: Transformer, ids: Tensor, tokens: int):
+        self.model, self.tokens = model, tokens
+        self.before, self.ids = ids[:, :ids.shape[1] - tokens], ids[:, ids.shape[1] - tokens:]
+        self.cache = self.cache_before()
+
+    @torch.inference_mode()
+    def cache_before(self) -> KVCache:
+        """A cache that has seen everything but the last `tokens`."""
+        cache = self.model.new_cache(self.before.shape[1] + self.tokens, len(self.ids))
+        if self.before.shape[1]:
+            self.model._final_states(self.before, cache)
+        return cache
+
+    def __call__(self) -> Tensor:
+        """The logits of the last position. The cache goes back to where it was: the next pass writes the same again."""
+        for layer in self.cache.layers:
+            layer.length = self.before.shape[1]
+        return self.model.unembed(self.model._final_states(self.ids, self.cache)[:, -1])
+
+    def calls(self) -> int:
+        """Operations that one pass asks torch for."""
+        return count_calls(self)
+
+
+@torch.inference_mode()
+def count_calls(call: Callable[[], object]) -> int:
+    """Operations on tensors that `call` asks torch for, whether they compute or only look at memory another way."""
+    with Counting(lambda _, __, result: any(isinstance(each, Tensor) for each in tree_leaves(result))) as counting:
+        call()
+    return counting.total
+
+
+class Counting(TorchFunctionMode):
+    """Watches what this thread asks torch for, and adds up what `worth` says of each operation.
+
+    `worth` is called with the operation, its arguments and its result.
+    """
+
+    def __init__(self, worth: Callable[[Callable, tuple, object], int]):
+        super().__init__()
+        self.worth = worth
+        self.total = 0
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        self.total += self.worth(function, arguments, result)
+        return result
+
+
+def hollow_twin(model: Transformer) -> Transformer:
+    """A model that asks torch for the same operations with almost nothing to compute: every width is at its smallest."""
+    hidden, intermediate = (MXFP4_BLOCK_VALUES, MXFP4_BLOCK_VALUES) if model.experts == PACKED else (2, 1)
+    config = model.config.replace(hidden_size=hidden, intermediate_size=intermediate, head_dim=2, num_attention_heads=1,
+                                  num_key_value_heads=1, vocab_size=2)
+    return Transformer(config, dtype=model.dtype, experts=model.experts).requires_grad_(False)
+
+
+def is_padded(model: Transformer, rows: Sequence[int], read: int) -> bool:
+    """Whether `MLPBlock` pads the rows of all experts to the busiest's, by its own rule, where it reads `read` tokens."""
+    config = model.config
+    small = config.num_experts * max(rows) * config.hidden_size * config.intermediate_size <= SMALL
+    return read > 1 and small and model.experts != PACKED
+
+
+def multiplied_rows(model: Transformer, rows: Sequence[int], read: int) -> int:
+    """Rows that a layer's experts multiply where they are sent `rows`."""
+    return model.config.num_experts * max(rows) if is_padded(model, rows, read) else sum(rows)
+
+
+def matrices_alone(model: Transformer, routed: Sequence[Sequence[int]], batch_size: int, tokens: int,
+                   context: int) -> list[Callable[[], object]]:
+    """The pass's multiplications as calls without arguments: the model's own weights, random inputs of the same shapes.
+
+    `routed` has for each layer the rows of every expert. Attention is the model's own, with the mask that it makes; packed
+    experts are unpacked.
+    """
+    config, read = model.config, batch_size * tokens
+    found = partial(torch.randn, dtype=model.dtype)
+    hidden = found(batch_size, tokens, config.hidden_size)
+    q = found(batch_size, tokens, config.num_attention_heads, config.head_dim)
+    multiplications: list[Callable[[], object]] = []
+    for layer, (block, rows) in enumerate(zip(model.block, routed, strict=True)):
+        kept = min(config.window_of(layer) or context, context) if tokens == 1 else tokens
+        keys, values = found(2, batch_size, kept, config.num_key_value_heads, config.head_dim)
+        multiplications += [partial(block.attn.qkv, hidden), partial(block.attn._attend, q, keys, values),
+                            partial(block.attn.out, q.flatten(2)), partial(block.mlp.gate, hidden)]
+        experts = _padded_experts if is_padded(model, rows, read) else _experts_in_turn
+        multiplications += experts(block.mlp, rows, found)
+    return [*multiplications, partial(model.unembedding, hidden[:, -1])]
+
+
+def _padded_experts(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
+    """Both matrices of all experts in one batch each, rows padded to the busiest's."""
+    for weight, bias in ((mlp.mlp1_weight, mlp.mlp1_bias), (mlp.mlp2_weight, mlp.mlp2_bias)):
+        inputs = found(len(rows), max(rows), weight.shape[-1])
+        yield partial(torch.baddbmm, bias[:, None], inputs, weight.transpose(1, 2))
+
+
+def _experts_in_turn(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
+    """Both matrices of every expert in use, each in a call of its own."""
+    def multiply(inputs: Tensor, weight: Tensor | PackedExperts, bias: Tensor, expert: int) -> Tensor:
+        return F.linear(inputs, weight[expert], bias[expert])
+
+    for expert, own in enumerate(rows):
+        if own:
+            for weight, bias in ((mlp.mlp1_weight, mlp.mlp1_bias), (mlp.mlp2_weight, mlp.mlp2_bias)):
+                yield partial(multiply, found(own, weight.shape[-1]), weight, bias, expert)

@@ -1,0 +1,90 @@
+"""A reader of the app in AppTest: opens pages, moves dials, presses buttons, and looks whether all is well."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from streamlit.testing.v1 import AppTest
+
+from gptoss.app.book import PAGES
+from gptoss.app.study import DIALS
+
+APP = Path(__file__).parents[2] / "app.py"
+FILES = [f"pages/{page.file}" for page in PAGES]
+BUILD = "pages/build.py"
+VITAL_SIGNS = 5
+
+
+def open_page(file: str = BUILD, **address: str) -> AppTest:
+    """A new session that comes with an address and goes to one page, with the drawer of further dials open."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.session_state["more_dials"] = True
+    for key, value in address.items():
+        at.query_params[key] = value
+    at.run()
+    return at.switch_page(file).run()
+
+
+def assert_fine(at: AppTest) -> None:
+    """A whole page: nothing raised, a title, all vital signs, all dials."""
+    assert not at.exception, [e.message for e in at.exception]
+    assert not at.error, [e.value for e in at.error]
+    assert len(at.title) == 1
+    assert len(vital_signs(at)) == VITAL_SIGNS and all(sign.value for sign in vital_signs(at))
+    assert {dial.label for dial in DIALS.values()} <= {slider.label for slider in at.sidebar.select_slider}
+
+
+class Sign(NamedTuple):
+    """One vital sign as the page shows it; `change` is empty where it stands as in the pinned model."""
+
+    label: str
+    value: str
+    change: str
+
+
+def vital_signs(at: AppTest) -> list[Sign]:
+    row = next(html.proto.body for html in at.get("html") if "vital-signs" in html.proto.body)
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?) (?:<small>(.*?) to pinned</small>)?</dd>", row)
+    return [Sign(*sign) for sign in found]
+
+
+def dial(at: AppTest, name: str):
+    return at.select_slider(key=name)
+
+
+def move(at: AppTest, name: str, place: int) -> None:
+    """Move a dial to its first (0) or last (-1) position. One with a single position cannot be moved."""
+    slider = dial(at, name)
+    if not slider.disabled:
+        slider.set_value(slider.options[place]).run()
+
+
+def values(at: AppTest) -> dict[str, object]:
+    return {name: dial(at, name).value for name in DIALS}
+
+
+def address(at: AppTest) -> dict[str, str]:
+    """The address as plain words: AppTest keeps what the app wrote as text and what a test set as a list."""
+    return {key: value[-1] if isinstance(value, list) else value for key, value in at.query_params.items()}
+
+
+def button(at: AppTest, label: str):
+    return next(each for each in at.button if each.label == label)
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    return button(at, label).click().run()
+
+
+def type_text(at: AppTest, text: str) -> AppTest:
+    return at.text_area(key="text").set_value(text).run()
+
+
+def captions(at: AppTest) -> str:
+    return "\n".join(caption.value for caption in at.caption)
+
+
+def show(at: AppTest, view: str) -> AppTest:
+    return at.segmented_control(key="view").set_value(view).run()

@@ -1,0 +1,393 @@
+"""The head's map, the worksheet of a query, the text coloured by attention, and the gallery of heads."""
+
+import base64
+import io
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from chart_checks import assert_well_made
+from chart_inputs import attention, tokens
+from PIL import Image
+
+from gptoss.charts import palette
+from gptoss.charts.head_map import MAX_TOKENS, head_map
+from gptoss.lessons.attention.charts.heads import head_gallery, head_tile, looks_in_text, spread_in_words
+from gptoss.lessons.attention.charts.worked import amount, number, token_name, worked_formula
+from gptoss.lessons.attention.charts.worksheet import MASK, MIX, PRODUCT, SCALE, SOFTMAX, STEPS, query_worksheet
+from gptoss.lessons.attention.measure import LayerHeads, keys_to_show, looks, query_steps
+
+
+def layer(count=12, window=0, head_dim=4, sink=0.5, seed=0):
+    """Two query heads on one key head, with random vectors."""
+    generator = torch.Generator().manual_seed(seed)
+    q, k, v = (torch.randn(count, heads, head_dim, generator=generator) for heads in (2, 1, 1))
+    return LayerHeads(q, k, v, torch.tensor([sink, -sink]), window)
+
+
+def pixels(address):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,")))))
+
+
+class Table(HTMLParser):
+    """The text of every cell, row by row, and the class of every row."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.rows, self.kinds, self.tags = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+            self.kinds.append(dict(attributes).get("class", "").strip())
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+# The map
+
+
+def drawn(chart, kind):
+    return chart.data[chart.data["kind"] == kind]
+
+
+def test_the_map_is_well_made():
+    weights, sink = attention(12, window=5)
+    other = attention(15)
+    assert_well_made(head_map(weights, sink, tokens(12), 7, 4, window=5), head_map(*other, tokens(15), 3, 1),
+                     may_be_missing=("weight",))
+
+
+def test_each_cell_of_the_map_is_one_pixel_as_strong_as_the_root_of_its_weight():
+    weights, sink = attention(9, window=4)
+    address = drawn(head_map(weights, sink, tokens(9), 5, 5, window=4), "map")["map"].iloc[0]
+    image = pixels(address).astype(float)
+    assert image.shape == (9, 2 + 9, 4)
+    largest = max(weights.max(), sink.max())
+    query, key = np.indices((9, 9))
+    seen = (key <= query) & (query - key < 4)
+    np.testing.assert_allclose(image[:, 2:, 3][seen], 15 + 240 * np.sqrt(weights[seen] / largest), atol=0.51)
+    np.testing.assert_allclose(image[:, 0, 3], 15 + 240 * np.sqrt(sink / largest), atol=0.51)
+    assert (image[:, 1, 3] == 0).all() and (image[:, 2:, 3][key > query] == 0).all()
+    assert {tuple(colour) for colour in image[:, 2:, :3][(key <= query) & ~seen]} == {palette.rgb(palette.MUTED)}
+    assert {tuple(colour) for colour in image[:, 0, :3]} == {palette.rgb(palette.SINK)}
+
+
+def test_the_map_frames_the_row_the_column_and_the_key():
+    chart = head_map(*attention(10), tokens(10), 6, 2)
+    row, column, cell = (drawn(chart, kind).iloc[0] for kind in (
+        "where the chosen token looks", "who looks at the chosen token", "chosen key"))
+    corners = [[frame[side].strip()[:4] for side in ("query", "key", "to", "until")] for frame in (row, column, cell)]
+    assert corners == [["0006", "0 si", "0006", "0006"], ["0006", "0006", "0006", "0009"], ["0006", "0002", "0002", "0006"]]
+
+
+def test_every_query_and_every_key_of_the_chosen_one_can_be_clicked():
+    weights, sink = attention(10)
+    chart = head_map(weights, sink, tokens(10), 6, 2)
+    assert [name[:4] for name in drawn(chart, "query")["query"]] == [f"{n:04d}" for n in range(10)]
+    keys = drawn(chart, "key of the chosen query")
+    assert set(keys["query"].str[:4]) == {"0006"}
+    np.testing.assert_allclose(keys["weight"], [sink[6], 0, *weights[6]], atol=1e-5)
+    params = [param for part in chart.spec["layer"] for param in part.get("params", [])] + chart.spec.get("params", [])
+    assert [(param["name"], param["select"]["fields"]) for param in params] == [("picked", ["query", "key"])]
+
+
+def test_the_windows_edge_is_at_each_querys_first_key():
+    edges = drawn(head_map(*attention(10, window=4), tokens(10), 6, 6, window=4), "first key in the window")
+    assert [(query[:4], key[:4]) for query, key in zip(edges["query"], edges["key"], strict=True)] == [
+        (f"{n:04d}", f"{n - 3:04d}") for n in range(4, 10)]
+
+
+@pytest.mark.parametrize("token", [0, 50, 110, 199])
+def test_a_long_map_shows_the_tokens_around_the_chosen_one(token):
+    weights, sink = attention(200)
+    chart = head_map(weights, sink, tokens(200), token, 0)
+    shown = [int(name[:4]) for name in chart.data["query"].cat.categories]
+    assert len(shown) == MAX_TOKENS and token in shown and shown == list(range(shown[0], shown[0] + MAX_TOKENS))
+    assert chart.note == f"tokens {shown[0]} to {shown[-1]} of 200, positions counted from 0"
+    keys = drawn(chart, "key of the chosen query")
+    later = weights[token, shown[-1] + 1:].sum()
+    assert keys["weight"].sum() + later == pytest.approx(1, abs=1e-3)
+    assert len(drawn(chart, "chosen key")) == (0 in shown)
+    assert pixels(drawn(chart, "map")["map"].iloc[0]).shape[:2] == (80, 82 + (shown[0] > 0))
+    assert len(chart.data) < 300
+
+
+def test_the_maps_words_are_about_the_chosen_token():
+    weights, sink = np.array([[0.5, 0], [0.125, 0.625]]), np.array([0.5, 0.25])
+    text = head_map(weights, sink, ["a", " b"], 1, 0, window=2).alt
+    assert "a window of 2 tokens" in text and "sink takes 37.5% on average" in text
+    assert "position 1, ·b, attends most to ·b at distance 0 with weight 0.625" in text
+
+
+@pytest.mark.parametrize("token", [-1, 4])
+def test_a_token_that_is_not_there_is_refused(token):
+    with pytest.raises(ValueError, match="do not fit 4 labels"):
+        head_map(*attention(4), tokens(4), token, 0)
+
+
+# The worksheet
+
+
+def worksheet(step=MIX, position=8, window=0, labels=None, chosen=None, **more):
+    steps = query_steps(layer(window=window, **more), 0, position)
+    chosen = steps.best_key if chosen is None else chosen
+    shown = keys_to_show(steps, chosen, 5)
+    return steps, shown, query_worksheet(steps, shown, chosen, labels or tokens(12), step)
+
+
+def cells(html):
+    return Table(html[html.index("<table"):])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_worksheet_is_filled_in_up_to_its_step(step):
+    steps, shown, html = worksheet(step)
+    table = cells(html)
+    rows = {row[0].split()[-1]: row for row in table.rows[2:2 + len(shown)]}
+    assert [int(position) for position in rows] == shown
+    for position, row in rows.items():
+        key = int(position)
+        mark = "✓" if steps.seen[key] else "−∞ later"
+        full = [number(steps.products[key]), number(steps.scores[key]), mark, f"{steps.weights[key]:.3f}"]
+        assert [cell.strip() for cell in row[2:6]] == [text if step > place else "" for place, text in enumerate(full)]
+    framed = {kind for tag, attributes in table.tags if tag == "td"
+              for kind in attributes.get("class", "").split() if "now" in attributes["class"].split()} - {"now"}
+    assert {kind for kind in framed if re.fullmatch(r"s\d", kind)} == {f"s{step}"}
+
+
+def test_the_worksheets_weights_add_up_with_the_keys_left_out_and_the_sink():
+    steps, shown, html = worksheet(SOFTMAX)
+    table = cells(html)
+    column = [float(row[5]) for row in table.rows[2:2 + len(shown)]]
+    others, sink, total = (next(row for row in table.rows if row[0].startswith(name)) for name in ("+ ", "sink", "\xa0"))
+    assert others[0] == f"+ {int(steps.seen.sum() - steps.seen[shown].sum())} seen"
+    assert sum(column) + float(others[5]) + float(sink[5]) == pytest.approx(1, abs=0.005)
+    assert float(sink[5]) == pytest.approx(steps.sink_weight, abs=5e-4) and sink[3] == number(steps.sink_logit)
+    assert total[1] == "1.000"
+
+
+def test_the_sink_has_no_place_before_the_softmax_and_none_among_the_values():
+    for step in (PRODUCT, SCALE, MASK):
+        assert not [row for row in cells(worksheet(step)[2]).rows if row[0] == "sink"]
+    row = next(row for row in cells(worksheet(MIX)[2]).rows if row[0] == "sink")
+    assert row[1] == "no key" and row[-1] == "no value"
+
+
+def test_the_rows_that_the_mask_hides_say_why():
+    steps, shown, html = worksheet(MASK, position=8, window=4)
+    table = cells(html)
+    why = {int(row[0].split()[-1]): row[4].split() for row in table.rows[2:2 + len(shown)]}
+    assert why[9] == ["−∞", "later"] and why[4] == ["−∞", "far"]
+    assert {key for key, words in why.items() if words == ["✓"]} == {key for key in shown if steps.seen[key]}
+    hidden = [kind for kind in table.kinds if "hidden" in kind]
+    assert len(hidden) == 2 and not [kind for kind in cells(worksheet(SCALE, window=4)[2]).kinds if "hidden" in kind]
+
+
+def test_the_strips_are_the_vectors():
+    steps, shown, html = worksheet(MIX)
+    image = pixels(re.search(r"url\((data:image/png;base64,[^)]*)\)", html)[1]).astype(float)
+    lines = re.findall(r"\.qs i\.(\w+)\{background-position:0 ([\d.]+)%\}", html)
+    assert [name for name, _ in lines] == [
+        "q0", *(f"k{n}" for n in range(len(shown))), *(f"v{n}" for n in range(len(shown))), "o0"]
+    np.testing.assert_allclose([float(place) for _, place in lines], np.linspace(0, 100, len(image)), atol=1e-3)
+    vectors = np.stack([steps.query, *steps.keys[shown], *steps.values[shown], steps.output])
+    largest = np.array([max(np.abs(steps.query).max(), np.abs(steps.keys).max())] * (1 + len(shown))
+                       + [np.abs(steps.values).max()] * (1 + len(shown)))
+    np.testing.assert_allclose(image[..., 3], np.abs(vectors) / largest[:, None] * 255, atol=0.51)
+    blue = (image[..., :3] == palette.rgb(palette.NEGATIVE)).all(axis=-1)
+    assert (blue == (vectors < 0)).all()
+    assert {name for name, _ in lines} == {attributes["class"] for tag, attributes in cells(html).tags if tag == "i"}
+
+
+def test_the_worksheet_draws_markup_as_text():
+    labels = ["<script>alert(1)</script>"] * 12
+    for step in STEPS:
+        html = worksheet(step, labels=labels)[2]
+        assert "<script" not in html and "&lt;script" in html
+
+
+def test_colours_of_the_worksheet_and_the_text_come_from_the_palette():
+    weights = np.tril(np.ones((12, 12))) / 12
+    for html in (worksheet()[2], looks_in_text(*looks(weights, 0, 5), 5, tokens(12))):
+        used = {colour.upper() for colour in re.findall(r"#[0-9a-fA-F]{6}\b", html)}
+        used |= {"#" + bytes(map(int, rgb)).hex().upper() for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", html)}
+        assert used and used <= {colour.upper() for colour in palette.ALL}
+
+
+def test_it_fades_in_only_while_it_plays():
+    steps = query_steps(layer(), 0, 5)
+    assert '<div class="qs playing">' in query_worksheet(steps, [4, 5], 4, tokens(12), 2, playing=True)
+    assert '<div class="qs">' in query_worksheet(steps, [4, 5], 4, tokens(12), 2)
+
+
+@pytest.mark.parametrize("step", [0, 6])
+def test_a_step_that_there_is_not_is_refused(step):
+    with pytest.raises(ValueError, match="allowed: 1, 2, 3, 4, 5"):
+        worksheet(step)
+
+
+# The formulas
+
+
+def formula(step, key, **more):
+    steps = query_steps(layer(**more), 0, 8)
+    return steps, re.sub(r"<[^>]*>", "", worked_formula(steps, key, [f" t{n}" for n in range(12)], step))
+
+
+def test_the_product_names_its_terms_and_their_sum():
+    steps, text = formula(PRODUCT, 3)
+    first, last = ((number(a), number(b)) for a, b in ((steps.query[n], steps.keys[3, n]) for n in (0, -1)))
+    bare = text.replace("(", "").replace(")", "")
+    assert f"{first[0]} · {first[1]} + " in bare and f" + … + {last[0]} · {last[1]} = {number(steps.products[3])}" in bare
+
+
+def test_a_head_of_two_shows_every_term():
+    assert "…" not in formula(PRODUCT, 3, head_dim=2)[1]
+
+
+def test_the_scale_is_the_root_of_the_head_size():
+    steps, text = formula(SCALE, 3)
+    assert text.endswith(f"/ √4 = {number(steps.products[3])} / 2 = {number(steps.scores[3])}")
+
+
+@pytest.mark.parametrize(("key", "window", "words"), [
+    (3, 0, "5 back, and this layer has no window. Its score stays"),
+    (3, 6, "5 back, within the window of 6. Its score stays"),
+    (3, 5, "5 back, and a window of 5 reaches 4 back. Its score becomes −∞"),
+    (9, 0, "it comes later, so its score becomes −∞"), (8, 1, "0 back, within the window of 1. Its score stays")])
+def test_the_mask_says_why(key, window, words):
+    assert words in formula(MASK, key, window=window)[1]
+
+
+def test_the_softmax_puts_in_what_it_divides():
+    steps, text = formula(SOFTMAX, 3)
+    own, sink = math.exp(steps.scores[3]), math.exp(0.5)
+    total = sum(math.exp(score) for score in steps.scores[:9]) + sink
+    assert f"9 keys: {amount(total - sink)} + sink: {amount(sink)}" in text
+    assert text.endswith(f"{amount(own)} / {amount(total)} = {own / total:.3f}")
+    assert formula(SOFTMAX, 10)[1].endswith("= 0")
+    assert "sink: 0)" in formula(SOFTMAX, 3, sink=-math.inf)[1]
+
+
+def test_the_mix_adds_up_to_the_outputs_first_number():
+    steps, text = formula(MIX, 3)
+    share, rest, total = (float(part.replace("−", "-")) for part in re.search(
+        r"= (\S+), the other keys (\S+), the sink nothing\. Sum (\S+)", text).groups())
+    assert share + rest == pytest.approx(total, abs=0.0016) and total == pytest.approx(steps.output[0], abs=6e-4)
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0, "0"), (0.5, "0.5"), (29.53, "29.5"), (4321.4, "4,321"), (1.2e9, "1.2 · 10<sup>9</sup>"),
+    (3e-7, "3.0 · 10<sup>−7</sup>")])
+def test_amounts_of_any_size(value, text):
+    assert amount(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.001, "0.00"), (-1.5, "−1.50"), (-math.inf, "−∞"), (math.inf, "∞")])
+def test_numbers_have_a_minus_and_no_negative_zero(value, text):
+    assert number(value) == text
+
+
+def test_names_of_tokens_are_short_and_escaped():
+    assert token_name("<b>" + "x" * 20) == "&lt;b&gt;xxxxx…"
+
+
+# The text
+
+
+def shades(html):
+    """For each of the two texts its tokens' classes."""
+    return [[attributes["class"] for tag, attributes in Table(part).tags if tag == "span"]
+            for part in html.split("<h3>")[1:]]
+
+
+def test_the_text_is_as_strong_as_the_root_of_the_share():
+    weights = np.array([[0.5, 0, 0, 0], [0.1, 0.4, 0, 0], [0.04, 0.16, 0.25, 0], [0, 0.36, 0.2, 0.1]])
+    row, column = looks(weights, 0, 2)
+    np.testing.assert_array_equal(np.isnan(row), [False, False, False, True])
+    np.testing.assert_array_equal(np.isnan(column), [True, True, False, False])
+    where, who = shades(looks_in_text(row, column, 2, ["a", " b", " c", " d"]))
+    assert where == [f"k{round(12 * math.sqrt(0.04 / 0.25))}", f"k{round(12 * math.sqrt(0.16 / 0.25))}", "query", "out"]
+    assert who == ["out", "out", "key", f"q{round(12 * math.sqrt(0.2 / 0.25))}"]
+
+
+def test_the_text_names_the_strongest():
+    weights = np.array([[0.5, 0, 0], [0.1, 0.4, 0], [0.3, 0.2, 0.1]])
+    html = looks_in_text(*looks(weights, 2, 1), 1, ["a", " b", " c"])
+    assert "·b gives most of its attention to ·b at position 1: 0.400." in html
+    assert "Of 2 tokens that can look at ·b, ·b at position 1 does so most: 0.400." in html
+
+
+@pytest.mark.parametrize("token", [0, 100, 199])
+def test_a_long_text_shows_the_tokens_around_the_chosen_one(token):
+    weights, _ = attention(200)
+    where, who = shades(looks_in_text(*looks(weights, 0, token), token, ["t"] * 200))
+    for kinds in (where, who):
+        assert MAX_TOKENS <= len(kinds) <= MAX_TOKENS + 2  # and the lines that say what is left out
+    assert "query" in where and "key" in who
+
+
+def test_the_text_is_escaped_and_shares_must_fit():
+    weights, _ = attention(3)
+    html = looks_in_text(*looks(weights, 0, 1), 1, ["<img src=x>", "\"'", "&"])
+    assert "<img" not in html and "&lt;img src=x&gt;" in html
+    with pytest.raises(ValueError, match="do not fit 2 labels"):
+        looks_in_text(*looks(weights, 0, 1), 1, ["a", "b"])
+
+
+def test_one_token_looks_at_itself():
+    html = looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
+    assert shades(html) == [["query"], ["key"]] and "Of 1 token that" in html
+
+
+# The gallery
+
+
+def tiles(count, length=10, seed=0):
+    return [head_tile(3 * n, 2 + n / 4, *attention(length, seed=seed + n)) for n in range(count)]
+
+
+def test_the_gallery_is_well_made():
+    assert_well_made(head_gallery(tiles(8), 6), head_gallery(tiles(5, seed=9)))
+
+
+def test_the_gallery_counts_places_and_marks_one_head():
+    data = head_gallery(tiles(8), selected=6).data
+    assert list(data["head"]) == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert list(data["chosen"]) == [0, 0, 1, 0, 0, 0, 0, 0]
+    assert list(data["row"]) == [1] * 4 + [2] * 4 and list(data["column"]) == [1, 2, 3, 4] * 2
+    assert list(data["words"])[:2] == ["≈ 4.0 places", f"≈ {2 ** 2.25:.1f} places"]
+
+
+@pytest.mark.parametrize("length", [1, 10, 71, 300])
+def test_a_tile_is_a_small_picture_of_its_weights(length):
+    weights, sink = attention(length)
+    image = pixels(head_tile(0, 1.0, weights, sink).image)
+    assert max(image.shape[:2]) <= 90
+    assert len(np.unique(image[..., 3])) <= 16
+    inside = image[1:-1, 1:-1]
+    if length == 10:
+        wanted = np.sqrt(np.tril(weights) / max(weights.max(), sink.max())) * 255
+        np.testing.assert_allclose(inside[:, -10:, 3], wanted, atol=9)
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_no_head_or_too_many_are_refused(count):
+    with pytest.raises(ValueError, match="allowed: 1 to 8"):
+        head_gallery(tiles(count))
+
+
+def test_spread_is_told_in_places():
+    alone = spread_in_words(np.array([1.0, 3.0]), 5.0, "random weights (seed 0)")
+    assert "32.0 places" in alone and "2 heads have 2.0 to 8.0" in alone and "twin" not in alone
+    assert "has 4.0 to 4.0" in spread_in_words(np.array([1.0]), 5.0, "random weights", np.array([2.0]))

@@ -1,0 +1,372 @@
+"""The attention page: its controls at their ends, steps that play, clicks, the lesson, and texts of every kind."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
+
+from gptoss.app.lesson import TABS
+from gptoss.app.live import twin
+from gptoss.app.study import Study
+from gptoss.app.text import live_tokens
+from gptoss.lessons.attention import controls as glue
+from gptoss.lessons.attention.measure import head_weights, query_steps, weight_when_scores_are_equal
+from gptoss.tokenizer import sample
+
+PAGE = "pages/attention.py"
+
+
+def opened(**settings):
+    return open_page(PAGE, **{"preset": "classroom"} | settings)
+
+
+def worksheet(at):
+    return next(html.proto.body for html in at.get("html") if 'class="qs' in html.proto.body)
+
+
+def step_shown(at):
+    return int(re.search(r'class="now">(\d)', worksheet(at))[1])
+
+
+def query_shown(at):
+    """The position of the query in the worksheet."""
+    return int(re.search(r'<tr class="q">.*?<small>(\d+)</small>', worksheet(at))[1])
+
+
+def key_shown(at):
+    """The position of the key in the formula."""
+    return int(re.search(r'<tr class="chosen[^"]*"><th>.*?<small>(\d+)</small>', worksheet(at))[1])
+
+
+def charts(at):
+    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+
+
+def slider(at, key):
+    return at.select_slider(key=key)
+
+
+def controls(at):
+    """What stands on the page: layer, head, token and step."""
+    return [slider(at, key).value for key in ("layer", "head", "attention_token")] + [step_shown(at)]
+
+
+def lesson(at, tab):
+    at.session_state["attention_lesson"] = tab
+    return at.run()
+
+
+def words(at):
+    return "\n".join(markdown.value for markdown in at.markdown)
+
+
+def test_the_default_shows_a_whole_worked_example():
+    at = opened()
+    assert_fine(at)
+    assert step_shown(at) == 5 and len(charts(at)) == 2
+    sheet = worksheet(at)
+    assert "1.000" in sheet and "First of 16 numbers" in sheet
+    position = slider(at, "attention_token").value
+    assert query_shown(at) == position and f"The token at position {position}" in captions(at)
+    assert "with these trained weights, 8 heads have" in words(at)
+
+
+@pytest.mark.parametrize("key", ["layer", "head", "attention_token"])
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
+def test_each_control_at_its_ends(key, place, preset):
+    at = opened(preset=preset)
+    control = slider(at, key)
+    control.set_value(control.options[place]).run()
+    assert_fine(at)
+    assert str(slider(at, key).value) == control.options[place]
+    assert query_shown(at) == slider(at, "attention_token").value
+
+
+def test_every_step_can_be_chosen_and_walked():
+    at = opened()
+    for step in range(1, 6):
+        at.segmented_control(key="attention_step").set_value(step).run()
+        assert_fine(at)
+        assert step_shown(at) == step
+        assert (button(at, "Back").disabled, button(at, "Next").disabled) == (step == 1, step == 5)
+    for step in (4, 3, 2, 1):
+        press(at, "Back")
+        assert step_shown(at) == step
+    press(at, "Next")
+    assert step_shown(at) == 2
+
+
+def let_the_next_step_be_due(at):
+    at.session_state[glue.DUE] = time.monotonic() - 1
+    return at.run()
+
+
+def test_play_goes_through_the_steps_and_ends():
+    at = opened()
+    press(at, "Play")
+    assert_fine(at)
+    assert step_shown(at) == 1 and 'class="qs playing"' in worksheet(at)
+    for step in (2, 3, 4, 5):
+        let_the_next_step_be_due(at)
+        assert_fine(at)
+        assert step_shown(at) == step and button(at, "Stop")
+    let_the_next_step_be_due(at)
+    assert_fine(at)
+    assert step_shown(at) == 5 and button(at, "Play") and "playing" not in worksheet(at).split("</style>")[1]
+
+
+def test_a_run_before_its_time_leaves_the_playing_step():
+    at = opened()
+    press(at, "Play")
+    at.run()
+    assert step_shown(at) == 1
+
+
+@pytest.mark.parametrize("how", ["Stop", "Next", "choose"])
+def test_playing_ends_when_the_reader_takes_over(how):
+    at = opened()
+    press(at, "Play")
+    let_the_next_step_be_due(at)
+    if how == "choose":
+        at.segmented_control(key="attention_step").set_value(4).run()
+    else:
+        press(at, how)
+    at.run()
+    assert_fine(at)
+    assert step_shown(at) == {"Stop": 2, "Next": 3, "choose": 4}[how]
+    assert button(at, "Play") and glue.DUE not in at.session_state
+
+
+def test_the_page_can_be_left_while_it_plays():
+    at = opened()
+    press(at, "Play")
+    let_the_next_step_be_due(at)
+    at.session_state[glue.DUE] = time.monotonic() - 1
+    at.switch_page("pages/start.py").run()
+    assert_fine(at)
+    at.switch_page(PAGE).run()
+    assert_fine(at)
+    assert step_shown(at) in (3, 5)  # it goes on, or it starts afresh where the address has no step
+
+
+def test_the_key_in_the_formula():
+    at = opened()
+    slider(at, "attention_token").set_value("30").run()
+    heaviest = key_shown(at)
+    for key in (0, 30, 31, 70):
+        at.selectbox(key="attention_key").set_value(key).run()
+        assert_fine(at)
+        assert key_shown(at) == key
+    at.selectbox(key="attention_key").set_value(None).run()
+    assert key_shown(at) == heaviest
+
+
+class Clicked:
+    """A chart's state after a click."""
+
+    def __init__(self, **fields):
+        self.selection = {"picked": [fields]} if fields else {"picked": []}
+
+
+@pytest.fixture
+def state(monkeypatch):
+    values = {}
+    monkeypatch.setattr(glue.st, "session_state", values)
+    return values
+
+
+@pytest.mark.parametrize(("cell", "wanted"), [
+    ({"query": "0012 ·cat", "key": "0003 ·12 x"}, {"attention_token": 12, "attention_key": 3}),
+    ({"query": "0012 ·cat", "key": "   0 sink"}, {"attention_token": 12}),
+    ({"query": "0012 ·cat", "key": "   2 … earlier"}, {"attention_token": 12}), ({}, {})])
+def test_a_click_on_the_map_chooses_the_query_and_the_key(state, cell, wanted):
+    state["attention_map"] = Clicked(**cell)
+    glue.pick_cell()
+    assert {key: value for key, value in state.items() if key != "attention_map"} == wanted
+
+
+def test_a_click_on_a_small_map_chooses_its_head(state):
+    state["attention_heads"] = Clicked(head=7)
+    glue.pick_head()
+    assert state["head"] == 7
+    state["attention_heads"] = Clicked()
+    glue.pick_head()
+    assert state["head"] == 7
+
+
+def test_the_twin_stands_beside_the_model():
+    at = opened()
+    alone = words(at)
+    at.toggle(key="attention_twin").set_value(True).run()
+    assert_fine(at)
+    assert len(charts(at)) == 3
+    assert "Its twin, never trained, has" in words(at) and "Its twin" not in alone
+    assert at.toggle(key="attention_twin").help == "The same shape, never trained: random weights, seed 0."
+
+
+@pytest.mark.parametrize(("setting", "expected"), [
+    ({}, "learning is what the twin does not show"), ({"window": "4"}, "They were trained with other settings"),
+    ({"weights": "random"}, "a pattern here is no sign of learning")])
+def test_what_a_pattern_is_a_sign_of_depends_on_the_weights(setting, expected):
+    assert expected in words(opened(**setting))
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_every_experiment_sets_the_page(attempt):
+    at = lesson(opened(attention_token="3", head="2"), "Try this")
+    at.button(key=f"attention_try_{(attempt + 1) % 4}").click().run()
+    assert_fine(at)
+    if attempt == 3:
+        found = glue.induction_head()
+        assert at.text_area(key="text").value == sample("repetition").text
+        assert controls(at) == [found.layer, found.head, found.token, 4]
+        assert key_shown(at) in (found.token - 15, found.token - 14), "the word as it stood before, or what followed it"
+    elif attempt == 0:
+        assert dial(at, "window").value == 8 and controls(at) == [0, 2, 3, 3]
+    elif attempt == 1:
+        assert dial(at, "sinks").value == "off" and step_shown(at) == 4
+        assert re.search(r'class="sink">.*?−∞.*?0\.000', worksheet(at))
+    else:
+        assert at.text_area(key="text").value == "The cat the cat the cat"
+        assert controls(at) == [0, 2, 5, 5] and key_shown(at) == 3
+
+
+def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the_twins_heads_do_not():
+    found = glue.induction_head()
+    study, tokens = Study.of_preset("classroom"), live_tokens(sample("repetition").text, 4096, False)
+    again = [n for n in range(11, 22) if tokens.labels[n] != "⏎"]  # the second time of the first line of ten words
+    for which, low, high in ((study, 0.3, 1), (twin(study), 0, 0.3)):
+        weights = head_weights(glue.layer_view(which, tokens.ids, found.layer).heads, found.head).weights
+        looked_up = np.mean([weights[n, tokens.labels.index(tokens.labels[n]) + 1] for n in again])
+        assert low < looked_up < high
+
+
+def test_equal_tokens_of_the_third_experiment_have_equal_values_and_different_products():
+    study = Study.of_preset("gpt-oss-20b")
+    tokens = live_tokens("The cat the cat the cat", study.live_config.vocab_size, False)
+    assert tokens.labels[1::2] == ("␣cat",) * 3 and len(tokens) == 6
+    steps = query_steps(glue.layer_view(study, tokens.ids, 0).heads, 0, 5)
+    np.testing.assert_allclose(steps.values[1::2], steps.values[[1, 1, 1]], atol=1e-6)
+    assert np.abs(np.diff(steps.products[1::2])).min() > 0.01
+
+
+@pytest.mark.parametrize(("settings", "answer"), [
+    ({"window": "16"}, 100 / 13), ({"window": "8"}, 100 / 9), ({"window": "8", "sinks": "off"}, 100 / 8),
+    ({"window": "off"}, 100 / 13)])
+@pytest.mark.parametrize("right", [True, False])
+def test_the_prediction_is_asked_first_and_answered_by_the_model(settings, answer, right):
+    at = opened(**settings)
+    assert f"{answer:.3g}" not in words(at)
+    at.number_input(key="attention_guess").set_value(round(answer, 1) if right else 50.0).run()
+    press(at, "Commit")
+    assert_fine(at)
+    box = (at.success if right else at.info)[0].value
+    assert f"**It is {answer:.3g} %.**" in box and f"1 / {round(100 / answer)}." in box
+
+
+def test_the_question_of_the_notes_has_the_answer_of_the_notes():
+    """12 visible scores that are all equal and a sink of 0: one thirteenth."""
+    assert weight_when_scores_are_equal(glue.TOKENS_ASKED, 128, 0.0) == pytest.approx(1 / 13, abs=1e-7)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_opens(tab):
+    at = lesson(opened(), tab)
+    assert_fine(at)
+
+
+def test_claims_are_measured_on_the_model_under_study():
+    at = lesson(opened(preset="gpt-oss-120b"), "Claims")
+    assert_fine(at)
+    said = words(at)
+    assert "64 rows for each head of gpt-oss-120b; 2,880 / 64 is 45." in said
+    assert "131,072 tokens would be 3.17 GiB in place of 4.50 GiB" in said
+    assert said.count("not so") == 2
+    sums = re.search(r"add up to between (\S+) and (\S+):", said)
+    assert 0 <= float(sums[1]) < float(sums[2]) <= 1 and "the sink takes the rest" in said
+
+
+def test_without_sinks_the_weights_do_add_up_to_one():
+    at = lesson(opened(sinks="off"), "Claims")
+    assert "between 1.000 and 1.000: the sinks are off" in words(at)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_checks_are_measured_on_the_layer_shown(precision):
+    at = lesson(opened(precision=precision, layer="1"), "How we know")
+    assert_fine(at)
+    found = re.search(r"in layer 1, on all 8 heads and 71 tokens, in (\w+).*?\*\*(\S+)\*\* apart, over ([\d,]+).*"
+                      r"\*\*(\S+)\*\* apart", words(at), re.DOTALL)
+    assert found[1] == precision and int(found[3].replace(",", "")) == 8 * 71 * 16
+    assert float(found[2]) < (1e-5 if precision == "float32" else 0.05)
+    assert float(found[4]) < (1e-6 if precision == "float32" else 0.02)
+
+
+@pytest.mark.parametrize("setting", [
+    {"attention_token": "999"}, {"attention_token": "x"}, {"attention_step": "0"}, {"attention_step": "many"},
+    {"attention_key": "-1"}, {"attention_key": "500"}, {"attention_twin": "perhaps"}, {"layer": "99"}, {"head": "99"}])
+def test_bad_values_in_the_address_fall_back(setting):
+    at = opened(**setting)
+    assert_fine(at)
+    assert not at.warning
+    fresh = opened()
+    assert controls(at) == controls(fresh) and key_shown(at) == key_shown(fresh)
+
+
+def test_an_address_restores_the_controls():
+    at = opened(layer="2", head="5", attention_token="40", attention_step="3", attention_key="38")
+    assert_fine(at)
+    assert controls(at) == [2, 5, 40, 3] and key_shown(at) == 38
+    assert not (button(at, "Back").disabled or button(at, "Next").disabled)
+
+
+def test_what_is_chosen_gives_way_when_the_text_and_the_model_shrink():
+    at = opened(preset="gpt-oss-20b", layer="3", head="63", attention_token="70", attention_key="69")
+    type_text(at, "a short one")
+    assert_fine(at)
+    last = len(slider(at, "attention_token").options) - 1
+    assert query_shown(at) == key_shown(at) == last
+    for name in ("heads", "layers"):
+        move(at, name, 0)
+        assert_fine(at)
+    assert controls(at)[:2] == [0, 0]
+
+
+def test_the_head_and_the_token_stay_when_a_dial_moves():
+    at = opened(head="5", attention_token="40", attention_step="2")
+    move(at, "window", 0)
+    move(at, "seed", -1)
+    assert controls(at) == [0, 5, 40, 2]
+
+
+@pytest.mark.parametrize("text", ["a", "a b", "<b>bold</b> **x** $y$ <|start|>", "word " * 600, "\n\n\t"])
+@pytest.mark.parametrize("step", ["3", "5"])
+def test_texts_of_every_kind(text, step):
+    at = opened(attention_step=step)
+    type_text(at, text)
+    assert_fine(at)
+    assert step_shown(at) == int(step) and len(charts(at)) == 2
+    assert "<b>bold" not in worksheet(at)
+    for tab in ("Claims", "How we know"):
+        assert_fine(lesson(at, tab))
+
+
+def test_no_text_is_no_error():
+    at = opened()
+    type_text(at, "")
+    assert_fine(at)
+    assert any("Type a text" in info.value for info in at.info) and not charts(at)
+    for tab in TABS:
+        assert_fine(lesson(at, tab))
+    type_text(at, "and back again")
+    assert_fine(at)
+    assert charts(at)
+
+
+def test_the_page_leaves_the_model_in_the_address():
+    at = opened(window="4")
+    slider(at, "head").set_value("3").run()
+    assert {"preset": "classroom", "window": "4"}.items() <= address(at).items()

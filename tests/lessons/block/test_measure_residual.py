@@ -1,0 +1,163 @@
+"""One token's journey: additions that make the stream, contributions that make the logit, and the logit lens."""
+
+import math
+
+import pytest
+import torch
+from hugging_face import hugging_face_twin
+from hypothesis import given
+from hypothesis import strategies as st
+from random_models import SMALL, random_model, random_tokens, relative_difference, small_configs
+from torch.testing import assert_close
+
+from gptoss.lessons.block.measure.residual import (
+    additions,
+    answer_direction,
+    contributions,
+    journey,
+    logit_lens,
+    logits_without_bar,
+    ranks,
+    residual_stream,
+    settled_stage,
+    stage_names,
+)
+from gptoss.trace import trace
+
+LENGTH = 11
+MODEL = random_model(SMALL, seed=1).requires_grad_(False)
+TOKENS = random_tokens(SMALL, 1, LENGTH, seed=1)
+TRACE = trace(MODEL, TOKENS)
+STREAM = residual_stream(TRACE)
+HERE = STREAM[:, -1]
+LOGITS = TRACE["logits"][0, -1]
+
+
+def test_a_stage_for_the_embedding_and_for_every_half_block():
+    assert stage_names(2) == ["embedding", "0 attention", "0 experts", "1 attention", "1 experts"]
+    assert len(stage_names(SMALL.num_hidden_layers)) == len(STREAM)
+
+
+def test_the_stream_holds_the_traced_tensors_in_order():
+    layers = range(SMALL.num_hidden_layers)
+    names = ["embedding", *(f"block.{n}.{after}" for n in layers for after in ("after_attn", "after_mlp"))]
+    assert STREAM.shape == (len(names), LENGTH, SMALL.hidden_size)
+    assert all(torch.equal(STREAM[stage], TRACE[name][0]) for stage, name in enumerate(names))
+
+
+def test_the_stream_alone_is_enough():
+    assert_close(residual_stream(trace(MODEL, TOKENS, layers=[])), STREAM)
+
+
+def test_a_batch_is_refused():
+    with pytest.raises(ValueError, match="holds 2 texts; allowed: 1"):
+        residual_stream(trace(MODEL, TOKENS.expand(2, -1), layers=[]))
+
+
+def test_additions_are_what_the_half_blocks_say_they_add():
+    added = additions(STREAM)
+    assert torch.equal(added[0], STREAM[0].double())
+    for layer in range(SMALL.num_hidden_layers):
+        assert_close(added[1 + 2 * layer], TRACE[f"block.{layer}.attn.out"][0].double(), atol=1e-5, rtol=1e-5)
+        assert_close(added[2 + 2 * layer], TRACE[f"block.{layer}.mlp.out"][0].double(), atol=1e-5, rtol=1e-5)
+    assert_close(added.sum(dim=0), STREAM[-1].double(), atol=1e-12, rtol=1e-12)
+
+
+def test_the_journey_closes_every_triangle():
+    way = journey(HERE)
+    before, added, after, cosine = (way[name][1:] for name in ("before", "added", "after", "cosine"))
+    assert torch.equal(before, way["after"][:-1])
+    assert_close(after.square(), before.square() + added.square() + 2 * before * added * cosine)
+    assert_close(way["added"][2], TRACE["block.0.mlp.out"][0, -1].double().norm(), atol=1e-5, rtol=1e-5)
+
+
+def test_the_journey_knows_right_angles_and_ends():
+    stream = torch.tensor([[3.0, 0.0], [3.0, 4.0], [6.0, 8.0], [3.0, 4.0], [3.0, 4.0]])
+    way = journey(stream)
+    assert way["before"].tolist() == [0, 3, 5, 10, 5]
+    assert way["added"].tolist() == [3, 4, 5, 5, 0]
+    assert way["after"].tolist() == [3, 5, 10, 5, 5]
+    assert way["cosine"][1:4].tolist() == pytest.approx([0, 1, -1])
+    assert way["cosine"][[0, 4]].isnan().all()
+
+
+@given(small_configs(), st.integers(0, 9), st.integers(1, 12), st.data())
+def test_contributions_sum_to_the_logit(config, seed, length, data):
+    model, tokens = random_model(config, seed), random_tokens(config, 1, length, seed=seed)
+    position = data.draw(st.integers(0, length - 1))
+    with torch.no_grad():
+        logits = model(tokens)[0, position]
+    here = residual_stream(trace(model, tokens, layers=[]))[:, position]
+    token = data.draw(st.integers(0, config.vocab_size - 1))
+    total = contributions(model, here, token).sum().item()
+    assert total == pytest.approx(logits[token].item(), abs=2e-5 * max(1, logits.abs().max().item()))
+
+
+def test_contributions_sum_to_the_logit_in_double_precision():
+    model = random_model(SMALL, seed=1, dtype=torch.float64).requires_grad_(False)
+    model.norm.forward = lambda x: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * model.norm.scale
+    traced = trace(model, TOKENS, layers=[])
+    here = residual_stream(traced)[:, -1]
+    for token in range(SMALL.vocab_size):
+        assert contributions(model, here, token).sum().item() == pytest.approx(
+            traced["logits"][0, -1, token].item(), rel=1e-12, abs=1e-12)
+
+
+def test_contributions_sum_to_the_logit_within_bfloat16():
+    model = random_model(SMALL, seed=1, dtype=torch.bfloat16).requires_grad_(False)
+    traced = trace(model, TOKENS, layers=[])
+    here, logits = residual_stream(traced)[:, -1], traced["logits"][0, -1].float()
+    sums = torch.stack([contributions(model, here, token).sum() for token in range(SMALL.vocab_size)])
+    assert relative_difference(sums.float(), logits) < 0.02
+
+
+def test_the_direction_is_the_gradient_of_the_logit_under_a_frozen_norm():
+    final = HERE[-1].clone().requires_grad_()
+    frozen = torch.rsqrt(HERE[-1].square().mean() + MODEL.norm.eps)
+    logit = MODEL.unembedding(final * frozen * MODEL.norm.scale)[7]
+    logit.backward()
+    assert_close(answer_direction(MODEL, HERE[-1], 7), final.grad.double(), atol=1e-6, rtol=1e-5)
+
+
+def test_a_bar_is_what_the_logit_loses_without_it():
+    without = logits_without_bar(MODEL, HERE)
+    assert without.shape == (len(STREAM), SMALL.vocab_size)
+    for token in (0, 7, 49):
+        lost = LOGITS[token].double() - without[:, token]
+        assert_close(lost, contributions(MODEL, HERE, token), atol=1e-5, rtol=1e-5)
+
+
+def test_the_lens_ends_in_the_models_own_answer():
+    lens = logit_lens(MODEL, HERE)
+    assert lens.shape == (len(STREAM), SMALL.vocab_size) and lens.dtype == torch.float32
+    assert_close(lens[-1], LOGITS)
+
+
+@torch.no_grad()
+def test_the_lens_reads_transformers_own_hidden_states():
+    twin = hugging_face_twin(MODEL)
+    theirs = twin(TOKENS, output_hidden_states=True)
+    lens = logit_lens(MODEL, HERE)
+    for layer, hidden in enumerate(theirs.hidden_states[:-1]):  # the last of theirs has gone through the norm
+        logits = twin.lm_head(twin.model.norm(hidden))[0, -1]
+        assert_close(lens[2 * layer], logits, atol=1e-4, rtol=1e-4)
+    assert_close(lens[-1], theirs.logits[0, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_ranks_count_the_tokens_above():
+    lens = torch.tensor([[0.0, 3.0, 2.0], [5.0, 1.0, 2.0], [1.0, 2.0, 9.0]])
+    assert ranks(lens, 2).tolist() == [2, 2, 1]
+    token = LOGITS.argmax().item()
+    assert ranks(logit_lens(MODEL, HERE), token)[-1] == 1
+
+
+@pytest.mark.parametrize(("tops", "settled"), [([1, 1, 1], 0), ([0, 1, 1], 1), ([1, 0, 1], 2), ([0, 1, 0], 3)])
+def test_the_answer_has_settled_once_it_stays_on_top(tops, settled):
+    lens = torch.nn.functional.one_hot(torch.tensor(tops), 4).float()
+    assert settled_stage(lens, 1) == settled
+
+
+def test_a_stream_of_zeros_contributes_nothing():
+    nothing = torch.zeros(3, SMALL.hidden_size)
+    assert contributions(MODEL, nothing, 0).tolist() == [0, 0, 0]
+    assert not any(math.isnan(length) for length in journey(nothing)["after"].tolist())

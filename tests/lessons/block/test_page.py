@@ -1,0 +1,347 @@
+"""The block page: every control to its ends, every view and tab, removals and their undoing, addresses, any text."""
+
+import pytest
+import torch
+from reader import address, assert_fine, button, captions, move, open_page, press, type_text
+
+from gptoss.app.lesson import TABS
+from gptoss.app.study import Study
+from gptoss.app.text import live_tokens
+from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, OWN_NEXT, TokenRun, removal_probabilities, removed_part
+from gptoss.lessons.block.controls.block_lesson import TRIES
+from gptoss.lessons.block.measure.ablation import Part, half_block_parts
+from gptoss.lessons.block.measure.residual import contributions, settled_stage
+from gptoss.model import Transformer
+from gptoss.tokenizer import DEFAULT_SAMPLE
+
+PAGE = "pages/block.py"
+VIEWS = ["Contributions", "Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors"]
+PICTURES = dict(zip(VIEWS, (2, 3, 2, 1, 2, 0), strict=True))
+SMALL_AND_DEEP = {"preset": "classroom", "layers": "48", "hidden": "64", "heads": "2", "kv": "1", "experts": "1",
+                  "active": "1"}
+EXTREMES = {
+    "as published": {}, "120b": {"preset": "gpt-oss-120b"}, "classroom": {"preset": "classroom"},
+    "one layer": {"layers": "1"}, "48 layers run": SMALL_AND_DEEP, "one head": {"heads": "1", "kv": "1"},
+    "128 heads": {"heads": "128", "kv": "128"}, "one expert": {"experts": "1", "active": "1"},
+    "256 experts, 128 active": {"experts": "256", "active": "128"}, "window off": {"window": "off"},
+    "window 1": {"window": "1"}, "bfloat16": {"precision": "bfloat16"}, "sinks off": {"sinks": "off"},
+}
+TEXTS = {"one token": "a", "two tokens": "ab cd", "markup": "<script>alert(1)</script> **bold** $x$ [a](b) :red[c]",
+         "white space": "a \n\n\t b", "other script": "नमस्ते दुनिया 🙂", "600 tokens": "The sea is wide. " * 150}
+
+
+def charts(at):
+    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+
+
+def view(at, name):
+    return at.segmented_control(key="block_view").set_value(name).run()
+
+
+def removed(at):
+    return at.selectbox(key="block_remove").value
+
+
+def words(at):
+    return "\n".join(each.value for kind in ("markdown", "success", "info", "caption") for each in at.get(kind))
+
+
+def open_tab(at, name):
+    at.session_state["block_lesson"] = name
+    return at.run()
+
+
+@pytest.mark.parametrize("extreme", EXTREMES.values(), ids=EXTREMES)
+def test_every_view_of_an_extreme_model(extreme):
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | extreme)
+    assert not at.warning
+    for name in VIEWS:
+        view(at, name)
+        assert_fine(at)
+        assert len(charts(at)) == PICTURES[name]
+
+
+def test_the_deep_model_runs_all_its_layers():
+    study, _ = Study.of_preset("classroom").moved(layers=48, hidden=64, heads=2, kv=1, experts=1, active=1)
+    assert study.live_config.num_hidden_layers == 48
+    at = open_page(PAGE, **SMALL_AND_DEEP)
+    assert len(at.selectbox(key="block_remove").options) == 1 + 2 * 48
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_control_at_both_ends(name):
+    at = view(open_page(PAGE, preset="classroom"), name)
+    keys = ["block_token", *({"Heads and experts": ["layer", "head", "expert"], "Tensors": ["layer", "head"]}.get(name, []))]
+    for key in keys:
+        for place in (0, -1):
+            slider = at.select_slider(key=key)
+            slider.set_value(slider.options[place]).run()
+            assert_fine(at)
+            assert str(at.select_slider(key=key).value) == at.select_slider(key=key).options[place]
+    for answer in reversed(ANSWERS):
+        at.segmented_control(key="block_answer").set_value(answer).run()
+        assert_fine(at)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_part_can_be_removed_in_every_view(name):
+    at = view(open_page(PAGE, preset="classroom"), name)
+    for option in at.selectbox(key="block_remove").options:
+        at.selectbox(key="block_remove").set_value(option).run()
+        assert_fine(at)
+        assert (f"without {option}" in words(at)) == (option != NOTHING)
+        assert button(at, "Put it back").disabled == (option == NOTHING)
+
+
+def test_a_removal_shows_in_words_and_is_undone():
+    at = open_page(PAGE)
+    whole = words(at)
+    at.selectbox(key="block_remove").set_value("layer 0 experts").run()
+    assert "without layer 0 experts" in words(at) and "Without layer 0 experts, the logit" in captions(at)
+    assert " goes from " in captions(at)
+    press(at, "Put it back")
+    assert_fine(at)
+    assert removed(at) == NOTHING and words(at) == whole
+
+
+def test_the_removal_on_the_page_is_that_of_the_model():
+    at = open_page(PAGE, preset="classroom", weights="random")
+    at.selectbox(key="block_remove").set_value("layer 1 attention").run()
+    study = Study.of_preset("classroom")
+    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+    model = Transformer(study.live_config).eval().requires_grad_(False)
+    answer = model(torch.tensor([tokens.ids]))[0, -1].argmax()
+    model.block[1].attn.out.weight.zero_()
+    model.block[1].attn.out.bias.zero_()
+    probabilities = model(torch.tensor([tokens.ids]))[0, -1].softmax(dim=-1)
+    rank = 1 + (probabilities > probabilities[answer]).sum().item()
+    assert f"it has {probabilities[answer]:.2%} and rank {rank:,}" in words(at)
+
+
+def test_heads_and_experts_are_removed_and_put_back_by_their_buttons():
+    at = view(open_page(PAGE, preset="classroom"), "Heads and experts")
+    at.select_slider(key="layer").set_value("2").run()
+    for piece, number in (("head", 5), ("expert", 3)):
+        at.select_slider(key=piece).set_value(str(number)).run()
+        at.button(key=f"block_remove_{piece}").click().run()
+        assert_fine(at)
+        assert removed(at) == f"layer 2 {piece} {number}" and f"without layer 2 {piece} {number}" in words(at)
+        for name in VIEWS:
+            assert_fine(view(at, name))
+            assert removed(at) == f"layer 2 {piece} {number}"
+        view(at, "Heads and experts")
+        at.select_slider(key="layer").set_value("2").run()
+        at.select_slider(key=piece).set_value(str(number)).run()
+        at.button(key=f"block_remove_{piece}").click().run()
+        assert removed(at) == NOTHING
+
+
+@pytest.mark.parametrize("name", ["layer 3 attention", "layer 0 experts", "layer 2 head 63", "layer 1 expert 31"])
+def test_an_address_removes_a_part(name):
+    at = open_page(PAGE, preset="gpt-oss-20b", block_remove=name)
+    assert_fine(at)
+    assert removed(at) == name and f"without {name}" in words(at) and not at.warning
+    assert not button(at, "Put it back").disabled
+
+
+@pytest.mark.parametrize("name", ["layer 4 attention", "layer 0 head 64", "layer 0 expert 32", "3.attn", "<b>x</b>", "", "*",
+                                  "layer 99999999999999999999 head 1", "x" * 500])
+def test_an_address_that_removes_what_there_is_not_is_told(name):
+    at = open_page(PAGE, preset="gpt-oss-20b", block_remove=name)
+    assert_fine(at)
+    assert removed(at) == NOTHING and "without" not in words(at)
+    assert "that could be removed, so every part is in place" in captions(at)
+    part, sentence = removed_part(Study.of_preset("gpt-oss-20b").live_config, name)
+    assert part is None and "every part is in place" in sentence and len(sentence) < 140
+
+
+def test_a_part_that_goes_with_its_layer_is_told():
+    at = open_page(PAGE, preset="gpt-oss-20b", block_remove="layer 3 head 63")
+    assert removed(at) == "layer 3 head 63"
+    move(at, "layers", 0)
+    assert_fine(at)
+    assert removed(at) == NOTHING
+    assert "This model has no “layer 3 head 63” that could be removed" in captions(at)
+
+
+@pytest.mark.parametrize("settings", [
+    {"block_token": "999"}, {"block_token": "-1"}, {"block_token": "word"}, {"block_view": "Nothing"},
+    {"block_answer": "mine"}, {"layer": "77"}, {"block_view": "Heads and experts", "head": "999", "expert": "x"}])
+def test_nonsense_in_the_address_falls_back(settings):
+    at = open_page(PAGE, preset="gpt-oss-20b", **settings)
+    assert_fine(at)
+    assert at.segmented_control(key="block_view").value in VIEWS
+    assert 0 <= at.select_slider(key="block_token").value < len(at.select_slider(key="block_token").options)
+
+
+def test_the_address_restores_the_page():
+    at = open_page(PAGE, preset="classroom", block_view="Logit lens", block_token="7", block_answer=OWN_NEXT,
+                   block_remove="layer 1 experts")
+    assert_fine(at)
+    assert at.segmented_control(key="block_view").value == "Logit lens"
+    assert at.select_slider(key="block_token").value == 7
+    assert at.segmented_control(key="block_answer").value == OWN_NEXT
+    assert removed(at) == "layer 1 experts"
+    assert address(at)["preset"] == "classroom" and not at.warning
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_view_of_any_text(text):
+    at = open_page(PAGE, preset="classroom")
+    type_text(at, text)
+    for name in VIEWS:
+        view(at, name)
+        assert_fine(at)
+    assert "<script>" not in words(at).replace("\\<", "")
+
+
+def test_no_text_is_no_error():
+    at = open_page(PAGE)
+    type_text(at, "")
+    assert_fine(at)
+    assert "Type a text" in words(at) and not charts(at)
+    type_text(at, "a")
+    assert_fine(at)
+    assert len(charts(at)) == 2
+
+
+def test_the_first_and_the_last_token_both_stand_in_a_link():
+    at = open_page(PAGE, preset="classroom", block_token="0")
+    assert at.select_slider(key="block_token").value == 0
+    at = open_page(PAGE, preset="classroom")
+    tokens = len(at.select_slider(key="block_token").options)
+    assert at.select_slider(key="block_token").value == tokens - 1
+    type_text(at, "one two")
+    assert_fine(at)
+    assert at.select_slider(key="block_token").value == len(at.select_slider(key="block_token").options) - 1 < tokens - 1
+
+
+def test_the_answer_is_held_against_the_text():
+    at = open_page(PAGE, preset="classroom")
+    assert "the text ends here" in words(at)
+    at.select_slider(key="block_token").set_value("10").run()
+    assert "the text goes on with" in words(at)
+    at.segmented_control(key="block_answer").set_value(OWN_NEXT).run()
+    assert "it is the text's own next token" in words(at)
+    tokens = live_tokens(DEFAULT_SAMPLE.text, Study.of_preset("classroom").live_config.vocab_size, False)
+    assert tokens.labels[11] in words(at)
+
+
+def test_every_stage_and_every_tensor_can_be_stepped_through():
+    for name, key, count in (("Journey", "block_stage", 9), ("Tensors", "block_tensor", 21)):
+        at = view(open_page(PAGE, preset="classroom"), name)
+        options = at.selectbox(key=key).options
+        assert len(options) == count
+        at.selectbox(key=key).set_value(options[0]).run()
+        for option in options:
+            assert at.selectbox(key=key).value == option
+            assert_fine(at)
+            if option != options[-1]:
+                press(at, "Next")
+        assert button(at, "Next").disabled
+        press(at, "Back")
+        assert at.selectbox(key=key).value == options[-2]
+
+
+@pytest.mark.parametrize("number", range(len(TRIES)))
+def test_every_experiment(number):
+    at = open_page(PAGE, preset="classroom")
+    open_tab(at, "Try this")
+    at.button(key=f"block_try_{number}").click().run()
+    assert_fine(at)
+    for key, value in TRIES[number].controls.items():
+        shown = at.session_state[key]
+        assert shown == value or key == "block_token" and shown == 70
+
+
+def default_run():
+    study = Study.of_preset("gpt-oss-20b")
+    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+    return TokenRun(study, tokens, len(tokens) - 1)
+
+
+def test_the_experiments_keep_their_word():
+    """The largest bar is the last attention's; removing it costs little, removing the first experts costs most."""
+    run = default_run()
+    names = [part.name for part in half_block_parts(run.config.num_hidden_layers)]
+    bars = dict(zip(names, contributions(run.model, run.whole, run.answer)[1:].tolist(), strict=True))
+    left = dict(zip(names, removal_probabilities(run)[0].tolist(), strict=True))
+    assert max(bars, key=bars.get) == "layer 3 attention" and min(left, key=left.get) == "layer 0 experts"
+    assert bars["layer 0 experts"] < bars["layer 3 attention"]
+    chance = run.whole_probabilities[run.answer].item()
+    assert left["layer 0 experts"] < chance / 10 < chance / 2 < left["layer 3 attention"] < chance
+
+
+def test_the_answer_settles_more_half_blocks_before_the_end_in_many_small_steps():
+    def left_on_average(study):
+        tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+        runs = [TokenRun(study, tokens, position) for position in range(0, len(tokens), 7)]
+        return sum(max(0, len(run.stream) - 1 - settled_stage(run.lens, run.answer)) for run in runs) / len(runs)
+
+    deep, default = TRIES[-1].study(Study.of_preset("gpt-oss-20b")), Study.of_preset("gpt-oss-20b")
+    assert deep.live_config.num_hidden_layers == 48
+    assert left_on_average(deep) > 4 > 2 > left_on_average(default)
+
+
+def test_with_one_layer_only_the_divisor_stands_between_the_experts_bar_and_their_removal():
+    study, _ = Study.of_preset("classroom").moved(layers=1)
+    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+    run = TokenRun(study, tokens, 30)
+    without = TokenRun(study, tokens, 30, part=Part(0, "experts"))
+    left = run.whole[-2].double()
+    root_mean_square = [(stream.double().square().mean() + run.model.norm.eps).sqrt() for stream in (run.whole[-1], left)]
+    logits = run.model.unembedding.weight.double() @ (left * run.model.norm.scale.double())
+    measured, foreseen = ((logits / divisor).softmax(dim=-1)[run.answer] for divisor in reversed(root_mean_square))
+    assert removal_probabilities(run)[0][1].item() == pytest.approx(measured.item(), rel=1e-4)
+    assert without.probabilities[run.answer].item() == pytest.approx(measured.item(), rel=1e-4)
+    assert removal_probabilities(run)[1][1].item() == pytest.approx(foreseen.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("guess", "right"), [("layer 0 experts", True), ("layer 3 attention", False)])
+def test_a_prediction_is_answered_after_it_is_committed(guess, right):
+    at = open_page(PAGE, preset="gpt-oss-20b")
+    assert "by its bar alone" not in words(at)
+    press(at, "Commit")
+    assert "Say your own first" in captions(at)
+    at.radio(key="block_guess").set_value(guess).run()
+    press(at, "Commit")
+    assert_fine(at)
+    said = at.success if right else at.info
+    assert f"You said {guess}. **It is layer 0 experts.**" in said[-1].value
+    assert "The largest bar is that of layer 3 attention, +1.31" in said[-1].value
+    press(at, "Ask me again")
+    assert "by its bar alone" not in words(at)
+
+
+def test_the_prediction_follows_the_token():
+    at = open_page(PAGE, preset="classroom")
+    at.select_slider(key="block_token").set_value("12").run()
+    at.radio(key="block_guess").set_value("layer 1 experts").run()
+    press(at, "Commit")
+    study = Study.of_preset("classroom")
+    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+    worst = removal_probabilities(TokenRun(study, tokens, 12))[0].argmin()
+    assert f"**It is {half_block_parts(4)[worst].name}.** At token 12" in words(at)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab(tab):
+    at = open_page(PAGE, preset="classroom")
+    open_tab(at, tab)
+    assert_fine(at)
+    told = {"The code": lambda: any("def stream_without" in code.value for code in at.code),
+            "The maths": lambda: "direct logit attribution" in words(at),
+            "Claims": lambda: "so it is" in words(at) or "not so" in words(at),
+            "How we know": lambda: "The bars sum to" in words(at)}
+    assert told.get(tab, lambda: True)()
+
+
+def test_a_dial_that_moves_keeps_the_token_and_the_removal():
+    at = open_page(PAGE, preset="classroom")
+    at.select_slider(key="block_token").set_value("12").run()
+    at.selectbox(key="block_remove").set_value("layer 1 experts").run()
+    for name in ("window", "seed", "heads", "experts"):
+        move(at, name, 0)
+        move(at, name, -1)
+        assert_fine(at)
+        assert at.select_slider(key="block_token").value == 12 and removed(at) == "layer 1 experts"

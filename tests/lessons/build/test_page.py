@@ -1,0 +1,215 @@
+"""Build and run: every view of every extreme model, every tensor, every account, and generated text."""
+
+import pytest
+from reader import assert_fine, button, captions, dial, move, open_page, press, show, type_text
+
+from gptoss.app.study import Study
+from gptoss.trace import MEANINGS
+
+VIEWS = ["Attention", "Experts", "Tensors", "Next token"]
+EXTREMES = {
+    "as published": {}, "one head": {"heads": "1", "kv": "1"}, "128 heads": {"heads": "128", "kv": "128"},
+    "one expert": {"experts": "1", "active": "1"}, "256 experts, 128 active": {"experts": "256", "active": "128"},
+    "window 1": {"window": "1"}, "window off": {"window": "off"}, "one layer": {"layers": "1"},
+    "bfloat16": {"precision": "bfloat16"}, "sinks off": {"sinks": "off"},
+    "sinks off, window 1": {"sinks": "off", "window": "1", "precision": "bfloat16"},
+}
+
+
+@pytest.mark.parametrize("extreme", EXTREMES.values(), ids=EXTREMES)
+def test_every_view_of_an_extreme_model(extreme):
+    at = open_page(preset="gpt-oss-20b", **extreme)
+    assert not at.warning
+    for view in VIEWS:
+        show(at, view)
+        assert_fine(at)
+        assert at.segmented_control(key="view").value == view
+        assert len(charts(at)) >= 2, "a view without a picture"
+
+
+def charts(at):
+    """Charts and pictures that have something to draw; the accounts' own is one of them."""
+    drawn = (chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets)
+    return [*drawn, *(html for html in at.get("html") if "<img" in html.proto.body)]
+
+
+@pytest.mark.parametrize("text", ["a", "ab cd"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_a_very_short_text(view, text):
+    at = open_page()
+    type_text(at, text)
+    show(at, view)
+    assert_fine(at)
+
+
+def test_every_tensor_can_be_stepped_through():
+    at = open_page(preset="classroom")
+    show(at, "Tensors")
+    names = at.selectbox(key="tensor").options
+    kinds = {name.split(".", 2)[2] if name.startswith("block.") else name for name in names}
+    assert kinds == set(MEANINGS) - {"attn.scores", "mlp.activated"}
+    assert button(at, "Back").disabled
+    for name in names:
+        assert at.selectbox(key="tensor").value == name
+        assert_fine(at)
+        if name != names[-1]:
+            press(at, "Next")
+    assert button(at, "Next").disabled
+    press(at, "Back")
+    assert at.selectbox(key="tensor").value == names[-2]
+
+
+def test_a_tensor_of_a_layer_that_goes_away_gives_way_without_an_error():
+    at = open_page(preset="classroom")
+    show(at, "Tensors")
+    at.selectbox(key="tensor").set_value("block.3.after_mlp").run()
+    assert_fine(at)
+    move(at, "layers", 0)
+    assert_fine(at)
+    assert at.selectbox(key="tensor").value in at.selectbox(key="tensor").options
+
+
+def test_the_tensor_view_follows_the_layer_shown():
+    at = open_page(preset="classroom")
+    show(at, "Tensors")
+    at.select_slider(key="layer").set_value("2").run()
+    assert_fine(at)
+    assert "block.2.attn.q" in at.selectbox(key="tensor").options
+
+
+def test_the_last_layer_head_and_expert_give_way_when_the_model_shrinks():
+    at = open_page(preset="classroom", heads="16", experts="256")
+    places = (("Attention", "layer", "layers"), ("Attention", "head", "heads"), ("Experts", "expert", "experts"))
+    for view, key, name in places:
+        show(at, view)
+        slider = at.select_slider(key=key)
+        slider.set_value(slider.options[-1]).run()
+        assert_fine(at)
+        move(at, name, 0)
+        assert_fine(at)
+        assert at.select_slider(key=key).value == 0
+
+
+def test_the_head_shown_stays_when_another_dial_moves():
+    at = open_page(preset="classroom")
+    at.select_slider(key="head").set_value("5").run()
+    move(at, "window", 0)
+    move(at, "layers", -1)
+    assert at.select_slider(key="head").value == 5
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_every_account_stands_alone_and_beside_a_pinned_model(pinned):
+    at = open_page()
+    if pinned:
+        press(at, "Pin for comparison")
+        at.selectbox(key="preset").set_value("gpt-oss-120b").run()
+    for account in at.segmented_control(key="cost").options:
+        at.segmented_control(key="cost").set_value(getattr(account, "content", account)).run()
+        assert_fine(at)
+        assert charts(at)
+
+
+def test_a_window_longer_than_the_text_is_said_and_a_longer_text_offered():
+    at = open_page(preset="gpt-oss-20b")
+    offer = next(each for each in at.button if each.label.startswith("Use a longer text"))
+    offer.click().run()
+    assert_fine(at)
+    assert not [each for each in at.button if each.label.startswith("Use a longer text")]
+    tokens = next(int(c.value.split()[0]) for c in at.caption if c.value.endswith(" tokens"))
+    assert tokens > 128
+
+
+def test_the_model_on_the_screen_is_named():
+    at = open_page(preset="gpt-oss-120b")
+    live = Study.of_preset("gpt-oss-120b").live_config
+    words = "\n".join(m.value for m in at.markdown)
+    assert "gpt-oss-120b" in words and "random weights, seed 0" in words
+    assert f"{live.num_hidden_layers} of 36" in words
+    assert any(f"width {live.hidden_size:,} of 2,880, head size" in m.proto.help for m in at.markdown)
+    move(at, "seed", -1)
+    assert "random weights, seed 9" in "\n".join(m.value for m in at.markdown)
+
+
+@pytest.mark.parametrize("name, words", [("heads", "new"), ("window", "kept"), ("context", "")])
+def test_a_move_says_what_it_did_to_the_weights(name, words):
+    at = open_page()
+    before = "\n".join(m.value for m in at.markdown)
+    move(at, name, 0)
+    after = "\n".join(m.value for m in at.markdown)
+    assert after != before and words in after
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"temperature": 0.0}, {"temperature": 2.0, "top_p": 0.05}, {"top_k": "1"}, {"top_k": "100", "top_p": 0.05}])
+def test_the_sampling_dials_at_their_ends(settings):
+    at = open_page(preset="classroom")
+    show(at, "Next token")
+    for key, value in settings.items():
+        (at.select_slider if key == "top_k" else at.slider)(key=key).set_value(value).run()
+        assert_fine(at)
+    at.slider(key="new_tokens").set_value(5).run()
+    press(at, "Generate")
+    assert_fine(at)
+    assert at.code[0].value
+
+
+def generated(at) -> str:
+    return at.code[0].value
+
+
+def test_generated_text_is_repeatable_and_changes_with_the_seed():
+    texts = []
+    for seed in ("3", "3", "4"):
+        at = open_page(preset="classroom", weights="random", seed=seed)
+        show(at, "Next token")
+        assert not at.code
+        press(at, "Generate")
+        assert_fine(at)
+        assert "60 tokens in" in captions(at)
+        texts.append(generated(at))
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_generated_text_stays_after_stop_and_after_other_moves():
+    at = open_page(preset="classroom")
+    show(at, "Next token")
+    press(at, "Generate")
+    text = generated(at)
+    press(at, "Stop")
+    assert_fine(at)
+    assert generated(at) == text and len(text) > 20
+    move(at, "window", 0)
+    show(at, "Attention")
+    show(at, "Next token")
+    assert generated(at) == text
+
+
+def test_text_generated_by_a_larger_vocabulary_survives_a_smaller_one():
+    at = open_page(preset="classroom")
+    show(at, "Next token")
+    press(at, "Generate")
+    for name in ("experts", "heads", "layers", "hidden"):
+        move(at, name, -1)
+        assert_fine(at)
+
+
+def test_generation_with_an_unbounded_window_and_with_the_smallest():
+    at = open_page(preset="classroom", window="1", sinks="off", precision="bfloat16")
+    show(at, "Next token")
+    press(at, "Generate")
+    assert_fine(at)
+    dial(at, "window").set_value("off").run()
+    press(at, "Generate")
+    assert_fine(at)
+    assert generated(at)
+
+
+def test_the_code_is_read_only_once_its_drawer_is_open():
+    at = open_page(preset="classroom")
+    closed = len(at.code)
+    at.session_state["code_drawer"] = True
+    at.run()
+    assert_fine(at)
+    shown = [code.value for code in at.code]
+    assert closed == 0 and any("class AttentionBlock" in code for code in shown) and len(shown) == 5

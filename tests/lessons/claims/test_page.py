@@ -1,0 +1,224 @@
+"""The page of claims: chosen, searched, filtered and measured, and every link to the page that shows why."""
+
+import re
+
+import pytest
+from reader import address, assert_fine, dial, move, open_page
+
+from gptoss.app.lesson import TABS
+from gptoss.app.state import Moment
+from gptoss.app.study import Study
+from gptoss.app.text import DEFAULT_SAMPLE
+from gptoss.claims.register import BY_NAME, ROWS
+from gptoss.lessons.claims.charts import NOT_SO, OPEN, PARTLY, SO
+from gptoss.lessons.claims.controls import claims_board
+from gptoss.lessons.claims.controls.claims_lesson import TRIES
+
+PAGE = "pages/claims.py"
+NOW = Moment(Study.of_preset("classroom"), DEFAULT_SAMPLE.text)
+LINKS = {(row.path, *sorted(row.query(NOW).items())): row for row in ROWS}  # each way once
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(monkeypatch):
+    monkeypatch.setattr(claims_board, "_decided", type(claims_board._decided)())
+
+
+def said(at):
+    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
+    return "\n".join(words).replace("\\", "")
+
+
+def chosen(at):
+    return at.select_slider(key="claims_row").value
+
+
+def listed(at):
+    """Names of the claims in the list."""
+    lists = (each.value for each in at.markdown if each.value.startswith("- **"))
+    return [name for lines in lists for name in re.findall(r"^- \*\*(\w+)\*\* :", lines, re.MULTILINE)]
+
+
+def filtered(**controls):
+    return open_page(PAGE, preset="classroom", **{f"claims_{name}": value for name, value in controls.items()})
+
+
+def open_tab(at, name):
+    at.session_state["claims_lesson"] = name
+    return at.run()
+
+
+def test_at_first_quick_claims_are_decided_and_slow_ones_open():
+    at = filtered()
+    assert_fine(at)
+    assert chosen(at) == "1" and listed(at) == list(BY_NAME) and not at.code
+    slow = sum(bool(row.takes) for row in ROWS)
+    assert f"{slow} open]" in said(at) and "116,829,156,672" in said(at)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"), ("13", "not yet measured")])
+def test_an_address_names_a_claim(name, words):
+    at = filtered(row=name)
+    assert_fine(at)
+    assert chosen(at) == name and words in said(at)
+
+
+def test_the_slider_chooses_a_claim():
+    at = filtered()
+    at.select_slider(key="claims_row").set_value("O4").run()
+    assert_fine(at)
+    assert chosen(at) == "O4" and "16 GB hold the cache" in said(at)
+
+
+@pytest.mark.parametrize(("picked", "name"), [([{"claim": "C2"}], "C2"), ([], "12"), (None, "12")])
+def test_a_click_on_a_tile_chooses_it(monkeypatch, picked, name):
+    class Event:
+        selection = {} if picked is None else {"picked": picked}
+
+    state = {"claims_row": "12", "claims_strip": Event}
+    monkeypatch.setattr(claims_board.st, "session_state", state)
+    claims_board.picks_claim()
+    assert state["claims_row"] == name
+
+
+@pytest.mark.parametrize(("label", "verdict"), [("Not so", NOT_SO), ("Partly", PARTLY), ("So", SO), ("Open", OPEN)])
+def test_the_filter_by_verdict(label, verdict):
+    at = filtered()
+    at.segmented_control(key="claims_verdict").set_value(label).run()
+    assert_fine(at)
+    found = claims_board.verdicts(NOW.study)
+    assert listed(at) == [name for name in BY_NAME if found[name] == verdict] != []
+    assert chosen(at) == listed(at)[0] and f"Looked for: {len(listed(at))}" in said(at)
+
+
+def test_topic_and_search_narrow_the_list_together():
+    at = filtered(topic="Memory")
+    assert set(listed(at)) == {row.name for row in ROWS if row.topic == "Memory"}
+    at.text_input(key="claims_find").set_value("KV cache 120B").run()
+    assert_fine(at)
+    assert listed(at) == ["C1", "C2"] and chosen(at) == "C1"
+
+
+def test_an_address_keeps_its_claim_whatever_it_looks_for():
+    at = filtered(row="C1", find="calculator")
+    assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3"]
+    at = filtered(row="12", find="calculator")
+    assert chosen(at) == "12" and "128 times GPT-2" in said(at)
+
+
+@pytest.mark.parametrize("words", ["<script>alert(1)</script>", "[a-z]+(", "**", "$x$ :red[", "\\", "x" * 80, "🙂"])
+def test_odd_words_find_nothing_and_lose_nothing(words):
+    at = filtered(row="C1")
+    at.text_input(key="claims_find").set_value(words).run()
+    assert_fine(at)
+    assert listed(at) == [] and chosen(at) == "C1" and words.replace("\\", "") in said(at)
+    at.button(key="claims_all").click().run()
+    assert_fine(at)
+    assert listed(at) == list(BY_NAME) and chosen(at) == "C1"
+
+
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_no_words_find_all(empty):
+    assert listed(filtered(find=empty)) == list(BY_NAME)
+
+
+@pytest.mark.parametrize("bad", [
+    {"row": "99"}, {"row": "<b>"}, {"verdict": "Maybe"}, {"topic": "../etc"}, {"row": ""}, {"find": "\u0000"}], ids=str)
+def test_bad_values_in_the_address_fall_back(bad):
+    at = filtered(**bad)
+    assert_fine(at)
+    assert chosen(at) == "1" and not at.warning
+
+
+def test_one_claim_is_measured_on_demand_and_remembered():
+    at = filtered(row="5")
+    assert "not yet measured" in said(at) and "With sinks position 0 has" not in said(at)
+    at.button(key="claims_measure").click().run()
+    assert_fine(at)
+    assert "With sinks position 0 has" in said(at) and "Measured on this server in" in said(at)
+    assert not any(button.key == "claims_measure" for button in at.button)
+    assert "With sinks position 0 has" in said(filtered(row="5"))
+    move(at, "sinks", -1)
+    assert "not yet measured" in said(at)
+
+
+def test_a_clock_can_be_read_again():
+    at = filtered(row="20")
+    for label in ("Measure now", "Measure again"):
+        assert at.button(key="claims_measure").label == label
+        at.button(key="claims_measure").click().run()
+        assert_fine(at)
+    assert "LayerNorm takes" in said(at)
+
+
+def test_all_that_is_open_is_measured_in_turn():
+    for row in ROWS:
+        if row.takes and row.name not in ("5", "S1"):
+            claims_board.decide(row, NOW.study)
+    at = filtered()
+    assert "2 open]" in said(at)
+    at.button(key="claims_measure_all").click().run()
+    assert_fine(at)
+    assert "open]" not in said(at) and not any(button.key in ("claims_measure_all", "claims_stop") for button in at.button)
+
+
+def test_what_waits_is_forgotten_once_another_model_is_under_study():
+    at = filtered()
+    at.session_state["claims_queue"] = (Study.of_preset("notebook"), ["5"], 1)
+    at.run()
+    assert_fine(at)
+    assert not any(button.key == "claims_stop" for button in at.button)
+
+
+@pytest.mark.parametrize("row", LINKS.values(), ids=lambda row: row.name)
+def test_every_link_lands_with_its_sliders_set(row):
+    wanted = row.query(NOW)
+    at = open_page(f"pages/{row.page.file}", **wanted)
+    assert_fine(at)
+    assert not at.warning and at.title[0].value == row.page.title
+    study = row.study(NOW.study)
+    assert at.selectbox(key="preset").value == study.name
+    assert all(dial(at, name).value == getattr(study, name) for name in study.changes)
+    for key, value in row.controls.items():
+        assert str(at.session_state[key]) == value, key
+        assert address(at).get(key, value) == value
+
+
+def test_the_code_that_decides_is_shown_when_asked_for():
+    at = filtered(row="11a")
+    at.session_state["code_drawer"] = True
+    at.run()
+    assert_fine(at)
+    assert "def memory_saved" in at.code[0].value and "def saving" in at.code[1].value
+
+
+@pytest.mark.parametrize("tab", [tab for tab in TABS if tab != "Claims"])
+def test_every_tab(tab):
+    assert_fine(open_tab(filtered(), tab))
+
+
+def test_the_prediction_is_answered_by_deciding():
+    at = open_page(PAGE, preset="gpt-oss-20b")
+    holding = [row.name for row in ROWS
+               if not row.takes and claims_board.known(row, Study.of_preset("gpt-oss-20b")).verdict == SO]
+    at.number_input(key="claims_guess").set_value(float(len(holding))).run()
+    at.button(key="claims_commit").click().run()
+    assert_fine(at)
+    assert at.success and f"These hold: {', '.join(holding)}." in said(at)
+
+
+@pytest.mark.parametrize("number", range(len(TRIES)))
+def test_every_experiment(number):
+    at = open_tab(filtered(topic="Training", find="x"), "Try this")
+    at.button(key=f"claims_try_{number}").click().run()
+    assert_fine(at)
+    assert chosen(at) == ("4", "S1", "C1")[number]
+    assert ("so it is]" in said(at)) == (number == 0)
+    assert listed(at) == (["C1", "C2", "C3"] if number == 2 else list(BY_NAME))
+
+
+def test_how_we_know_counts_the_same_twice():
+    words = said(open_tab(filtered(), "How we know"))
+    for total, size in (("116,829,156,672", "4,836,556,800"), ("20,914,757,184", "3,224,371,200")):
+        assert words.count(total) >= 2 and words.count(size) == 2

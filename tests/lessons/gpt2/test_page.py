@@ -1,0 +1,231 @@
+"""The page on GPT-2: every view and respect, extremes, texts, measurements one at a time, and the lesson."""
+
+import threading
+
+import numpy as np
+import pytest
+from reader import assert_fine, captions, open_page, type_text
+
+from gptoss.app.lesson import TABS
+from gptoss.app.live import MEASURING, live_run
+from gptoss.app.study import Study
+from gptoss.config import GPT2_PRESETS, ModelConfig
+from gptoss.cost.matching import ACTIVE, EQUALS, TOTAL, WIDTH, matched_gpt2
+from gptoss.lessons.gpt2.controls import baseline
+from gptoss.lessons.gpt2.controls.baseline import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
+from gptoss.lessons.gpt2.controls.baseline_lesson import CONTEXT, XL, flops_at
+from gptoss.lessons.gpt2.measure.baseline import BUILD, GPT_OSS, MODELS, READ, WRITE
+
+PAGE = "pages/gpt2.py"
+TEXTS = {"one token": "a", "markup": "<script>alert(1)</script> **bold** $x$ <|endoftext|>",
+         "long": "The sea is wide. " * 300, "Hindi": "नमस्ते दुनिया " * 100}
+
+
+def said(at):
+    return "\n".join(each.value for kind in ("markdown", "success", "info", "caption") for each in at.get(kind))
+
+
+def html(at):
+    return "\n".join(each.proto.body for each in at.get("html"))
+
+
+def show(at, view, equal=None):
+    if equal:
+        at.segmented_control(key="gpt2_equal").set_value(equal)
+    return at.segmented_control(key="gpt2_view").set_value(view).run()
+
+
+def open_tab(at, name):
+    at.session_state["gpt2_lesson"] = name
+    return at.run()
+
+
+@pytest.fixture
+def nothing_measured():
+    baseline._measured().clear()
+    yield
+    baseline._measured().clear()
+
+
+@pytest.mark.parametrize("dials", [
+    {}, {"preset": "classroom"}, {"preset": "notebook"}, {"preset": "gpt-oss-120b"},
+    {"heads": "128", "kv": "128", "experts": "256", "active": "128", "layers": "48", "hidden": "5760"},
+    {"heads": "1", "kv": "1", "layers": "1", "hidden": "64", "experts": "1", "active": "1", "context": "128"},
+    {"precision": "bfloat16"}, {"sinks": "off", "window": "off"}], ids=str)
+def test_every_view_of_any_model(dials):
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | dials)
+    for view in VIEWS:
+        show(at, view)
+        assert_fine(at)
+        assert not at.warning
+
+
+@pytest.mark.parametrize("equal", EQUALS)
+def test_what_is_held_equal_is_matched_and_said(equal):
+    at = show(open_page(PAGE, preset="gpt-oss-20b"), SIZES, equal)
+    config = matched_gpt2(ModelConfig.preset("gpt-oss-20b"), equal, 131_072).config
+    assert (f"**GPT-2**: {config.num_hidden_layers} layers, width {config.hidden_size:,}, heads "
+            f"{config.num_attention_heads}, ") in said(at)
+    show(at, NEXT)
+    assert_fine(at)
+    assert "**Live GPT-2**" in said(at)
+
+
+def test_untouched_it_compares_sizes_of_equal_active_parameters():
+    at = open_page(PAGE, preset="gpt-oss-20b")
+    assert at.segmented_control(key="gpt2_equal").value == ACTIVE and at.segmented_control(key="gpt2_view").value == SIZES
+    assert "GPT-OSS and GPT-2: Text tokens 71 and 72; Parameters 20.91 B" in captions(at).replace("\\", "")
+    assert "GPT-2 has 1,024 positions and reads no more. At 131,072 tokens" in captions(at)
+    assert "3.00 GiB" in captions(at)
+
+
+def test_a_short_context_is_both_models_own():
+    at = open_page(PAGE, preset="gpt-oss-20b", context="256")
+    assert "at 256 tokens, the context chosen" in captions(at)
+
+
+def test_next_tokens_name_the_entropy_of_each():
+    words = captions(show(open_page(PAGE, preset="gpt-oss-20b"), NEXT))
+    assert words.count("Entropy") == 2 and "of at most 12.00" in words and "of at most 10.00" in words
+
+
+def test_attention_shows_both_layers_at_one_depth():
+    at = show(open_page(PAGE, preset="gpt-oss-20b"), ATTENTION, WIDTH)
+    slider = at.select_slider(key="layer")
+    for place in (0, -1):
+        slider.set_value(slider.options[place]).run()
+        assert_fine(at)
+    assert "GPT-2, layer 3: 4 heads" in captions(at) and "GPT-OSS, layer 3: 64 heads" in captions(at)
+    assert html(at).count("<img") == 2 and "no sink" in html(at)
+
+
+def test_tensors_in_parallel_name_what_each_lacks():
+    at = show(open_page(PAGE, preset="gpt-oss-20b"), TENSORS)
+    shown = html(at)
+    for name in ("attn.q_rope", "attn.sink_mass", "mlp.router_logits", "mlp.activated"):
+        assert name in shown
+    assert shown.count("not in GPT-2") == 7 and shown.count("not in GPT-OSS") == 1
+
+
+def test_the_table_has_its_rows_and_corrections():
+    shown = html(show(open_page(PAGE, preset="gpt-oss-20b"), TABLE))
+    assert shown.count('<td class="gpt-2">') == 14
+    assert shown.count("Notebook, claim") == 6 and "579,133,440" in shown
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_any_text(text):
+    at = type_text(open_page(PAGE, preset="gpt-oss-20b"), text)
+    for view in VIEWS:
+        show(at, view)
+        assert_fine(at)
+    show(at, NEXT)
+    assert ("which both can read in 512 tokens" in captions(at)) == (len(text) > 1000)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_without_a_text(view):
+    at = show(type_text(open_page(PAGE, preset="gpt-oss-20b"), ""), view)
+    assert_fine(at)
+    assert bool(at.info) == (view != TABLE)
+
+
+def test_bad_values_in_the_address_fall_back():
+    at = open_page(PAGE, gpt2_equal="price", gpt2_view="nowhere", layer="99")
+    assert_fine(at)
+    assert at.segmented_control(key="gpt2_view").value == SIZES
+
+
+def test_clocks_wait_for_a_press_measure_and_remember(nothing_measured):
+    at = show(open_page(PAGE, preset="classroom"), TIMES)
+    assert "Nothing is measured yet" in said(at)
+    at.button(key="gpt2_measure").click().run()
+    assert_fine(at)
+    (found,) = baseline._measured().values()
+    assert set(found.times["work"]) == {BUILD, READ, WRITE} and len(found.times) == 6
+    assert (found.times["low"] <= found.times["median"]).all() and (found.times["median"] <= found.times["high"]).all()
+    assert all(weights > 0 and cache > 0 for weights, cache in found.held.values())
+    assert "weights 10.70 MiB" in captions(at), "2,804,160 parameters of four bytes"
+    other = show(open_page(PAGE, preset="classroom"), TIMES)
+    assert "Nothing is measured yet" not in said(other), "another session sees what was measured"
+
+
+def test_one_measurement_at_a_time(nothing_measured):
+    """A second session waits with a sign of it until the first has done."""
+    at = show(open_page(PAGE, preset="classroom"), TIMES)
+    shown, finished = [], threading.Event()
+    original = baseline.st.delta_generator.DeltaGenerator.progress
+
+    def note(self, value, text=None):
+        shown.append(text)
+        if text and "Another measurement" in text:
+            MEASURING.release()  # the other one has done
+            finished.set()
+        return original(self, value, text)
+
+    MEASURING.acquire()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baseline.st.delta_generator.DeltaGenerator, "progress", note)
+        at.button(key="gpt2_measure").click().run()
+    assert_fine(at)
+    assert finished.is_set() and any("Another measurement is running" in (text or "") for text in shown)
+    assert len(baseline._measured()) == 1 and not MEASURING.locked()
+
+
+def test_a_measurement_that_fails_lets_the_next_one_in(nothing_measured, monkeypatch):
+    at = show(open_page(PAGE, preset="classroom"), TIMES)
+    monkeypatch.setattr(baseline, "measurements", lambda build, ids: (_ for _ in ()).throw(RuntimeError("broken")))
+    at.button(key="gpt2_measure").click().run()
+    assert at.exception and not MEASURING.locked()
+
+
+def test_what_is_remembered_is_bounded(nothing_measured):
+    for number in range(baseline.KEPT + 3):
+        baseline._remember((number,), None)
+    assert list(baseline._measured()) == [(number,) for number in range(3, baseline.KEPT + 3)]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_every_try(number):
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), TABS[1])
+    at.button(key=f"gpt2_try_{number}").click().run()
+    assert_fine(at)
+    if number == 0:
+        assert at.segmented_control(key="gpt2_equal").value == TOTAL
+
+
+@pytest.mark.parametrize("preset", ["gpt-oss-20b", "classroom"])
+@pytest.mark.parametrize("guess", [0, 1])
+def test_predict_and_commit(preset, guess):
+    at = open_page(PAGE, preset=preset)
+    config = ModelConfig.preset("gpt-oss-20b")  # it stands in where the model under study is the smaller one
+    assert flops_at(config, CONTEXT) > flops_at(GPT2_PRESETS["gpt2-xl"], CONTEXT)
+    answer = "gpt-oss-20b"
+    choice = next(each for kind in ("selectbox", "radio", "segmented_control") for each in at.get(kind)
+                  if each.key == "gpt2_guess")
+    choice.set_value((XL, answer)[guess])
+    at.button(key="gpt2_commit").click().run()
+    assert_fine(at)
+    assert f"**It is {answer}.**" in said(at)
+    assert bool(at.success) == bool(guess)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab(tab):
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), tab)
+    assert_fine(at)
+    if tab == "Claims":
+        assert said(at).count("not so") == 3 and "4.4% work on one token in gpt-oss-120b" in said(at)
+    if tab == "How we know":
+        assert said(at).count("difference 0.") == 5 and "1,557,611,200" in said(at)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_next_tokens_are_those_of_the_traced_models(model):
+    """The fast path of the view against the logits that a trace records."""
+    both = baseline.pair(Study.of_preset("classroom"), ACTIVE)
+    same = both.same_text("The sea is wide.", special=False)
+    run, ids = ((live_run(both.study, tuple(same.gptoss.ids), 0).trace, same.gptoss.ids) if model == GPT_OSS
+                else (baseline.gpt2_run(both, tuple(same.gpt2.ids), 0), same.gpt2.ids))
+    expected = run["logits"][0, -1].softmax(-1).numpy()
+    np.testing.assert_allclose(baseline.next_probabilities(both, model, tuple(ids)), expected, atol=1e-5)

@@ -1,0 +1,179 @@
+"""The page from GPT-2 to GPT-OSS: rungs in any number, every waterfall, what the model expects, and every tab."""
+
+import pytest
+from reader import assert_fine, captions, move, open_page, type_text
+
+from gptoss.app.lesson import TABS
+from gptoss.app.study import Study
+from gptoss.ladder import RUNGS
+from gptoss.lessons.ladder.controls.ladder import MEASURES
+from gptoss.lessons.ladder.controls.ladder_lesson import prediction
+from gptoss.lessons.ladder.measure import TIME
+
+PAGE = "pages/ladder.py"
+
+
+def said(at):
+    words = (each.value for kind in ("markdown", "success", "info", "caption") for each in at.get(kind))
+    return "\n".join(words).replace("\\", "")
+
+
+def drawing(at):
+    return next(each.value for each in at.markdown if "<svg" in each.value)
+
+
+def pills(at):
+    return at.button_group(key="ladder_rungs")
+
+
+def take(at, *rungs):
+    pills(at).set_value(list(rungs)).run()
+    assert_fine(at)
+    return at
+
+
+def measure(at, name):
+    at.segmented_control(key="ladder_measure").set_value(name).run()
+    assert_fine(at)
+    return at
+
+
+def open_tab(at, name):
+    at.session_state["ladder_lesson"] = name
+    return at.run()
+
+
+def test_at_first_all_rungs_lead_to_the_model_under_study():
+    at = open_page(PAGE, preset="gpt-oss-20b")
+    assert_fine(at)
+    assert "GPT-2 2.54 B, result 20.9 B, 8.24 times as much" in said(at)
+    assert 'class="own"' not in drawing(at) and "Entropy" in said(at)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_each_rung_alone_runs_and_is_drawn(rung):
+    at = take(open_page(PAGE, preset="classroom"), rung)
+    if rung == "yarn":
+        assert "YaRN needs RoPE" in captions(at) and "Rungs taken: none" in drawing(at)
+    else:
+        assert "needs RoPE" not in captions(at) and f"Rungs taken: {RUNGS[rung].title}." in drawing(at)
+    vocabulary = "4,096" if rung == "o200k" else "1,023"
+    assert f"a blind guess among {vocabulary} tokens" in said(at)
+
+
+@pytest.mark.parametrize("rungs", [(), ("rope",), ("experts", "untied"), tuple(RUNGS)])
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_waterfall_stands(name, rungs):
+    at = measure(take(open_page(PAGE, preset="classroom"), *rungs), name)
+    assert f"{name}: GPT-2 " in said(at)
+    assert len(at.get("vega_lite_chart")) == 2
+    assert ("medians of" in said(at)) == (name == TIME)
+
+
+def test_the_context_is_what_positions_allow():
+    at = measure(open_page(PAGE, preset="gpt-oss-20b"), "KV cache")
+    assert "GPT-2 1,024, the result 131,072" in said(at) and "GPT-2 270 MiB, result 3.00 GiB" in said(at)
+    take(at, "rope")
+    assert "GPT-2 1,024, the result 4,096" in said(at)
+    take(at)
+    assert "GPT-2 1,024, the result 1,024" in said(at) and "No rung is taken" in said(at)
+
+
+def test_the_ladder_is_climbed_by_buttons():
+    at = open_page(PAGE, preset="classroom")
+    at.button(key="ladder_first").click().run()
+    assert at.session_state["ladder_rungs"] == ["rmsnorm"]
+    for number in range(2, len(RUNGS) + 2):
+        at.button(key="ladder_climb").click().run()
+        assert_fine(at)
+        assert at.session_state["ladder_rungs"] == list(RUNGS)[:number]
+    take(at)
+    at.button(key="ladder_climb").click().run()
+    assert at.session_state["ladder_rungs"] == ["rmsnorm"]
+    at.button(key="ladder_all").click().run()
+    assert at.session_state["ladder_rungs"] == list(RUNGS)
+
+
+def test_a_time_is_remembered_until_it_is_measured_again():
+    at = measure(take(open_page(PAGE, preset="classroom", seed="7"), "rope"), TIME)
+    first = next(caption.value for caption in at.caption if caption.value.startswith("Measured time"))
+    at.run()
+    assert first in captions(at)
+    at.button(key="ladder_again").click().run()
+    assert_fine(at)
+    assert first not in captions(at)
+
+
+@pytest.mark.parametrize("text", ["", "a", "<script>alert(1)</script> $x$", "The sea is wide. " * 300])
+@pytest.mark.parametrize("name", ["Parameters", TIME])
+def test_any_text_runs(text, name):
+    at = open_page(PAGE, preset="classroom", sinks="off", precision="bfloat16")
+    type_text(at, text)
+    measure(take(at, "rope", "sinks"), name)
+    assert ("Entropy" in said(at)) == bool(text)
+    assert len(at.info) == (0 if text else 1 + (name == TIME))
+
+
+@pytest.mark.parametrize("dials", [
+    {"heads": "128", "kv": "128", "experts": "256", "active": "128", "layers": "48", "hidden": "5760"},
+    {"heads": "1", "kv": "1", "experts": "1", "active": "1", "layers": "1", "hidden": "64", "context": "128", "window": "1"},
+    {"window": "off", "factor": "1"}], ids=["largest", "smallest", "without"])
+@pytest.mark.parametrize("rungs", [(), ("head_dim", "gqa", "experts"), tuple(RUNGS)])
+def test_models_at_the_far_ends(dials, rungs):
+    at = take(open_page(PAGE, preset="gpt-oss-120b", **dials), *rungs)
+    measure(at, "FLOPs per token")
+    move(at, "layers", 0)
+    assert_fine(at)
+
+
+@pytest.mark.parametrize("bad", [{"ladder_rungs": "<b>"}, {"ladder_measure": "joy"}, {"ladder_measure": ""}], ids=str)
+def test_bad_values_in_the_address_fall_back(bad):
+    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | bad)
+    assert_fine(at)
+    assert not at.warning and "Parameters: GPT-2 2.54 B" in said(at)
+
+
+@pytest.mark.parametrize("guess", [1.42, 8.0])
+def test_the_prediction(guess):
+    at = open_page(PAGE, preset="gpt-oss-20b")
+    assert "2.53 B active" not in said(at)
+    at.number_input(key="ladder_guess").set_value(guess).run()
+    at.button(key="ladder_commit").click().run()
+    assert_fine(at)
+    assert len(at.success) == (guess == 1.42)
+    for figure in ("It is 1.42 times", "2.53 B active parameters become 3.61 B", "Experts with 17.53 B"):
+        assert figure in said(at)
+
+
+def test_the_answer_is_the_ratio_of_published_counts():
+    assert prediction(Study.of_preset("gpt-oss-20b")).answer() == pytest.approx(3_608_306_880 / 2_534_431_680, rel=1e-6)
+
+
+@pytest.mark.parametrize(("number", "rungs", "name"), [
+    (0, ["rope"], "KV cache"), (1, ["experts"], "FLOPs per token"), (2, list(RUNGS), "KV cache")])
+def test_every_experiment_can_be_tried(number, rungs, name):
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this")
+    at.button(key=f"ladder_try_{number}").click().run()
+    assert_fine(at)
+    assert at.session_state["ladder_rungs"] == rungs and f"{name}: GPT-2 " in said(at)
+
+
+def test_claims_and_checks_are_measured():
+    at = open_page(PAGE, preset="gpt-oss-20b")
+    words = said(open_tab(at, "Claims"))
+    assert words.count("not so") == 2
+    for figure in ("each of 1,024 positions", "differs from the next stream by 0,", "579.13 M parameters beside"):
+        assert figure in words, figure
+    words = said(open_tab(at, "How we know"))
+    assert words.count("up to **0.0e+00**") == 2 and "off by at most **0** parameters" in words and "12 models" in words
+
+
+def test_every_tab_opens_and_the_code_is_that_which_ran():
+    at = open_page(PAGE, preset="classroom")
+    for tab in TABS:
+        open_tab(at, tab)
+        assert_fine(at)
+    first = [code.value.partition("\n")[0] for code in open_tab(at, "The code").code]
+    assert [line.partition("(")[0].rstrip(":") for line in first] == [
+        "class LadderModel", "class LadderBlock", "class LadderAttention", "class DenseMLP", "class Experts",
+        "@dataclass"]

@@ -1,0 +1,361 @@
+"""Memory and compute: every view and control to both ends, which model is shown, a measurement, and every tab."""
+
+import time
+
+import pytest
+from reader import assert_fine, dial, move, open_page
+from streamlit.testing.v1 import AppTest
+
+from gptoss.app import live
+from gptoss.app.lesson import TABS
+from gptoss.app.study import Study
+from gptoss.config import PRESETS
+from gptoss.cost import MACHINES, expected_experts_touched, scale_model
+from gptoss.lessons.memory.controls import memory_measured
+from gptoss.lessons.memory.controls.memory import (
+    CACHE,
+    EXPERT_FORMATS,
+    KV_WIDTHS,
+    LARGE,
+    MEASURED,
+    MEMORY,
+    OPERATORS,
+    REST_FORMATS,
+    ROOFLINE,
+    SMALL,
+    SPEED,
+    UNDER_STUDY,
+    VIEWS,
+    key,
+    possible_experts,
+    product,
+)
+from gptoss.lessons.memory.controls.memory_lesson import (
+    parameters_of_the_large,
+    prediction,
+    size_layers_and_experts,
+    tries,
+)
+from gptoss.lessons.memory.controls.memory_measured import passes_of, sequences, work_in_words
+
+PAGE = "pages/memory.py"
+SLIDERS = ("batch", "context", "prompt")
+PICTURES = {MEMORY: 2, CACHE: 2, ROOFLINE: 1, SPEED: 3}
+LARGEST = {"heads": "128", "kv": "128", "layers": "48", "experts": "256", "active": "128", "hidden": "5760", "window": "off"}
+SMALLEST = {"heads": "1", "kv": "1", "layers": "1", "experts": "1", "active": "1", "hidden": "64", "window": "1"}
+
+
+def said(at):
+    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
+    return "\n".join(words).replace("\\", "")
+
+
+def show(at: AppTest, name: str) -> AppTest:
+    at.segmented_control(key="memory_view").set_value(name).run()
+    assert_fine(at)
+    return at
+
+
+def open_tab(at: AppTest, name: str) -> AppTest:
+    at.session_state["memory_lesson"] = name
+    return at.run()
+
+
+def charts(at: AppTest) -> list:
+    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+
+
+def model_shown(at: AppTest) -> str:
+    return at.segmented_control(key="memory_model").value
+
+
+def test_at_first_a_published_model_is_shown():
+    at = open_page(PAGE)
+    assert_fine(at)
+    assert model_shown(at) == SMALL and len(charts(at)) == 2 and not at.warning
+    assert "Memory: MXFP4, rest bf16 17.1 GB; all bf16 45.1 GB; all fp32 87.1 GB." in said(at)
+    assert f"1 user fits into 17 of {len(MACHINES)} machines, the smallest of them L4 with 24 GB." in said(at)
+    assert "**gpt-oss-20b**, 20.91 B parameters" in said(at)
+
+
+def test_the_sidebar_steers_as_soon_as_it_holds_a_large_model():
+    at = open_page(PAGE)
+    at.selectbox(key="preset").set_value(LARGE).run()
+    assert model_shown(at) == UNDER_STUDY and "**gpt-oss-120b**, 116.83 B" in said(at)
+    move(at, "layers", 0)
+    assert_fine(at)
+    assert "**custom, from gpt-oss-120b**" in said(at)
+    at.segmented_control(key="memory_model").set_value(SMALL).run()
+    move(at, "layers", -1)
+    assert model_shown(at) == SMALL and "**gpt-oss-20b**, 20.91 B" in said(at)  # the reader's choice outlasts dials
+    at.selectbox(key="preset").set_value("classroom").run()
+    assert model_shown(at) == SMALL
+    at.segmented_control(key="memory_model").set_value(UNDER_STUDY).run()
+    assert_fine(at)
+    assert "**classroom**, 2.80 M" in said(at)
+
+
+def test_the_context_goes_along_with_the_sidebars():
+    at = open_page(PAGE, preset=SMALL)
+    dial(at, "context").set_value(4096).run()
+    assert at.select_slider(key=key("context")).value == 4096
+    at.select_slider(key=key("context")).set_value(512).run()
+    assert at.select_slider(key=key("context")).value == 512 and dial(at, "context").value == 4096
+    assert_fine(at)
+
+
+def test_a_prompt_is_no_longer_than_its_context():
+    at = open_page(PAGE, memory_prompt="131,072", memory_view=SPEED)
+    assert at.select_slider(key=key("prompt")).value == 131_072
+    at.select_slider(key=key("context")).set_value(128).run()
+    assert_fine(at)
+    assert at.select_slider(key=key("prompt")).value == 128 and "read 128: at least" in said(at)
+
+
+@pytest.mark.parametrize(("preset", "name"), [
+    (SMALL, MEMORY), (LARGE, CACHE), ("classroom", ROOFLINE), ("notebook", SPEED)])
+def test_every_slider_at_both_ends(preset, name):
+    at = show(open_page(PAGE, preset=preset, memory_model=UNDER_STUDY), name)
+    for control in SLIDERS:
+        for place in (0, -1):
+            slider = at.select_slider(key=key(control))
+            slider.set_value(slider.options[place]).run()
+            assert_fine(at)
+            assert len(charts(at)) == PICTURES[name] and not at.warning
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("dials", [LARGEST, SMALLEST], ids=["largest", "smallest"])
+def test_every_view_of_an_extreme_model_under_an_extreme_load(name, dials):
+    at = open_page(PAGE, preset=LARGE, **dials, memory_model=UNDER_STUDY, memory_batch="512", memory_prompt="131,072",
+                   memory_view=name)
+    assert_fine(at)
+    assert len(charts(at)) == PICTURES.get(name, 0) and not at.warning
+
+
+@pytest.mark.parametrize("control, positions", [("experts", EXPERT_FORMATS), ("rest", REST_FORMATS), ("kv", KV_WIDTHS)])
+def test_every_format_in_every_view(control, positions):
+    at = open_page(PAGE, memory_model=LARGE)
+    seen = set()
+    for name, pictures in PICTURES.items():
+        show(at, name)
+        for position in positions:
+            at.radio(key=key(control)).set_value(position).run()
+            assert_fine(at)
+            assert len(charts(at)) == pictures
+            seen.add((name, said(at)))
+    assert len({words for name, words in seen if name == MEMORY}) == len(positions)
+
+
+def test_formats_that_stand_for_themselves_are_a_bar_of_their_own():
+    at = open_page(PAGE, memory_experts="bf16", memory_rest="fp32")
+    assert "bf16, rest fp32 " in said(at) and "With bf16, rest fp32," in said(at)
+
+
+@pytest.mark.parametrize("hidden, intermediate, words", [
+    (2880, 2880, ""), (80, 64, "hidden size 80"), (64, 40, "intermediate size 40"),
+    (80, 40, "hidden size 80 and intermediate size 40")])
+def test_mxfp4_is_refused_where_blocks_do_not_fit(hidden, intermediate, words):
+    config = PRESETS["classroom"].replace(hidden_size=hidden, intermediate_size=intermediate)
+    experts, sentence = possible_experts(config, "MXFP4")
+    assert experts == ("bf16" if words else "MXFP4") and words in sentence and bool(words) == bool(sentence)
+    assert possible_experts(config, "fp32") == ("fp32", "")
+
+
+@pytest.mark.parametrize("machine", ["L4", "B200", "TPU v5p", "Apple M4", "DGX Spark"])
+def test_every_machine_has_a_roof_and_a_speed(machine):
+    at = open_page(PAGE, memory_view=ROOFLINE)
+    at.selectbox(key=key("machine")).set_value(machine).run()
+    assert_fine(at)
+    assert f"{machine}: " in said(at) and len(charts(at)) == 1
+    show(at, SPEED)
+    missing = "not all peaks are published" in said(at)
+    assert missing == (next(each for each in MACHINES if each.name == machine).peak("bf16") is None)
+
+
+def test_an_operator_is_chosen_by_keyboard_and_worked_out():
+    at = open_page(PAGE, memory_view=ROOFLINE)
+    assert "24 layers × 4 experts touched × 8,824,320" in said(at) and "**847 MB**" in said(at)
+    for operator, phase in zip(OPERATORS, ("prefill", "decode") * 4, strict=True):
+        at.pills(key=key("operator")).set_value(operator)
+        at.segmented_control(key=key("phase")).set_value(phase).run()
+        assert_fine(at)
+        assert "The longer one binds: **" in said(at) and "Intensity" in said(at)
+
+
+def test_the_worked_out_figure_is_the_operators():
+    at = open_page(PAGE, memory_view=ROOFLINE, memory_operator="qkv", memory_phase="prefill")
+    flops = 2 * 24 * 1024 * 2880 * 5120
+    assert f"**{flops / 1e9:.2f} GFLOP**" in said(at)
+    assert f"**{flops / 989.4e12 * 1e6:.3g} µs**" in said(at) and "binds: **compute**" in said(at)
+
+
+def test_factors_in_words():
+    assert product({"layers": 24, "experts touched": 27.9999}) == "24 layers × 28 experts touched"
+
+
+def test_touched_experts_stand_beside_the_batch():
+    at = open_page(PAGE, memory_view=SPEED, memory_batch="16")
+    touched = expected_experts_touched(PRESETS[SMALL], 16)
+    assert f"16 tokens read {touched:.3g} of 32 experts" in said(at)
+
+
+def test_the_cache_of_facts_and_of_other_designs():
+    at = open_page(PAGE, memory_view=CACHE, memory_model=LARGE)
+    for figure in ("as it is 4.5 GiB", "MHA 36", "every layer full 9 GiB", "MHA, every layer full 72 GiB"):
+        assert figure in said(at), figure
+
+
+@pytest.mark.parametrize("bad", [
+    {"memory_view": "<b>", "memory_batch": "7", "memory_context": "-1", "memory_prompt": "nan", "memory_operator": "x"},
+    {"memory_view": "", "memory_model": "gpt-2", "memory_experts": "fp8", "memory_kv": "3", "memory_machine": "../x"},
+    {"memory_operator": "", "memory_phase": "", "memory_model": "", "memory_batch": ""}], ids=str)
+def test_bad_values_in_the_address_fall_back(bad):
+    at = open_page(PAGE, **bad)
+    assert_fine(at)
+    assert "17.1 GB" in said(at)
+    assert_fine(show(at, ROOFLINE))
+
+
+def test_settings_of_a_view_outlast_a_look_at_another():
+    at = open_page(PAGE, memory_batch="16", memory_view=SPEED)
+    at.selectbox(key=key("machine")).set_value("L4").run()
+    show(show(at, MEASURED), SPEED)
+    assert at.select_slider(key=key("batch")).value == 16 and at.selectbox(key=key("machine")).value == "L4"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_closed_forms_and_live_counts_stand_side_by_side(preset):
+    at = open_page(PAGE, preset=preset, memory_view=MEASURED)
+    assert_fine(at)
+    table = next(each.value for each in at.markdown if "counted live" in each.value)
+    assert table.count(":material/check:") >= 5 and ":material/close:" not in table
+    assert live.weights_in_words(Study.of_preset(preset)) in table
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Measurements that take no time to speak of."""
+    monkeypatch.setattr(memory_measured, "RATE_SECONDS", 0.0)
+    monkeypatch.setattr(memory_measured, "PASSES", ((1, 8, 8), (2, 1, 8)))
+
+
+def finish(at: AppTest) -> AppTest:
+    for _ in range(300):
+        if not at.session_state["memory_measurement"].running:
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError("the measurement does not end")
+
+
+def test_a_measurement_on_demand(quick):
+    at = open_page(PAGE, memory_view=MEASURED)
+    assert "Not measured yet" in said(at) and not charts(at)
+    at.button(key="memory_measure").click().run()
+    assert_fine(at)
+    finish(at)
+    assert_fine(at)
+    for words in ("This machine, on ", "multiplies fp32", "Why they differ: prompts took", "decoding steps took"):
+        assert words in said(at), words
+    assert len(charts(at)) == 2
+    move(at, "experts", 0)
+    assert "Not measured yet" in said(at) and not charts(at)  # another model is under study now
+    assert not live.MEASURING.locked()
+
+
+def test_a_measurement_waits_for_its_turn_and_can_be_stopped(quick):
+    at = open_page(PAGE, memory_view=MEASURED)
+    with live.MEASURING:
+        at.button(key="memory_measure").click().run()
+        assert_fine(at)
+        assert "Waiting for another measurement" in at.get("progress")[0].proto.text
+        at.button(key="memory_stop").click().run()
+        finish(at)
+        assert_fine(at)
+    assert "Stopped before anything was measured" in said(at)
+    at.button(key="memory_measure").click().run()
+    assert "Why they differ" in said(finish(at))
+
+
+def test_a_measurement_whose_reader_has_gone_gives_up(quick, monkeypatch):
+    monkeypatch.setattr(memory_measured, "GRACE", 0.2)
+    at = open_page(PAGE, memory_view=MEASURED)
+    with live.MEASURING:
+        at.button(key="memory_measure").click().run()
+        thread = at.session_state["memory_measurement"]._thread
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_sequences_start_at_different_places_of_the_text():
+    ids = sequences(tuple(range(10)), 2, 12)
+    assert ids.tolist() == [[*range(10), 0, 1], [7, 8, 9, *range(9)]]
+
+
+def test_passes_that_need_too_much_memory_are_left_out():
+    extreme = Study.from_query({"preset": LARGE, **LARGEST})[0]
+    assert all(passes_of(scale_model(PRESETS[name])) == list(memory_measured.PASSES) for name in PRESETS)
+    left = passes_of(extreme.live_config)
+    assert (64, 1, 128) not in left and {tokens > 1 for _, tokens, _ in left} == {True, False}
+
+
+def test_passes_in_words():
+    assert (work_in_words(4, 128, 128), work_in_words(4, 1, 128)) == ("prefill 4 × 128", "decode 4 at 128")
+
+
+@pytest.mark.parametrize(("preset", "answer", "right"), [("classroom", "28.2", True), (LARGE, "51", False)])
+def test_the_prediction(preset, answer, right):
+    at = open_page(PAGE, preset=preset)
+    at.number_input(key="memory_guess").set_value(float(answer if right else 4)).run()
+    at.button(key="memory_commit").click().run()
+    assert_fine(at)
+    assert f"**It is {answer} experts.**" in said(at) and len(at.success) == right
+
+
+def test_where_every_expert_is_active_the_question_is_of_another_model():
+    assert prediction(Study.of_preset(LARGE).moved(experts=4, active=4)[0]).question.startswith(SMALL)
+
+
+@pytest.mark.parametrize(("number", "words"), [
+    (0, "The most users, "), (1, "16 users at once fit into"), (2, "24 full layers"),
+    (3, "compute binds qkv, out, unembedding"), (4, "For Ryzen AI Max+ 395 not all peaks are published")])
+def test_every_experiment_can_be_tried(number, words):
+    at = open_tab(open_page(PAGE, preset="classroom", memory_batch="4", memory_experts="fp32"), "Try this")
+    at.button(key=f"memory_try_{number}").click().run()
+    assert_fine(at)
+    assert words in said(at)
+    assert len(tries()) == 5
+
+
+def test_windows_off_is_the_model_under_study():
+    at = open_tab(open_page(PAGE), "Try this")
+    at.button(key="memory_try_2").click().run()
+    assert model_shown(at) == UNDER_STUDY and dial(at, "window").value == 0
+    assert "sliding" not in next(each.value for each in at.caption if "One sequence of" in each.value)
+
+
+def test_claims_are_decided():
+    holds, sentence = parameters_of_the_large()
+    assert holds is False and "116,829,156,672" in sentence and "39 times as many" in sentence
+    holds, sentence = size_layers_and_experts()
+    assert holds is False and "gpt-oss-20b has 20.91 B parameters, 24 layers and 32 experts" in sentence
+    assert said(open_tab(open_page(PAGE), "Claims")).count("not so") == 5
+
+
+def test_how_we_know_gives_published_sizes_and_every_source():
+    words = said(open_tab(open_page(PAGE), "How we know"))
+    for figure in ("12.82 GiB", "60.77 GiB", "3.00 GiB", "4.50 GiB"):
+        assert figure in words, figure
+    assert all(each.source in words for each in MACHINES)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_opens(tab):
+    assert_fine(open_tab(open_page(PAGE, preset=LARGE), tab))
+
+
+def test_the_code_is_that_which_ran():
+    at = open_tab(open_page(PAGE), "The code")
+    for name in ("serving_bytes", "users_at_once", "expected_experts_touched", "decode_operators", "bounds"):
+        assert any(f"def {name}(" in code.value for code in at.code), name
+

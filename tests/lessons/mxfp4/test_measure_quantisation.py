@@ -1,0 +1,223 @@
+"""Number formats against loops written out by hand, a search through all codes and scales, and transformers."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptoss.checkpoint.mxfp4 import quantise
+from gptoss.config import PRESETS
+from gptoss.cost import checkpoint_bytes, count_parameters, weight_bytes
+from gptoss.lessons.mxfp4.measure import quantisation
+from gptoss.lessons.mxfp4.measure.quantisation import (
+    BF16,
+    FORMATS,
+    MXFP4,
+    block_errors,
+    kurtosis,
+    kurtosis_in_blocks,
+    kurtosis_of_normal_blocks,
+    model_bytes,
+    neighbours,
+    quantised_block,
+    relative_error,
+    search,
+    share_in_mxfp4,
+    with_outlier,
+)
+
+TICKS = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+finite = st.floats(-(2.0**100), 2.0**100, width=32)
+blocks_of_32 = st.one_of(
+    st.lists(finite, min_size=32, max_size=32),
+    st.lists(st.floats(-(2.0**-126), 2.0**-126, width=32), min_size=32, max_size=32),  # subnormals and zeros
+    st.tuples(st.integers(0, 31), st.floats(1, 2.0**60, width=32)).map(
+        lambda drawn: [drawn[1] if place == drawn[0] else (place - 16) / 16 for place in range(32)]))  # one outlier
+few = settings(max_examples=60, deadline=None)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def spec_exponent(largest):
+    """floor(log2(largest)) - 2, exactly."""
+    return math.frexp(largest)[1] - 3
+
+
+def by_hand(row, exponent_of, pick):
+    """One row, value by value: each block's exponent, then each value's tick."""
+    back = []
+    for start in range(0, len(row), 32):
+        block = row[start:start + 32]
+        largest = max(abs(value) for value in block)
+        unit = 2.0 ** exponent_of(largest) if largest else 1.0
+        back += [math.copysign(pick(abs(value) / unit) * unit, value) for value in block]
+    return back
+
+
+def nearest(units):
+    return min(TICKS, key=lambda tick: (abs(tick - units), TICKS.index(tick) % 2))
+
+
+def down(units):
+    return max(tick for tick in TICKS if tick <= units)
+
+
+def ours(largest):
+    return spec_exponent(largest) + (largest > 7 * 2.0 ** spec_exponent(largest))
+
+
+@pytest.mark.parametrize(("name", "exponent_of", "pick"), [
+    (MXFP4, ours, nearest), ("MXFP4, clipping", spec_exponent, nearest), ("MXFP4, toward 0", ours, down),
+    ("MXFP4, scale up", lambda largest: math.ceil(math.log2(largest)) - 2, nearest)])
+def test_every_way_to_mxfp4_is_the_one_written_out_by_hand(name, exponent_of, pick):
+    weights = torch.cat((normal(6, 64), normal(2, 64).bfloat16().float(), torch.zeros(1, 64),
+                         torch.tensor(TICKS * 8)[None], torch.tensor([2.5, -3.5, 5, 7, 0.25, 8, 6.5, -1.75] * 8)[None]))
+    expected = torch.tensor([by_hand(row, exponent_of, pick) for row in weights.tolist()])
+    assert torch.equal(FORMATS[name].rounded(weights), expected)
+
+
+@pytest.mark.parametrize(("name", "group"), [("int8, 32 a scale", 32), ("int8, row a scale", 96)])
+def test_int8_is_the_one_written_out_by_hand(name, group):
+    weights = torch.cat((normal(5, 96), torch.zeros(1, 96)))
+    weights[0, 7] = 40.0
+    back = []
+    for row in weights.tolist():
+        back.append([])
+        for start in range(0, 96, group):
+            part = row[start:start + group]
+            step = max(abs(value) for value in part) / 127
+            back[-1] += [round(value / step) * step if step else 0.0 for value in part]
+    torch.testing.assert_close(FORMATS[name].rounded(weights), torch.tensor(back), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_format_keeps_shape_type_and_zeros_and_leaves_what_it_was_given(name, dtype):
+    weights = normal(3, 4, 64).to(dtype)
+    weights[1] = 0
+    before = weights.clone()
+    back = FORMATS[name].rounded(weights)
+    assert back.shape == weights.shape and back.dtype == dtype and torch.equal(weights, before)
+    assert not back[1].any() and back[0].any()
+    again = FORMATS[name].rounded(back)
+    if name in (MXFP4, BF16, "MXFP4, clipping", "MXFP4, toward 0"):
+        assert torch.equal(again, back)
+
+
+def test_mxfp4_is_what_transformers_reads_bit_for_bit():
+    reference = pytest.importorskip("transformers.integrations.mxfp4").convert_moe_packed_tensors
+    weights = normal(2, 48, 96).bfloat16()
+    blocks, scales = quantise(weights)
+    expected = reference(blocks, scales, dtype=torch.bfloat16).transpose(1, 2)
+    assert torch.equal(FORMATS[MXFP4].rounded(weights).view(torch.int16), expected.contiguous().view(torch.int16))
+
+
+@few
+@given(blocks_of_32)
+def test_a_block_is_on_the_nearest_of_its_fifteen_ticks(values):
+    block = quantised_block(torch.tensor(values))
+    assert len(set(block.ticks)) == 15 and block.ticks == sorted(block.ticks)
+    for value, back, code in zip(block.values.double().tolist(), block.back.tolist(), block.codes.tolist(), strict=True):
+        assert back in block.ticks
+        assert abs(value - back) <= min(abs(value - tick) for tick in block.ticks) * (1 + 1e-12)
+        assert back == (-1) ** (code >> 3) * TICKS[code & 7] * 2.0**block.exponent
+    pairs = zip(block.codes[0::2].tolist(), block.codes[1::2].tolist(), strict=True)
+    assert block.packed.tolist() == [low | high << 4 for low, high in pairs]
+    fallen = [back == 0 and value != 0 for value, back in zip(block.values.tolist(), block.back.tolist(), strict=True)]
+    assert block.fallen.tolist() == fallen
+
+
+@few
+@given(blocks_of_32, st.integers(0, 31), st.sampled_from([1.0, 4.0, 10.0, 64.0]))
+def test_an_outlier_changes_one_value_and_never_lifts_the_ticks_of_its_neighbours(values, place, times):
+    values = torch.tensor(values)
+    pushed = with_outlier(values, place, times)
+    others = torch.arange(32) != place
+    assert torch.equal(pushed[others], values[others])
+    assert pushed[place].abs() == values.abs().max() * times
+    assert torch.signbit(pushed[place]) == torch.signbit(values[place])
+    before, after = quantised_block(values), quantised_block(pushed)
+    assert after.scale >= before.scale
+    found = neighbours(after, place)
+    assert found.fallen >= neighbours(before, place).fallen
+    assert found.fallen == sum(back == 0 != value for number, (value, back) in enumerate(
+        zip(after.values.tolist(), after.back.tolist(), strict=True)) if number != place)
+
+
+def test_an_outlier_far_enough_out_takes_all_its_neighbours():
+    values = normal(32)
+    block = quantised_block(with_outlier(values, 3, 64.0))
+    found = neighbours(block, 3)
+    assert found.fallen == 31 and found.error == 1
+    with pytest.raises(ValueError, match="32 values"):
+        quantised_block(torch.zeros(31))
+
+
+def test_errors_are_shares_of_the_weights_own_size():
+    weights, rounded = torch.tensor([[3.0] * 32 + [4.0] * 32]), torch.tensor([[2.7] * 32 + [4.0] * 32])
+    assert relative_error(weights, rounded) == pytest.approx(math.sqrt(0.09 / 2) / math.sqrt(12.5), rel=1e-6)
+    assert block_errors(weights, rounded).tolist() == [[pytest.approx(0.1, rel=1e-6), 0]]
+    assert relative_error(torch.zeros(32), torch.zeros(32)) == 0
+    assert block_errors(torch.zeros(1, 32), torch.zeros(1, 32)).tolist() == [[0]]
+
+
+def test_formats_stand_in_the_order_of_their_errors_on_normal_weights():
+    weights = normal(256, 256)
+    errors = {name: relative_error(weights, each.rounded(weights)) for name, each in FORMATS.items()}
+    assert errors[MXFP4] < errors["MXFP4, clipping"] < errors["MXFP4, scale up"] < errors["MXFP4, toward 0"]
+    assert errors[BF16] < errors["int8, 32 a scale"] < errors["int8, row a scale"] < errors[MXFP4] / 10
+    assert errors[MXFP4] == pytest.approx(0.112, abs=0.002)
+
+
+def test_kurtosis_tells_outliers_among_neighbours_from_large_rows():
+    weights = normal(400, 320)
+    assert kurtosis(weights) == pytest.approx(3, abs=0.1)
+    assert kurtosis_in_blocks(weights) == pytest.approx(kurtosis_of_normal_blocks(), abs=0.05)
+    rows = weights * torch.where(torch.arange(400) % 50 == 0, 10, 1)[:, None]
+    assert kurtosis(rows) > 50 and kurtosis_in_blocks(rows) == pytest.approx(kurtosis_in_blocks(weights), rel=1e-4)
+    spikes = weights.clone()
+    spikes[:, ::32] *= 10
+    assert kurtosis_in_blocks(spikes) > 10
+    assert math.isnan(kurtosis(torch.zeros(4)))
+
+
+def test_the_search_finds_what_a_loop_over_all_codes_and_scales_finds():
+    weights = normal(3, 64, seed=5)
+    found = search(weights)
+    assert found.values == 192 and found.missed == 0
+    better, chosen_sum, best_sum = 0, 0.0, 0.0
+    for block in weights.view(-1, 32).double():
+        own = quantise(block.float())[1].item() - 127
+        errors = {step: sum(min((abs(value) - tick * 2.0 ** (own + step)) ** 2 for tick in TICKS)
+                            for value in block.tolist()) for step in range(-2, 3)}
+        better += min(errors.values()) < errors[0]
+        chosen_sum, best_sum = chosen_sum + errors[0], best_sum + min(errors.values())
+    assert found.better == better / 6 and found.gained == pytest.approx(1 - best_sum / chosen_sum, abs=1e-9)
+
+
+def test_the_search_notices_a_value_that_is_not_on_its_nearest_tick(monkeypatch):
+    monkeypatch.setattr(quantisation, "dequantise", lambda blocks, scales, dtype: torch.zeros(2, 32, dtype=dtype))
+    assert search(torch.ones(2, 32)).missed == 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sizes_of_whole_models(preset):
+    config = PRESETS[preset]
+    assert model_bytes(config, FORMATS[MXFP4]) == checkpoint_bytes(config)
+    assert model_bytes(config, FORMATS[BF16]) == sum(weight_bytes(config, experts="bf16").values())
+    counts = count_parameters(config)
+    experts = config.num_hidden_layers * config.num_experts * 3 * config.hidden_size * config.intermediate_size
+    assert share_in_mxfp4(config) == experts / counts.total
+    rows = config.num_hidden_layers * config.num_experts * (2 * config.intermediate_size + config.hidden_size)
+    assert model_bytes(config, FORMATS["int8, row a scale"]) == pytest.approx(
+        2 * (counts.total - experts) + experts + 4 * rows, rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "columns", "bits"), [
+    (MXFP4, 2880, 4.25), ("int8, 32 a scale", 2880, 9), ("int8, row a scale", 128, 8.25), (BF16, 64, 16)])
+def test_bits_a_weight(name, columns, bits):
+    assert FORMATS[name].bits(columns) == bits

@@ -1,0 +1,304 @@
+"""The MXFP4 page: every control at its ends, every view of every preset, any text, and the figures that it promises."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from reader import address, assert_fine, captions, open_page, type_text
+
+from gptoss.app import live
+from gptoss.app.lesson import PARTLY, TABS
+from gptoss.app.study import Study
+from gptoss.config import PRESETS
+from gptoss.cost import scale_model
+from gptoss.lessons.mxfp4.controls import mxfp4
+from gptoss.lessons.mxfp4.controls.mxfp4 import (
+    AS_IT_RUNS,
+    BLOCK,
+    MATRIX,
+    MODEL,
+    TIMES,
+    UNROUNDED,
+    VIEWS,
+    possible_matrices,
+    refusal,
+)
+from gptoss.lessons.mxfp4.controls.mxfp4_lesson import (
+    costs_nothing,
+    everything_is_mxfp4,
+    outlier_ruins_the_matrix,
+    prediction,
+    quarter_of_bf16,
+    tries,
+)
+from gptoss.lessons.mxfp4.measure.quantisation import FORMATS, kurtosis, quantised_block
+from gptoss.training.unrounded import load_unrounded
+
+PAGE = "pages/mxfp4.py"
+CLASSROOM = Study.of_preset("classroom")
+EXTREMES = [
+    {"preset": "gpt-oss-120b", "layers": "48", "hidden": "5760", "heads": "128", "kv": "128", "experts": "256"},
+    {"preset": "gpt-oss-120b", "layers": "1", "hidden": "64", "heads": "1", "kv": "1", "experts": "1", "active": "1"},
+    {"preset": "classroom", "precision": "bfloat16", "window": "1"}, {"preset": "classroom", "kv": "1"},
+    {"preset": "classroom", "sinks": "off"}, {"preset": "classroom", "weights": "random"}]
+
+
+def said(at):
+    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
+    return "\n".join(words).replace("\\", "")
+
+
+def drawn(at):
+    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+
+
+def open_tab(at, name):
+    at.session_state["mxfp4_lesson"] = name
+    return at.run()
+
+
+def fallen(at):
+    return int(re.search(r"\*\*(\d+) of 31\*\* neighbours", said(at))[1])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_view_of_every_preset(view, preset):
+    at = open_page(PAGE, preset=preset, mxfp4_view=view)
+    assert_fine(at)
+    assert len(drawn(at)) == (1 if view == BLOCK else 2) and not at.warning
+    assert ("random weights" in said(at)) == (preset != "classroom")
+
+
+@pytest.mark.parametrize("dials", EXTREMES, ids=str)
+def test_every_view_of_an_extreme_model(dials):
+    at = open_page(PAGE, **dials)
+    for view in (MATRIX, MODEL, BLOCK):
+        at.segmented_control(key="mxfp4_view").set_value(view).run()
+        assert_fine(at)
+        assert drawn(at) and not at.warning
+
+
+@pytest.mark.parametrize("key", ["mxfp4_outlier", "mxfp4_place", "mxfp4_row", "mxfp4_block", "layer", "expert"])
+def test_every_slider_at_both_ends(key):
+    at = open_page(PAGE)
+    for place in (0, -1):
+        slider = at.select_slider(key=key)
+        slider.set_value(slider.options[place]).run()
+        assert_fine(at)
+        assert str(at.select_slider(key=key).value) == at.select_slider(key=key).options[place]
+        assert len(drawn(at)) == 1
+
+
+def test_a_far_block_gives_way_where_the_matrix_has_none():
+    at = open_page(PAGE, mxfp4_row="255", mxfp4_block="3")
+    assert "row 255, block 3" in captions(at)
+    at.segmented_control(key="mxfp4_matrix").set_value("mlp2").run()
+    assert_fine(at)
+    assert "mlp2 of expert 0 in layer 0, row 127, block 3" in captions(at)
+    at.selectbox(key="preset").set_value("gpt-oss-20b").run()
+    assert_fine(at)
+    assert "row 63, block 1" in captions(at)
+
+
+def test_the_figures_are_those_of_the_very_weights():
+    at = open_page(PAGE, layer="2", expert="4", mxfp4_row="17", mxfp4_block="1", mxfp4_outlier="8", mxfp4_place="5")
+    values = load_unrounded().block[2].mlp.mlp1_weight[4, 17, 32:64]
+    pushed = values.clone()
+    pushed[5] = torch.copysign(values.abs().max() * 8, values[5])
+    block = quantised_block(pushed)
+    assert fallen(at) == sum(int(block.fallen[number]) for number in range(32) if number != 5)
+    strip = next(html.proto.body for html in at.get("html") if "mx-bytes" in html.proto.body)
+    assert re.findall(r"<b>(..)</b>", strip) == [f"{block.scale:02X}", *(f"{byte:02X}" for byte in block.packed.tolist())]
+
+
+def test_neighbours_fall_as_the_outlier_grows_and_come_back_at_one_press():
+    at = open_page(PAGE, mxfp4_outlier="own")
+    counts = []
+    for times in ("own", "1", "4", "16", "64"):
+        at.select_slider(key="mxfp4_outlier").set_value(times).run()
+        counts.append(fallen(at))
+    assert counts == sorted(counts) and counts[0] == counts[1] and counts[-1] == 31
+    at.button(key="mxfp4_back").click().run()
+    assert_fine(at)
+    assert fallen(at) == counts[0] and at.button(key="mxfp4_back").disabled
+    assert at.select_slider(key="mxfp4_outlier").value == "own"
+
+
+def test_what_ships_lies_on_the_ticks_and_what_was_never_rounded_does_not():
+    at = open_page(PAGE, mxfp4_view=MATRIX)
+    assert "MXFP4 11.3% at 4.25 bits" in captions(at) and "from the same training without rounding" in said(at)
+    at.segmented_control(key="mxfp4_weights").set_value(AS_IT_RUNS).run()
+    assert_fine(at)
+    assert "MXFP4 exact at 4.25 bits" in captions(at) and "every one lies on a tick already" in said(at)
+    at.segmented_control(key="mxfp4_view").set_value(MODEL).run()
+    assert_fine(at)
+    assert "move the next-token distribution by 0 nats a token" in captions(at)
+
+
+def test_only_classroom_has_weights_that_were_never_rounded():
+    for dials in ({"preset": "gpt-oss-20b"}, {"kv": "1"}, {"weights": "random"}):
+        at = open_page(PAGE, mxfp4_view=MATRIX, mxfp4_weights=UNROUNDED, **dials)
+        assert_fine(at)
+        assert not [each for each in at.get("button_group") if each.key == "mxfp4_weights"]
+        assert ("every one lies on a tick already" in said(at)) == ("kv" in dials)
+        assert ("absent by construction" in said(at)) == ("kv" not in dials)
+
+
+def test_heavy_tails_are_told_where_they_are():
+    at = open_page(PAGE, mxfp4_view=MATRIX, mxfp4_matrix="mlp2", layer="2", expert="4")
+    own = kurtosis(load_unrounded().block[2].mlp.mlp2_weight[4])
+    assert own > 30 and f"**{own:.2f}** over the matrix" in said(at)
+    assert "Heavy tails, but not among neighbours" in said(at)
+    assert "No heavy tails here" in said(open_page(PAGE, mxfp4_view=MATRIX))
+
+
+def test_sizes_of_the_real_model():
+    at = open_page(PAGE, mxfp4_view=MATRIX, preset="gpt-oss-20b")
+    assert "12.82 GiB" in said(at) and "38.96 GiB" in said(at) and "4.25" in said(at)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_on_a_known_text(name):
+    at = open_page(PAGE, sample="recall", mxfp4_view=MODEL, mxfp4_format=name)
+    assert_fine(at)
+    assert at.selectbox(key="mxfp4_format").value == name and f"Experts in {name}: all 4 layers" in said(at)
+    assert not [each for each in at.button if each.key == "mxfp4_known"]
+
+
+def test_a_text_unlike_training_is_named_and_a_known_one_offered():
+    at = open_page(PAGE, mxfp4_view=MODEL)
+    assert "This text is unlike anything in training: 8.2 nats a token" in said(at)
+    at.button(key="mxfp4_known").click().run()
+    assert_fine(at)
+    assert address(at)["sample"] == "recall" and "unlike anything" not in said(at)
+    assert "never rounded **1.4216** nats a token, rounded after training **1.4245**" in said(at)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a b", "<script>alert(1)</script> **x** $y$", "The sea is wide. " * 300], ids=[
+    "empty", "one token", "two tokens", "markup", "long"])
+def test_any_text(text):
+    at = open_page(PAGE, mxfp4_view=MODEL)
+    type_text(at, text)
+    assert_fine(at)
+    if not text:
+        assert "Type a text" in said(at) and not drawn(at)
+    else:
+        assert len(drawn(at)) == (2 if len(text) > 4 else 1)
+    assert ("The first 256 of 512 tokens" in said(at)) == (len(text) > 1000)
+    assert "nan" not in said(at)
+
+
+@pytest.mark.parametrize("bad", [
+    {"mxfp4_outlier": "7.77"}, {"mxfp4_view": "<b>"}, {"mxfp4_place": "99"}, {"mxfp4_row": "-4"}, {"mxfp4_block": "x"},
+    {"mxfp4_matrix": "mlp9"}, {"mxfp4_weights": ""}, {"mxfp4_format": "fp2", "mxfp4_view": MODEL}], ids=str)
+def test_bad_values_in_the_address_fall_back(bad):
+    at = open_page(PAGE, **bad)
+    assert_fine(at)
+    assert drawn(at)
+
+
+@pytest.mark.parametrize(("hidden", "intermediate", "possible"), [
+    (64, 64, ["mlp1", "mlp2"]), (48, 64, ["mlp2"]), (64, 16, ["mlp1"]), (16, 40, [])])
+def test_shapes_that_are_no_whole_blocks_are_named(hidden, intermediate, possible):
+    config = CLASSROOM.config.replace(hidden_size=hidden, intermediate_size=intermediate)
+    assert possible_matrices(config) == possible
+    words = refusal(config)
+    assert (words == "") == (len(possible) == 2)
+    for name, width in (("mlp1", hidden), ("mlp2", intermediate)):
+        assert (f"{name} has rows of {width}" in words) == (name not in possible)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("width", [48, 40])
+def test_a_model_without_whole_blocks_leaves_the_page_standing(monkeypatch, view, width):
+    config = PRESETS["classroom"].replace(hidden_size=width, intermediate_size=64 if width == 48 else 40)
+    monkeypatch.setattr(Study, "live_config", property(
+        lambda study: config if study.weights == "random" else scale_model(study.config)))
+    monkeypatch.setattr(live, "back_to_trained", lambda study: study)  # no dial leads from such a shape to a trained one
+    at = open_page(PAGE, mxfp4_view=view, weights="random")
+    assert not at.exception
+    assert "no multiple of 32, and the format has no padding" in at.warning[0].value
+    assert bool(drawn(at)) == (width == 48 and view != MODEL)
+    assert [button.key for button in at.button if button.key == "mxfp4_take"] == ["mxfp4_take"] * (width == 40)
+    for tab in TABS:
+        assert not open_tab(at, tab).exception, tab
+
+
+def test_packed_experts_say_why_nothing_is_compared():
+    source = SimpleNamespace(model=SimpleNamespace(experts="packed"), running=SimpleNamespace(config=CLASSROOM.config))
+    assert "kept in MXFP4" in mxfp4.readable(source, 5) and "Type a text" in mxfp4.readable(source, 0)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_prediction(right):
+    at = open_page(PAGE)
+    asked = prediction(CLASSROOM, mxfp4.Source(mxfp4.running(CLASSROOM), True))
+    answer = asked.answer()
+    values = load_unrounded().block[0].mlp.mlp1_weight[0, 0, :32].clone()
+    values[values.abs().argmax()] *= 10
+    assert answer == quantised_block(values).fallen.sum().item()
+    assert f"It is {answer:g}" not in said(at)
+    at.number_input(key="mxfp4_guess").set_value(answer if right else 1.0).run()
+    at.button(key="mxfp4_commit").click().run()
+    assert_fine(at)
+    assert f"**It is {answer:g}.**" in said(at) and len(at.success) == right
+
+
+@pytest.mark.parametrize(("number", "words"), [
+    (0, "**31 of 31** neighbours"), (1, "their error is **0%**"), (2, "**38.59** over the matrix"),
+    (3, "Experts in MXFP4, toward 0")])
+def test_every_experiment_can_be_tried(number, words):
+    at = open_tab(open_page(PAGE, preset="classroom" if number == 0 else "gpt-oss-20b"), "Try this")
+    at.button(key=f"mxfp4_try_{number}").click().run()
+    assert_fine(at)
+    assert words in said(at)
+    assert len(tries()) == 4
+
+
+def test_the_claims_are_measured():
+    words = said(open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Claims"))
+    assert words.count("not so") == 3 and words.count("partly so") == 1
+    for figure in ("26.6% of bf16's 16", "12.82 GiB instead of 38.96 GiB", "91.4% of gpt-oss-20b's 20.91 B",
+                   "all of them in its block"):
+        assert figure in words, figure
+
+
+def test_what_was_rounded_before_costs_nothing_to_round_again():
+    holds, words = costs_nothing(Study.of_preset("classroom").moved(kv=1)[0])
+    assert holds and "They were rounded to MXFP4 before" in words and "moves by 0 nats" in words
+    holds, words = costs_nothing(CLASSROOM)
+    assert not holds and "without rounding" in words
+
+
+def test_claims_are_decided_by_their_figures():
+    assert quarter_of_bf16(Study.of_preset("gpt-oss-120b"))[0] == PARTLY
+    assert not everything_is_mxfp4(Study.of_preset("gpt-oss-120b"))[0]
+    holds, words = outlier_ruins_the_matrix(CLASSROOM)
+    mine, row, matrix = re.search(
+        r"MXFP4 (\d+) other .* scale a row (\d+), in int8 with one scale for the matrix ([\d,]+)", words).groups()
+    assert not holds and int(mine) <= 31 < int(row) <= 127 < int(matrix.replace(",", ""))
+
+
+@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
+def test_how_we_know_is_exact(preset):
+    words = said(open_tab(open_page(PAGE, preset=preset), "How we know"))
+    assert "nearer than the one chosen by at most **0**" in words and "**0** came back as something else" in words
+    assert "differ from what the model reads by **0**" in words and "differ by **0** bytes" in words
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_opens(tab):
+    assert_fine(open_tab(open_page(PAGE), tab))
+
+
+def test_the_code_is_that_which_ran():
+    at = open_tab(open_page(PAGE), "The code")
+    for name in ("quantise", "dequantise", "toward_zero", "with_outlier", "with_rounded_experts"):
+        assert any(f"def {name}(" in code.value for code in at.code), name
+
+
+def test_positions_of_the_slider_grow():
+    numbers = [float(times) for times in TIMES[1:]]
+    assert numbers == sorted(numbers) and numbers[0] == 1 and TIMES[0] == "own"

@@ -1,0 +1,228 @@
+"""The page on training at scale: every control to both ends, refusals, a step that is measured, and every tab."""
+
+import math
+import re
+
+import pytest
+from reader import address, assert_fine, dial, open_page
+
+from gptoss.app.lesson import TABS
+from gptoss.app.study import Study
+from gptoss.config import PRESETS
+from gptoss.cost import checkpoint_bytes, count_parameters
+from gptoss.lessons.scale.controls.scale import DEFAULTS, TOKENS, VIEWS, key, power_of_ten, tokens_in_words
+from gptoss.lessons.scale.controls.scale_lesson import prediction, tries
+
+PAGE = "pages/scale.py"
+LARGE = {"preset": "gpt-oss-120b"}
+MEMORY, TIME, SCHEDULE = VIEWS
+OF_ONE_VIEW = ("batch", "tokens", "utilisation", "warmup", "peak")  # controls that not every view shows
+SLIDERS = [name for name in DEFAULTS if name not in ("keep", "gradients")]
+
+
+def said(at):
+    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
+    return "\n".join(words).replace("\\", "")
+
+
+def view(at, name):
+    at.segmented_control(key="scale_view").set_value(name).run()
+    assert_fine(at)
+    return at
+
+
+def view_of(name):
+    return {"utilisation": TIME, "tokens": TIME}.get(name, SCHEDULE if name in OF_ONE_VIEW else MEMORY)
+
+
+def open_tab(at, name):
+    at.session_state["scale_lesson"] = name
+    return at.run()
+
+
+def charts(at):
+    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+
+
+def test_at_first_the_page_says_what_fits():
+    at = open_page(PAGE, **LARGE)
+    assert_fine(at)
+    assert len(charts(at)) == 2 and not at.warning
+    assert "DDP 1.92 TB; ZeRO-1 538 GB; ZeRO-2 314 GB; FSDP 90.7 GB" in said(at)
+    assert "FSDP: 4 of 8 (TPU v5p, H200, B200, MI300X)" in said(at)
+    assert "take gpt-oss-120b" not in "".join(button.label for button in at.button)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", SLIDERS)
+def test_every_slider_at_both_ends(preset, name):
+    at = view(open_page(PAGE, preset=preset), view_of(name))
+    for place in (0, -1):
+        slider = at.select_slider(key=key(name))
+        slider.set_value(TOKENS[place] if name == "tokens" else slider.options[place]).run()
+        assert_fine(at)
+        assert charts(at)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("dials", [
+    {"heads": "128", "kv": "128", "layers": "48", "experts": "256", "hidden": "5760", "window": "off"},
+    {"heads": "1", "kv": "1", "layers": "1", "experts": "1", "active": "1", "hidden": "64",
+     "window": "1"}], ids=["largest", "smallest"])
+def test_every_view_of_an_extreme_model_at_the_longest_sequences(name, dials):
+    at = view(open_page(PAGE, **LARGE, **dials, scale_sequence="131,072", scale_micro="64"), name)
+    assert charts(at) and len(at.warning) == (name == SCHEDULE)  # more at once than a batch has
+
+
+@pytest.mark.parametrize(("keep", "figure"), [
+    ("Everything", "FSDP 145 GB"), ("Attention in one kernel", "FSDP 90.7 GB"), ("Block inputs only", "FSDP 46.3 GB")])
+def test_what_is_kept_is_what_is_counted(keep, figure):
+    at = open_page(PAGE, **LARGE)
+    at.radio(key="scale_keep").set_value(keep).run()
+    assert_fine(at)
+    assert figure in said(at)
+    at.radio(key="scale_gradients").set_value("fp32").run()
+    assert_fine(at)
+    assert figure not in said(at)
+
+
+def test_degrees_that_do_not_divide_are_refused_and_the_nearest_is_shown():
+    at = open_page(PAGE, **LARGE, scale_tensor="16", scale_expert="3")
+    assert_fine(at)
+    first, second = (warning.value for warning in at.warning)
+    assert first.startswith("Tensor parallel 16 does not divide 8 KV heads. The nearest that does: 8.")
+    assert second.startswith("Expert parallel 3 does not divide 128 experts and 8 accelerators")
+    shown = said(at)
+    at.select_slider(key="scale_tensor").set_value("8").run()
+    at.select_slider(key="scale_expert").set_value("4").run()
+    assert not at.warning
+    assert next(line for line in shown.split("\n") if "Memory of one" in line) in said(at)
+
+
+def test_a_batch_that_does_not_divide_is_refused_and_the_nearest_is_shown():
+    at = view(open_page(PAGE, **LARGE, scale_world="48"), SCHEDULE)
+    assert "48 micro batches of 1 × 4,096 tokens are 196,608 tokens at once" in at.warning[0].value
+    assert "The nearest that does: 4,128,768." in at.warning[0].value
+    assert "4,128,768 tokens a batch" in said(at) and "**21 accumulation steps**" in said(at)
+
+
+def test_the_notebooks_batch_in_its_notebooks_words():
+    at = open_page(PAGE, preset="notebook", scale_world="8", scale_micro="16", scale_sequence="1,024", scale_batch="524,288",
+                   scale_tokens="10 billion", scale_view=SCHEDULE)
+    assert_fine(at)
+    assert "**524,288 tokens a batch** = 16 sequences × 1,024 tokens × 8 accelerators × **4 accumulation steps**" in said(at)
+    assert "**19,074 optimizer steps**" in said(at)
+    assert "reaches 0.0003 after 2,000 of 19,074 steps" in said(at)
+
+
+def test_a_warmup_longer_than_the_run_fills_it():
+    at = open_page(PAGE, **LARGE, scale_tokens="100 million", scale_batch="33,554,432", scale_view=SCHEDULE)
+    assert_fine(at)
+    assert "**3 optimizer steps**" in said(at) and "after 3 of 3 steps" in said(at)
+
+
+def test_time_follows_utilisation_and_the_rule_of_thumb_is_beside_the_count():
+    at = view(open_page(PAGE, **LARGE), TIME)
+    assert "3.27 · 10²² FLOPs" in said(at) and "3.08 · 10²² by" in said(at) and "(−5.8%)" in said(at)
+    before = next(caption.value for caption in at.caption if "Accelerator hours" in caption.value)
+    at.select_slider(key="scale_utilisation").set_value("80").run()
+    after = next(caption.value for caption in at.caption if "Accelerator hours" in caption.value)
+    assert "H100 23,000;" in before and "H100 11,500;" in after
+
+
+def test_settings_of_a_view_outlast_a_look_at_another():
+    at = view(open_page(PAGE, **LARGE), TIME)
+    at.select_slider(key="scale_utilisation").set_value("20").run()
+    view(view(at, SCHEDULE), MEMORY)
+    view(at, TIME)
+    assert at.select_slider(key="scale_utilisation").value == 20
+
+
+@pytest.mark.parametrize("bad", [
+    {"scale_world": "7"}, {"scale_view": "<b>"}, {"scale_keep": "all"}, {"scale_sequence": "-1"}, {"scale_peak": "nan"},
+    {"scale_tokens": "1e99"}, {"scale_tensor": ""}, {"scale_gradients": "fp8"}], ids=str)
+def test_bad_values_in_the_address_fall_back(bad):
+    at = open_page(PAGE, **LARGE, **bad)
+    assert_fine(at)
+    assert "FSDP 90.7 GB" in said(at)
+
+
+def test_a_small_model_offers_the_way_to_a_large_one():
+    at = open_page(PAGE, preset="classroom")
+    at.button(key="scale_take_large").click().run()
+    assert_fine(at)
+    assert address(at)["preset"] == "gpt-oss-120b" and "FSDP 90.7 GB" in said(at)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_real_step_is_measured_on_demand(preset):
+    at = open_page(PAGE, preset=preset)
+    assert "They differ in" not in said(at)
+    for _ in range(2):
+        at.button(key="scale_measure").click().run()
+        assert_fine(at)
+        assert "They differ in optimizer states by +" in said(at) and "AdamW also counts its steps" in said(at)
+        assert ("the prediction is off by 0 bytes" in said(at)) == ("kept: experts by" in said(at))
+
+
+@pytest.mark.parametrize(("preset", "answer"), [("gpt-oss-20b", 5), ("gpt-oss-120b", 24), ("classroom", 24)])
+@pytest.mark.parametrize("right", [True, False])
+def test_the_prediction(preset, answer, right):
+    at = open_page(PAGE, preset=preset)
+    assert f"It is {answer}" not in said(at)
+    at.number_input(key="scale_guess").set_value(float(answer if right else 1)).run()
+    at.button(key="scale_commit").click().run()
+    assert_fine(at)
+    assert f"**It is {answer} accelerators.**" in said(at) and len(at.success) == right
+
+
+def test_the_question_names_its_checkpoint():
+    asked = prediction(Study.of_preset("gpt-oss-120b"))
+    assert f"{checkpoint_bytes(PRESETS['gpt-oss-120b']) / 1e9:.3g} GB" in asked.question
+    assert asked.answer() == math.ceil(16 * count_parameters(PRESETS["gpt-oss-120b"]).total / 80e9)
+
+
+@pytest.mark.parametrize(("number", "words"), [
+    (0, "FSDP 90.7 GB"), (1, "FSDP 46.3 GB"), (2, "ZeRO-2 41.5 GB"), (3, "The nearest that does: 8."), (4, "B200 10,100;")])
+def test_every_experiment_can_be_tried(number, words):
+    at = open_tab(open_page(PAGE, preset="classroom", scale_tensor="2"), "Try this")
+    at.button(key=f"scale_try_{number}").click().run()
+    assert_fine(at)
+    assert words in said(at) and dial(at, "experts").value == 128
+    assert len(tries()) == 5
+
+
+def test_the_claims_are_measured():
+    words = said(open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Claims"))
+    assert words.count("not so") == 3
+    for figure in ("20.0 B parameters in two bytes", "held 12 bytes of them for each parameter beside 4 of weight",
+                   "weights 41.8 GB, master weights 83.7 GB, gradients 41.8 GB, optimizer states 167 GB",
+                   "Its training loss goes from 6.9",
+                   "715 steps of 19,073, from 6e-4 down to 6e-5"):
+        assert figure in words, figure
+    assert float(re.search(r"apart from it by at most ([\d.e+-]+):", words)[1]) < 1e-3
+
+
+def test_how_we_know_is_exact_and_names_every_source():
+    words = said(open_tab(open_page(PAGE, **LARGE), "How we know"))
+    assert "closed form is off by **0** bytes" in words and "The closed form is off by **0**." in words
+    assert "2.1 million H100 hours" in words and "22.87 T at 10%" in words
+    for source in ("NVIDIA H200 data sheet", "AMD Instinct MI300X data sheet", "Google Cloud documentation"):
+        assert source in words
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-120b"])
+def test_every_tab_opens(tab, preset):
+    assert_fine(open_tab(open_page(PAGE, preset=preset), tab))
+
+
+def test_the_code_is_that_which_ran():
+    at = open_tab(open_page(PAGE), "The code")
+    for name in ("learning_rate", "accumulation_steps", "training_bytes", "activation_bytes", "training_step"):
+        assert any(f"def {name}(" in code.value for code in at.code), name
+
+
+def test_numbers_in_words():
+    assert tokens_in_words(5 * 10**11) == "500 billion" and tokens_in_words(10**13) == "10 trillion"
+    assert power_of_ten(3.271e22) == "3.27 · 10²²" and power_of_ten(0.05) == "5.00 · 10⁻²"

@@ -1,0 +1,443 @@
+"""The training page: shipped runs at first, its controls and refusals, and runs of a tiny model from start to end."""
+
+import io
+import json
+import time
+import zipfile
+
+import pytest
+from reader import assert_fine, open_page, type_text
+
+from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
+from gptoss.app.lesson import TABS as LESSON_TABS
+from gptoss.app.study import Study
+from gptoss.checkpoint import CheckpointError
+from gptoss.config import ModelConfig
+from gptoss.lessons.experts.controls.routing_lesson import busiest_share
+from gptoss.lessons.training.controls import training, training_lesson
+from gptoss.lessons.training.controls.training import JOBS, KEEP, RATE, REPLAY, SAMPLES, TABS
+from gptoss.lessons.training.controls.training_settings import DEFAULTS, SCHEDULE, candidates
+from gptoss.model import Transformer
+from gptoss.training.contest import MOST
+from gptoss.training.corpus import DOMAINS, LARGEST_TEXT
+from gptoss.training.domains import ARITHMETIC
+from gptoss.training.shipped import shipped
+
+PAGE = "pages/training.py"
+TINY = {"preset": "classroom", "layers": "1", "hidden": "64", "heads": "2", "kv": "1", "experts": "2", "active": "1"}
+SHORT = {"training_steps": "4", "training_batch": "4", "training_warmup": "1"} | {
+    f"training_share_{domain}": "100" if domain == ARITHMETIC else "0" for domain in DOMAINS}
+PATIENCE = 60  # s
+
+
+@pytest.fixture
+def page():
+    """Opens the page for a tiny model and a short run; whatever it started is over afterwards."""
+    opened = []
+
+    def open_tiny(**query):
+        at = open_page(PAGE, **(TINY | SHORT | query))
+        assert_fine(at)
+        opened.append(at)
+        return at
+
+    yield open_tiny
+    for at in opened:
+        JOBS.forget(owner(at))
+
+
+def owner(at) -> str:
+    return at.session_state["training_owner"]
+
+
+def view(at):
+    return JOBS.view(owner(at))
+
+
+def train(at):
+    at.button(key="training_start").click().run()
+    return at
+
+
+def until(at, *states):
+    """Wait until the run is in one of these states, then look at the page."""
+    deadline = time.monotonic() + PATIENCE
+    while view(at).state not in states:
+        assert time.monotonic() < deadline, view(at)
+        time.sleep(0.02)
+    return at.run()
+
+
+def warnings(at) -> str:
+    return "\n".join(each.value for each in at.warning).replace("\\", "")
+
+
+def captions(at) -> str:
+    """All of them as they read, in small letters: sentences may begin with a title."""
+    return "\n".join(each.value for each in at.caption).replace("\\", "").lower()
+
+
+def said(at) -> str:
+    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
+    return "\n".join(words).replace("\\", "")
+
+
+def progress(at) -> str:
+    return at.get("progress")[0].proto.text
+
+
+def open_tab(at, name: str, of: str = "training_behind"):
+    at.session_state[of] = name
+    return at.run()
+
+
+# What a visitor sees who touches nothing
+
+def test_at_first_the_page_shows_how_the_shipped_models_learnt():
+    at = open_page(PAGE, preset="classroom")
+    assert_fine(at)
+    steps = shipped()["classroom"].history()["recipe"]["steps"]
+    assert f"recorded: the shipped models, as they learnt in {steps:,} steps" in captions(at)
+    assert "classroom, after" in captions(at) and "gpt-2, equal active parameters, after" in captions(at)
+    assert not at.warning and not at.get("progress")
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_opens_before_any_run(tab):
+    at = open_tab(open_page(PAGE, preset="classroom"), tab)
+    assert_fine(at)
+
+
+def test_the_shipped_load_is_shown_with_and_without_the_balancing_loss():
+    words = captions(open_tab(open_page(PAGE, preset="classroom"), training.LOAD))
+    assert "share of the choices" in words and "without the balancing loss" in words
+
+
+@pytest.mark.parametrize("domain", ["mean", *DOMAINS])
+def test_one_domain_large(domain):
+    at = open_page(PAGE, preset="classroom", training_domain=domain)
+    assert_fine(at)
+    assert at.selectbox(key="training_domain").value == domain
+
+
+@pytest.mark.parametrize("name, bad", [("domain", "poetry"), ("steps", "many"), ("steps", "7"), ("peak", "-1"),
+                                       ("seed", "x"), ("who", "me"), ("source", "the web"), ("share_prose", "1000"),
+                                       ("balance", "nan")])
+def test_bad_values_in_the_address_fall_back(name, bad):
+    at = open_page(PAGE, **{"preset": "classroom", f"training_{name}": bad})
+    assert_fine(at)
+    assert at.session_state[f"training_{name}"] == DEFAULTS.get(name, "all domains")
+
+
+# Controls
+
+@pytest.mark.parametrize("name, options", [(name, options) for _, name, options, _ in SCHEDULE])
+def test_every_dial_of_the_schedule_at_both_ends(page, name, options):
+    at = page()
+    for place in (0, -1):
+        at.select_slider(key=f"training_{name}").set_value(options[place]).run()
+        assert_fine(at)
+        assert at.session_state[f"training_{name}"] == options[place]
+
+
+def test_contestants_follow_the_model_and_are_never_more_than_three():
+    at = open_page(PAGE, preset="classroom")
+    at.multiselect(key="training_who").set_value(["study", "kv-8", "dense"]).run()
+    at.select_slider(key="heads").set_value(2).run()
+    assert_fine(at)
+    assert at.session_state["training_who"] == ["study", "dense"]
+    at = open_page(PAGE, preset="classroom", training_who=["study", "gpt2", "dense", "no-sinks"])
+    assert_fine(at)
+    assert len(at.session_state["training_who"]) <= MOST
+
+
+def test_who_can_be_trained():
+    study = Study.of_preset("classroom")
+    assert list(candidates(study, None))[:2] == ["study", "gpt2"] and "pinned" not in candidates(study, study)
+    pinned = study.moved(layers=2)[0]
+    assert candidates(study, pinned)["pinned"].config.num_hidden_layers == 2
+    assert candidates(study, Study.of_preset("notebook"))["pinned"].config.vocab_size == 4096
+    off = candidates(study.moved(sinks="off")[0], None)
+    assert "no-sinks" not in off and not off["study"].sinks and not off["dense"].sinks and off["gpt2"].sinks
+
+
+def test_a_curve_is_drawn_before_anything_runs_and_stays(page):
+    at = page()
+    at.toggle(key="training_draw").set_value(True).run()
+    assert_fine(at)
+    assert "what you expect of 4 steps" in captions(at) and "classroom, after" not in captions(at)
+    for number, loss in enumerate((8.3, 6.0, 5.0, 4.0, 0.0)):
+        at.slider(key=f"training_guess_{number}").set_value(loss).run()
+        assert_fine(at)
+    until(train(at), DONE)
+    assert_fine(at)
+    assert list(at.session_state["training_drawn"]["loss"]) == [8.3, 6.0, 5.0, 4.0, 0.0]
+    at.slider(key="training_guess_1").set_value(1.0).run()
+    assert list(at.session_state["training_drawn"]["loss"]) == [8.3, 6.0, 5.0, 4.0, 0.0]
+
+
+# Refusals: each in a sentence, and nothing is lost
+
+def refused(at, sentence: str):
+    assert_fine(at)
+    assert sentence in warnings(at)
+    assert view(at) is None
+    assert not at.run().warning
+
+
+def test_nobody_to_train(page):
+    at = page()
+    at.multiselect(key="training_who").set_value([]).run()
+    refused(train(at), "Choose at least one model to train.")
+
+
+def test_no_data_at_all(page):
+    at = page(**{f"training_share_{ARITHMETIC}": "0"})
+    refused(train(at), "Every domain's share is 0, so there is nothing to train on.")
+    at.slider(key="training_share_arithmetic").set_value(10).run()
+    until(train(at), DONE)
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("", "holds no text"), ("   \n", "holds no text"), ("A few words.", "training needs at least 126"),
+    ("<b>bold</b> " * 10, "training needs at least 126"),
+    ("é" * (LARGEST_TEXT // 2 + 1), "at most 1,000,000 can be trained on"),
+])
+def test_own_texts_that_cannot_be(page, text, sentence):
+    at = page(training_source="Own text")
+    at.session_state["training_text"] = text
+    refused(train(at.run()), sentence)
+    assert at.text_area(key="training_text").value == text
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (b"", "holds no text"), (b"\xff\xfe\x00a", "not UTF-8 text: byte 0"), (b"\xef\xbb\xbf", "holds no text"),
+    (b"a" * (LARGEST_TEXT + 1), "at most 1,000,000 can be trained on"), (b"short", "training needs at least"),
+])
+def test_files_that_cannot_be(page, content, sentence):
+    at = page(training_source="Own file")
+    at.get("file_uploader")[0].set_value(("text.txt", content, "text/plain")).run()
+    refused(train(at), sentence)
+
+
+def test_no_file(page):
+    refused(train(page(training_source="Own file")), "Choose a file to train on.")
+
+
+@pytest.mark.parametrize("source", ["Own text", "Own file"])
+def test_an_own_text_is_trained_on(page, source):
+    text = "The quick brown fox jumps over the lazy dog; then, at dusk, it rests.\n" * 60
+    at = page(training_source=source)
+    if source == "Own file":
+        at.get("file_uploader")[0].set_value(("text.txt", text.encode(), "text/plain")).run()
+    else:
+        at.text_area(key="training_text").set_value(text).run()
+    until(train(at), DONE)
+    assert_fine(at)
+    assert view(at).domains == ("own",)
+    assert "own" in at.selectbox(key="training_domain").options
+
+
+def test_a_run_beyond_the_bounds(page):
+    many = {"training_batch": "64", "training_accumulation": "4"}
+    refused(train(page(training_steps="2000", **many)), "at most 8,000,000 are allowed here")
+    refused(train(page(training_batch="64", training_accumulation="1")), "at most 256 MiB are allowed here")
+
+
+# Runs
+
+def test_a_run_from_start_to_end(page):
+    at = train(page())
+    assert_fine(at)
+    until(at, DONE)
+    assert_fine(at)
+    assert "Done: step 4 of 4" in progress(at)
+    for title in ("the model under study", "GPT-2, equal active parameters"):
+        assert f"{title}, after 4 steps".lower() in captions(at)
+    for tab in TABS:
+        assert_fine(open_tab(at, tab))
+
+
+def test_three_contestants_and_the_pinned_model(page):
+    at = page()
+    next(each for each in at.button if each.label == "Pin for comparison").click().run()
+    at.select_slider(key="window").set_value(4).run()
+    at.multiselect(key="training_who").set_value(["study", "gpt2", "pinned"]).run()
+    until(train(at), DONE)
+    assert_fine(at)
+    assert [one.contestant.name for one in view(at).standings] == ["study", "gpt2", "pinned"]
+    assert "the pinned model, after 4 steps" in captions(at)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_of_a_single_run(page, tab):
+    """GPT-2 alone has no router, and arithmetic nothing to recall: tabs say so."""
+    at = page()
+    at.multiselect(key="training_who").set_value(["gpt2"]).run()
+    until(train(at), DONE)
+    assert_fine(open_tab(at, tab))
+
+
+def test_pause_resume_and_stop(page):
+    at = train(page(training_steps="2000"))
+    assert view(at).state in (WAITING, RUNNING)
+    deadline = time.monotonic() + PATIENCE
+    while view(at).at < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert_fine(at.run())
+    assert not [each for each in at.button if each.key == "training_start"]
+    for tab in (RATE, SAMPLES, REPLAY, KEEP):
+        assert_fine(open_tab(at, tab))
+    at.button(key="training_pause").click().run()
+    until(at, PAUSED)
+    assert_fine(at)
+    assert "Paused: step" in progress(at) and at.button(key="training_pause").label == "Resume"
+    before = view(at).at
+    at.button(key="training_pause").click().run()
+    assert view(at).state in (WAITING, RUNNING)
+    until(at, RUNNING)
+    at.button(key="training_stop").click().run()
+    until(at, STOPPED)
+    assert_fine(at)
+    assert "Stopped: step" in progress(at) and view(at).at >= before
+    assert at.button(key="training_start").label == "Train"
+
+
+def test_settings_outlast_a_run(page):
+    at = page(training_peak="0.01", training_seed="3")
+    until(train(at), DONE)
+    assert at.select_slider(key="training_peak").value == 0.01 and at.slider(key="training_seed").value == 3
+
+
+def test_a_run_goes_on_while_its_owner_is_on_another_page(page):
+    at = train(page(training_steps="20"))
+    at.switch_page("pages/rope.py").run()
+    deadline = time.monotonic() + PATIENCE
+    while view(at).state != DONE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    at.switch_page(PAGE).run()
+    assert_fine(at)
+    assert "Done: step 20 of 20" in progress(at)
+
+
+def test_a_person_sees_only_their_own_run_and_the_length_of_the_line(page):
+    first, second = page(training_steps="2000"), page()
+    train(first)
+    until(first, RUNNING)
+    train(second)
+    assert_fine(second)
+    assert "Waiting: 1 run before yours." in progress(second)
+    third = page()
+    assert view(third) is None and not third.get("progress")
+    first.button(key="training_stop").click().run()
+    until(second, DONE)
+    assert_fine(second)
+
+
+def test_a_run_that_diverges_says_why(page):
+    at = page(training_steps="100", training_peak="10", training_warmup="50", training_clip="1000")
+    at.multiselect(key="training_who").set_value(["study"]).run()
+    until(train(at), DONE)
+    assert_fine(at)
+    assert "Training diverged" in warnings(at) and "The weights are those after" in warnings(at)
+
+
+def test_a_model_goes_to_every_page_and_home(page):
+    at = until(train(page()), DONE)
+    open_tab(at, KEEP)
+    ours = view(at).standings[0]
+    packed = zipfile.ZipFile(io.BytesIO(training.checkpoint_zip(view(at), ours, owner(at))))
+    assert {"study/config.json", "study/model.safetensors", "study/vocabulary.txt", "study/history.json"} <= set(
+        packed.namelist())
+    assert json.loads(packed.read("study/history.json"))["at"] == 4
+    at.button(key="training_use_study").click().run()
+    assert_fine(at)
+    assert at.session_state["session"].now.study.config == ours.contestant.config
+    at.switch_page("pages/build.py").run()
+    assert_fine(at)
+    assert "4 steps here" in said(at)
+
+
+def test_a_checkpoint_read_back_is_the_model_up_to_its_rounding(page, tmp_path):
+    at = until(train(page()), DONE)
+    packed = zipfile.ZipFile(io.BytesIO(training.checkpoint_zip(view(at), view(at).standings[0], owner(at))))
+    packed.extractall(tmp_path)
+    read = Transformer.from_checkpoint(tmp_path / "study").state_dict()
+    for name, weight in JOBS.weights(owner(at), "study").items():
+        rounding = 0.25 if name.endswith(("mlp1_weight", "mlp2_weight")) else 0.01
+        assert (read[name].float() - weight).abs().max() <= rounding * weight.abs().max()
+
+
+def test_a_checkpoint_of_a_run_that_is_gone_is_refused(page):
+    at = until(train(page()), DONE)
+    kept = view(at)
+    JOBS.forget(owner(at))
+    with pytest.raises(CheckpointError, match="no longer here"):
+        training.checkpoint_zip(kept, kept.standings[0], owner(at))
+    assert_fine(at.run())
+
+
+def test_a_browser_is_asked_for_by_its_session(monkeypatch):
+    class Runtime:
+        def is_active_session(self, session):
+            return session == "open"
+
+    assert training.session_is_open("whatever")  # no server at all: nobody could have left
+    monkeypatch.setattr(training.runtime, "exists", lambda: True)
+    monkeypatch.setattr(training.runtime, "get_instance", Runtime)
+    assert training.session_is_open("open") and not training.session_is_open("closed")
+    monkeypatch.delattr(Runtime, "is_active_session")
+    assert training.session_is_open("closed")
+
+
+# The lesson
+
+@pytest.mark.parametrize("tab", LESSON_TABS)
+def test_every_tab_of_the_lesson(tab):
+    assert_fine(open_tab(open_page(PAGE, preset="classroom"), tab, "training_lesson"))
+
+
+def test_predictions_right_and_wrong():
+    asked = training_lesson.prediction()
+    answer = asked.answer()
+    assert 0 < answer <= shipped()["classroom"].history()["at"]
+    for guess, right in ((answer, True), (0.0, False)):
+        at = open_page(PAGE, preset="classroom")
+        at.number_input(key="training_guess").set_value(guess).run()
+        at.button(key="training_commit").click().run()
+        assert_fine(at)
+        assert bool(at.success) == right and "The loss on repetition falls fastest" in said(at)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_every_experiment_sets_a_run_that_is_allowed(number):
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this", "training_lesson")
+    at.button(key=f"training_try_{number}").click().run()
+    assert_fine(at)
+    wanted = training_lesson.tries()[number].controls
+    assert {name: at.session_state[name] for name in wanted} == dict(wanted)
+    assert at.session_state["session"].now.study.live_config == ModelConfig.preset("classroom")
+
+
+def test_claims_are_measured_on_the_shipped_runs():
+    words = said(open_tab(open_page(PAGE, preset="classroom"), "Claims", "training_lesson"))
+    assert words.count("not so]") == 2
+    busiest = busiest_share("classroom"), busiest_share("unbalanced")
+    assert all(f"{share:.1%}" in words for share in busiest)
+
+
+def test_how_we_know_trains_twice_and_finds_no_difference():
+    words = said(open_tab(open_page(PAGE, preset="classroom"), "How we know", "training_lesson"))
+    assert "The largest difference between their losses is **0**" in words
+    gap, name, domain = training_lesson.nearest_to_a_floor()
+    assert f"{name} comes nearest on {domain}" in words and gap > -0.05
+
+
+def test_the_text_of_other_pages_changes_nothing_here(page):
+    at = page()
+    at.switch_page("pages/build.py").run()
+    type_text(at, "<b>hello</b>")
+    at.switch_page(PAGE).run()
+    assert_fine(at)

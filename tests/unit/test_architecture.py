@@ -1,0 +1,222 @@
+"""The house: doors open one way, every page has one folder, and no file knows the machine it was written on."""
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gptoss.app.book import PAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
+
+# Each room may import from its own floor and from those below it.
+FLOORS = (("units", "config", "ladder"), ("checkpoint",), ("model",), ("charts", "training", "trace", "cost", "tokenizer"),
+          ("app",), ("lessons", "claims"), ("pages", "router"))
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# What may stand in a page's folder, and which rooms beside its own parts each file may ask. The order is that of the
+# doors: a part may import those before it.
+PARTS = {
+    "measure": {"units", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer"},
+    "charts": {"units", "config", "ladder", "charts", "cost", "tokenizer", "training"},
+    "claims": {"units", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer", "app"},
+    "controls": set(FLOOR_OF) - {"claims", "pages", "router", "lessons"},
+}
+MAY_ASK = {"measure": {"measure"}, "charts": {"charts"}, "claims": {"measure", "claims"},
+           "controls": {"measure", "charts", "claims", "controls"}}
+
+# Pages whose folders do not keep the rule yet.
+NOT_YET = {
+    "attention", "block", "build", "claims", "experts", "gpt2", "gqa", "ladder", "memory", "mxfp4", "rmsnorm", "rope",
+    "scale", "sinks", "start", "tokenizer", "training", "window"}
+
+
+def name_of(path):
+    """The module's name: `gptoss.app.study`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in SOURCES}
+
+
+def room_of(module):
+    parts = module.split(".")
+    return {"app": "router"}.get(parts[0], parts[0]) if parts[0] != "gptoss" else parts[1] if len(parts) > 1 else "gptoss"
+
+
+def imported_modules(tree):
+    """Every module imported anywhere below `tree`; `from a import b` may mean the module a.b, so both are named."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: imports here are absolute"
+            for name in node.names:
+                whole = f"{node.module}.{name.name}"
+                yield whole if whole in MODULES else node.module
+
+
+@cache
+def imports_of(module):
+    return frozenset(imported_modules(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
+
+
+def ours(module):
+    return {other for other in imports_of(module) if other in MODULES}
+
+
+def rooms_entered(module):
+    """The rooms that a module imports from; names of `gptoss` itself come from its config or its model."""
+    return {"model" if room == "gptoss" else room for room in map(room_of, ours(module))}
+
+
+@cache
+def reached(module):
+    """All modules of ours that are loaded with this one, packages' own files included."""
+    waiting, found = [module], set()
+    while waiting:
+        for other in ours(waiting.pop()) - found:
+            found.add(other)
+            waiting.append(other)
+    return found
+
+
+def floors(modules):
+    """How many floors a graph of imports has: the longest way down from a module that nothing imports."""
+    @cache
+    def height(module):
+        return 1 + max(map(height, ours(module) & modules - {module}), default=0)
+
+    return max(map(height, modules))
+
+
+def loads(statement, *modules):
+    """Which of `modules` are loaded after a fresh Python has run `statement`."""
+    script = f"{statement}\nimport sys\nprint(*(name for name in {modules!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def lessons():
+    """Every file of a page's folder: its module, the page and the part that it is."""
+    for module in MODULES:
+        parts = module.split(".")
+        if parts[:2] == ["gptoss", "lessons"] and len(parts) > 3 and parts[2] not in NOT_YET:
+            yield module, parts[2], parts[3]
+
+
+def test_there_is_something_to_look_at():
+    assert {"config", "model", "checkpoint", "cost", "tokenizer", "trace", "app", "lessons"} <= set(map(room_of, MODULES))
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "gptoss"])
+def test_doors_open_one_way(module):
+    room = room_of(module)
+    for entered in rooms_entered(module) - {room}:
+        assert FLOOR_OF[entered] <= FLOOR_OF[room], f"{room} may not import {entered}"
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    waiting = {module: ours(module) - {module} for module in MODULES if module != "gptoss"}
+    while waiting:
+        leaves = {module for module, others in waiting.items() if not others & waiting.keys()}
+        assert leaves, f"these import each other: {sorted(waiting)}"
+        waiting = {module: others for module, others in waiting.items() if module not in leaves}
+
+
+def test_rooms_do_not_import_each_other_in_a_circle():
+    doors = {}
+    for module in MODULES:
+        if module != "gptoss":
+            doors.setdefault(room_of(module), set()).update(rooms_entered(module) - {room_of(module)})
+    doors["lessons"].discard("claims")  # until the page Claims is handed its claims
+    while doors:
+        leaves = {room for room, others in doors.items() if not others & doors.keys()}
+        assert leaves, f"these import each other: {sorted(doors)}"
+        doors = {room: others for room, others in doors.items() if room not in leaves}
+
+
+def test_a_folder_belongs_to_a_page():
+    folders = {path.name for path in (ROOT / "gptoss/lessons").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= {page.path for page in PAGES}
+
+
+@pytest.mark.parametrize("page", [page.path for page in PAGES])
+def test_a_page_is_found_by_its_address(page):
+    assert (ROOT / f"pages/{page}.py").is_file()
+    parts = {part for _, folder, part in lessons() if folder == page}
+    assert parts <= set(PARTS), f"{page} has files under other names: {sorted(parts - set(PARTS))}"
+
+
+def test_parts_of_a_page_ask_only_their_own_page_and_the_rooms_below():
+    for module, page, part in lessons():
+        for other in ours(module):
+            if room_of(other) != "lessons":
+                assert room_of(other) in PARTS[part] | {"gptoss"}, f"{module} may not import {other}"
+            elif other != "gptoss.lessons":
+                _, _, folder, asked, *_ = other.split(".")
+                assert folder == page and asked in MAY_ASK[part], f"{module} may not import {other}"
+
+
+def test_only_controls_the_frame_pages_and_the_router_import_streamlit():
+    for module in MODULES:
+        if "streamlit" in {name.split(".")[0] for name in imports_of(module)}:
+            controls = room_of(module) == "lessons" and module.split(".")[3] == "controls"
+            assert controls or room_of(module) in ("app", "pages", "router"), module
+
+
+def test_charts_need_no_torch():
+    for module in [*(module for module in MODULES if room_of(module) == "charts"),
+                   *(module for module, _, part in lessons() if part == "charts")]:
+        loaded = {name.split(".")[0] for other in {module, *reached(module)} - {"gptoss"} for name in imports_of(other)}
+        assert not loaded & {"torch", "transformers", "streamlit"}, module
+
+
+@pytest.mark.parametrize("statement", [
+    "import gptoss", "from gptoss import PRESETS, ModelConfig", "import gptoss.tokenizer", "import gptoss.cost"])
+def test_light_rooms_load_neither_torch_nor_streamlit(statement):
+    assert loads(statement, "torch", "streamlit", "gptoss.config") == ["gptoss.config"]
+
+
+def test_the_model_loads_no_streamlit_and_no_transformers():
+    assert loads("from gptoss import Transformer, RotaryEmbedding", "streamlit", "transformers", "torch") == ["torch"]
+
+
+def test_gptoss_exports_what_it_names():
+    import gptoss
+
+    for name in gptoss.__all__:
+        assert getattr(gptoss, name).__name__ == name if not name.endswith("PRESETS") else getattr(gptoss, name)
+    with pytest.raises(AttributeError, match="gptoss.*has no attribute 'Nothing'"):
+        _ = gptoss.Nothing
+
+
+def files_of_the_repository():
+    """Everything that git knows or would take in."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                            capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_machine_or_a_package_registry():
+    # Put together from parts, so that this file passes its own test.
+    machine = r"(?<![\w.:/>-])/(?:" + "|".join(("work", "home", "root", "Users", "tmp", "mnt")) + r")/\w"
+    registry = "|".join(("pypi" + r"\.org", "python" + "hosted", "npm" + r"js\.org"))
+    found = []
+    for path in files_of_the_repository():
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue
+        for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), 1):
+            if re.search(f"{machine}|{registry}", line):
+                found.append(f"{path.relative_to(ROOT)}:{number}")
+    assert not found
