@@ -94,7 +94,7 @@ def seconds(value: float) -> str:
 def percent(share: float, decimals: int = 1) -> str:
     """A share of a whole: `38.2%` for 0.382. What would round to nothing is below the last digit: `<0.1%`."""
     smallest = 10.0**-decimals
-    return f"<{smallest:.{decimals}f}%" if 0 < share * 100 < smallest / 2 else f"{fixed(share * 100, decimals)}%"
+    return f"<{smallest:.{decimals}f}%" if 0 < share * 100 <= smallest / 2 else f"{fixed(share * 100, decimals)}%"
 
 
 def ratio(value: float, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from gptoss import units
 from gptoss.app import furniture, state, text
 from gptoss.app.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.app.controls import choose, step_through
@@ -130,8 +131,8 @@ with picture:
             tensors(study, run)
         else:
             generate = prediction(study, tokens, run)
-        st.caption(f":material/timer: Built in {furniture.seconds(live.build_seconds)}, with {weights_in_words(study)}; "
-                   f"{len(tokens)} tokens ran in {furniture.seconds(run.run_seconds)}.")
+        st.caption(f":material/timer: Built in {units.seconds(live.build_seconds)}, with {weights_in_words(study)}; "
+                   f"{len(tokens)} tokens ran in {units.seconds(run.run_seconds)}.")
     else:
         st.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")
 accounting(study)

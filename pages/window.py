@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from gptoss import units
 from gptoss.app import furniture, state, text
 from gptoss.app.accounts import CONTEXTS
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
@@ -122,8 +123,8 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
              text=text.DEFAULT_SAMPLE.text,
              controls={"window_view": REACH, "window_w": 16, "window_layers": 4, "window_token": 70}),
          Try("gpt-oss-120b at full context",
-             f"{sliding[0]} sliding layers hold {furniture.size(sliding[1])}, {full[0]} full ones "
-             f"{furniture.size(full[1])}. Then shorten the context, and only the full ones shrink.",
+             f"{sliding[0]} sliding layers hold {units.size(sliding[1])}, {full[0]} full ones "
+             f"{units.size(full[1])}. Then shorten the context, and only the full ones shrink.",
              preset="gpt-oss-120b", dials={"context": 131_072}, controls={"window_view": COST})],
         MATHS, [visible, AttentionBlock, LayerCache, ModelConfig.window_of, reach],
         [Claim("Block 1 attends globally, block 2 has the sliding window.", "the notebook, claim 6",

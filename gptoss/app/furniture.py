@@ -22,6 +22,7 @@ from gptoss.app.sidebar import describe
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.charts import Chart, Picture
 from gptoss.config import ModelConfig
+from gptoss.units import count, difference, flops, size
 
 _AFTER = {
     "new shape": ":orange-badge[:material/casino: new shape, new weights]",
@@ -206,42 +207,3 @@ def code_drawer(*objects: object, label: str = "The code that ran") -> None:
     if drawer.open:
         for each in objects:
             drawer.code(inspect.getsource(each), language="python")
-
-
-def count(number: float) -> str:
-    """A count of parameters: `20.91 B`."""
-    return _scaled(number, ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K")))
-
-
-def size(number: float) -> str:
-    """Bytes in binary units: `3.00 GiB`."""
-    return _scaled(number, ((2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB")), " B")
-
-
-def flops(number: float) -> str:
-    """Floating-point operations: `7.23 GFLOP`."""
-    return _scaled(number, ((1e15, " PFLOP"), (1e12, " TFLOP"), (1e9, " GFLOP"), (1e6, " MFLOP"), (1e3, " kFLOP")), " FLOP")
-
-
-def seconds(value: float) -> str:
-    """A duration: `14 ms`, `1.20 s`."""
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
-
-
-def difference(now: float, then: float) -> str | None:
-    """The change in per cent or as a factor, or None where there is none."""
-    if now == then or not then:
-        return None
-    ratio = now / then
-    if ratio >= 2:
-        return f"×{ratio:.3g}"
-    if 0 < ratio <= 0.5:
-        return f"÷{1 / ratio:.3g}"
-    return f"{(ratio - 1) * 100:+.2g}%".replace("-", "−")
-
-
-def _scaled(number: float, units: tuple[tuple[float, str], ...], plain: str = "") -> str:
-    for unit, name in units:
-        if number >= unit:
-            return f"{number / unit:.2f}{name}"
-    return f"{number:.0f}{plain}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from gptoss import units
 from gptoss.app import furniture
 from gptoss.app.accounts import remembered
 from gptoss.app.study import Study
@@ -47,7 +48,7 @@ class Choice:
 
 
 def _cache(model: Shipped) -> str:
-    return furniture.size(kv_cache_bytes(model.config, _LENGTH))
+    return units.size(kv_cache_bytes(model.config, _LENGTH))
 
 
 def _sink_logits(model: Shipped) -> str:
@@ -56,7 +57,7 @@ def _sink_logits(model: Shipped) -> str:
 
 def _parameters(model: Shipped) -> str:
     counted = count_parameters(model.config)
-    return f"{furniture.count(counted.total)}, {furniture.count(counted.active)}"
+    return f"{units.count(counted.total)}, {units.count(counted.active)}"
 
 
 CHOICES = {
@@ -109,7 +110,7 @@ def how_they_were_made(page: str) -> str:
     """What stands behind each dot, and why it is not what a slider on trained weights shows."""
     models = [shipped()[name] for name in CHOICES[page].variants]
     sizes = sorted(count_parameters(model.config).total for model in models)
-    size = " to ".join(dict.fromkeys(furniture.count(total) for total in (sizes[0], sizes[-1])))
+    size = " to ".join(dict.fromkeys(units.count(total) for total in (sizes[0], sizes[-1])))
     recipe = models[0].history()["recipe"]
     return (f"Each dot is a small model of its own ({size} parameters), trained from new weights for {recipe['steps']:,} "
             f"steps of {recipe['batch']} texts of {recipe['length']} tokens, and measured on validation texts after reading "

@@ -17,8 +17,8 @@ from chromium_reader import (
 from playwright.sync_api import expect
 
 from gptoss.app.accounts import figures
-from gptoss.app.furniture import count, size
 from gptoss.app.study import Study
+from gptoss.units import count, size
 
 SETTLED = 1300  # ms after our last change, from when on an address counts as the reader's
 

@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.controls import layer_shown
 from gptoss.app.lesson import Prediction, Try
 from gptoss.app.live import (
@@ -258,8 +258,8 @@ def measure_head_size(study: Study) -> tuple[bool, str]:
     return size.measured == size.divided, (
         f"The query, key and value projection has {size.measured:g} rows for each head of {study.name}; "
         f"{config.hidden_size:,} / {config.num_attention_heads} is {size.divided:g}. By that rule its KV cache at "
-        f"{study.context:,} tokens would be {furniture.size(true * size.divided / size.measured)} in place of "
-        f"{furniture.size(true)}.")
+        f"{study.context:,} tokens would be {units.size(true * size.divided / size.measured)} in place of "
+        f"{units.size(true)}.")
 
 
 def measure_sums(study: Study, tokens: Tokens, layer: int = 0) -> tuple[bool, str]:

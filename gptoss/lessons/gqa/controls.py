@@ -8,7 +8,7 @@ from functools import lru_cache
 import streamlit as st
 import torch
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.lesson import PARTLY, Claim, Prediction
 from gptoss.app.live import Running, model_of, running, turn
 from gptoss.app.study import Study
@@ -59,7 +59,7 @@ def _cache_change(study: Study, change: Saving) -> str:
     if max(before, after) >= 2**30:  # one unit for both, to be compared
         sizes = f"{before / 2**30:.2f} to {after / 2**30:.2f} GiB"
     else:
-        sizes = f"{furniture.size(before)} to {furniture.size(after)}"
+        sizes = f"{units.size(before)} to {units.size(after)}"
     return f"The cache at {study.context:,} tokens goes from {sizes}."
 
 
@@ -127,8 +127,8 @@ def inference_reduced(study: Study) -> tuple[bool, str]:
     weights = checkpoint_bytes(study.config)
     memory = (checkpoint_bytes(plain) + before) / (weights + now)
     return 7 <= memory <= 9, (
-        f"With sharing and windows the cache is {before / now:.3g} times smaller: {furniture.size(now)} instead of "
-        f"{furniture.size(before)}. The weights stay, {furniture.size(weights)} or {weights / (weights + now):.0%} of both, "
+        f"With sharing and windows the cache is {before / now:.3g} times smaller: {units.size(now)} instead of "
+        f"{units.size(before)}. The weights stay, {units.size(weights)} or {weights / (weights + now):.0%} of both, "
         f"so inference takes {memory:.3g} times less.")
 
 
@@ -145,7 +145,7 @@ def keys_as_wide_as_the_stream() -> tuple[bool, str]:
     """The calculator that takes the hidden size for the width of keys and values."""
     mistaken, truth = cache_with_width_of_stream(_LARGE, _FULL_CONTEXT), kv_cache_bytes(_LARGE, _FULL_CONTEXT)
     return near(mistaken, truth), (
-        f"It is {furniture.size(truth)}. {furniture.size(mistaken)} comes out if keys and values are taken to be as wide as "
+        f"It is {units.size(truth)}. {units.size(mistaken)} comes out if keys and values are taken to be as wide as "
         f"the stream, {_LARGE.hidden_size:,}, in every layer and at one byte; they are {_LARGE.num_key_value_heads} × "
         f"{_LARGE.head_dim} = {_LARGE.num_key_value_heads * _LARGE.head_dim}, and every other layer keeps "
         f"{_LARGE.sliding_window} tokens.")

@@ -9,7 +9,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from gptoss.app.furniture import show_chart, size
+from gptoss.app.furniture import show_chart
 from gptoss.app.large import TooLong
 from gptoss.app.lesson import PARTLY
 from gptoss.app.live import HEAVY, Running, cached, live_model, model_of, refuse_if_large, running, weights_in_words
@@ -27,6 +27,7 @@ from gptoss.lessons.window.measure import (
     windows_in,
 )
 from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
+from gptoss.units import size
 
 SMALL_WINDOW = 8  # tokens: small enough to be seen on a short text
 FIRST_TOKEN = 47  # of the first example: room before it for four windows of 8, and some text after it

@@ -11,6 +11,7 @@ from threading import Lock
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from gptoss import units
 from gptoss.app import furniture, lesson, live, state
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -166,7 +167,7 @@ def actions(row: Row, study: Study, decided: Decided | None) -> None:
             st.button("Measure now" if decided is None else "Measure again", icon=":material/timer:", key="claims_measure",
                       on_click=_ask_for, args=(study, [row.name]))
         if decided and row.takes:
-            st.caption(f"Measured on this server in {furniture.seconds(decided.seconds)}.")
+            st.caption(f"Measured on this server in {units.seconds(decided.seconds)}.")
 
 
 def code_drawer(row: Row) -> None:

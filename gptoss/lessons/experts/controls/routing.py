@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.accounts import remembered
 from gptoss.app.controls import choose
 from gptoss.app.live import (
@@ -152,5 +152,5 @@ def touched_in_words(config: ModelConfig, batch: int) -> str:
     weights = weight_bytes(config)
     resident = weights["mlp1"] + weights["mlp2"] + weights["expert biases"]
     share = expected_experts_touched(config, batch) / config.num_experts
-    return (f"At the real size the experts of all layers take {furniture.size(resident)} of memory (MXFP4). A step with "
-            f"{batch} independent tokens reads {furniture.size(resident * share)} of them, {share:.0%}, by the formula.")
+    return (f"At the real size the experts of all layers take {units.size(resident)} of memory (MXFP4). A step with "
+            f"{batch} independent tokens reads {units.size(resident * share)} of them, {share:.0%}, by the formula.")

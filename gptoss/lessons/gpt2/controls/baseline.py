@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
+from gptoss import units
 from gptoss.app import furniture
 from gptoss.app.live import (
     CACHED_ATTENTION_CELLS,
@@ -49,10 +50,10 @@ from gptoss.trace import Trace, trace
 
 SIZES, NEXT, ATTENTION, TENSORS, TABLE, TIMES = VIEWS = "Sizes", "Next token", "Attention", "Tensors", "Table", "Clocks"
 
-_HELD = {WIDTH: ("Width", "{:,}".format), TOTAL: ("Total", furniture.count), ACTIVE: ("Active", furniture.count),
-         COMPUTE: ("FLOPs per token", furniture.flops)}
+_HELD = {WIDTH: ("Width", "{:,}".format), TOTAL: ("Total", units.count), ACTIVE: ("Active", units.count),
+         COMPUTE: ("FLOPs per token", units.flops)}
 KEPT = 32  # measurements that the server remembers
-_UNITS = {"parameters": furniture.count, "bytes": furniture.size, "FLOPs": furniture.flops, "tokens": "{:,.0f}".format}
+_UNITS = {"parameters": units.count, "bytes": units.size, "FLOPs": units.flops, "tokens": "{:,.0f}".format}
 
 _cached = partial(st.cache_resource, show_spinner=False, hash_funcs={GPT2Config: hash, tuple: hash})
 
@@ -96,7 +97,7 @@ def say_the_match(both: Pair, live: bool) -> None:
     near = "exactly" if match.wanted == match.found else f"{match.error:+.1%}".replace("-", "−")
     st.markdown(
         f"**{'Live GPT-2' if live else 'GPT-2'}**: {config.num_hidden_layers} layers, width {config.hidden_size:,}, heads "
-        f"{config.num_attention_heads}, {furniture.count(count_parameters(config).total)} parameters. {what}: "
+        f"{config.num_attention_heads}, {units.count(count_parameters(config).total)} parameters. {what}: "
         f"{show(match.found)} for {show(match.wanted)}, {near}.")
 
 
@@ -131,7 +132,7 @@ def say_the_limits(both: Pair) -> None:
     if context > shared:
         held = kv_cache_bytes(both.study.config, context)
         st.caption(f":material/block: GPT-2 has {shared:,} positions and reads no more. At {context:,} tokens, the context "
-                   f"chosen, GPT-OSS's cache holds {furniture.size(held)}. Cache and FLOPs above, of one more token: at "
+                   f"chosen, GPT-OSS's cache holds {units.size(held)}. Cache and FLOPs above, of one more token: at "
                    f"{shared:,} for both.")
     else:
         st.caption(f"Cache and FLOPs, of one more token, at {context:,} tokens, the context chosen. GPT-2 has positions for "
@@ -209,7 +210,7 @@ def clocks(both: Pair, text: SharedText) -> None:
                 f"times and write {REPEATS[CLOCKS[2]]} tokens, taking turns.", icon=":material/timer:")
         return
     furniture.show_chart(clock_spread(found.times), key="gpt2_clocks")
-    memory = "; ".join(f"{model}: weights {furniture.size(weights)}, cache {furniture.size(cache)}"
+    memory = "; ".join(f"{model}: weights {units.size(weights)}, cache {units.size(cache)}"
                        for model, (weights, cache) in found.held.items())
     st.caption(f"Medians, with the middle half of the measurements as a line. Live models in {both.study.precision}, "
                f"{found.threads} {'thread' if found.threads == 1 else 'threads'}. Bytes their tensors hold after the text: "

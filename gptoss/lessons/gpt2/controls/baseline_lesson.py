@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try
 from gptoss.app.live import HEAVY
 from gptoss.app.study import RANDOM, Study
@@ -66,13 +66,13 @@ def _prediction(study: Study) -> Prediction:
 
     def because(_: str) -> str:
         parameters = [count_parameters(each) for each in (xl, config)]
-        return (f"GPT-2 XL needs {furniture.flops(theirs)}, {study.name} {furniture.flops(ours)}: {ours / theirs:.3g} times "
+        return (f"GPT-2 XL needs {units.flops(theirs)}, {study.name} {units.flops(ours)}: {ours / theirs:.3g} times "
                 f"as much, with {parameters[1].total / parameters[0].total:.3g} times the parameters. What counts are the "
-                f"active ones: {furniture.count(parameters[0].active)} and {furniture.count(parameters[1].active)}.")
+                f"active ones: {units.count(parameters[0].active)} and {units.count(parameters[1].active)}.")
 
-    total = furniture.count(count_parameters(config).total)
+    total = units.count(count_parameters(config).total)
     return Prediction(
-        f"GPT-2 XL ({furniture.count(count_parameters(xl).total)} parameters) against {study.name} ({total}): which needs "
+        f"GPT-2 XL ({units.count(count_parameters(xl).total)} parameters) against {study.name} ({total}): which needs "
         f"more FLOPs for one token at {CONTEXT:,} tokens?",
         answer=lambda: XL if theirs > ours else study.name, because=because, choices=(XL, study.name))
 

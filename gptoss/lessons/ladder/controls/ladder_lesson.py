@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try
 from gptoss.app.live import HEAVY
 from gptoss.app.study import Study
@@ -89,12 +89,12 @@ def _ratio(bottom: LadderConfig, top: LadderConfig, measure: str) -> float:
 
 
 def _because(bottom: LadderConfig, top: LadderConfig) -> str:
-    before, after = (furniture.count(cost(each, ACTIVE, 1)) for each in (bottom, top))
+    before, after = (units.count(cost(each, ACTIVE, 1)) for each in (bottom, top))
     frame = waterfall(top, lambda each: cost(each, PARAMETERS, 1)).iloc[1:-1]
     change = frame["stop"] - frame["start"]
     largest = change.idxmax()
     return (f"{before} active parameters become {after}. The rung that adds most to the total is "
-            f"{frame.loc[largest, 'step']} with {furniture.count(change[largest])}.")
+            f"{frame.loc[largest, 'step']} with {units.count(change[largest])}.")
 
 
 def simple_gpt(study: Study) -> tuple[bool, str]:
@@ -115,8 +115,8 @@ def tied(study: Study) -> tuple[bool, str]:
     return not gpt_oss_has, (
         f"GPT-2 {'has' if gpt2_has else 'has no'} `unembedding.weight`, {study.name} "
         f"{'has one' if gpt_oss_has else 'has none'}: "
-        f"{furniture.count(count_parameters(top).unembedding)} parameters beside an embedding of "
-        f"{furniture.count(count_parameters(top).embedding)}. Tied it is in GPT-2.")
+        f"{units.count(count_parameters(top).unembedding)} parameters beside an embedding of "
+        f"{units.count(count_parameters(top).embedding)}. Tied it is in GPT-2.")
 
 
 def how_we_know(study: Study) -> None:

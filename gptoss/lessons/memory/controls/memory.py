@@ -9,7 +9,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import PRESETS, ModelConfig
@@ -187,7 +187,7 @@ def possible_experts(config: ModelConfig, wanted: str) -> tuple[str, str]:
 
 def about_model(chosen: Setting) -> str:
     """Which model a picture shows, since it need not be the one under study."""
-    parameters = furniture.count(count_parameters(chosen.config).total)
+    parameters = units.count(count_parameters(chosen.config).total)
     return f":material/deployed_code: **{chosen.name}**, {parameters} parameters."
 
 
@@ -272,11 +272,11 @@ def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> s
     """An operator's formula with the numbers put in: FLOPs, bytes, what they make, and what binds. In Markdown."""
     bound = next(each for each in operator_bounds(chosen.config, chosen.load, on)[phase] if each.operator.name == operator)
     one = bound.operator
-    lines = [f"**FLOPs** = {product(one.factors[FLOPS])} = **{furniture.flops(one.flops)}**"]
+    lines = [f"**FLOPs** = {product(one.factors[FLOPS])} = **{units.flops(one.flops)}**"]
     sizes = {WEIGHT_BYTES: one.weight_bytes, CACHE_BYTES: one.cache_bytes, ACTIVATION_BYTES: one.activation_bytes}
     lines += [f"**Bytes of {name}** = {product(one.factors[name])} = **{amount(size, 'B')}**"
               for name, size in sizes.items() if size]
-    lines.append(f"**Intensity** = {furniture.flops(one.flops)} / {amount(one.bytes, 'B')} = **{one.intensity:,.3g} FLOPs a "
+    lines.append(f"**Intensity** = {units.flops(one.flops)} / {amount(one.bytes, 'B')} = **{one.intensity:,.3g} FLOPs a "
                  "byte**")
     lines.append(f"**Memory**: {amount(one.bytes, 'B')} / {amount(on.bandwidth, 'B/s')} = "
                  f"**{time_in_words(bound.memory)}**")
@@ -284,7 +284,7 @@ def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> s
         lines.append(f"**Compute**: for {_spelt(one.number_format)} no peak of this machine is published, so memory alone "
                      "bounds.")
     else:
-        lines.append(f"**Compute**: {furniture.flops(one.flops)} / {amount(on.peak(one.number_format), 'FLOP/s')} = "
+        lines.append(f"**Compute**: {units.flops(one.flops)} / {amount(on.peak(one.number_format), 'FLOP/s')} = "
                      f"**{time_in_words(bound.compute)}**")
         lines.append(f"The longer one binds: **{bound.binds}**.")
     return "  \n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
@@ -160,15 +160,15 @@ def size_layers_and_experts() -> tuple[bool, str]:
              for name, config in PRESETS.items() if name in (SMALL, LARGE)}
     holds = any(total >= NOTEBOOK_SIZE and total < 1.1 * NOTEBOOK_SIZE and layers == NOTEBOOK_LAYERS
                 and experts == NOTEBOOK_EXPERTS for total, layers, experts in found.values())
-    said = "; ".join(f"{name} has {furniture.count(total)} parameters, {layers} layers and {experts} experts"
+    said = "; ".join(f"{name} has {units.count(total)} parameters, {layers} layers and {experts} experts"
                      for name, (total, layers, experts) in found.items())
     return holds, f"These are two models: {said}."
 
 
 def how_we_know() -> None:
     """Published sizes against the closed forms at this moment, how the tests hold them, and every machine's source."""
-    rows = "".join(f"| {name} | {furniture.size(checkpoint_bytes(config))} | "
-                   f"{furniture.size(kv_cache_bytes(config, LONGEST))} | "
+    rows = "".join(f"| {name} | {units.size(checkpoint_bytes(config))} | "
+                   f"{units.size(kv_cache_bytes(config, LONGEST))} | "
                    f"{sum(layer.bytes for layer in cache_film(config, LONGEST)):,} |\n"
                    for name, config in PRESETS.items() if name in (SMALL, LARGE))
     st.markdown(

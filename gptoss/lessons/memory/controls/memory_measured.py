@@ -12,6 +12,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from gptoss import units
 from gptoss.app import furniture, live
 from gptoss.app.study import Study
 from gptoss.app.text import current_text, live_tokens
@@ -177,7 +178,7 @@ def _say_state(study: Study, running: bool) -> None:
     if running:
         st.progress(found.done, found.doing)
     elif found is None or found.of != live.running(study):
-        model = furniture.count(count_parameters(study.live_config).total)
+        model = units.count(count_parameters(study.live_config).total)
         st.caption(f":material/timer: Not measured yet. First this machine's own rates, then "
                    f"{len(passes_of(study.live_config))} passes of the live model ({model} parameters, {study.precision}), "
                    "in the background.")

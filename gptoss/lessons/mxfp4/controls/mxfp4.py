@@ -10,7 +10,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from gptoss.app import furniture, live, state
+from gptoss import units
+from gptoss.app import live, state
 from gptoss.app.controls import choose, layer_shown
 from gptoss.app.live import HEAVY, Running, model_of, running
 from gptoss.app.study import RANDOM, Study
@@ -300,12 +301,12 @@ def size_table(study: Study, source: Source, at: Place) -> str:
     for name in (MXFP4, "int8, row a scale", "int8, 32 a scale", BF16):
         bits = FORMATS[name].bits(columns)
         whole = _size(study.config, name)
-        lines.append(f"| {name} | {bits:g} | {furniture.size(rows * columns * bits / 8)} | {whole} |")
+        lines.append(f"| {name} | {bits:g} | {units.size(rows * columns * bits / 8)} | {whole} |")
     return "\n".join(lines)
 
 
 def _size(config: ModelConfig, name: str) -> str:
-    return furniture.size(model_bytes(config, FORMATS[name]))
+    return units.size(model_bytes(config, FORMATS[name]))
 
 
 class ModelView(NamedTuple):

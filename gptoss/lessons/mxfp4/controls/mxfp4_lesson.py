@@ -8,7 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 import torch
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.lesson import PARTLY, Claim, Lesson, Prediction, Try
 from gptoss.app.live import HEAVY, running
 from gptoss.app.study import Study
@@ -150,7 +150,7 @@ def quarter_of_bf16(study: Study) -> tuple[bool | str, str]:
     near = [abs(share - 1 / 4) <= NEAR for share in (experts, whole)]
     return all(near) or (any(near) and PARTLY), (
         f"A block of 32 has 32 · 4 + 8 bits, {bits:g} a weight: {experts:.1%} of bf16's 16. Of all {study.name} it is "
-        f"{whole:.1%}, {furniture.size(packed)} instead of {furniture.size(plain)}: attention, embedding and unembedding "
+        f"{whole:.1%}, {units.size(packed)} instead of {units.size(plain)}: attention, embedding and unembedding "
         f"stay in bf16.")
 
 
@@ -177,9 +177,9 @@ def everything_is_mxfp4(study: Study) -> tuple[bool, str]:
     parts = counts.by_part
     others = {"embedding and unembedding": parts["embedding"] + parts["unembedding"], "attention": counts.attention,
               "experts' biases": parts["expert biases"]}
-    told = ", ".join(f"{name} {furniture.count(number)}" for name, number in others.items())
+    told = ", ".join(f"{name} {units.count(number)}" for name, number in others.items())
     return share == 1, (
-        f"{share:.1%} of {study.name}'s {furniture.count(counts.total)} parameters are: the two weights of its experts. "
+        f"{share:.1%} of {study.name}'s {units.count(counts.total)} parameters are: the two weights of its experts. "
         f"In bf16 stay {told}, and norms, sinks and routers.")
 
 

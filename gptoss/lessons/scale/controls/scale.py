@@ -9,6 +9,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
+from gptoss import units
 from gptoss.app import furniture, live, state
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -237,7 +238,7 @@ def measured_row(study: Study) -> None:
               args=(config, study.seed))
     if not st.session_state.get("scale_measured"):
         st.caption("One step of AdamW in fp32 on a model of the live size, with random weights: "
-                   f"{furniture.count(count_parameters(config).total)} parameters, {STEP_BATCH} sequences of {STEP_TOKENS} "
+                   f"{units.count(count_parameters(config).total)} parameters, {STEP_BATCH} sequences of {STEP_TOKENS} "
                    "random tokens. Every tensor is counted, those that autograd saves too.")
         return
     with st.spinner("Another reader's measurement is running; yours is next." if live.MEASURING.locked() else "Training."):

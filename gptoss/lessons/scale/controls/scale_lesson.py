@@ -6,7 +6,7 @@ import math
 
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss import units
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try
 from gptoss.app.study import Study
 from gptoss.config import PRESETS
@@ -195,7 +195,7 @@ def _card() -> str:
     flops = sum(training_flops_per_token(PRESETS[LARGE], PRESETS[LARGE].initial_context_length).values())
     h100 = next(each for each in ACCELERATORS if each.name == "H100")
     tokens = {share: CARD_HOURS * 3600 * h100.flops * share / 100 / flops for share in (10, 20, 40)}
-    enough = ", ".join(f"{furniture.count(each)} at {share}%" for share, each in tokens.items())
+    enough = ", ".join(f"{units.count(each)} at {share}%" for share, each in tokens.items())
     return (f"**A published figure**: the model card says that {LARGE} took {CARD_HOURS / 1e6:.1f} million H100 hours, and "
             f"“trillions of tokens”. By the compute counted here those hours are enough for this many tokens: {enough} "
             "utilisation. Which it was is not published.")
