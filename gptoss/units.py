@@ -104,9 +104,9 @@ def ratio(value: float, digits: int = 3) -> str:
     return f"×{number(value, digits)}"
 
 
-def signed(value: float, write: Callable[[float], str] = fixed) -> str:
-    """A difference with its sign, as `write` writes its amount: `+0.35`, `−3.00 GiB`. What rounds to zero has no sign."""
-    return _with_sign("+" if value > 0 else "", write(value))
+def signed(value: float, write: Callable[..., str] = fixed, *options) -> str:
+    """A difference with its sign, as `write` writes it (with its options): `+0.35`, `−3.00 GiB`. A rounded zero has none."""
+    return _with_sign("+" if value > 0 else "", write(value, *options))
 
 
 def difference(now: float, then: float) -> str | None:
@@ -115,7 +115,7 @@ def difference(now: float, then: float) -> str | None:
         return None
     if now / then >= 2 or 0 < now / then <= 0.5:
         return ratio(now / then)
-    return f"{signed((now - then) / abs(then) * 100, lambda change: number(change, 2))}%"
+    return f"{signed((now - then) / abs(then) * 100, number, 2)}%"
 
 
 def plural(amount: float, noun: str, nouns: str = "") -> str:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from torch import Tensor
 
+from gptoss import units
 from gptoss.training.contest import Contest, Plan, Standing, weights_in
 from gptoss.training.corpus import Corpus
 
@@ -276,7 +277,7 @@ class Jobs:
             if self._jobs.get(job.owner) is not job:
                 return STOPPED
             if job.seconds > self._seconds:
-                return f"Stopped after {self._seconds / 60:g} minutes, the longest that a run may take here."
+                return f"Stopped after {units.plural(self._seconds / 60, 'minute')}, the longest that a run may take here."
             return "" if job.wish == RUNNING else job.wish
 
     def _put_aside(self, job: _Job, contest: Contest, ending: str) -> None:
@@ -322,8 +323,8 @@ def refuse_too_large(plan: Plan) -> None:
         raise ValueError(f"All models together would read {plan.tokens:,} tokens; at most {MOST_TOKENS:,} are allowed here. "
                          "Fewer steps, smaller batches or fewer models help.")
     if (needed := plan.bytes_needed()) > MOST_BYTES:
-        raise ValueError(f"Weights, gradients, optimizer states and activations would take {needed / 2**20:,.0f} MiB; "
-                         f"at most {MOST_BYTES // 2**20} MiB are allowed here. Fewer or smaller models, smaller batches or "
+        raise ValueError(f"Weights, gradients, optimizer states and activations would take {units.size(needed)}; "
+                         f"at most {units.size(MOST_BYTES)} are allowed here. Fewer or smaller models, smaller batches or "
                          "more accumulation help.")
 
 

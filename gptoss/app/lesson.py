@@ -12,6 +12,7 @@ import streamlit as st
 from gptoss.app import state
 from gptoss.app.large import TooLong
 from gptoss.app.study import Study
+from gptoss.units import number
 
 PREDICT, TRY, MATHS, CODE, CLAIMS, CHECKS = TABS = (
     "Predict, then look", "Try this", "The maths", "The code", "Claims", "How we know")
@@ -34,7 +35,7 @@ class Prediction:
     choices: Sequence[str] = ()
     unit: str = ""
     tolerance: float = 0.02
-    show: Callable[[float], str] = "{:,.4g}".format
+    show: Callable[[float], str] = partial(number, digits=4)
 
     def right(self, guess: float | str, answer: float | str) -> bool:
         """Whether a guess is the answer, or near enough where it is a number."""
@@ -153,9 +154,9 @@ def _commit(lesson: Lesson) -> None:
 
 
 def _try(lesson: Lesson) -> None:
-    for number, each in enumerate(lesson.tries):
+    for place, each in enumerate(lesson.tries):
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(each.label, on_click=each.set, key=f"{lesson.path}_try_{number}", icon=":material/science:"):
+            if st.button(each.label, on_click=each.set, key=f"{lesson.path}_try_{place}", icon=":material/science:"):
                 st.rerun()  # the whole page: the callback has set more than this fragment draws
             st.markdown(each.why, width="stretch")
 

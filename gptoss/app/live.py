@@ -21,6 +21,7 @@ from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
 from gptoss.training.contestants import Contestant
 from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.units import number
 
 # Every build or pass in flight holds tens of megabytes and a core: two at a time, the others wait their turn.
 HEAVY = threading.BoundedSemaphore(2)
@@ -278,7 +279,7 @@ def _differences(contestant: Contestant, config: ModelConfig, sinks: bool) -> li
 
 
 def _spelt(value: float) -> str:
-    return f"{value:,g}" if value else "off"
+    return number(value, 9) if value else "off"
 
 
 def _fits(contestant: Contestant, config: ModelConfig, sinks: bool) -> bool:

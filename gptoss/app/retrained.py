@@ -23,7 +23,6 @@ RETRAINED = "What it costs, retrained"  # the view's name on every page
 _LENGTH = ModelConfig.preset(CLASSROOM).initial_context_length  # tokens that all of them were trained on
 _CACHE = f"KV cache of {_LENGTH} tokens"
 _APART = 0.05  # share of right answers by which a model has to differ to be spoken of
-_MINUS = str.maketrans("-", "−")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,8 @@ def in_words(page: str) -> str:
     said += _answers_apart(answer_rows(choice.variants), choice.base)
     larger = int(found["beyond"].sum())
     said.append(f"Larger than the spread between two seeds: {larger} of {len(found)} differences. If nothing made a "
-                f"difference, chance would still make about {BY_CHANCE * len(found):.0f} so large ({BY_CHANCE:.0%}).")
+                f"difference, chance would still make about {BY_CHANCE * len(found):.0f} so large "
+                f"({units.percent(BY_CHANCE, 0)}).")
     return "\n".join(f"- {sentence}" for sentence in said)
 
 
@@ -122,7 +122,7 @@ def how_they_were_made(page: str) -> str:
 def _verdict(of: pd.DataFrame) -> str:
     """What can be said of one variant's differences, domain by domain."""
     apart = of[of["beyond"]]
-    parts = [f"{word} loss in " + ", ".join(f"{row.domain} ({row.difference:+.3f})".translate(_MINUS)
+    parts = [f"{word} loss in " + ", ".join(f"{row.domain} ({units.signed(row.difference, units.fixed, 3)})"
                                             for row in rows.itertuples())
              for word, rows in (("more", apart[apart["difference"] > 0]), ("less", apart[apart["difference"] < 0]))
              if len(rows)]
@@ -139,7 +139,7 @@ def _answers_apart(answers: pd.DataFrame, base: str) -> list[str]:
     for (variant, domain), found in right.items():
         beside = right[base, domain]
         if any(min(abs(one - other) for other in beside) > _APART for one in found):
-            each, others = (" and ".join(f"{share:.0%}" for share in shares) for shares in (found, beside))
+            each, others = (" and ".join(units.percent(share, 0) for share in shares) for shares in (found, beside))
             said.append(f"Right answers in {domain}, {variant}: {each} by seed, beside {others}.")
     return said
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.units import count, flops, percent, size
 
 CURRENT, PINNED = "current", "pinned"
 SHARINGS = ("MHA", "GQA", "MQA")
@@ -39,6 +40,7 @@ def parameters_by_part(total: Mapping[str, int], active: Mapping[str, int],
     if pinned_total is not None:
         rows += _parameter_rows(_by_part(pinned_total), _by_part(pinned_active or {}), ", pinned")
     data = pd.DataFrame(rows, columns=["bar", "part", "use", "parameters", "sum", "model"])
+    data["label"] = data["sum"].map(count)
     return Chart(_parameters_spec(pinned_total is not None), data,
                  "Parameters by part of the model, all of them and those one token uses",
                  _describe_parameters(_by_part(total), _by_part(active), pinned_total))
@@ -54,14 +56,15 @@ def kv_cache_lines(frame: pd.DataFrame, context: int) -> Chart:
     _require(frame, ("context", "bytes", "sharing", "windows"), context)
     models = frame["model"].tolist() if "model" in frame else [CURRENT] * len(frame)
     contexts, sharings, windows = (frame[name].tolist() for name in ("context", "sharing", "windows"))
-    gib = [round(size / _GIB, 9) for size in frame["bytes"].tolist()]
+    sizes = frame["bytes"].tolist()
     here = [value == context for value in contexts]
-    data = pd.DataFrame({"context": contexts, "gib": gib, "sharing": sharings, "windows": windows, "model": models,
+    data = pd.DataFrame({"context": contexts, "gib": [round(each / _GIB, 9) for each in sizes],
+                         "size": [size(each) for each in sizes], "sharing": sharings, "windows": windows, "model": models,
                          "here": here})
-    sizes = "; ".join(f"{sharing}, {layers}: {_in_words(size)}" for sharing, layers, size, model, now
-                      in zip(sharings, windows, gib, models, here, strict=True) if now and model == CURRENT)
+    words = "; ".join(f"{sharing}, {layers}: {size(each)}" for sharing, layers, each, model, now
+                      in zip(sharings, windows, sizes, models, here, strict=True) if now and model == CURRENT)
     return Chart(_kv_cache_spec(), data, "Size of the KV cache against context length",
-                 f"KV cache of one sequence at {context:,} tokens. {sizes}.")
+                 f"KV cache of one sequence at {context:,} tokens. {words}.")
 
 
 def flops_area(frame: pd.DataFrame, context: int) -> Chart:
@@ -74,40 +77,32 @@ def flops_area(frame: pd.DataFrame, context: int) -> Chart:
     _require(frame, ("context", "operator", "flops"), context)
     sums: dict[tuple, float] = {}
     models = frame["model"].tolist() if "model" in frame else [CURRENT] * len(frame)
-    for at, name, flops, model in zip(frame["context"].tolist(), frame["operator"].tolist(), frame["flops"].tolist(),
-                                      models, strict=True):
+    for at, name, amount, model in zip(frame["context"].tolist(), frame["operator"].tolist(), frame["flops"].tolist(),
+                                       models, strict=True):
         key = (at, palette.part_of(name), model)
-        sums[key] = sums.get(key, 0) + flops / 1e9
-    data = pd.DataFrame([(*key, round(gflops, 9), key[0] == context) for key, gflops in sums.items()],
-                        columns=["context", "part", "model", "gflops", "here"])
+        sums[key] = sums.get(key, 0) + amount / 1e9
+    data = pd.DataFrame([(*key, round(gflops, 9), flops(1e9 * gflops), key[0] == context) for key, gflops in sums.items()],
+                        columns=["context", "part", "model", "gflops", "figure", "here"])
     now = {part: gflops for (at, part, model), gflops in sums.items() if at == context and model == CURRENT}
     largest, total = max(now, key=lambda part: now[part]), sum(now.values())
-    text = (f"One token at a context of {context:,} tokens costs {total:.4g} GFLOPs, "
-            f"most of it, {now[largest] / total:.1%}, for {largest}.")
+    text = (f"One token at a context of {context:,} tokens costs {flops(1e9 * total)}, "
+            f"most of it, {percent(now[largest] / total)}, for {largest}.")
     return Chart(_flops_spec(), data, "FLOPs for one token by part of the model against context length", text)
-
-
-def _in_words(gib: float) -> str:
-    """A size in the largest binary unit of which there is one."""
-    for unit, of_them in (("GiB", gib), ("MiB", gib * 2**10), ("KiB", gib * 2**20)):
-        if of_them >= 1:
-            return f"{of_them:.4g} {unit}"
-    return f"{gib * _GIB:.0f} B"
 
 
 def _by_part(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts added up to parts of the model, in the order of `palette.PARTS`."""
     sums = dict.fromkeys(palette.PARTS, 0)
-    for name, count in counts.items():
-        sums[palette.part_of(name)] += count
-    return {part: count for part, count in sums.items() if count}
+    for name, parameters in counts.items():
+        sums[palette.part_of(name)] += parameters
+    return {part: parameters for part, parameters in sums.items() if parameters}
 
 
 def _describe_parameters(total: dict[str, int], active: dict[str, int], pinned: Mapping[str, int] | None) -> str:
     everything, used = sum(total.values()), sum(active.values())
     largest = max(total, key=lambda part: total[part])
-    text = (f"{everything:,} parameters, of which one token uses {used:,} ({used / everything:.1%}). "
-            f"The largest part is {largest} with {total[largest] / everything:.1%}.")
+    text = (f"{everything:,} parameters, of which one token uses {used:,} ({percent(used / everything)}). "
+            f"The largest part is {largest} with {percent(total[largest] / everything)}.")
     return text + (f" The pinned model has {sum(pinned.values()):,}." if pinned is not None else "")
 
 
@@ -116,8 +111,8 @@ def _parameter_rows(total: Mapping[str, int], active: Mapping[str, int], suffix:
         raise ValueError(f"active {active} must not be more than total {total}, and total must not be empty")
     model = PINNED if suffix else CURRENT
     everything, used = sum(total.values()), sum(active.values())
-    upper = [("total" + suffix, part, use, count, everything, model) for part in total
-             for use, count in ((_ACTIVE, active.get(part, 0)), (_IDLE, total[part] - active.get(part, 0)))]
+    upper = [("total" + suffix, part, use, number, everything, model) for part in total
+             for use, number in ((_ACTIVE, active.get(part, 0)), (_IDLE, total[part] - active.get(part, 0)))]
     return upper + [("active" + suffix, part, _ACTIVE, active[part], used, model) for part in active]
 
 
@@ -153,8 +148,7 @@ def _parameters_spec(pinned: bool) -> dict:
         tooltip=[alt.Tooltip("bar:N", title="bar"), alt.Tooltip("part:N", title="part"),
                  alt.Tooltip("use:N", title="use"), alt.Tooltip("parameters:Q", title="parameters", format=",")],
     )
-    sums = base.transform_aggregate(sum="max(sum)", groupby=["bar"]).transform_calculate(
-        label="replace(format(datum.sum, '.4s'), 'G', ' B')").mark_text(
+    sums = base.transform_aggregate(sum="max(sum)", groupby=["bar", "label"]).mark_text(
         align="left", dx=6, fontSize=FONT_SIZE).encode(x="sum:Q", text="label:N")
     return specification(alt.layer(bars, sums), height=290 if pinned else 220, right=40)
 
@@ -176,7 +170,7 @@ def _kv_cache_spec() -> dict:
             gridOpacity={"condition": {"test": _IS_POWER_OF_TEN, "value": 1}, "value": 0})),
         tooltip=[alt.Tooltip("context:Q", title="context (tokens)", format=","),
                  alt.Tooltip("sharing:N", title="heads"), alt.Tooltip("windows:N", title="layers"),
-                 alt.Tooltip("gib:Q", title="GiB", format=".4~g"),
+                 alt.Tooltip("size:N", title="KV cache"),
                  alt.Tooltip("model:N", title="model")],
     )
     lines = base.mark_line().encode(
@@ -208,7 +202,7 @@ def _flops_spec() -> dict:
         x=_context_axis(), y=alt.Y("gflops:Q", stack="zero", axis=y_axis), order="place:Q",
         color=_part_colour(_PARTS_WITH_FLOPS),
         tooltip=[alt.Tooltip("part:N", title="part"), alt.Tooltip("context:Q", title="context (tokens)", format=","),
-                 alt.Tooltip("gflops:Q", title="GFLOPs per token", format=".4~g")])
+                 alt.Tooltip("figure:N", title="compute per token")])
     pinned = blank_chart().transform_filter(alt.datum.model == PINNED).mark_line(
         color=palette.MUTED, strokeWidth=3, strokeDash=[7, 5]).encode(
         x=_context_axis(), y=alt.Y("sum(gflops):Q", axis=y_axis))

@@ -12,6 +12,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import percent, plural
 
 MAX_TOKENS = 80  # a longer text is cut to this many queries and the keys beside them
 
@@ -84,10 +85,9 @@ def _describe(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], wind
     last = weights[-1]
     best = int(last.argmax())
     reach = f"a window of {window} tokens" if window else "full attention"
-    unit = "token" if len(labels) == 1 else "tokens"
     return (
-        f"Attention of one head over {len(labels)} {unit}, {reach}{', showing ' + note if note else ''}. "
-        f"The sink takes {sink.mean():.1%} of the weight on average. "
+        f"Attention of one head over {plural(len(labels), 'token')}, {reach}{', showing ' + note if note else ''}. "
+        f"The sink takes {percent(sink.mean())} of the weight on average. "
         f"The last token, {visible_token(labels[-1])}, attends most to {visible_token(labels[best])} "
         f"at distance {len(labels) - 1 - best} with weight {last[best]:.3f}.")
 

@@ -12,6 +12,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import percent
 
 MAX_TOKENS = 80
 MAX_CELLS = 3000  # choices in one map; with many active experts fewer tokens fit
@@ -89,14 +90,9 @@ def _describe_routing(chosen: np.ndarray, num_experts: int, labels: Sequence[str
 
 def _describe_load(counts: np.ndarray, tokens: int) -> str:
     most, least = int(counts.argmax()), int(counts.argmin())
-    return (f"{len(counts)} experts and {tokens} tokens. Expert {most} was used most, for {counts[most] / tokens:.1%} "
-            f"of the tokens, expert {least} least, for {counts[least] / tokens:.1%}; "
-            f"an even load is {counts.mean() / tokens:.1%}. {int((counts == 0).sum())} experts were not used.")
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and what it counts: `1 expert`, `32 experts`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return (f"{len(counts)} experts and {tokens} tokens. Expert {most} was used most, for {percent(counts[most] / tokens)} "
+            f"of the tokens, expert {least} least, for {percent(counts[least] / tokens)}; "
+            f"an even load is {percent(counts.mean() / tokens)}. {int((counts == 0).sum())} experts were not used.")
 
 
 def expert_colour() -> alt.Color:

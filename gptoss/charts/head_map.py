@@ -14,6 +14,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import Chart, blank_chart, specification
 from gptoss.charts.images import Picture
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import percent, plural
 
 MAX_TOKENS = 80  # of a longer text, the tokens around the chosen one
 
@@ -107,10 +108,9 @@ def _marks(address: str, weights: np.ndarray, sink: float, names: list[str], tok
 def _describe(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], token: int, window: int, note: str) -> str:
     best = int(weights[token].argmax())
     reach = f"a window of {window} tokens" if window else "full attention"
-    unit = "token" if len(labels) == 1 else "tokens"
     return (
-        f"Attention of one head over {len(labels)} {unit}, {reach}{', showing ' + note if note else ''}; full colour is "
-        f"most weight. The sink takes {sink.mean():.1%} on average. The token at position {token}, "
+        f"Attention of one head over {plural(len(labels), 'token')}, {reach}{', showing ' + note if note else ''}; full "
+        f"colour is most weight. The sink takes {percent(sink.mean())} on average. The token at position {token}, "
         f"{visible_token(labels[token])}, attends most to {visible_token(labels[best])} at distance {token - best} "
         f"with weight {weights[token, best]:.3f}.")
 

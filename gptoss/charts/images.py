@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gptoss.charts import palette
+from gptoss.units import number, percent
 
 _GAP = 3  # clear cells between two heads
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -53,8 +54,8 @@ def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None
     sinks = weights[:, :, 0].mean(axis=1)
     most = int(sinks.argmax())
     alt = (f"Attention weights of {heads} heads over {queries} tokens, opacity as the square root of the weight. "
-           f"Head {most} gives most to its sink, {sinks[most]:.1%} on average; over all heads it is "
-           f"{sinks.mean():.1%}.{_blocks_in_words(block, block)}"
+           f"Head {most} gives most to its sink, {percent(sinks[most])} on average; over all heads it is "
+           f"{percent(sinks.mean())}.{_blocks_in_words(block, block)}"
            + (f" Head {selected} is framed." if selected is not None else ""))
     return Picture(image, alt)
 
@@ -79,7 +80,7 @@ def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 2
     image = _enlarge(_colour(small), max(1, width // small.shape[1]) if enlarge else 1)
     alt = f"Heat map of a matrix of {matrix.shape[0]} rows and {matrix.shape[1]} columns"
     if known.size:
-        alt += f", values {known.min():.3g} to {known.max():.3g}, mean {known.mean():.3g}"
+        alt += f", values {number(known.min())} to {number(known.max())}, mean {number(known.mean())}"
     if known.size < matrix.size:
         alt += f"; {matrix.size - known.size} values are not finite"
     return Picture(image, alt + "." + _blocks_in_words(down, across))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import altair as alt
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, blank_chart
+from gptoss.units import number, percent
 
 TITLE, TICKS = 28, 24  # px above and below a panel, for its name and the numbers on its axis
 GAP = 0.035  # between panels, of the view's width
@@ -31,6 +33,8 @@ _WORDS = {  # how the words of each kind stand: align, baseline, dx, dy, weight,
     _FIRST: ("left", "top", 0, 6, "normal", False), _MIDDLE: ("center", "top", 0, 6, "normal", True),
     _FAR: ("center", "top", 0, 6, "normal", False), _LAST: ("right", "top", 0, 6, "normal", False)}
 PLACES = ["x", "y", "x2", "y2"]
+_TICK = partial(number, digits=6)
+WHOLE_PERCENT = partial(percent, decimals=0)  # for `frame`: numbers of an axis of shares
 _AT_THE_END = 0.95  # share of an axis beyond which a number has to stand left of its tick
 
 
@@ -78,10 +82,11 @@ class Panel:
     def y(self, values: np.ndarray | float) -> np.ndarray:
         return (self.bottom + self.up.share(values) * (self.top - self.bottom)).round(5)
 
-    def frame(self, title: str, aside: str = "", number: str = ",.6g", ticks: tuple[int, int] = (4, 4)) -> list[dict]:
+    def frame(self, title: str, aside: str = "", write: Callable[[float], str] = _TICK,
+              ticks: tuple[int, int] = (4, 4)) -> list[dict]:
         """The rows of its frame: name, a remark at the right, grid lines, and the numbers of both axes.
 
-        `number` is the format of the vertical ones, `ticks` says how many there may be across and up.
+        `write` writes the vertical ones, `ticks` says how many there may be across and up.
         """
         rows = [{"kind": _TITLE, "x": self.left, "y": self.top, "text": title},
                 {"kind": _ASIDE, "x": self.right, "y": self.top, "text": aside}]
@@ -89,13 +94,13 @@ class Panel:
             at = {"x": self.left, "y": float(self.y(tick))}
             rows.append({"kind": _GRID, **at, "x2": self.right})
             if self.left == 0:
-                rows.append({"kind": _LEFT, **at, "text": format(tick, number)})
+                rows.append({"kind": _LEFT, **at, "text": write(tick)})
         marks = self.across.ticks(ticks[0]) if self.lowest else []
         for place, tick in enumerate(marks):
             between = _MIDDLE if self.right - self.left < 0.5 else _FAR
             last = _LAST if self.across.share(tick) > _AT_THE_END else _FAR
             kind = _FIRST if place == 0 else last if place == len(marks) - 1 else between
-            rows.append({"kind": kind, "x": float(self.x(tick)), "y": self.bottom, "text": format(tick, ",.6g")})
+            rows.append({"kind": kind, "x": float(self.x(tick)), "y": self.bottom, "text": _TICK(tick)})
         return rows
 
 

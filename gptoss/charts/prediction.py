@@ -12,6 +12,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import percent
 
 
 def next_token(labels: Sequence[str], probabilities: np.ndarray, top: int = 10) -> Chart:
@@ -27,8 +28,8 @@ def next_token(labels: Sequence[str], probabilities: np.ndarray, top: int = 10) 
     best = best[np.argsort(-probabilities[best], kind="stable")]
     shown = [labels[i] for i in best]
     data = pd.DataFrame({"token": axis_keys(shown, 1), "probability": probabilities[best].astype(np.float64).round(6)})
-    alt_text = (f"The most probable next token is {visible_token(shown[0])} with {probabilities[best[0]]:.1%}; "
-                f"the {count} shown hold {float(probabilities[best].sum()):.1%} of the probability.")
+    alt_text = (f"The most probable next token is {visible_token(shown[0])} with {percent(probabilities[best[0]])}; "
+                f"the {count} shown hold {percent(probabilities[best].sum())} of the probability.")
     return Chart(_spec(top), data, "Most probable next tokens", alt_text)
 
 

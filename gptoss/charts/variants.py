@@ -12,6 +12,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, specification
 from gptoss.charts.panels import TICKS, TITLE, Panel, Scale, of_kind, places
+from gptoss.units import number
 
 _HEIGHT, _PLOT = 430, 395
 _COLUMNS, _GAP = 2, 0.06  # panels in a row, and between them, of the view's width
@@ -73,7 +74,7 @@ def _frame(panel: Panel, domain: str, variants: Sequence[str]) -> list[dict]:
     rows = [{"kind": _TITLE, "text": domain, "x": panel.left, "y": panel.top}]
     ticks = panel.across.ticks(_TICKS)
     for place, tick in enumerate(ticks):
-        at = {"x": float(panel.x(tick)), "y": panel.bottom, "y2": panel.top, "text": f"{tick:.4g}"}
+        at = {"x": float(panel.x(tick)), "y": panel.bottom, "y2": panel.top, "text": number(tick, 4)}
         named = {0: _FIRST, len(ticks) - 1: _LAST}.get(place)
         rows += [{"kind": _TICK, **at}, *([{"kind": named, **at}] if named else [])]
     for place, name in enumerate(variants):

@@ -8,6 +8,7 @@ from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost.matching import ACTIVE, matched_gpt2
 from gptoss.model import GPT2, LanguageModel, Transformer
 from gptoss.training.trainer import initialise_for_training
+from gptoss.units import plural
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def contestants(config: ModelConfig) -> dict[str, Contestant]:
             Contestant("one-active", "one active expert", config.replace(experts_per_token=1)),
             Contestant("unbalanced", "without the balancing loss", config, balanced=False)]
     groups = [n for n in (1, 2, 4, 8) if config.num_attention_heads % n == 0 and n != kv]
-    made += [Contestant(f"kv-{n}", f"{n} KV {'group' if n == 1 else 'groups'}", config.replace(num_key_value_heads=n))
+    made += [Contestant(f"kv-{n}", plural(n, "KV group"), config.replace(num_key_value_heads=n))
              for n in groups]
     first: dict[tuple, Contestant] = {}
     for one in made:

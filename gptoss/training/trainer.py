@@ -21,6 +21,7 @@ from gptoss.training.corpus import Batch, Corpus
 from gptoss.training.evaluation import Evaluation, evaluate
 from gptoss.training.recipe import Recipe
 from gptoss.training.routing import RouterWatch
+from gptoss.units import number
 
 RISE = 2.0  # nats above the first steps' loss at which a run counts as diverged
 RECENT = 10  # steps whose mean is compared with the first ones'
@@ -164,7 +165,7 @@ class Trainer:
 
     def _check(self, loss: float, gradient: float) -> None:
         if not math.isfinite(loss) or not math.isfinite(gradient):
-            self._give_up(f"in step {self.at + 1} the loss is {loss:.3g} and the gradient's norm {gradient:.3g}")
+            self._give_up(f"in step {self.at + 1} the loss is {number(loss)} and the gradient's norm {number(gradient)}")
         if len(self.steps) >= 2 * RECENT:
             first, recent = (sum(step.loss for step in part) / RECENT
                              for part in (self.steps[:RECENT], self.steps[-RECENT:]))

@@ -286,7 +286,7 @@ def test_what_is_too_large_or_cannot_be_is_refused(queue, wanted, sentence):
 
 def test_too_much_memory_is_refused_with_its_size(queue):
     large = Contestant("study", "a large model", ModelConfig.preset("gpt-oss-20b"))
-    with pytest.raises(ValueError, match="MiB; at most 256 MiB"):
+    with pytest.raises(ValueError, match=r"iB; at most 256\.00 MiB"):
         queue.submit("me", Plan((large,), Recipe(), WRITTEN_BY_RULE))
 
 

@@ -8,6 +8,7 @@ from chart_inputs import flops_frame, kv_frame, parts
 from gptoss.charts import flops_area, kv_cache_lines, palette, parameters_by_part
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes
+from gptoss.units import flops
 
 LARGE, SMALL = ModelConfig.preset("gpt-oss-120b"), ModelConfig.preset("gpt-oss-20b")
 
@@ -46,7 +47,7 @@ def test_kv_cache_is_drawn_in_gib():
     here = chart.data[chart.data["here"] & (chart.data["sharing"] == "GQA")].set_index("windows")["gib"]
     assert here["windows as set"] == pytest.approx(kv_cache_bytes(LARGE, 131_072) / 2 ** 30)
     assert here["every layer full"] == pytest.approx(9)
-    assert "GQA, windows as set: 4.504 GiB" in chart.alt and "at 131,072 tokens" in chart.alt
+    assert "GQA, windows as set: 4.50 GiB" in chart.alt and "at 131,072 tokens" in chart.alt
 
 
 def test_pinned_lines_do_not_enter_the_words():
@@ -63,7 +64,7 @@ def test_flops_are_summed_by_part():
     assert here["scores and values"] * 1e9 == pytest.approx(needed["scores"] + needed["values"])
     assert here.sum() * 1e9 == pytest.approx(sum(needed.values()))
     assert set(here.index) <= set(palette.PARTS)
-    assert f"{here.sum():.4g} GFLOPs" in chart.alt and here.idxmax() in chart.alt
+    assert flops(1e9 * here.sum()) in chart.alt and here.idxmax() in chart.alt
 
 
 @pytest.mark.parametrize("draw", [flops_area, kv_cache_lines])

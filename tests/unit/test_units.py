@@ -98,6 +98,10 @@ def test_differences_with_their_sign(value, write, text):
     assert signed(value, write) == text
 
 
+def test_a_difference_takes_the_options_of_its_writer():
+    assert signed(-0.1234, fixed, 3) == "−0.123"
+
+
 @pytest.mark.parametrize("now, then, text", [
     (5, 5, None), (5, 0, None), (0, 0, None), (math.nan, 1, None), (200, 100, "×2"), (199.9, 100, "+100%"),
     (150, 100, "+50%"), (90, 100, "−10%"), (50, 100, "÷2"), (25, 100, "÷4"), (1000, 3, "×333"),

@@ -241,7 +241,7 @@ def test_an_own_text_is_trained_on(page, source):
 def test_a_run_beyond_the_bounds(page):
     many = {"training_batch": "64", "training_accumulation": "4"}
     refused(train(page(training_steps="2000", **many)), "at most 8,000,000 are allowed here")
-    refused(train(page(training_batch="64", training_accumulation="1")), "at most 256 MiB are allowed here")
+    refused(train(page(training_batch="64", training_accumulation="1")), "at most 256.00 MiB are allowed here")
 
 
 # Runs

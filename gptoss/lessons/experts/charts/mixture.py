@@ -11,7 +11,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
-from gptoss.charts.experts import counted
+from gptoss.units import plural
 
 HEIGHT = 400  # px of a page's main picture
 LINE, PLOT = 18, 310  # px of a line of a label, and of all there is between the axes
@@ -47,7 +47,7 @@ def swiglu_curves(curves: pd.DataFrame, chosen: pd.DataFrame, compared: pd.DataF
     end, other = chosen.iloc[-1], compared["output"].iloc[-1]
     gates, clamped = neurons["gate"], int(neurons["clamped"].sum())
     text = (f"{_linear(linear).capitalize()}: at gate {end['gate']:g} the output is {end['output']:.2f}; {variant} it would "
-            f"be {other:.2f}. The {counted(len(neurons), 'neuron')} of this token's best expert have gates from "
+            f"be {other:.2f}. The {plural(len(neurons), 'neuron')} of this token's best expert have gates from "
             f"{gates.min():.2f} to {gates.max():.2f}; {clamped} of them are clamped.")
     note = f"{MAX_NEURONS} of {len(neurons)} neurons" if len(neurons) > MAX_NEURONS else ""
     return Chart(_swiglu_spec(), data, "SwiGLU: the output of a neuron against its gate", text, note)
@@ -93,7 +93,7 @@ def growth_by_experts(frame: pd.DataFrame, experts: int) -> Chart:
     data["what"] = data["what"].map({"total": _TOTAL, "active": _ACTIVE})
     data["here"] = data["experts"] == experts
     row = frame[frame["experts"] == experts].iloc[0]
-    text = (f"With {counted(experts, 'expert')} the model has {_count(row['total'])} parameters, of which "
+    text = (f"With {plural(experts, 'expert')} the model has {_count(row['total'])} parameters, of which "
             f"{_count(row['active'])} ({row['active'] / row['total']:.1%}) work on one token.")
     return Chart(_growth_spec(), data, "All and active parameters against the number of experts", text)
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
-from gptoss.charts.experts import OTHER, SELECTED, counted, expert_colour
+from gptoss.charts.experts import OTHER, SELECTED, expert_colour
 from gptoss.charts.images import Picture
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import plural
 
 HEIGHT = 400  # px of a page's main picture
 MAX_ROWS = 16  # kept experts whose weights are drawn
@@ -46,9 +47,9 @@ def load_against_uniform(experts: np.ndarray, counts: np.ndarray, band: np.ndarr
     })
     outside = int(((counts < band[:, 0]) | (counts > band[:, 1])).sum())
     most, least = int(counts.argmax()), int(counts.argmin())
-    text = (f"{counted(tokens, 'token')}. Expert {experts[most]} got {counts[most] / tokens:.1%} of them, expert "
+    text = (f"{plural(tokens, 'token')}. Expert {experts[most]} got {counts[most] / tokens:.1%} of them, expert "
             f"{experts[least]} {counts[least] / tokens:.1%}; even would be {counts.mean() / tokens:.1%}. {outside} of "
-            f"{counted(len(counts), 'bar')} end outside the band of chance.")
+            f"{plural(len(counts), 'bar')} end outside the band of chance.")
     return Chart(_load_spec(order), data, "Load of the experts against uniform routing", text)
 
 
@@ -86,7 +87,7 @@ def router_scores(logits: np.ndarray, chosen: np.ndarray, token: str, selected: 
         "what": pd.Categorical.from_codes((experts != selected).astype(int), [SELECTED, OTHER]),
         "threshold": np.full(len(logits), round(least, 4)),
     })
-    text = (f"Token {visible_token(token)}: {len(chosen)} of {counted(len(logits), 'expert')} chosen, with a logit of "
+    text = (f"Token {visible_token(token)}: {len(chosen)} of {plural(len(logits), 'expert')} chosen, with a logit of "
             f"{least:.2f} or more; the best is expert {chosen[0]} with {logits[chosen[0]]:.2f}.")
     return Chart(_scores_spec(), data, "The router's logit of every expert for one token", text)
 
@@ -106,7 +107,7 @@ def router_weights(orders: pd.DataFrame, selected: int | None = None) -> Chart:
         for name, column in columns.items()], ignore_index=True)
     gap = (orders["renormalised"] - orders["top-k, softmax"]).abs().max()
     ours, theirs = orders["top-k, softmax"].sum(), orders["softmax, top-k"].sum()
-    text = (f"The {counted(len(orders), 'weight')} of gpt-oss sum to {ours:.2f}. With the softmax first, over all experts, "
+    text = (f"The {plural(len(orders), 'weight')} of gpt-oss sum to {ours:.2f}. With the softmax first, over all experts, "
             f"they sum to {theirs:.2f}; divided by that sum they are gpt-oss's again (largest difference {gap:.0e}).")
     note = f"the {MAX_ROWS} best of {len(orders)} chosen experts" if len(orders) > MAX_ROWS else ""
     return Chart(_weights_spec(), data, "Weights of the chosen experts in two orders of top-k and softmax", text, note)
@@ -130,7 +131,7 @@ def touched_experts(frame: pd.DataFrame, experts: int, batch: int) -> Chart:
     here = "the text has fewer tokens" if np.isnan(row["touched"]) else (
         f"drawn from this text {row['touched']:.1f} (nine times in ten {row['low']:.0f} to {row['high']:.0f}), whose tokens "
         "are not independent")
-    text = (f"A batch of {counted(batch, 'token')}, of {counted(experts, 'expert')} in memory, touches {row['formula']:.1f} "
+    text = (f"A batch of {plural(batch, 'token')}, of {plural(experts, 'expert')} in memory, touches {row['formula']:.1f} "
             f"if its tokens are independent (the formula); {here}.")
     return Chart(_touched_spec(), data, "Experts touched by a batch of tokens", text)
 

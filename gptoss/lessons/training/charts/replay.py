@@ -14,7 +14,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import Chart, specification
 from gptoss.charts.head_map import image_address
 from gptoss.charts.labels import visible_token
-from gptoss.charts.panels import Panel, Scale, frame_layers, grid, of_kind, panel_data, places
+from gptoss.charts.panels import WHOLE_PERCENT, Panel, Scale, frame_layers, grid, of_kind, panel_data, places
 
 PREVIOUS, INDUCTION = "previous-token score", "induction score"
 LOSS = "loss on repetition"
@@ -206,7 +206,7 @@ def scores_chart(steps: Sequence[int], scores: Mapping[str, np.ndarray], moment:
         frames += panels[0].frame(f"{LOSS} (nats a token)", ticks=(4, 3))
         marks.append(_curve(panels[0], _CHOSEN, LOSS, [*losses], np.array([*losses.values()])))
     for panel, (name, values) in zip(panels[len(marks):], known.items(), strict=True):
-        frames += panel.frame(name, number=".0%", ticks=(4, 3))
+        frames += panel.frame(name, write=WHOLE_PERCENT, ticks=(4, 3))
         marks += [_curve(panel, _CHOSEN if head == chosen else _OTHER, f"layer {head[0]}, head {head[1]}", steps,
                          values[:, *head]) for head in _best(values[-1], chosen)]
     here = {"kind": _NOW, "x": float(panels[0].x(steps[moment]))}

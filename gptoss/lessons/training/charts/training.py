@@ -12,7 +12,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
-from gptoss.charts.panels import BESIDE, Panel, Scale, frame_layers, grid, of_kind, panel_data, places
+from gptoss.charts.panels import BESIDE, WHOLE_PERCENT, Panel, Scale, frame_layers, grid, of_kind, panel_data, places
 
 DOMAINS = ("prose", "code", "arithmetic", "brackets", "recall", "repetition", "own")
 MEAN = "mean"
@@ -53,7 +53,7 @@ def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFr
     asides = {name: f"floor {floor:.2f}" for name, floor in floors.items() if floor == floor} | {
         MEAN: f"of {len(present)} domains"}
     frames = [row for name, panel in panels.items()
-              for row in panel.frame(name, asides.get(name, ""), "g", (7, 8) if len(shown) == 1 else (4, 4))]
+              for row in panel.frame(name, asides.get(name, ""), ticks=(7, 8) if len(shown) == 1 else (4, 4))]
     marks = [*_loss_marks(panels, thin, contestant_colours(rows["contestant"])), *_floor_marks(panels, floors),
              *_drawn_marks(panels[shown[0]], drawn)]
     return Chart(_loss_spec(), panel_data(frames, marks), "Loss by domain and step, with the floor of each domain",
@@ -281,7 +281,7 @@ def load_chart(rows: pd.DataFrame, layer: int | None = None, expert: int | None 
     frames, marks = [], []
     for (name, at), load in loads.items():
         panel, now = panels[name, at], load[1][-1]
-        frames += panel.frame(f"layer {at}", f"{now.min():.0%} to {now.max():.0%}", ".0%", (4, 3))
+        frames += panel.frame(f"layer {at}", f"{now.min():.0%} to {now.max():.0%}", WHOLE_PERCENT, (4, 3))
         marks += [{"contestant": name, "layer": at, "colour": colours[name], **mark}
                   for mark in _load_marks(panel, *_moments_that_fit(*load, most), expert)]
     note = "" if layer is not None or kept == layers else f"layers {', '.join(map(str, kept))} of {len(layers)}"
