@@ -8,8 +8,7 @@ from gptoss.app.lesson import Lesson, below
 from gptoss.app.study import Study
 from gptoss.config import ModelConfig
 from gptoss.lessons.rope import measure as rotation
-from gptoss.lessons.rope.charts.clocks import clock, clock_grid, describe_clock
-from gptoss.lessons.rope.charts.rotation_table import rotation_table
+from gptoss.lessons.rope.charts import clock, clock_grid, describe_clock, rotation_table
 from gptoss.lessons.rope.controls.reading import READING, show_reading
 from gptoss.lessons.rope.controls.rotation import (
     TRIES,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import textwrap
 from html import escape
+
+from gptoss.charts.images import Picture
 
 # For a drawing that comes twice, in blocks of these classes: one for wide screens, one for narrow ones.
 TWO_WIDTHS = """<style>
@@ -54,6 +57,13 @@ class Pen:
         self._elements.append(
             f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="currentColor" '
             f'font-weight="{600 if bold else 400}" opacity="{0.75 if faint else 1}">{escape(words)}</text>')
+
+    def image(self, picture: Picture, x: float, y: float, width: float, height: float) -> None:
+        """A picture stretched to a rectangle, its cells with sharp edges."""
+        data = base64.b64encode(picture.png()).decode()
+        self._elements.append(
+            f'<image href="data:image/png;base64,{data}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
+            f'preserveAspectRatio="none" style="image-rendering:pixelated"/>')
 
     def paragraph(self, x: float, y: float, words: str, width: float, size: float = TEXT_SIZE,
                   faint: bool = True) -> float:

@@ -14,15 +14,17 @@ from chart_checks import assert_well_made, axis_titles
 from gptoss.charts import palette
 from gptoss.config import PRESETS
 from gptoss.lessons.rope import measure as rotation
-from gptoss.lessons.rope.charts.clocks import clock, clock_grid, describe_clock
-from gptoss.lessons.rope.charts.rotation import (
+from gptoss.lessons.rope.charts import (
     accuracy_by_distance,
+    clock,
+    clock_grid,
+    describe_clock,
+    rotation_table,
     score_by_distance,
     spread_by_format,
     stretch_by_pair,
     wavelength_by_pair,
 )
-from gptoss.lessons.rope.charts.rotation_table import rotation_table
 from gptoss.training.schemes import FORMULA, NOTEBOOK, PLAIN, SCHEMES, YARN
 
 GPT_OSS, CLASSROOM = PRESETS["gpt-oss-20b"], PRESETS["classroom"]

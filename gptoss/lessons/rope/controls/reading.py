@@ -8,7 +8,7 @@ import streamlit as st
 from gptoss.app import furniture
 from gptoss.app.live import HEAVY, Running, cached, model_of
 from gptoss.config import ModelConfig
-from gptoss.lessons.rope.charts import rotation as charts
+from gptoss.lessons.rope import charts
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.corpus import Corpus, Mixture
 from gptoss.training.domains import KEYS, RECALL

@@ -14,7 +14,7 @@ from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.lessons.rope import measure as rotation
-from gptoss.lessons.rope.charts.rotation import score_by_distance, spread_by_format, stretch_by_pair, wavelength_by_pair
+from gptoss.lessons.rope.charts import score_by_distance, spread_by_format, stretch_by_pair, wavelength_by_pair
 from gptoss.lessons.rope.controls.reading import READING, beyond_training, read_further, shares
 from gptoss.training.schemes import NOTEBOOK, PLAIN, YARN
 

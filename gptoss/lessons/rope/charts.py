@@ -1,14 +1,19 @@
-"""Charts of RoPE and YaRN: scores by distance, wavelengths, and what each way of stretching does to them."""
+"""Pictures of RoPE and YaRN: clock hands, tables of cosines, scores by distance, and four ways to stretch wavelengths."""
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
+from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.images import tensor_picture
+from gptoss.charts.svg import HEADING_SIZE, Pen
 from gptoss.training.schemes import FORMULA, INTERPOLATION, NOTEBOOK, PLAIN, SCHEMES, YARN
 
 _SHOWN_EVERY = 8  # tokens between two points of one place, so that points of all places can be told apart
@@ -19,7 +24,20 @@ _ZONES = ("keeps", "blends", "stretches")
 _LARGEST_FACTOR = 64
 _THOUSANDS = "format(datum.value, ',')"
 _COLOURS = {PLAIN: palette.MUTED, INTERPOLATION: palette.MUTED, YARN: palette.ACCENT, NOTEBOOK: palette.MAGNITUDE}
+_DASHED = {"color": palette.MUTED, "strokeWidth": 2, "strokeDash": [6, 4], "tooltip": False}
 _SHAPES = {PLAIN: "circle", INTERPOLATION: "triangle-up", YARN: "circle", NOTEBOOK: "square"}
+_PLANE_WIDTH, _PLANE_HEIGHT, _UNIT = 540, 400, 106  # px of the large clock, and of an arrow of length 1
+_X, _Y = _PLANE_WIDTH / 2, _PLANE_HEIGHT / 2
+_TIPS_APART = 32  # degrees between the directions of the two labels
+_CELL_WIDTH, _CELL_HEIGHT, _RADIUS = 56, 80, 23  # px of a small clock
+_PER_ROW = 8
+_HANDS = {"query-hand": palette.QUERY, "key-hand": palette.KEY}
+_LABEL_SIZE = 19  # drawings shrink with a narrow page
+_TABLE_WIDTH, _LEFT, _TOP, _IMAGE_HEIGHT, _BELOW = 560, 62, 40, 260, 60  # px of a table of cosines or sines
+_TICKS = 4  # labels on an axis of a table, its first and last place among them
+_SIZE = 20  # px of a table's text
+
+Hands = tuple[np.ndarray, np.ndarray, float]  # x and y of the query, of the key, and the angle between them in degrees
 
 
 def score_by_distance(frame: pd.DataFrame) -> Chart:
@@ -40,9 +58,9 @@ def score_by_distance(frame: pd.DataFrame) -> Chart:
     spread = float((by_distance.max() - by_distance.min()).max())
     share = spread / float(frame["score"].abs().max())
     curve = frame[frame["key_at"] == FORMULA].set_index("distance")["score"]
-    text = (f"At distance 0 the score is {curve[0]:.2f}, at {curve.index[-1]} it is {curve.iloc[-1]:.2f}. "
+    text = (f"At distance 0 the score is {units.fixed(curve[0])}, at {curve.index[-1]} it is {units.fixed(curve.iloc[-1])}. "
             f"With the key at {', '.join(f'{place:,}' for place in measured)} the points fall on the same curve: "
-            f"scores of one distance differ by at most {spread:.2g}, {share:.2%} of the largest.").replace("-", "−")
+            f"scores of one distance differ by at most {units.number(spread, 2)}, {units.percent(share, 2)} of the largest.")
     return Chart(_score_spec(), data, "Score of one query and one key against the distance between them", text)
 
 
@@ -74,9 +92,10 @@ def wavelength_by_pair(frame: pd.DataFrame, trained: int, context: int) -> Chart
     data["wavelength"] = data["wavelength"].astype(float).round(2)
     plain = shown[shown["scheme"] == PLAIN]["wavelength"]
     slowest = shown[shown["scheme"] == YARN]["wavelength"].max()
-    text = (f"Plain RoPE: a turn of the fastest pair takes {plain.min():.2f} tokens, of the slowest {_many(plain.max())}. "
+    text = (f"Plain RoPE: a turn of the fastest pair takes {plain.min():.2f} tokens, of the slowest "
+            f"{units.number(plain.max())}. "
             f"{int((plain > trained).sum())} of {len(plain)} pairs never turn once in {trained:,} tokens. "
-            f"Under YaRN the slowest takes {_many(slowest)}.")
+            f"Under YaRN the slowest takes {units.number(slowest)}.")
     return Chart(_wavelength_spec(), data, "Wavelength of every pair under plain RoPE and YaRN", text)
 
 
@@ -92,11 +111,11 @@ def stretch_by_pair(frame: pd.DataFrame, low: float, high: float, zones: tuple[i
     points = pd.DataFrame({"pair": frame["pair"], "scheme": frame["scheme"], "slower": frame["slower"].round(4)})
     data = pd.concat([points.assign(zone="", to=points["pair"], label=""), _zone_rows(low, high, zones, pairs)],
                      ignore_index=True)
-    ends = {scheme: [f"{rows['slower'].iloc[place]:.4g}" for place in (0, -1)] for scheme, rows in points.groupby("scheme")}
+    ends = {scheme: " to ".join(units.number(rows["slower"].iloc[place], 4) for place in (0, -1))
+            for scheme, rows in points.groupby("scheme")}
     text = (f"YaRN keeps {zones[0]} of {pairs} pairs, blends {zones[1]} and slows {zones[2]} by the whole factor; its ramp "
-            f"runs from pair {low:.2f} to {high:.2f}. From fastest to slowest pair YaRN slows {' to '.join(ends[YARN])} "
-            f"times, the notebook's blend {' to '.join(ends[NOTEBOOK])}, position interpolation "
-            f"{' to '.join(ends[INTERPOLATION])}.").replace(" -", " −")
+            f"runs from pair {units.fixed(low)} to {units.fixed(high)}. From fastest to slowest pair YaRN slows "
+            f"{ends[YARN]} times, the notebook's blend {ends[NOTEBOOK]}, position interpolation {ends[INTERPOLATION]}.")
     return Chart(_stretch_spec(), data, "How many times slower each pair turns, by scheme", text)
 
 
@@ -141,10 +160,6 @@ def _zone_rows(low: float, high: float, zones: tuple[int, int, int], pairs: int)
     return pd.DataFrame(rows, columns=["pair", "scheme", "slower", "zone", "to", "label"])
 
 
-def _many(tokens: float) -> str:
-    return f"{tokens / 1e6:.1f} million" if tokens >= 1e6 else f"{tokens:,.0f}"
-
-
 def _require(frame: pd.DataFrame, *columns: str) -> None:
     missing = [name for name in columns if name not in frame]
     if missing:
@@ -162,14 +177,23 @@ def _scheme_channels(*schemes: str) -> dict:
     }
 
 
+def _pair_axis(**scale: int) -> alt.X:
+    return alt.X("pair:Q", scale=alt.Scale(nice=False, zero=False, **scale), axis=alt.Axis(
+        title="pair (number, fast to slow)", tickMinStep=1, grid=False))
+
+
+def _curves(layer: alt.Chart, size: int = 70) -> alt.Chart:
+    """Lines with a point at every row."""
+    return layer.mark_line(strokeWidth=2, point={"filled": True, "size": size, "opacity": 1})
+
+
 @cache
 def _score_spec() -> dict:
     base = blank_chart().encode(
         x=alt.X("distance:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
             title="distance from query back to key (tokens)", grid=False, tickCount=8)),
         y=alt.Y("score:Q", axis=alt.Axis(title="score, q · k / √head size (number)", tickCount=5)))
-    line = base.transform_filter(alt.datum.key_at == FORMULA).mark_line(
-        color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False)
+    line = base.transform_filter(alt.datum.key_at == FORMULA).mark_line(**_DASHED)
     points = base.transform_filter(alt.datum.key_at != FORMULA).mark_point(
         filled=True, size=110, color=palette.ACCENT, opacity=0.9).encode(
         shape=alt.Shape("key_at:O", scale=alt.Scale(range=["circle", "square", "triangle-up", "diamond"]),
@@ -198,18 +222,16 @@ def _spread_spec() -> dict:
 def _wavelength_spec() -> dict:
     y = alt.Y("wavelength:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
         title="wavelength (tokens per turn, log scale)", format="~s", values=[10**power for power in range(10)]))
-    x = alt.X("pair:Q", scale=alt.Scale(nice=False, zero=False, padding=12), axis=alt.Axis(
-        title="pair (number, fast to slow)", tickMinStep=1, grid=False))
+    x = _pair_axis(padding=12)
     drawn = alt.FieldOneOfPredicate("scheme", [PLAIN, YARN])
-    curves = blank_chart().transform_filter(drawn).mark_line(
-        strokeWidth=2, point={"filled": True, "size": 70, "opacity": 1}).encode(
+    curves = _curves(blank_chart().transform_filter(drawn)).encode(
         x=x, y=y, **_scheme_channels(PLAIN, YARN),
         tooltip=[alt.Tooltip("scheme:N", title="scheme"), alt.Tooltip("pair:Q", title="pair"),
                  alt.Tooltip("wavelength:Q", title="wavelength (tokens)", format=",.1f")])
     rules = blank_chart().transform_filter(~drawn)
     never = rules.transform_filter(alt.datum.scheme == "trained").mark_rect(color=palette.IDLE, tooltip=False).encode(
         y=y, y2=alt.value(0))
-    lines = rules.mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False).encode(y=y)
+    lines = rules.mark_rule(**_DASHED).encode(y=y)
     names = [rules.mark_text(align="left", baseline=baseline, dx=-4, dy=dy, fontSize=FONT_SIZE, tooltip=False).encode(
         x=x, y=y, text=f"{side}:N") for side, baseline, dy in (("above", "bottom", -5), ("below", "top", 6))]
     return specification(alt.layer(never, lines, curves, *names), height=390)
@@ -217,8 +239,7 @@ def _wavelength_spec() -> dict:
 
 @cache
 def _stretch_spec() -> dict:
-    x = alt.X("pair:Q", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(
-        title="pair (number, fast to slow)", tickMinStep=1, grid=False))
+    x = _pair_axis()
     y = alt.Y("slower:Q", scale=alt.Scale(type="log", base=2, domain=[0.9, _LARGEST_FACTOR * 1.9], nice=False),
               axis=alt.Axis(title="slower than plain RoPE (times, log scale)", values=[1, 2, 4, 8, 16, 32, 64], format="d"))
     zones = blank_chart().transform_filter(alt.datum.zone != "")
@@ -227,8 +248,7 @@ def _stretch_spec() -> dict:
             domain=list(_ZONES), range=[0, 0.13, 0.26])))
     names = zones.transform_calculate(middle="(datum.pair + datum.to) / 2").mark_text(
         baseline="top", fontSize=FONT_SIZE, tooltip=False).encode(x=alt.X("middle:Q"), y=alt.value(6), text="label:N")
-    curves = blank_chart().transform_filter(alt.datum.zone == "").mark_line(
-        strokeWidth=2, point={"filled": True, "size": 70, "opacity": 1}).encode(
+    curves = _curves(blank_chart().transform_filter(alt.datum.zone == "")).encode(
         x=x, y=y, **_scheme_channels(*SCHEMES),
         tooltip=[alt.Tooltip("scheme:N", title="scheme"), alt.Tooltip("pair:Q", title="pair"),
                  alt.Tooltip("slower:Q", title="times slower", format=".2f")])
@@ -241,14 +261,143 @@ def _accuracy_spec() -> dict:
         title="distance back to the answer (tokens)", format="d", grid=False, tickCount=8))
     y = alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
         title="right answers (%)", format=".0%", tickCount=5))
-    curves = blank_chart().transform_filter(alt.datum.label == "").mark_line(
-        strokeWidth=2, point={"filled": True, "size": 110, "opacity": 1}).encode(
+    curves = _curves(blank_chart().transform_filter(alt.datum.label == ""), size=110).encode(
         x=x, y=y, **_scheme_channels(*SCHEMES),
         tooltip=[alt.Tooltip("scheme:N", title="scheme"), alt.Tooltip("nearest:Q", title="from (tokens back)"),
                  alt.Tooltip("farthest:Q", title="to (tokens back)"), alt.Tooltip("asked:Q", title="answers asked for"),
                  alt.Tooltip("accuracy:Q", title="right", format=".1%")])
     mark = blank_chart().transform_filter(alt.datum.label != "")
-    rule = mark.mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False).encode(x=x)
+    rule = mark.mark_rule(**_DASHED).encode(x=x)
     name = mark.mark_text(align="left", baseline="bottom", dx=6, dy=-6, fontSize=FONT_SIZE, tooltip=False).encode(
         x=x, y=y, text="label:N")
     return specification(alt.layer(rule, name, curves), height=390)
+
+
+def clock(before: Hands, after: Hands, pair: int, pairs: int, query_at: int, key_at: int) -> str:
+    """One pair's plane as SVG: query and key as pale arrows before both are moved, strong ones after.
+
+    Each of `before` and `after` holds the x and y of the query and of the key, and the angle in degrees from the key to
+    the query, counter-clockwise, drawn as a wedge. The dashed circle has the arrows' length before they are turned, 1.
+    `query_at` and `key_at` are positions after the move in tokens. Dimensions are named as the model pairs them: `pair`
+    with `pair + pairs`.
+    """
+    pen = Pen()
+    pen.path(f"M60 {_Y:g}H{_PLANE_WIDTH - 60}M{_X:g} 4V{_PLANE_HEIGHT - 4}", palette.GRID, width=1.5)
+    _circle(pen, _X, _Y, _UNIT, dashed=True)
+    _circle(pen, _X, _Y, _UNIT * float(np.hypot(*after[0])))
+    for (query, key, apart), reach, strength in ((before, 34, 0.35), (after, 56, 1)):
+        _wedge(pen, key, apart, reach, strength)
+        _hand(pen, "query-hand", query * _UNIT, 9, strength)
+        _hand(pen, "key-hand", key * _UNIT, 5, strength)
+    _tip_labels(pen, after, (f"query at {query_at}", f"key at {key_at}"))
+    pen.text(4, 20, "pale: before the move", faint=True)
+    pen.text(4, _PLANE_HEIGHT - 30, f"across: dimension {pair}", faint=True)
+    pen.text(4, _PLANE_HEIGHT - 8, f"up: dimension {pair + pairs}", faint=True)
+    pen.text(_PLANE_WIDTH - 4, _PLANE_HEIGHT - 8, f"{abs(after[2]):.1f}° apart", HEADING_SIZE + 4, "end", bold=True)
+    label = f"Pair {pair} of {pairs}: query at position {query_at}, key at {key_at}, {abs(after[2]):.1f} degrees apart."
+    return pen.picture(_PLANE_WIDTH, _PLANE_HEIGHT, label)
+
+
+def describe_clock(before: Hands, after: Hands, pair: int, distance: int, step: float) -> str:
+    """The large clock in words: the angle from `distance` (tokens) and `step` (degrees per token), and that it stayed."""
+    angle = abs(distance * step)
+    seen = f", seen as {abs(after[2]):.1f}°" if angle > 180 else ""
+    return (f"Pair {pair} turns {units.number(step)}° per token: {units.plural(abs(distance), 'token')} apart make "
+            f"{angle:.1f}°{seen}. "
+            f"The angle was {abs(before[2]):.1f}° before both were moved and is {abs(after[2]):.1f}° now. "
+            f"Each arrow has length {float(np.hypot(*after[0])):.4f}, before it is turned 1 (the dashed circle).")
+
+
+def clock_grid(query: np.ndarray, key: np.ndarray, pair: int) -> str:
+    """All pairs of a head as small clocks in SVG, fast ones first; `query` and `key` are (pairs, 2), x and y."""
+    pairs = len(query)
+    scale = _RADIUS / max(float(np.hypot(*query.T).max()), float(np.hypot(*key.T).max()))
+    pen = Pen()
+    for i in range(pairs):
+        left, top = i % _PER_ROW * _CELL_WIDTH, i // _PER_ROW * _CELL_HEIGHT
+        x, y = left + _CELL_WIDTH / 2, top + 4 + _RADIUS
+        if i == pair:
+            pen.box(left + 1, top + 0.5, _CELL_WIDTH - 2, _CELL_HEIGHT - 2, "none", stroke=palette.ACCENT, stroke_width=3)
+        _circle(pen, x, y, _RADIUS)
+        for kind, hand, width in (("query-hand", query[i], 6), ("key-hand", key[i], 3)):
+            pen.path(f"M{x:g} {y:g}l{hand[0] * scale:.1f} {-hand[1] * scale:.1f}", _HANDS[kind], width=width, kind=kind)
+        pen.text(x, y + _RADIUS + _LABEL_SIZE, str(i), _LABEL_SIZE, "middle", bold=i == pair, faint=i != pair)
+    label = f"All {pairs} pairs as clocks with a query's and a key's hand, the fastest first; pair {pair} is framed."
+    return pen.picture(_PER_ROW * _CELL_WIDTH, math.ceil(pairs / _PER_ROW) * _CELL_HEIGHT, label)
+
+
+def _circle(pen: Pen, x: float, y: float, radius: float, dashed: bool = False) -> None:
+    """A faint circle; as arcs, or dashed as many short ones."""
+    if not dashed:
+        arc = f"a{radius:g} {radius:g} 0 1 1"
+        pen.path(f"M{x - radius:g} {y:g}{arc} {2 * radius:g} 0{arc} {-2 * radius:g} 0", palette.MUTED, width=1.5,
+                 opacity=0.6)
+        return
+    dashes = [_arc(x, y, radius, start, 6) for start in range(0, 360, 12)]
+    pen.path("".join(dashes), palette.MUTED, width=1.5, opacity=0.6)
+
+
+def _arc(x: float, y: float, radius: float, start: float, sweep: float) -> str:
+    """The path of an arc from `start` degrees on, counter-clockwise for a positive sweep."""
+    (from_x, from_y), (to_x, to_y) = (
+        (x + radius * math.cos(math.radians(a)), y - radius * math.sin(math.radians(a))) for a in (start, start + sweep))
+    flags = f"{int(abs(sweep) > 180)} {int(sweep < 0)}"
+    return f"M{from_x:.1f} {from_y:.1f}A{radius:g} {radius:g} 0 {flags} {to_x:.1f} {to_y:.1f}"
+
+
+def _wedge(pen: Pen, key: np.ndarray, apart: float, reach: float, strength: float) -> None:
+    """The angle between the arrows, from the key to the query."""
+    arc = _arc(_X, _Y, reach, math.degrees(math.atan2(key[1], key[0])), apart)
+    pen.path(f"{arc}L{_X:g} {_Y:g}Z", "none", palette.fade(palette.ACCENT, 0.25), opacity=strength, kind="angle")
+    pen.path(arc, palette.ACCENT, width=4, opacity=strength)
+
+
+def _hand(pen: Pen, kind: str, to: np.ndarray, width: float, opacity: float) -> None:
+    """An arrow from the middle of the large clock in any direction; y counts upwards, as in the plane of the pair."""
+    ahead = to / np.hypot(*to)
+    aside, neck = np.array((-ahead[1], ahead[0])) * 11, to - ahead * 22
+    (x, y), *head = ((_X + x, _Y - y) for x, y in (neck, neck + aside, to, neck - aside))
+    pen.path(f"M{_X:g} {_Y:g}L{x:.1f} {y:.1f}", _HANDS[kind], width=width, opacity=opacity, kind=kind)
+    pen.path("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in head) + "Z", "none", _HANDS[kind], opacity=opacity)
+
+
+def _tip_labels(pen: Pen, hands: Hands, labels: tuple[str, str]) -> None:
+    """Names beyond the arrows' tips, moved apart where the arrows point nearly the same way."""
+    query, key, apart = hands
+    too_close = max(_TIPS_APART - abs(apart), 0) / 2 * math.copysign(1, apart)
+    for (x, y), words, aside in ((query, labels[0], too_close), (key, labels[1], -too_close)):
+        angle = math.atan2(y, x) + math.radians(aside)
+        reach, lean = _UNIT * math.hypot(x, y) + 12, math.cos(angle)
+        anchor = "middle" if abs(lean) < 0.25 else "start" if lean > 0 else "end"
+        # Beside a tip the words stand level with it; above and below one they need their own height as well.
+        pen.text(_X + reach * lean, _Y - (reach + 6) * math.sin(angle) + 6, words, _LABEL_SIZE, anchor, bold=True)
+
+
+def rotation_table(values: np.ndarray, name: str, start: int) -> str:
+    """A matrix (pairs, positions) of cosines or sines as SVG: a row per pair, a column per position from `start` on.
+
+    `name` is what the values are. Blue is negative, orange positive, clear is zero.
+    """
+    pairs, positions = values.shape
+    picture = tensor_picture(values, max_rows=pairs, max_columns=positions, enlarge=False)
+    pen, width = Pen(), _TABLE_WIDTH - _LEFT - 10
+    pen.image(picture, _LEFT, _TOP, width, _IMAGE_HEIGHT)
+    pen.path(f"M{_LEFT} {_TOP}V{_TOP + _IMAGE_HEIGHT}H{_TABLE_WIDTH - 10}", palette.MUTED, width=1.5)
+    pen.text(0, 22, "pair", _SIZE, faint=True)
+    ends = f"{units.fixed(values.min())} (blue) to {units.fixed(values.max())} (orange)"
+    pen.text(_LEFT, 22, f"{name}, {ends}", _SIZE, bold=True)
+    for place in _ticks(pairs):
+        y = _TOP + (place + 0.5) / pairs * _IMAGE_HEIGHT
+        pen.text(_LEFT - 8, y + 7, str(place), _SIZE, "end", faint=True)
+    for place in _ticks(positions):
+        x = _LEFT + (place + 0.5) / positions * width
+        pen.text(x, _TOP + _IMAGE_HEIGHT + 24, f"{start + place:,}", _SIZE,
+                 "end" if place == positions - 1 else "start" if place == 0 else "middle", faint=True)
+    pen.text(_LEFT + width / 2, _TOP + _IMAGE_HEIGHT + 52, "position (tokens)", _SIZE, "middle", faint=True)
+    return pen.picture(_TABLE_WIDTH, _TOP + _IMAGE_HEIGHT + _BELOW, f"{name} by pair and position {start:,} to "
+                                                              f"{start + positions - 1:,}. {picture.alt}")
+
+
+def _ticks(places: int) -> list[int]:
+    """Up to four places of an axis, evenly spread from the first to the last."""
+    return sorted({round(i * (places - 1) / (_TICKS - 1)) for i in range(_TICKS)})
