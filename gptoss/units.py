@@ -13,6 +13,7 @@ from itertools import pairwise
 
 _BYTES = ((1, " B"), (2**10, " KiB"), (2**20, " MiB"), (2**30, " GiB"), (2**40, " TiB"), (2**50, " PiB"))
 _COUNTS = ((1, ""), (1e3, " K"), (1e6, " M"), (1e9, " B"), (1e12, " T"))
+_WORDS = ((1, ""), (1e6, " million"), (1e9, " billion"), (1e12, " trillion"))
 _PREFIXES = ((1, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"), (1e18, "E"), (1e21, "Z"))
 _DAY, _YEAR = 86_400, 365.25 * 86_400
 # Unit in seconds, its name, and the time from which the next unit is used: from two of it, so that no day is "1 days".
@@ -59,6 +60,13 @@ def fixed(value: float, decimals: int = 2) -> str:
 def count(value: float) -> str:
     """How many there are of something, parameters or tokens: `20.91 B`, `999`."""
     return _scaled(value, _COUNTS)
+
+
+@_any_real
+def spelled(value: float, digits: int = 3) -> str:
+    """A count with its unit spelled out, for running text: `500 billion`, `2.15 billion`, `131,072`."""
+    unit, name = _unit(value, _WORDS, lambda amount: float(f"{amount:.{digits}g}"))
+    return f"{_whole(value) if unit == 1 else number(value / unit, digits)}{name}"
 
 
 @_any_real
@@ -120,8 +128,12 @@ def difference(now: float, then: float) -> str | None:
 
 def plural(amount: float, noun: str, nouns: str = "") -> str:
     """A number and what it counts: `1 token`, `3 tokens`, `2 entries` where `nouns` is "entries"."""
-    figure = fixed(amount, 0) if float(amount).is_integer() or abs(amount) >= 100 else number(amount)
-    return f"{figure} {noun if abs(amount) == 1 else nouns or noun + 's'}"
+    return f"{_whole(amount)} {noun if abs(amount) == 1 else nouns or noun + 's'}"
+
+
+def _whole(value: float) -> str:
+    """A number that is whole as a rule: `131,072`, `2.5`."""
+    return fixed(value, 0) if float(value).is_integer() or abs(value) >= 100 else number(value)
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:

@@ -7,21 +7,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss.units import count, decimal, difference, fixed, flops, number, percent, plural, ratio, seconds, signed, size
+from gptoss.units import (
+    count,
+    decimal,
+    difference,
+    fixed,
+    flops,
+    number,
+    percent,
+    plural,
+    ratio,
+    seconds,
+    signed,
+    size,
+    spelled,
+)
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-10**18, 10**18)
 FINITE = st.floats(-1e24, 1e24, allow_subnormal=False)
 WRITERS = {
     "number": number, "fixed": fixed, "count": count, "size": size, "flops": flops, "seconds": seconds, "percent": percent,
     "ratio": ratio, "signed": signed, "signed size": lambda value: signed(value, size),
-    "signed per cent": lambda value: signed(value, percent), "plural": lambda value: plural(value, "token"),
+    "signed per cent": lambda value: signed(value, percent), "spelled": spelled,
+    "plural": lambda value: plural(value, "token"),
     "decimal": lambda value: decimal(value, "B/s")}
 DAY, YEAR = 86_400, 365.25 * 86_400
 UNITS = {
     "": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "K": 1e3, "M": 1e6, "T": 1e12,
     "FLOP": 1, "kFLOP": 1e3, "MFLOP": 1e6, "GFLOP": 1e9, "TFLOP": 1e12, "PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21,
     "B/s": 1, "kB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9, "TB/s": 1e12, "PB/s": 1e15, "EB/s": 1e18, "ZB/s": 1e21, "%": 0.01,
-    "ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "days": DAY, "years": YEAR, "token": 1, "tokens": 1}
+    "ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600,
+    "million": 1e6, "billion": 1e9, "trillion": 1e12, "days": DAY, "years": YEAR, "token": 1, "tokens": 1}
 
 
 def examples(*pairs):
@@ -33,6 +49,12 @@ def examples(*pairs):
           (2.5e12, "2.50 T"), (2.5, "2.5"), (1234e12, "1,234.00 T"), (-1500, "−1.50 K"))
 def test_counts(value, text):
     assert count(value) == text
+
+
+@examples((0, "0"), (131_072, "131,072"), (2.5, "2.5"), (5e11, "500 billion"), (2_147_483_648, "2.15 billion"),
+          (999_900_000, "1 billion"), (1.8e13, "18 trillion"))
+def test_counts_spelled_out(value, text):
+    assert spelled(value) == text
 
 
 @examples((0, "0 B"), (0.53125, "0.53 B"), (1023, "1,023 B"), (1024, "1.00 KiB"), (2**20 - 1, "1.00 MiB"),
