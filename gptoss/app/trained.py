@@ -14,7 +14,6 @@ from torch import Tensor
 from gptoss.config import GPT2Config
 from gptoss.model import GPT2, LanguageModel, Transformer
 from gptoss.training.contestants import Contestant
-from gptoss.units import size
 
 MAX_KEPT = 8
 MAX_BYTES = 64 * 2**20  # of all that is kept
@@ -62,7 +61,7 @@ def keep(contestant: Contestant, weights: Mapping[str, Tensor], title: str) -> s
     kept = Kept(contestant, title, {name: tensor.detach().to("cpu", torch.bfloat16, copy=True)
                                     for name, tensor in weights.items()})
     if kept.nbytes > MAX_BYTES:
-        raise ValueError(f"the weights take {size(kept.nbytes)}; at most {size(MAX_BYTES)} can be kept")
+        raise ValueError(f"the weights take {kept.nbytes:,} bytes; at most {MAX_BYTES:,} can be kept")
     with _lock:
         name = _new_id()
         _kept[name] = kept
