@@ -15,16 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
 
 # Each room may import from its own floor and from those below it.
-FLOORS = (("units", "config", "ladder"), ("checkpoint",), ("model",), ("charts", "training", "trace", "cost", "tokenizer"),
-          ("app",), ("lessons", "claims"), ("pages", "router"))
+FLOORS = (("units", "timing", "config", "ladder"), ("checkpoint",), ("model",),
+          ("charts", "training", "trace", "cost", "tokenizer"), ("app",), ("lessons", "claims"), ("pages", "router"))
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # What may stand in a page's folder, and which rooms beside its own parts each file may ask. The order is that of the
 # doors: a part may import those before it.
 PARTS = {
-    "measure": {"units", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer"},
+    "measure": {"units", "timing", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer"},
     "charts": {"units", "config", "ladder", "charts", "cost", "tokenizer", "training"},
-    "claims": {"units", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer", "app"},
+    "claims": {"units", "timing", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer",
+               "app"},
     "controls": set(FLOOR_OF) - {"claims", "pages", "router", "lessons"},
 }
 MAY_ASK = {"measure": {"measure"}, "charts": {"charts"}, "claims": {"measure", "claims"},

@@ -1,0 +1,203 @@
+"""Which weights a study runs with, and what a reader has to know of them. Decided here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+from gptoss.app import trained
+from gptoss.app.served import CHECKPOINT, served
+from gptoss.app.study import DIALS, RANDOM, TRAINED, Study
+from gptoss.config import ModelConfig
+from gptoss.model import Transformer
+from gptoss.training.contestants import Contestant
+from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.units import number
+
+# Beside TRAINED and RANDOM: trained weights under settings that they were not trained with, and the server's checkpoint,
+# of which nobody here knows how it was trained.
+CHANGED, SERVED = "changed", "served"
+
+
+_ANY = ModelConfig()
+_SEED = "seed "  # what the name of random weights begins with
+
+# What changes no weight's shape, by its field of the configuration: in a word, and in a sentence.
+_SETTINGS = {
+    "sliding_window": ("window", "the window"),
+    "window_every": ("sliding layers", "the step from one sliding layer to the next"),
+    "experts_per_token": ("active experts", "the number of active experts"),
+    "rope_theta": ("RoPE theta", "RoPE's theta"),
+    "rope_scaling_factor": ("YaRN factor", "YaRN's factor"),
+    "rope_ntk_alpha": ("YaRN alpha", "YaRN's alpha"),
+    "rope_ntk_beta": ("YaRN beta", "YaRN's beta"),
+    "initial_context_length": ("trained context", "the trained context"),
+    "swiglu_limit": ("SwiGLU limit", "SwiGLU's limit"),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a study runs with, and what to say of them.
+
+    Attributes:
+        kind: `TRAINED`, `CHANGED`, `RANDOM` or `SERVED`.
+        name: the shipped model or the run that they are, `checkpoint`, or `seed 3`: what tells them from others of their
+            shape.
+        words: for a sentence, such as "trained weights, window changed".
+        said: what else a reader has to know, in whole sentences.
+    """
+
+    kind: str
+    name: str
+    words: str
+    said: str = ""
+
+
+def weights_of(study: Study) -> Weights:
+    """The weights of a study, as its dial and its shape decide.
+
+    Those of the server's checkpoint, where it is the preset and keeps its shape. Those that its dial names, where they are
+    there and have its shape; else those that ship for its shape, unless the dial asks for random ones; else random ones.
+    """
+    if study.runs_checkpoint:
+        return _of_the_checkpoint(study)
+    if study.weights == RANDOM:
+        other = _shipped_for(study.live_config, study.sinks != "off")
+        return _random(study, "You chose them: for this shape trained ones ship." if other else "")
+    kept = trained.get(study.weights)
+    missing = "" if study.weights == TRAINED else _why_not(study, kept and kept.contestant)
+    if kept and not missing:
+        found = _of(study.weights, kept.contestant, study)
+        return replace(found, said=f"They are from this server: “{kept.title}”. {found.said}".strip())
+    ship = _shipped_for(study.live_config, study.sinks != "off")
+    if ship is None:
+        return _random(study, missing and f"{missing} Random ones stand in.")
+    found = _of(ship, shipped()[ship].contestant, study)
+    return replace(found, said=f"{missing} The shipped ones stand in. {found.said}".strip()) if missing else found
+
+
+def weights_in_words(study: Study) -> str:
+    """Which weights a pattern is from: "trained weights, window changed", "random weights, seed 3" and the like."""
+    return weights_of(study).words
+
+
+def back_to_trained(study: Study) -> Study:
+    """The nearest study whose weights were trained as it stands: this one, or the fewest dials of `classroom` away."""
+    if study.weights != TRAINED and weights_of(here := replace(study, weights=TRAINED)).kind != RANDOM:
+        return here
+    if study.preset == CHECKPOINT:
+        return Study.of_preset(CHECKPOINT)
+    start = Study.of_preset(CLASSROOM).moved(context=study.context, precision=study.precision, seed=study.seed)[0]
+    if study.preset != CLASSROOM:
+        return Study.of_preset(CLASSROOM)
+    ready = (start.reaching(model.config, model.contestant.sinks) for model in _shipped_transformers().values())
+    return min(filter(None, ready), key=lambda other: sum(getattr(other, dial) != getattr(study, dial) for dial in DIALS))
+
+
+def shape_of(config: ModelConfig) -> ModelConfig:
+    """The configuration with everything that does not change a weight's shape set to one and the same value."""
+    return config.replace(**{name: getattr(_ANY, name) for name in _SETTINGS} | {"experts_per_token": 1})
+
+
+def load(name: str, shape: ModelConfig, dtype: torch.dtype) -> Transformer:
+    """Weights by their name, in a shape that `shape_of` gave. They are the caller's, but for the server's checkpoint."""
+    if name == CHECKPOINT:
+        return served().model
+    if name.startswith(_SEED):
+        return Transformer(shape, dtype=dtype, seed=int(name.removeprefix(_SEED)))
+    return (shipped().get(name) or trained.get(name)).load(dtype)
+
+
+class _Setting(NamedTuple):
+    """A setting that is not what it was in training: in a word, as the subject of a sentence, and its values."""
+
+    word: str
+    subject: str
+    then: str
+    now: str
+
+
+def _of(name: str, contestant: Contestant, study: Study) -> Weights:
+    """Trained weights under a study's settings."""
+    different = _differences(contestant, study.live_config, study.sinks != "off")
+    if not different:
+        return Weights(TRAINED, name, "trained weights")
+    words = _and([setting.word for setting in different])
+    return Weights(CHANGED, name, f"trained weights, {words} changed", f"{_then(different, 'training')}: not retrained.")
+
+
+def _of_the_checkpoint(study: Study) -> Weights:
+    """The weights of the server's checkpoint under a study's settings."""
+    different = _differences(Contestant(CHECKPOINT, "", served().config), study.live_config, study.sinks != "off")
+    if not different:
+        return Weights(SERVED, CHECKPOINT, "the server's checkpoint")
+    words = _and([setting.word for setting in different])
+    return Weights(SERVED, CHECKPOINT, f"the server's checkpoint, {words} changed",
+                   f"{_then(different, 'the checkpoint')}: the same weights.")
+
+
+def _then(different: list[_Setting], where: str) -> str:
+    """What some settings were, in one clause; of a single one also what it is now."""
+    first = different[0]
+    if len(different) == 1:
+        return f"{first.subject[0].upper()}{first.subject[1:]} was {first.then} in {where} and is {first.now} now"
+    return f"In {where} {first.subject} was " + _and([
+        first.then, *(f"{setting.subject} {setting.then}" for setting in different[1:])])
+
+
+def _random(study: Study, said: str) -> Weights:
+    return Weights(RANDOM, f"{_SEED}{study.seed}", f"random weights, seed {study.seed}", said)
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _differences(contestant: Contestant, config: ModelConfig, sinks: bool) -> list[_Setting]:
+    """The settings that differ from those in training. Which layers slide is none where no window is left."""
+    was = contestant.config
+    skipped = () if config.sliding_window else ("window_every",)
+    pairs = [_Setting(*words, _spelt(getattr(was, name)), _spelt(getattr(config, name)))
+             for name, words in _SETTINGS.items() if name not in skipped]
+    pairs.append(_Setting("sinks", "the switch of the sinks", *("on" if on else "off" for on in (contestant.sinks, sinks))))
+    return [setting for setting in pairs if setting.then != setting.now]
+
+
+def _spelt(value: float) -> str:
+    return number(value, 9) if value else "off"
+
+
+def _fits(contestant: Contestant, config: ModelConfig, sinks: bool) -> bool:
+    """Whether a contestant's weights can run under a configuration. Of one without sinks none can be switched on."""
+    trained_as = contestant.config
+    same = isinstance(trained_as, ModelConfig) and shape_of(trained_as) == shape_of(config)
+    return same and (contestant.sinks or not sinks)
+
+
+def _why_not(study: Study, contestant: Contestant | None) -> str:
+    """Why the weights that the dial names cannot run, or nothing."""
+    if contestant is None:
+        return f"The weights {study.weights} are gone: the server was restarted, or newer ones took their place."
+    if _fits(contestant, study.live_config, study.sinks != "off"):
+        return ""
+    sinks = _fits(contestant, study.live_config, sinks=False)
+    why = "they were trained without sinks" if sinks else "they have another shape"
+    return f"The weights {study.weights} do not fit: {why}."
+
+
+@lru_cache(maxsize=256)
+def _shipped_for(config: ModelConfig, sinks: bool) -> str | None:
+    """The name of the shipped model of this shape that was trained under the most similar settings."""
+    fitting = {name: model.contestant for name, model in _shipped_transformers().items()
+               if _fits(model.contestant, config, sinks)}
+    return min(fitting, key=lambda name: len(_differences(fitting[name], config, sinks)), default=None)
+
+
+def _shipped_transformers() -> dict:
+    """What ships of GPT-OSS, without a second model of the same architecture."""
+    return {name: model for name, model in shipped().items()
+            if isinstance(model.config, ModelConfig) and model.contestant.balanced}
