@@ -1,6 +1,5 @@
 """Attention sinks: one logit a head that opens and closes it like a gate, tried on the reader's text."""
 
-
 import streamlit as st
 
 from gptoss.app import furniture, state, text
@@ -9,7 +8,8 @@ from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
 from gptoss.app.live import weights_in_words
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import RANDOM, Study
-from gptoss.lessons.sinks.charts import gated_weights, next_token_with_and_without, sink_gate, sink_share
+from gptoss.charts import next_token
+from gptoss.lessons.sinks.charts import gated_weights, sink_gate, sink_share
 from gptoss.lessons.sinks.controls import (
     MAX_CHECKED,
     Setting,
@@ -80,9 +80,9 @@ def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) ->
             f"{effect.layer_cosine:.4f}: each head closes by its own factor.\n"
             f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
     with chart:
-        furniture.show_chart(next_token_with_and_without(
-            text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(),
-            without.probabilities.numpy()), key="sinks_next")
+        furniture.show_chart(next_token(
+            text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(), top=5,
+            before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
 
 
 furniture.header("sinks")

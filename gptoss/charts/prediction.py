@@ -1,4 +1,4 @@
-"""What the model expects to come next."""
+"""What a model expects to come next, alone or beside what it expected before a change."""
 
 from __future__ import annotations
 
@@ -9,40 +9,82 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
-from gptoss.units import percent
+
+_ANSWER, _OTHER = "the answer", "another token"
 
 
-def next_token(labels: Sequence[str], probabilities: np.ndarray, top: int = 10) -> Chart:
+def next_token(labels: Sequence[str], now: np.ndarray, top: int = 10, *, before: np.ndarray | None = None,
+               without: str = "", answer: int | None = None, model: str = "", colour: str = palette.ACCENT,
+               decimals: int = 1) -> Chart:
     """The `top` most probable next tokens as bars, the most probable first.
 
-    `labels` are tokens and `probabilities` (tokens,) theirs, in any order: all of the vocabulary or a part of it.
-    Raises `ValueError` where the two differ in length or there is none.
+    `labels` are tokens and `now` (tokens,) their probabilities, in any order: all of the vocabulary or a part of it.
+    Outlined is what they had `before` (tokens,), in words `without` something; the best of both are shown. The place of
+    an `answer` puts that token first, in its own colour, and leaves the others to `now`. `model` names whose tokens they
+    are. Raises `ValueError` where lengths differ or there is no token.
     """
-    if len(labels) != len(probabilities) or len(labels) == 0:
-        raise ValueError(f"{len(labels)} labels do not fit {len(probabilities)} probabilities")
-    count = min(top, len(labels))
+    if not len(labels) or not len(labels) == len(now) == len(now if before is None else before):
+        raise ValueError(f"{len(labels)} labels do not fit {len(now)} probabilities, or those before")
+    shown = _best(now, top)
+    if answer is not None:
+        shown = [answer, *(token for token in shown if token != answer)][:top]
+    elif before is not None:
+        shown = sorted({*shown, *_best(before, top)}, key=lambda token: -now[token])
+    then = now if before is None else before
+    data = pd.DataFrame({
+        "token": axis_keys([labels[token] for token in shown], 1), "probability": now[shown].astype(np.float64),
+        "before": then[shown].astype(np.float64), "changed": before is not None,
+        "what": [_ANSWER if token == answer else _OTHER for token in shown]}).round({"probability": 6, "before": 6})
+    data["reach"] = data[["probability", "before"]].max(axis=1)
+    data["label"] = [units.percent(share, decimals) + (f", without {units.percent(bare, decimals)}" if without else "")
+                     for share, bare in zip(data["probability"], data["before"], strict=True)]
+    rows = 2 * top if without else top
+    return Chart(_spec(rows, model, colour, bool(without), answer is not None), data,
+                 f"Most probable next tokens{model and f' of {model}'}",
+                 _describe(labels, now, before, shown, without, answer, model))
+
+
+def _best(probabilities: np.ndarray, top: int) -> list[int]:
+    count = min(top, len(probabilities))
     best = np.argpartition(-probabilities, count - 1)[:count]
-    best = best[np.argsort(-probabilities[best], kind="stable")]
-    shown = [labels[i] for i in best]
-    data = pd.DataFrame({"token": axis_keys(shown, 1), "probability": probabilities[best].astype(np.float64).round(6)})
-    alt_text = (f"The most probable next token is {visible_token(shown[0])} with {percent(probabilities[best[0]])}; "
-                f"the {count} shown hold {percent(probabilities[best].sum())} of the probability.")
-    return Chart(_spec(top), data, "Most probable next tokens", alt_text)
+    return best[np.argsort(-probabilities[best], kind="stable")].tolist()
+
+
+def _describe(labels: Sequence[str], now: np.ndarray, before: np.ndarray | None, shown: list[int], without: str,
+              answer: int | None, model: str) -> str:
+    first = int(now.argmax())
+    text = (f"The most probable next token{model and f' of {model}'} is {visible_token(labels[first])} with "
+            f"{units.percent(now[first])}")
+    if before is None:
+        return f"{text}." if answer is not None else (
+            f"{text}; the {len(shown)} shown hold {units.percent(float(now[shown].sum()))} of the probability.")
+    if answer is not None:
+        return (f"{visible_token(labels[answer])} goes from {units.percent(before[answer], 2)} to "
+                f"{units.percent(now[answer], 2)}, rank {1 + int((now > now[answer]).sum()):,}. {text}, before "
+                f"{units.percent(before[first], 2)}.")
+    bare = int(before.argmax())
+    stays = "it stays so," if first == bare else f"it is {visible_token(labels[bare])}"
+    return f"{text}; {without} {stays} with {units.percent(before[bare])}."
 
 
 @cache
-def _spec(top: int) -> dict:
+def _spec(rows: int, model: str, colour: str, both: bool, answer: bool) -> dict:
+    amount = alt.Axis(title=f"probability (%){', outlined: without' if both else ''}", format=".2~%", tickCount=4)
     base = blank_chart().encode(
-        y=alt.Y("token:N", sort="ascending", axis=alt.Axis(title="next token", labelExpr=TOKEN_OF_LABEL, ticks=False)),
-        x=alt.X("probability:Q", scale=alt.Scale(zero=True), axis=alt.Axis(
-            title="probability (%)", format=".1~%", tickCount=4)),
-        tooltip=[alt.Tooltip("token:N", title="rank, token"),
-                 alt.Tooltip("probability:Q", title="probability", format=".3%")],
-    )
-    bars = base.mark_bar(color=palette.ACCENT)
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(
-        text=alt.Text("probability:Q", format=".1%"))
-    return specification(alt.layer(bars, numbers), height=90 + 27 * top, right=24)
+        y=alt.Y("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.2), axis=alt.Axis(
+            title=f"next token{model and f' of {model}'}", labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False)),
+        tooltip=[alt.Tooltip("token:N", title="rank, token"), alt.Tooltip("probability:Q", format=".3%"),
+                 *([alt.Tooltip("before:Q", format=".3%")] if both or answer else [])])
+    bars = base.mark_bar(color=colour).encode(x=alt.X("probability:Q", scale=alt.Scale(zero=True), axis=amount))
+    if answer:
+        bars = bars.encode(color=alt.Color("what:N", legend=alt.Legend(title=None, symbolType="square", symbolStrokeWidth=0),
+                                           scale=alt.Scale(domain=[_ANSWER, _OTHER], range=[colour, palette.MAGNITUDE])))
+    outlines = base.transform_filter("datum.changed").mark_bar(
+        filled=False, stroke=palette.MUTED, strokeWidth=1.5, strokeDash=[4, 3]).encode(x=alt.X("before:Q", axis=amount))
+    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.X("reach:Q", axis=amount), text="label:N")
+    layers = [bars, outlines, numbers] if both or answer else [bars, numbers]
+    return specification(alt.layer(*layers), height=90 + 27 * rows, right=70 if both else 44)

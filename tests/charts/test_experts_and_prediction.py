@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from chart_checks import assert_well_made, axis_titles
 from chart_inputs import routing, tokens
 
-from gptoss.charts import expert_load, next_token, routing_map, visible_token
+from gptoss.charts import expert_load, next_token, palette, routing_map, visible_token
 
 
 @pytest.mark.parametrize(("count", "active", "experts"), [(1, 1, 1), (30, 2, 8), (64, 4, 128), (512, 4, 32)])
@@ -60,10 +61,57 @@ def test_next_token_is_sorted_and_complete():
     assert f"{probabilities[best].sum():.1%} of the probability" in chart.alt
 
 
-def test_next_token_with_one_token_and_with_none():
-    assert len(next_token(["a"], np.array([1.0])).data) == 1
+NAMES = [f"t{i}" for i in range(50)]
+
+
+def distributions(seed):
+    return np.random.default_rng(seed).dirichlet(np.ones(50), size=2)
+
+
+@pytest.mark.parametrize("options", [
+    {"top": 5, "without": "without the sinks"}, {"top": 6, "answer": 3}, {"model": "GPT-2", "colour": palette.GPT2}])
+def test_every_kind_of_next_tokens_is_well_made(options):
+    first, second = (next_token(NAMES, now, before=before if "without" in options else None, **options)
+                     for now, before in map(distributions, (1, 2)))
+    assert_well_made(first, second)
+    assert axis_titles(first.spec) == {
+        "x": f"probability (%){', outlined: without' if 'without' in options else ''}",
+        "y": f"next token{' of GPT-2' if 'model' in options else ''}"}
+
+
+def test_next_token_with_few_tokens_and_with_none():
+    for count in (1, 2, 6):
+        assert len(next_token(NAMES[:count], distributions(0)[0][:count], answer=0).data) == count
     with pytest.raises(ValueError, match="0 labels"):
         next_token([], np.array([]))
+
+
+@pytest.mark.parametrize("now, before", [(np.zeros(3), None), (np.zeros(50), np.zeros(3))])
+def test_next_tokens_that_do_not_fit_are_refused(now, before):
+    with pytest.raises(ValueError, match="do not fit"):
+        next_token(NAMES, now, before=before)
+
+
+def test_next_tokens_beside_those_before_are_the_best_of_either():
+    now, before = distributions(3)
+    chart = next_token(NAMES, now, top=5, before=before, without="without the sinks")
+    shown = [label.split(" ")[1] for label in chart.data["token"]]
+    best = {NAMES[i] for each in (now, before) for i in np.argsort(-each)[:5]}
+    assert set(shown) == best and 5 <= len(shown) <= 10
+    np.testing.assert_allclose(chart.data["probability"], np.sort(now[[NAMES.index(t) for t in shown]])[::-1], atol=1e-6)
+    assert NAMES[now.argmax()] in chart.alt and NAMES[before.argmax()] in chart.alt
+    assert "without the sinks it stays so" in next_token(NAMES, now, before=now, without="without the sinks").alt
+
+
+def test_the_answer_is_the_first_of_the_next_tokens():
+    now = np.linspace(0.0, 0.04, 50)
+    chart = next_token(NAMES, now, top=6, before=now[::-1], answer=3)
+    assert chart.data["token"].tolist() == ["0001 t3", "0002 t49", "0003 t48", "0004 t47", "0005 t46", "0006 t45"]
+    assert chart.data["what"].tolist() == ["the answer", *["another token"] * 5]
+    assert chart.data["before"].tolist() == pytest.approx(now[::-1][[3, 49, 48, 47, 46, 45]], abs=1e-6)
+    assert "t3 goes from 3.76% to 0.24%, rank 47." in chart.alt
+    alone = next_token(NAMES, now, top=6, answer=3)
+    assert chart.data["changed"].all() and not alone.data["changed"].any() and alone.spec is chart.spec
 
 
 @pytest.mark.parametrize(("token", "shown"), [

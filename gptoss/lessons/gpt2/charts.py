@@ -13,7 +13,8 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.images import Picture, head_grid
-from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.charts.labels import TOKEN_OF_LABEL
+from gptoss.charts.prediction import next_token
 
 GPT_OSS, GPT_2 = "GPT-OSS", "GPT-2"
 COLOURS = {GPT_OSS: palette.ACCENT, GPT_2: palette.GPT2}
@@ -76,35 +77,15 @@ def _model_colour() -> alt.Color:
                      legend=alt.Legend(title=None, symbolType="square"))
 
 
-def likely_tokens(model: str, labels: Sequence[str], probabilities: np.ndarray, bits: float, top: int = 8) -> Chart:
-    """The `top` most probable next tokens of one model, in its colour, and the entropy of the whole distribution.
+def likely_tokens(model: str, labels: Sequence[str], probabilities: np.ndarray, bits: float) -> Chart:
+    """The most probable next tokens of one model, in its colour, and the entropy of the whole distribution in words.
 
     `labels` and `probabilities` (vocabulary,) belong together; `bits` is the distribution's entropy. Raises `ValueError`
     where they differ in length or there is none.
     """
-    if len(labels) != len(probabilities) or len(labels) == 0:
-        raise ValueError(f"{len(labels)} labels do not fit {len(probabilities)} probabilities")
-    best = np.argsort(-probabilities, kind="stable")[:top]
-    shown = [labels[i] for i in best]
-    data = pd.DataFrame({"token": axis_keys(shown, 1), "probability": probabilities[best].astype(np.float64).round(6)})
-    evenly = np.log2(len(labels))
-    return Chart(_tokens_spec(model, top), data, f"Most probable next tokens of {model}",
-                 f"{model}: most probable is {visible_token(shown[0])} with {probabilities[best[0]]:.1%}. Entropy "
-                 f"{bits:.2f} bits of at most {evenly:.2f}, as if {2**bits:,.0f} of {len(labels):,} tokens "
-                 "were equally likely.")
-
-
-@cache
-def _tokens_spec(model: str, top: int) -> dict:
-    base = blank_chart().encode(
-        y=alt.Y("token:N", sort="ascending", axis=alt.Axis(
-            title=f"next token of {model}", labelExpr=TOKEN_OF_LABEL, ticks=False)),
-        x=alt.X("probability:Q", scale=alt.Scale(zero=True), axis=alt.Axis(
-            title="probability (%)", format=".2~%", tickCount=4)),
-        tooltip=[alt.Tooltip("token:N", title="rank, token"), alt.Tooltip("probability:Q", format=".3%")])
-    bars = base.mark_bar(color=COLOURS[model])
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(text=alt.Text("probability:Q", format=".2%"))
-    return specification(alt.layer(bars, numbers), height=90 + 30 * top, right=40)
+    chart = next_token(labels, probabilities, top=8, model=model, colour=COLOURS[model], decimals=2)
+    return chart._replace(alt=f"{chart.alt} Entropy {bits:.2f} bits of at most {np.log2(len(labels)):.2f}, as if "
+                              f"{2**bits:,.0f} of {len(labels):,} tokens were equally likely.")
 
 
 def all_heads(model: str, weights: np.ndarray, sink: np.ndarray | None) -> Picture:

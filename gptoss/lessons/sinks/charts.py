@@ -87,30 +87,6 @@ def gated_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str
                  note)
 
 
-def next_token_with_and_without(labels: Sequence[str], now: np.ndarray, without: np.ndarray, top: int = 5) -> Chart:
-    """The most probable next tokens: filled as the sinks are now, outlined without them.
-
-    `labels` are all tokens of the vocabulary, `now` and `without` (vocabulary,) their probabilities. Shown are the
-    `top` of either. Raises `ValueError` where the lengths differ.
-    """
-    if not len(now) == len(without) == len(labels):
-        raise ValueError(f"now {now.shape} and without {without.shape} do not fit {len(labels)} labels")
-    best = set(np.argsort(-now, kind="stable")[:top]) | set(np.argsort(-without, kind="stable")[:top])
-    best = np.array(sorted(best, key=lambda i: -now[i]))
-    shown = [labels[i] for i in best]
-    data = pd.DataFrame({
-        "token": axis_keys(shown, 1), "with": now[best].astype(np.float64), "without": without[best].astype(np.float64),
-        "kind": _KEY})
-    data["end"] = data[["with", "without"]].max(axis=1)
-    data["kept"] = [f"{a:.1%}, without {b:.1%}" for a, b in zip(data["with"], data["without"], strict=True)]
-    first, bare = int(now.argmax()), int(without.argmax())
-    text = (f"The most probable next token is {visible_token(labels[first])} with {now[first]:.1%}; without the sinks "
-            + (f"it stays so, with {without[first]:.1%}." if first == bare
-               else f"it is {visible_token(labels[bare])} with {without[bare]:.1%}."))
-    return Chart(_next_spec(2 * top), data.round({"with": 6, "without": 6, "end": 6}),
-                 "Most probable next tokens with the sinks and without them", text)
-
-
 def sink_share(shares: pd.DataFrame) -> Chart:
     """What the sinks take from the query at each position, beside 1 / (n + 1), one share among n equal keys.
 
@@ -189,29 +165,21 @@ def _gate_dots(base: alt.Chart) -> list[alt.Chart]:
 
 @cache
 def _weights_spec() -> dict:
-    return _bars_spec("key (token)", "weight (%), outlined: without the sink", 410, [_KEY, _REST, _SINK],
-                      [palette.MAGNITUDE, palette.MAGNITUDE, palette.SINK])
-
-
-@cache
-def _next_spec(rows: int) -> dict:
-    return _bars_spec("next token", "probability (%), outlined: without", 70 + 30 * rows, [_KEY],
-                      [palette.ACCENT])
-
-
-def _bars_spec(rows: str, amount: str, height: int, kinds: list[str], colours: list[str]) -> dict:
-    y = alt.Y("token:N", sort="ascending", axis=alt.Axis(title=rows, labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False))
-    scale, axis = alt.Scale(zero=True, nice=False), alt.Axis(title=amount, format=".0~%", tickCount=4)
+    y = alt.Y("token:N", sort="ascending", axis=alt.Axis(
+        title="key (token)", labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False))
+    scale = alt.Scale(zero=True, nice=False)
+    axis = alt.Axis(title="weight (%), outlined: without the sink", format=".0~%", tickCount=4)
     tooltip = [alt.Tooltip("token:N", title="position, token"), alt.Tooltip("with:Q", title="with", format=".3%"),
                alt.Tooltip("without:Q", title="without", format=".3%")]
     base = blank_chart().encode(y=y)
     filled = base.mark_bar().encode(x=alt.X("with:Q", scale=scale, axis=axis), tooltip=tooltip, color=alt.Color(
-        "kind:N", legend=None, scale=alt.Scale(domain=kinds, range=colours)))
+        "kind:N", legend=None, scale=alt.Scale(domain=[_KEY, _REST, _SINK],
+                                               range=[palette.MAGNITUDE, palette.MAGNITUDE, palette.SINK])))
     outlined = base.mark_bar(fillOpacity=0, stroke=palette.MUTED, strokeWidth=2).encode(
         x=alt.X("without:Q", scale=scale, axis=axis), tooltip=tooltip)
     numbers = base.mark_text(align="left", dx=7, fontSize=FONT_SIZE).encode(
         x=alt.X("end:Q", scale=scale, axis=axis), text="kept:N")
-    return specification(alt.layer(filled, outlined, numbers), height=height, right=70)
+    return specification(alt.layer(filled, outlined, numbers), height=410, right=70)
 
 
 @cache

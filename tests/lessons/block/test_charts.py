@@ -10,7 +10,7 @@ from chart_checks import assert_well_made, axis_titles, nodes
 
 from gptoss.charts import palette
 from gptoss.lessons.block.charts.block_flow import addition_triangle, block_flow
-from gptoss.lessons.block.charts.removal import next_tokens_before_and_after, piece_bars, removal_effects
+from gptoss.lessons.block.charts.removal import piece_bars, removal_effects
 from gptoss.lessons.block.charts.residual import (
     LENS_ROWS,
     LENS_TOKENS,
@@ -62,10 +62,6 @@ def effects(seed, stages=STAGES):
     return removal_effects(stages, 0.25 + seed / 100, measured, foreseen, "·the")
 
 
-def next_tokens(seed, whole=None):
-    return next_tokens_before_and_after(VOCABULARY, probabilities(seed, 50), 7 + seed, whole)
-
-
 def pieces(seed, piece="head", removed=None):
     used = np.ones(32, bool) if piece == "head" else np.arange(32) % 8 == seed
     return piece_bars(piece, numbers(32, seed), used, chosen=4, removed=removed)
@@ -77,7 +73,6 @@ AXES = {
     journey: {"x": "length (norm): outlined the stream, filled what is added", "y": STAGE_AXIS},
     lens: {"x": "most probable tokens (rank), bars as long as the probability", "y": STAGE_AXIS},
     effects: {"x": "the answer's probability without it (%)", "y": "half block removed (layer, part)"},
-    next_tokens: {"x": "probability (%)", "y": "next token"},
     pieces: {"x": "head (number)", "y": "added to logit"},
 }
 
@@ -98,7 +93,6 @@ def test_is_well_made_for_a_deep_model(chart):
 def test_a_removal_keeps_the_specification():
     whole = numbers(len(STAGES), 9)
     assert waterfall(0, whole=whole, removed="layer 1 experts").spec is waterfall(0).spec
-    assert next_tokens(0, probabilities(9, 50)).spec is next_tokens(0).spec
     assert pieces(0, removed=3).spec is pieces(0).spec
 
 
@@ -187,22 +181,6 @@ def test_the_lens_of_an_answer_that_is_never_on_top():
     assert "rank 5, at the end rank 5" in chart.alt
 
 
-def test_the_answer_stands_first_among_the_next_tokens():
-    now = np.linspace(0.0, 0.04, 50)
-    chart = next_tokens_before_and_after(VOCABULARY, now, 3, now[::-1])
-    assert chart.data["token"].tolist() == ["0001 t3", "0002 t49", "0003 t48", "0004 t47", "0005 t46", "0006 t45"]
-    assert chart.data["what"].tolist() == ["the answer", *["another token"] * 5]
-    assert chart.data["before"].tolist() == pytest.approx(now[::-1][[3, 49, 48, 47, 46, 45]], abs=1e-6)
-    assert chart.data["removed"].all() and not next_tokens(0).data["removed"].any()
-    assert "t3 goes from 3.76% to 0.24%, rank 47." in chart.alt
-
-
-@pytest.mark.parametrize("size", [1, 2, 6])
-def test_small_vocabularies_show_what_they_have(size):
-    chart = next_tokens_before_and_after(VOCABULARY[:size], probabilities(0, size), 0)
-    assert len(chart.data) == size
-
-
 def test_pieces_show_who_worked_who_is_chosen_and_who_is_gone():
     chart = piece_bars("expert", np.array([0.5, 9.0, -0.25, 1.0]), np.array([True, False, True, True]), 0, removed=3)
     assert chart.data["adds"].tolist() == [0.5, 0, -0.25, 1.0]
@@ -226,8 +204,6 @@ def test_effects_tell_the_worst_and_what_the_bars_foresaw():
     lambda: contribution_waterfall(STAGES, np.zeros(7), "a", whole=np.zeros(3)),
     lambda: journey_bars(STAGES, np.zeros(7), np.zeros(7), np.zeros(6), 0),
     lambda: lens_table(STAGES, [["a"]], np.zeros((1, 1)), np.zeros((1, 1), bool), np.zeros(1), np.ones(1), "a"),
-    lambda: next_tokens_before_and_after(VOCABULARY, np.zeros(3), 0),
-    lambda: next_tokens_before_and_after(VOCABULARY, np.zeros(50), 0, np.zeros(3)),
     lambda: piece_bars("layer", np.zeros(3), np.ones(3, bool), 0),
     lambda: piece_bars("head", np.zeros(3), np.ones(4, bool), 0),
     lambda: removal_effects(STAGES, 0.5, np.zeros(7), np.zeros(7), "a")])

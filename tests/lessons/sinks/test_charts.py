@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from chart_checks import assert_well_made, axis_titles
 
-from gptoss.lessons.sinks.charts import KEYS_SHOWN, gated_weights, next_token_with_and_without, sink_gate, sink_share
+from gptoss.lessons.sinks.charts import KEYS_SHOWN, gated_weights, sink_gate, sink_share
 
 
 def sigmoid(x):
@@ -114,30 +114,6 @@ def test_weights_of_other_lengths_are_refused():
         gated_weights(*weights(4, 0.0), labels(3))
     with pytest.raises(ValueError, match="do not fit 0 labels"):
         gated_weights(np.array([]), np.array([]), [])
-
-
-def distributions(seed):
-    random = np.random.default_rng(seed)
-    return [f"w{n}" for n in range(50)], random.dirichlet(np.ones(50)), random.dirichlet(np.ones(50))
-
-
-def test_the_next_token_is_well_made():
-    chart = next_token_with_and_without(*distributions(1))
-    assert_well_made(chart, next_token_with_and_without(*distributions(2)))
-    assert axis_titles(chart.spec)["y"] == "next token"
-
-
-def test_the_next_token_shows_the_best_of_either():
-    names, now, without = distributions(3)
-    chart = next_token_with_and_without(names, now, without)
-    shown = {label.split(" ")[1] for label in chart.data["token"]}
-    best = {names[i] for each in (now, without) for i in np.argsort(-each)[:5]}
-    assert shown == best and 5 <= len(shown) <= 10
-    np.testing.assert_allclose(chart.data["with"], np.sort(now[[names.index(t) for t in shown]])[::-1], atol=1e-6)
-    assert names[now.argmax()] in chart.alt and names[without.argmax()] in chart.alt
-    assert "it stays so" in next_token_with_and_without(names, now, now).alt
-    with pytest.raises(ValueError, match="do not fit 3 labels"):
-        next_token_with_and_without(names[:3], now, without)
 
 
 def shares(count):

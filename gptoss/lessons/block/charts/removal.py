@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 import altair as alt
@@ -11,35 +10,13 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
-from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.charts.labels import visible_token
 from gptoss.lessons.block.charts.residual import MANY, click_rows, layer_strip, part_colour, stage_axis, toggled_by_clicks
 
 HEADS, EXPERTS = PIECES = ("head", "expert")
 
-_ANSWER, _OTHER = ("the answer", "another token")
 _MEASURED, _FORESEEN = ("measured", "foreseen by its bar")
 _CHOSEN, _REST, _REMOVED = ("chosen", "others", "removed")
-
-
-def next_tokens_before_and_after(labels: Sequence[str], now: np.ndarray, answer: int, whole: np.ndarray | None = None,
-                                 top: int = 6) -> Chart:
-    """The answer and the most probable next tokens; with a part removed (`now`) also what they had in the `whole` model.
-
-    `labels` are the vocabulary's tokens, `now` and `whole` (vocab,) probabilities, `answer` the place of the answer,
-    which stands first. Bars are the model as it runs, dashed outlines the whole one. Raises `ValueError` where the
-    lengths differ.
-    """
-    if not len(labels) == len(now) == len(now if whole is None else whole):
-        raise ValueError(f"{len(now)} probabilities do not fit {len(labels)} labels")
-    shown = [answer, *(token for token in _most_probable(now, top) if token != answer)][:top]
-    before = now if whole is None else whole
-    data = pd.DataFrame({
-        "token": axis_keys([labels[i] for i in shown], 1), "probability": now[shown].astype(np.float64).round(6),
-        "before": before[shown].astype(np.float64).round(6), "removed": whole is not None,
-        "what": [_ANSWER if i == answer else _OTHER for i in shown]})
-    data["reach"] = data[["probability", "before"]].max(axis=1)
-    return Chart(_next_spec(top), data, "Most probable next tokens, before and after a removal",
-                 _describe_next(labels, now, answer, whole))
 
 
 def piece_bars(piece: str, contributions: np.ndarray, used: np.ndarray, chosen: int, removed: int | None = None) -> Chart:
@@ -82,39 +59,6 @@ def removal_effects(stages: pd.DataFrame, whole: float, measured: np.ndarray, fo
             f"{measured[worst]:.2%}, the least. By the bars alone it would be {data['stage'][expected]}, with "
             f"{foreseen[expected]:.2%}.")
     return Chart(_effects_spec(len(data) > MANY), data, "The answer's probability after removing each half block", text)
-
-
-def _most_probable(probabilities: np.ndarray, top: int) -> list[int]:
-    count = min(top, len(probabilities))
-    best = np.argpartition(-probabilities, count - 1)[:count]
-    return best[np.argsort(-probabilities[best], kind="stable")].tolist()
-
-
-def _describe_next(labels: Sequence[str], now: np.ndarray, answer: int, whole: np.ndarray | None) -> str:
-    best = int(now.argmax())
-    top = f"The most probable next token is {visible_token(labels[best])} with {now[best]:.1%}"
-    if whole is None:
-        return f"{top}."
-    return (f"{visible_token(labels[answer])} goes from {whole[answer]:.2%} to {now[answer]:.2%}, "
-            f"rank {1 + int((now > now[answer]).sum()):,}. {top}, before {whole[best]:.2%}.")
-
-
-@cache
-def _next_spec(top: int) -> dict:
-    y = alt.Y("token:N", sort=None, scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(
-        title="next token", labelExpr=TOKEN_OF_LABEL, ticks=False, labelLimit=110))
-    axis = alt.Axis(title="probability (%)", format=".1~%", tickCount=3)
-    base = blank_chart().encode(y=y)
-    bars = base.mark_bar(tooltip=ROW).encode(
-        x=alt.X("probability:Q", axis=axis), color=alt.Color("what:N", legend=alt.Legend(
-            title=None, symbolType="square", symbolStrokeWidth=0), scale=alt.Scale(
-            domain=[_ANSWER, _OTHER], range=[palette.ACCENT, palette.MAGNITUDE])))
-    ghosts = base.transform_filter("datum.removed").mark_bar(
-        filled=False, stroke=palette.MUTED, strokeWidth=1.5, strokeDash=[4, 3], tooltip=False).encode(
-        x=alt.X("before:Q", axis=axis))
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(
-        x=alt.X("reach:Q"), text=alt.Text("probability:Q", format=".1%"))
-    return specification(alt.layer(bars, ghosts, numbers), height=110 + 24 * top, right=44)
 
 
 @cache

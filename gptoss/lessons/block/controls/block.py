@@ -15,10 +15,10 @@ from gptoss.app.furniture import literal, show_chart
 from gptoss.app.live import Running, live_model, model_of, pass_over, refuse_if_large, running, turn
 from gptoss.app.study import Study, shortened
 from gptoss.app.text import Tokens, vocabulary_labels
-from gptoss.charts import Chart
+from gptoss.charts import Chart, next_token
 from gptoss.config import ModelConfig
 from gptoss.lessons.block.charts.block_flow import addition_triangle
-from gptoss.lessons.block.charts.removal import HEADS, next_tokens_before_and_after, piece_bars, removal_effects
+from gptoss.lessons.block.charts.removal import HEADS, piece_bars, removal_effects
 from gptoss.lessons.block.charts.residual import LENS_TOKENS, contribution_waterfall, journey_bars, lens_table, stage_table
 from gptoss.lessons.block.measure.ablation import (
     Part,
@@ -186,7 +186,7 @@ def waterfall(run: TokenRun) -> Chart:
 def next_tokens(run: TokenRun) -> Chart:
     """The most probable next tokens, before and after the removal."""
     whole = run.whole_probabilities.numpy() if run.part else None
-    return next_tokens_before_and_after(run.labels, run.probabilities.numpy(), run.answer, whole)
+    return next_token(run.labels, run.probabilities.numpy(), top=6, before=whole, answer=run.answer)
 
 
 def pieces(run: TokenRun, piece: str, layer: int, chosen: int) -> Chart:
