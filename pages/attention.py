@@ -7,10 +7,9 @@ from gptoss.app import furniture, live, state, text
 from gptoss.app.controls import choose, layer_shown
 from gptoss.app.lesson import Claim, Lesson, Try, below
 from gptoss.app.study import Study
-from gptoss.charts.head_map import head_map
+from gptoss.charts import head_map
 from gptoss.lessons.attention import controls as glue
-from gptoss.lessons.attention.charts.heads import head_gallery, looks_in_text, spread_in_words
-from gptoss.lessons.attention.charts.worksheet import query_worksheet
+from gptoss.lessons.attention.charts import head_gallery, looks_in_text, query_worksheet, spread_in_words
 from gptoss.lessons.attention.measure import even_entropy_bits, head_weights, keys_to_show, looks, query_steps
 from gptoss.model import AttentionBlock
 from gptoss.model.attention import explicit_attention, fused_attention, visible
@@ -54,8 +53,8 @@ def explore(study: Study, tokens: text.Tokens, controls: list[DeltaGenerator]) -
     weights, sink = head_weights(view.heads, head)
     large, small = st.columns([4, 5], gap="medium")
     with large:
-        furniture.show_chart(head_map(weights, sink, tokens.labels, token, key, view.heads.window), key="attention_map",
-                             on_select=glue.pick_cell)
+        furniture.show_chart(head_map(weights, sink, tokens.labels, view.heads.window, (token, key)),
+                             key="attention_map", on_select=glue.pick_cell)
     with small:
         shown = keys_to_show(steps, key, KEYS_SHOWN)
         glue.step_player(lambda step, playing: st.html(

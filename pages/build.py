@@ -13,9 +13,9 @@ from gptoss.app.controls import choose, step_through
 from gptoss.app.live import LiveRun, live_model, live_run, weights_in_words
 from gptoss.app.study import Study
 from gptoss.charts import (
-    attention_map,
     expert_load,
     head_grid,
+    head_map,
     next_token,
     routing_map,
     tensor_picture,
@@ -35,7 +35,7 @@ def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, contr
     window = study.config.window_of(layer)
     large, small = st.columns([3, 2])
     with large:
-        furniture.show_chart(attention_map(weights[head], sink[head], tokens.labels, window), key="attention_map",
+        furniture.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map",
                              height=480)
     with small:
         with_sinks = np.concatenate([sink[..., None], weights], axis=-1)

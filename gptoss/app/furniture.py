@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 import re
 from collections.abc import Callable
@@ -183,8 +182,7 @@ def show_picture(picture: Picture, caption: str = "") -> None:
 
     It travels inside the page: as a file of its own it could be gone when a run is overtaken by the next.
     """
-    data = base64.b64encode(picture.png()).decode()
-    st.html(f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}" '
+    st.html(f'<img src="{picture.address()}" alt="{escape(picture.alt)}" '
             'style="width: 100%; image-rendering: pixelated; border-radius: 6px">')
     if caption:
         st.caption(caption)

@@ -5,16 +5,16 @@ and constant from data to data, so that a browser which already shows it only sw
 """
 
 from gptoss.charts.accounting import flops_area, kv_cache_lines, parameters_by_part
-from gptoss.charts.attention import attention_map
 from gptoss.charts.chart import Chart
 from gptoss.charts.chips import token_chips
 from gptoss.charts.experts import expert_load, routing_map
+from gptoss.charts.head_map import head_map
 from gptoss.charts.images import Picture, head_grid, tensor_picture
 from gptoss.charts.labels import visible_token
 from gptoss.charts.prediction import next_token
 
 __all__ = [
-    "Chart", "Picture", "attention_map", "expert_load", "flops_area",
-    "head_grid", "kv_cache_lines", "next_token", "parameters_by_part", "routing_map", "tensor_picture", "token_chips",
+    "Chart", "Picture", "expert_load", "flops_area", "head_grid", "head_map",
+    "kv_cache_lines", "next_token", "parameters_by_part", "routing_map", "tensor_picture", "token_chips",
     "visible_token",
 ]

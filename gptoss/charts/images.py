@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
-import struct
-import zlib
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from gptoss.charts import palette
 from gptoss.units import number, percent
 
 _GAP = 3  # clear cells between two heads
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class Picture(NamedTuple):
@@ -26,13 +26,14 @@ class Picture(NamedTuple):
     alt: str
 
     def png(self) -> bytes:
-        """The image as a PNG file, compressed for speed rather than for size (PNG specification, ISO 15948)."""
-        height, width, _ = self.image.shape
-        rows = np.zeros((height, 1 + 4 * width), np.uint8)  # each row starts with its filter, 0 for none
-        rows[:, 1:] = self.image.reshape(height, -1)
-        header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-        return _PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)) + _chunk(
-            b"IEND", b"")
+        """The image as a PNG file, compressed for speed rather than for size."""
+        file = io.BytesIO()
+        Image.fromarray(self.image).save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+    def address(self) -> str:
+        """The image as an address that holds all of it, for a mark or an HTML element."""
+        return f"data:image/png;base64,{base64.b64encode(self.png()).decode()}"
 
 
 def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None, width: int = 1024,
@@ -48,8 +49,7 @@ def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None
     columns = min(columns, heads)
     block = max(1, math.ceil(queries * columns / (width - columns * 4 * _GAP)))
     small = [_block_mean(head, block, block) for head in (weights[:, :, 1:], weights[:, :, :1])]
-    tiles = _head_tiles(np.sqrt(small[0]), np.sqrt(small[1]))
-    image = _arrange(tiles, columns, selected)
+    image = _arrange(_head_tiles(*small), columns, selected)
     image = _enlarge(image, max(1, width // image.shape[1]) if enlarge else 1)
     sinks = weights[:, :, 0].mean(axis=1)
     most = int(sinks.argmax())
@@ -77,7 +77,7 @@ def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 2
     values = np.where(finite, values, 0)
     down, across = math.ceil(matrix.shape[0] / max_rows), math.ceil(matrix.shape[1] / max_columns)
     small = _block_mean(values[None], down, across)[0]
-    image = _enlarge(_colour(small), max(1, width // small.shape[1]) if enlarge else 1)
+    image = _enlarge(_matrix_pixels(small), max(1, width // small.shape[1]) if enlarge else 1)
     alt = f"Heat map of a matrix of {matrix.shape[0]} rows and {matrix.shape[1]} columns"
     if known.size:
         alt += f", values {number(known.min())} to {number(known.max())}, mean {number(known.mean())}"
@@ -86,8 +86,23 @@ def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 2
     return Picture(image, alt + "." + _blocks_in_words(down, across))
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def share_pixels(shares: np.ndarray, full: float = 1.0, faintest: int = 0, colour: str = palette.MAGNITUDE) -> np.ndarray:
+    """RGBA (..., 4) of shares (...): opacity is their square root, `faintest` of 255 for none, 255 for `full` or more."""
+    opacity = np.sqrt(shares / full).clip(0, 1) * (255 - faintest) + faintest
+    return _pixels(np.array(palette.rgb(colour)), opacity)
+
+
+def signed_pixels(values: np.ndarray, largest: float) -> np.ndarray:
+    """RGBA (..., 4) of numbers (...): blue below zero, orange above, clear at zero and opaque from `largest` on."""
+    colours = np.where((values < 0)[..., None], palette.rgb(palette.NEGATIVE), palette.rgb(palette.POSITIVE))
+    return _pixels(colours, (np.abs(values) * (255 / (largest or 1))).clip(0, 255))
+
+
+def _pixels(colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    image = np.empty((*opacity.shape, 4), np.uint8)
+    image[..., :3] = colours
+    image[..., 3] = np.round(opacity)
+    return image
 
 
 def _block_mean(stack: np.ndarray, down: int, across: int) -> np.ndarray:
@@ -107,31 +122,22 @@ def _blocks_in_words(down: int, across: int) -> str:
     return "" if down == across == 1 else f" One cell is the mean of up to {down} × {across} values."
 
 
-def _colour(values: np.ndarray) -> np.ndarray:
-    """RGBA of values whose zero is clear and whose largest magnitude is opaque."""
+def _matrix_pixels(values: np.ndarray) -> np.ndarray:
+    """RGBA of values, clear at zero and opaque at the largest magnitude; two colours where they have both signs."""
     low, high = float(values.min()), float(values.max())
-    largest = max(-low, high)
-    alpha = np.abs(values) * (255 / largest) if largest > 0 else np.zeros_like(values)
     if low < 0 < high:
-        below, above = palette.rgb(palette.NEGATIVE), palette.rgb(palette.POSITIVE)
-    else:
-        below = above = palette.rgb(palette.MAGNITUDE)
-    image = np.empty((*values.shape, 4), np.uint8)
-    image[..., :3] = np.where((values < 0)[..., None], np.array(below, np.uint8), np.array(above, np.uint8))
-    image[..., 3] = np.round(alpha)
-    return image
+        return signed_pixels(values, max(-low, high))
+    return _pixels(np.array(palette.rgb(palette.MAGNITUDE)), np.abs(values) * (255 / (max(-low, high) or 1)))
 
 
 def _head_tiles(keys: np.ndarray, sink: np.ndarray) -> np.ndarray:
-    """RGBA (heads, queries, columns, 4) of the square roots of weights: the sink twice as wide, a gap, the keys."""
+    """RGBA (heads, queries, columns, 4) of weights: the sink, (heads, queries, 1), twice as wide, a gap, the keys."""
     heads, queries, width = keys.shape
-    largest = max(float(keys.max()), float(sink.max()), 1e-12)
+    full = max(float(keys.max()), float(sink.max()), 1e-12)
     sink_width = max(2, width // 24)
     tiles = np.zeros((heads, queries, sink_width + 1 + width, 4), np.uint8)
-    tiles[:, :, :sink_width, :3] = palette.rgb(palette.SINK)
-    tiles[:, :, sink_width + 1:, :3] = palette.rgb(palette.MAGNITUDE)
-    tiles[:, :, :sink_width, 3] = np.round(sink * (255 / largest))
-    tiles[:, :, sink_width + 1:, 3] = np.round(keys * (255 / largest))
+    tiles[:, :, :sink_width] = share_pixels(sink, full, colour=palette.SINK)
+    tiles[:, :, sink_width + 1:] = share_pixels(keys, full)
     return tiles
 
 

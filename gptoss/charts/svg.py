@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import textwrap
 from html import escape
 
@@ -60,9 +59,8 @@ class Pen:
 
     def image(self, picture: Picture, x: float, y: float, width: float, height: float) -> None:
         """A picture stretched to a rectangle, its cells with sharp edges."""
-        data = base64.b64encode(picture.png()).decode()
         self._elements.append(
-            f'<image href="data:image/png;base64,{data}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
+            f'<image href="{picture.address()}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
             f'preserveAspectRatio="none" style="image-rendering:pixelated"/>')
 
     def paragraph(self, x: float, y: float, words: str, width: float, size: float = TEXT_SIZE,

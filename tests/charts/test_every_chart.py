@@ -31,7 +31,7 @@ def test_all_layers_draw_the_one_named_data_set(kind):
 
 def test_axes_say_what_and_in_which_unit(kind):
     expected = {
-        "attention_map": {"x": "key (token)", "y": "query (token)"},
+        "head_map": {"x": "key (token)", "y": "query (token)"},
         "routing_map": {"x": "token", "y": "expert (number)"},
         "expert_load": {"x": "expert (number)", "y": "tokens (% of all)"},
         "next_token": {"x": "probability (%)", "y": "next token"},

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from gptoss.charts import attention_map, expert_load, flops_area, kv_cache_lines, next_token, parameters_by_part
+from gptoss.charts import expert_load, flops_area, head_map, kv_cache_lines, next_token, parameters_by_part
 from gptoss.charts import routing_map as draw_routing
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes
@@ -67,7 +67,7 @@ def every_chart(seed=0, preset="gpt-oss-20b"):
     chosen, routed = routing(count, 4, 32, seed)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(100))
     return {
-        "attention_map": attention_map(weights, sink, tokens(count), window=5),
+        "head_map": head_map(weights, sink, tokens(count), window=5),
         "routing_map": draw_routing(chosen, routed, 32, tokens(count), selected_expert=seed),
         "expert_load": expert_load(np.bincount(chosen.ravel(), minlength=32), count, selected=seed),
         "next_token": next_token(tokens(100), probabilities),

@@ -30,8 +30,7 @@ from gptoss.app.live import (
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
 from gptoss.cost import kv_cache_bytes
-from gptoss.lessons.attention.charts.heads import MOST_HEADS, HeadTile, head_tile
-from gptoss.lessons.attention.charts.worksheet import STEPS
+from gptoss.lessons.attention.charts import MOST_HEADS, STEPS, HeadTile, head_tile
 from gptoss.lessons.attention.measure import (
     LayerHeads,
     compare_kernels,

@@ -1,4 +1,4 @@
-"""The head's map, the worksheet of a query, the text coloured by attention, and the gallery of heads."""
+"""The worksheet of a query, its formulas, the text coloured by attention, and the gallery of heads."""
 
 import base64
 import io
@@ -14,11 +14,24 @@ from chart_inputs import attention, tokens
 from PIL import Image
 
 from gptoss.charts import palette
-from gptoss.charts.head_map import MAX_TOKENS, head_map
-from gptoss.lessons.attention.charts.heads import head_gallery, head_tile, looks_in_text, spread_in_words
-from gptoss.lessons.attention.charts.worked import amount, number, token_name, worked_formula
-from gptoss.lessons.attention.charts.worksheet import MASK, MIX, PRODUCT, SCALE, SOFTMAX, STEPS, query_worksheet
+from gptoss.lessons.attention.charts import (
+    MASK,
+    MAX_TOKENS,
+    MIX,
+    PRODUCT,
+    SCALE,
+    SOFTMAX,
+    STEPS,
+    head_gallery,
+    head_tile,
+    looks_in_text,
+    query_worksheet,
+    spread_in_words,
+    token_name,
+    worked_formula,
+)
 from gptoss.lessons.attention.measure import LayerHeads, keys_to_show, looks, query_steps
+from gptoss.units import fixed, number
 
 
 def layer(count=12, window=0, head_dim=4, sink=0.5, seed=0):
@@ -53,88 +66,6 @@ class Table(HTMLParser):
             self.rows[-1][-1] += data
 
 
-# The map
-
-
-def drawn(chart, kind):
-    return chart.data[chart.data["kind"] == kind]
-
-
-def test_the_map_is_well_made():
-    weights, sink = attention(12, window=5)
-    other = attention(15)
-    assert_well_made(head_map(weights, sink, tokens(12), 7, 4, window=5), head_map(*other, tokens(15), 3, 1),
-                     may_be_missing=("weight",))
-
-
-def test_each_cell_of_the_map_is_one_pixel_as_strong_as_the_root_of_its_weight():
-    weights, sink = attention(9, window=4)
-    address = drawn(head_map(weights, sink, tokens(9), 5, 5, window=4), "map")["map"].iloc[0]
-    image = pixels(address).astype(float)
-    assert image.shape == (9, 2 + 9, 4)
-    largest = max(weights.max(), sink.max())
-    query, key = np.indices((9, 9))
-    seen = (key <= query) & (query - key < 4)
-    np.testing.assert_allclose(image[:, 2:, 3][seen], 15 + 240 * np.sqrt(weights[seen] / largest), atol=0.51)
-    np.testing.assert_allclose(image[:, 0, 3], 15 + 240 * np.sqrt(sink / largest), atol=0.51)
-    assert (image[:, 1, 3] == 0).all() and (image[:, 2:, 3][key > query] == 0).all()
-    assert {tuple(colour) for colour in image[:, 2:, :3][(key <= query) & ~seen]} == {palette.rgb(palette.MUTED)}
-    assert {tuple(colour) for colour in image[:, 0, :3]} == {palette.rgb(palette.SINK)}
-
-
-def test_the_map_frames_the_row_the_column_and_the_key():
-    chart = head_map(*attention(10), tokens(10), 6, 2)
-    row, column, cell = (drawn(chart, kind).iloc[0] for kind in (
-        "where the chosen token looks", "who looks at the chosen token", "chosen key"))
-    corners = [[frame[side].strip()[:4] for side in ("query", "key", "to", "until")] for frame in (row, column, cell)]
-    assert corners == [["0006", "0 si", "0006", "0006"], ["0006", "0006", "0006", "0009"], ["0006", "0002", "0002", "0006"]]
-
-
-def test_every_query_and_every_key_of_the_chosen_one_can_be_clicked():
-    weights, sink = attention(10)
-    chart = head_map(weights, sink, tokens(10), 6, 2)
-    assert [name[:4] for name in drawn(chart, "query")["query"]] == [f"{n:04d}" for n in range(10)]
-    keys = drawn(chart, "key of the chosen query")
-    assert set(keys["query"].str[:4]) == {"0006"}
-    np.testing.assert_allclose(keys["weight"], [sink[6], 0, *weights[6]], atol=1e-5)
-    params = [param for part in chart.spec["layer"] for param in part.get("params", [])] + chart.spec.get("params", [])
-    assert [(param["name"], param["select"]["fields"]) for param in params] == [("picked", ["query", "key"])]
-
-
-def test_the_windows_edge_is_at_each_querys_first_key():
-    edges = drawn(head_map(*attention(10, window=4), tokens(10), 6, 6, window=4), "first key in the window")
-    assert [(query[:4], key[:4]) for query, key in zip(edges["query"], edges["key"], strict=True)] == [
-        (f"{n:04d}", f"{n - 3:04d}") for n in range(4, 10)]
-
-
-@pytest.mark.parametrize("token", [0, 50, 110, 199])
-def test_a_long_map_shows_the_tokens_around_the_chosen_one(token):
-    weights, sink = attention(200)
-    chart = head_map(weights, sink, tokens(200), token, 0)
-    shown = [int(name[:4]) for name in chart.data["query"].cat.categories]
-    assert len(shown) == MAX_TOKENS and token in shown and shown == list(range(shown[0], shown[0] + MAX_TOKENS))
-    assert chart.note == f"tokens {shown[0]} to {shown[-1]} of 200, positions counted from 0"
-    keys = drawn(chart, "key of the chosen query")
-    later = weights[token, shown[-1] + 1:].sum()
-    assert keys["weight"].sum() + later == pytest.approx(1, abs=1e-3)
-    assert len(drawn(chart, "chosen key")) == (0 in shown)
-    assert pixels(drawn(chart, "map")["map"].iloc[0]).shape[:2] == (80, 82 + (shown[0] > 0))
-    assert len(chart.data) < 300
-
-
-def test_the_maps_words_are_about_the_chosen_token():
-    weights, sink = np.array([[0.5, 0], [0.125, 0.625]]), np.array([0.5, 0.25])
-    text = head_map(weights, sink, ["a", " b"], 1, 0, window=2).alt
-    assert "a window of 2 tokens" in text and "sink takes 37.5% on average" in text
-    assert "position 1, ·b, attends most to ·b at distance 0 with weight 0.625" in text
-
-
-@pytest.mark.parametrize("token", [-1, 4])
-def test_a_token_that_is_not_there_is_refused(token):
-    with pytest.raises(ValueError, match="do not fit 4 labels"):
-        head_map(*attention(4), tokens(4), token, 0)
-
-
 # The worksheet
 
 
@@ -158,7 +89,7 @@ def test_the_worksheet_is_filled_in_up_to_its_step(step):
     for position, row in rows.items():
         key = int(position)
         mark = "✓" if steps.seen[key] else "−∞ later"
-        full = [number(steps.products[key]), number(steps.scores[key]), mark, f"{steps.weights[key]:.3f}"]
+        full = [fixed(steps.products[key]), fixed(steps.scores[key]), mark, f"{steps.weights[key]:.3f}"]
         assert [cell.strip() for cell in row[2:6]] == [text if step > place else "" for place, text in enumerate(full)]
     framed = {kind for tag, attributes in table.tags if tag == "td"
               for kind in attributes.get("class", "").split() if "now" in attributes["class"].split()} - {"now"}
@@ -172,7 +103,7 @@ def test_the_worksheets_weights_add_up_with_the_keys_left_out_and_the_sink():
     others, sink, total = (next(row for row in table.rows if row[0].startswith(name)) for name in ("+ ", "sink", "\xa0"))
     assert others[0] == f"+ {int(steps.seen.sum() - steps.seen[shown].sum())} seen"
     assert sum(column) + float(others[5]) + float(sink[5]) == pytest.approx(1, abs=0.005)
-    assert float(sink[5]) == pytest.approx(steps.sink_weight, abs=5e-4) and sink[3] == number(steps.sink_logit)
+    assert float(sink[5]) == pytest.approx(steps.sink_weight, abs=5e-4) and sink[3] == fixed(steps.sink_logit)
     assert total[1] == "1.000"
 
 
@@ -246,9 +177,9 @@ def formula(step, key, **more):
 
 def test_the_product_names_its_terms_and_their_sum():
     steps, text = formula(PRODUCT, 3)
-    first, last = ((number(a), number(b)) for a, b in ((steps.query[n], steps.keys[3, n]) for n in (0, -1)))
+    first, last = ((fixed(a), fixed(b)) for a, b in ((steps.query[n], steps.keys[3, n]) for n in (0, -1)))
     bare = text.replace("(", "").replace(")", "")
-    assert f"{first[0]} · {first[1]} + " in bare and f" + … + {last[0]} · {last[1]} = {number(steps.products[3])}" in bare
+    assert f"{first[0]} · {first[1]} + " in bare and f" + … + {last[0]} · {last[1]} = {fixed(steps.products[3])}" in bare
 
 
 def test_a_head_of_two_shows_every_term():
@@ -257,7 +188,7 @@ def test_a_head_of_two_shows_every_term():
 
 def test_the_scale_is_the_root_of_the_head_size():
     steps, text = formula(SCALE, 3)
-    assert text.endswith(f"/ √4 = {number(steps.products[3])} / 2 = {number(steps.scores[3])}")
+    assert text.endswith(f"/ √4 = {fixed(steps.products[3])} / 2 = {fixed(steps.scores[3])}")
 
 
 @pytest.mark.parametrize(("key", "window", "words"), [
@@ -273,8 +204,8 @@ def test_the_softmax_puts_in_what_it_divides():
     steps, text = formula(SOFTMAX, 3)
     own, sink = math.exp(steps.scores[3]), math.exp(0.5)
     total = sum(math.exp(score) for score in steps.scores[:9]) + sink
-    assert f"9 keys: {amount(total - sink)} + sink: {amount(sink)}" in text
-    assert text.endswith(f"{amount(own)} / {amount(total)} = {own / total:.3f}")
+    assert f"9 keys: {number(total - sink)} + sink: {number(sink)}" in text
+    assert text.endswith(f"{number(own)} / {number(total)} = {own / total:.3f}")
     assert formula(SOFTMAX, 10)[1].endswith("= 0")
     assert "sink: 0)" in formula(SOFTMAX, 3, sink=-math.inf)[1]
 
@@ -284,18 +215,6 @@ def test_the_mix_adds_up_to_the_outputs_first_number():
     share, rest, total = (float(part.replace("−", "-")) for part in re.search(
         r"= (\S+), the other keys (\S+), the sink nothing\. Sum (\S+)", text).groups())
     assert share + rest == pytest.approx(total, abs=0.0016) and total == pytest.approx(steps.output[0], abs=6e-4)
-
-
-@pytest.mark.parametrize(("value", "text"), [
-    (0, "0"), (0.5, "0.5"), (29.53, "29.5"), (4321.4, "4,321"), (1.2e9, "1.2 · 10<sup>9</sup>"),
-    (3e-7, "3.0 · 10<sup>−7</sup>")])
-def test_amounts_of_any_size(value, text):
-    assert amount(value) == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(-0.001, "0.00"), (-1.5, "−1.50"), (-math.inf, "−∞"), (math.inf, "∞")])
-def test_numbers_have_a_minus_and_no_negative_zero(value, text):
-    assert number(value) == text
 
 
 def test_names_of_tokens_are_short_and_escaped():

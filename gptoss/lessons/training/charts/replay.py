@@ -12,7 +12,7 @@ import numpy as np
 
 from gptoss.charts import palette
 from gptoss.charts.chart import Chart, specification
-from gptoss.charts.head_map import image_address
+from gptoss.charts.images import Picture, share_pixels
 from gptoss.charts.labels import visible_token
 from gptoss.charts.panels import WHOLE_PERCENT, Panel, Scale, frame_layers, grid, of_kind, panel_data, places
 
@@ -84,7 +84,7 @@ def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.nda
         raise ValueError(f"weights {weights.shape} and distance {distance.shape} do not fit {count} labels")
     line = Line.of(distance)
     words = [escape(visible_token(label, 12)) for label in labels]
-    address = image_address(_map_image(weights, distance, line))
+    address = Picture(_map_image(weights, distance, line), "").address()
     said = _describe_map(weights, distance, line, name)
     every = 2 if line.stop - line.first > _MANY_COLUMNS else 1
     keys = "".join(f'<span class="unnamed">{word}</span>' if place % every else f"<span>{word}</span>"
@@ -103,9 +103,8 @@ def _map_image(weights: np.ndarray, distance: np.ndarray, line: Line) -> np.ndar
     """The shown cells as RGBA, `_CELL` pixels each, with rims where an induction head looks and a line between the times."""
     queries, keys = np.arange(line.again, line.stop), np.arange(line.first, line.stop)
     shown = weights[line.again:line.stop, line.first:line.stop]
-    image = np.zeros((*shown.shape, 4), np.uint8)
-    image[..., :3] = palette.rgb(palette.MAGNITUDE)
-    image[..., 3] = np.where(keys <= queries[:, None], _FAINT + np.sqrt(shown.clip(0, 1)) * (255 - _FAINT), 0)
+    image = share_pixels(shown.clip(0, 1), faintest=_FAINT)
+    image[keys > queries[:, None]] = 0
     image = image.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
     image[:, (line.again - line.first) * _CELL] = (*palette.rgb(palette.MUTED), 150)
     for row, query in enumerate(queries):
@@ -162,7 +161,7 @@ def routing_by_domain(shares: np.ndarray, domains: Sequence[str]) -> str:
     return (f'<div class="replay" role="img" aria-label="{escape(said)}"><h4>Which expert (columns) each text\'s '
             f'tokens went to</h4><div></div><div class="across">{titles}</div><div class="down">'
             + "".join(f'<div style="height: 22px; line-height: 22px">{escape(domain)}</div>' for domain in domains)
-            + f'</div><img src="{image_address(image)}" alt="" style="height: {22 * documents}px">'
+            + f'</div><img src="{Picture(image, "").address()}" alt="" style="height: {22 * documents}px">'
             + (f'<div></div><div class="across numbers" style="text-align: center">{numbers}</div>'
                if layers * experts <= _MANY_COLUMNS else "")
             + f"<p>{escape(said)}</p></div>")

@@ -1,9 +1,48 @@
-"""Heat maps of whole tensors."""
+"""Pictures made of pixels: many heads in one, and one large matrix."""
+
+import io
 
 import numpy as np
 import pytest
+from chart_inputs import attention
+from PIL import Image
 
-from gptoss.charts import palette, tensor_picture
+from gptoss.charts import head_grid, palette, tensor_picture
+
+
+def heads(count, length, window=0):
+    """Weights (heads, queries, 1 + keys), the sink first."""
+    return np.stack([np.column_stack([sink, weights]) for weights, sink in (
+        attention(length, window, seed) for seed in range(count))])
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 1), (1, 7), (8, 16), (64, 64), (3, 512)])
+def test_head_grid_is_one_image_within_its_width(count, length):
+    picture = head_grid(heads(count, length), columns=8, selected=0)
+    assert picture.image.dtype == np.uint8 and picture.image.shape[2] == 4
+    assert picture.image.shape[1] <= 1024
+    assert f"{count} heads over {length} tokens" in picture.alt
+    assert ("mean of up to" in picture.alt) == (length * min(count, 8) > 900)
+
+
+def test_head_grid_is_clear_where_nothing_is_attended_and_full_at_the_largest_weight():
+    image = head_grid(np.array([[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]), selected=0, width=8).image
+    inside = image[1:-1, 1:-1]  # 2 of sink, 1 gap, 2 keys
+    assert inside.shape == (2, 5, 4)
+    np.testing.assert_array_equal(inside[:, 3:, 3], [[255, 0], [0, 255]])
+    assert (inside[:, :3, 3] == 0).all()
+    assert tuple(image[0, 0]) == (*palette.rgb(palette.ACCENT), 255)
+
+
+def test_head_grid_takes_a_text_shown_to_be_the_sinks_mean():
+    weights = heads(5, 6)
+    most = weights[:, :, 0].mean(axis=1).argmax()
+    assert f"Head {most} gives most to its sink, {weights[most, :, 0].mean():.1%}" in head_grid(weights).alt
+
+
+def test_png_is_the_image():
+    picture = head_grid(heads(4, 9), columns=2)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture.png()))), picture.image)
 
 
 def test_both_signs_diverge_around_a_clear_zero():
