@@ -35,7 +35,7 @@ from gptoss.lessons.mxfp4.controls.mxfp4 import (
     weights_in_words,
 )
 from gptoss.lessons.mxfp4.controls.mxfp4_lesson import mxfp4_lesson
-from gptoss.lessons.mxfp4.measure.quantisation import FORMATS, MXFP4
+from gptoss.lessons.mxfp4.measure import FORMATS, MXFP4
 
 
 @st.fragment

@@ -13,6 +13,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.units import fixed, number, percent, signed
 
 KEPT, FALLEN, OUTLIER = "comes back on a tick", "falls to 0", "the outlier"
 _COLOURS = {KEPT: palette.MAGNITUDE, FALLEN: palette.POSITIVE, OUTLIER: palette.ACCENT}
@@ -20,7 +21,6 @@ ALONE, UP_TO = "this layer alone", "all layers up to this one"
 BINS = 36  # of the histogram of errors
 SMALLEST_ERROR = 4e-5  # share; smaller ones stand at this end of the axis
 _MAGNITUDES = ("0", ".5", "1", "1.5", "2", "3", "4", "6")
-_MINUS = str.maketrans("-", "−")
 # Heights inside the plot: the values at its top, at its bottom their ticks, and the words below those.
 _VALUES = 16
 _TICKS, _TICK_END, _MULTIPLES, _COUNTS = ({"expr": f"height - {above}"} for above in (84, 60, 44, 18))
@@ -51,16 +51,16 @@ class TickedBlock:
 def block_on_ticks(block: TickedBlock) -> Chart:
     """Each value of a block above, the tick it comes back as below, and a line from the one to the other."""
     fates = [_fate(block, place) for place in range(len(block.values))]
-    rows = [("value", fate, number, *_inside((value, back), block.frame), _number(value), _number(back))
-            for number, (fate, value, back) in enumerate(zip(fates, block.values, block.back, strict=True))]
-    for number, tick in enumerate(block.ticks):
+    rows = [("value", fate, place, *_inside((value, back), block.frame), number(value), number(back))
+            for place, (fate, value, back) in enumerate(zip(fates, block.values, block.back, strict=True))]
+    for place, tick in enumerate(block.ticks):
         if abs(tick) <= block.frame * 1.001:
             stored = int((block.back == tick).sum())
-            rows.append((_tick_kind(number), KEPT, number, tick, tick, _multiple(number), str(stored or "")))
+            rows.append((_tick_kind(place), KEPT, place, tick, tick, _multiple(place), str(stored or "")))
     beyond = block.values[block.place]
     if abs(beyond) > block.frame:
         edge = math.copysign(block.frame, beyond)
-        rows.append((f"beyond {'right' if beyond > 0 else 'left'}", OUTLIER, block.place, edge, edge, _number(beyond), ""))
+        rows.append((f"beyond {'right' if beyond > 0 else 'left'}", OUTLIER, block.place, edge, edge, number(beyond), ""))
     rows.append(("frame", KEPT, 0, -block.frame, block.frame, "", ""))
     data = pd.DataFrame(rows, columns=["kind", "fate", "number", "value", "back", "label", "stored"])
     return Chart(_block_spec(), data, "Thirty-two weights of a block, and the tick that each comes back as",
@@ -77,31 +77,27 @@ def _inside(values: Sequence[float], frame: float) -> list[float]:
     return [float(min(max(value, -frame), frame)) for value in values]
 
 
-def _tick_kind(number: int) -> str:
+def _tick_kind(place: int) -> str:
     """Ticks whose code is odd have their words only where there is room."""
-    return "zero" if number == 7 else "even tick" if number % 2 else "odd tick"
+    return "zero" if place == 7 else "even tick" if place % 2 else "odd tick"
 
 
-def _multiple(number: int) -> str:
-    return f"{'−' if number < 7 else ''}{_MAGNITUDES[abs(number - 7)]}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}".translate(_MINUS)
+def _multiple(place: int) -> str:
+    return f"{'−' if place < 7 else ''}{_MAGNITUDES[abs(place - 7)]}"
 
 
 def _say_block(block: TickedBlock, fates: Sequence[str]) -> str:
     fallen, inside = fates.count(FALLEN), sum(abs(tick) <= block.frame * 1.001 for tick in block.ticks)
     return (f"Ticks stand at 0, ±.5, ±1, ±1.5, ±2, ±3, ±4 and ±6 times the scale, {scale_in_words(block.exponent)}; "
             f"{inside} of 15 lie inside the picture, below each the number of values that it stores. The outlier is "
-            f"{_number(block.values[block.place])} and comes back as {_number(block.back[block.place])}; "
+            f"{number(block.values[block.place])} and comes back as {number(block.back[block.place])}; "
             f"{fallen} of its 31 neighbours fall to 0.")
 
 
 def scale_in_words(exponent: int) -> str:
     """`2⁻⁵ = 0.03125`."""
     power = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"2{power} = {2.0**exponent:.4g}"
+    return f"2{power} = {number(2.0**exponent, 4)}"
 
 
 @cache
@@ -149,14 +145,15 @@ def byte_strip(packed: Sequence[int], codes: Sequence[int], scale: int, exponent
     accent = palette.fade(palette.ACCENT, 0.25)
     cells = [f'<div style="grid-column: span 2; background:{accent}" title="the scale: 2 to the power {scale} − 127">'
              f"<b>{scale:02X}</b><i>{scale} − 127</i><small>{scale_in_words(exponent)}</small></div>"]
-    for number, byte in enumerate(packed):
-        low, high = (int(code) for code in codes[2 * number:2 * number + 2])
+    for place, byte in enumerate(packed):
+        low, high = (int(code) for code in codes[2 * place:2 * place + 2])
         values = " ".join(f"{'−' if code & 8 else ''}{_MAGNITUDES[code & 7]}" for code in (low, high))
         cells.append(f'<div style="background:{plain if low & 7 or high & 7 else fallen}" '
-                     f'title="byte {number}: values {2 * number} (low four bits) and {2 * number + 1} (high)">'
+                     f'title="byte {place}: values {2 * place} (low four bits) and {2 * place + 1} (high)">'
                      f"<b>{int(byte):02X}</b><i>{low:04b} {high:04b}</i><small>{values}</small></div>")
-    said = f"the scale byte {scale} and {len(packed)} bytes with two codes each: {' '.join(f'{int(b):02X}' for b in packed)}"
-    return f'{_STRIP_STYLE}<div class="mx-bytes" role="img" aria-label="{said}">{"".join(cells)}</div>'
+    alt_text = f"the scale byte {scale} and {len(packed)} bytes with two codes each: " + " ".join(
+        f"{int(byte):02X}" for byte in packed)
+    return f'{_STRIP_STYLE}<div class="mx-bytes" role="img" aria-label="{alt_text}">{"".join(cells)}</div>'
 
 
 def error_histogram(errors: np.ndarray, chosen: float) -> Chart:
@@ -166,13 +163,14 @@ def error_histogram(errors: np.ndarray, chosen: float) -> Chart:
     data = pd.DataFrame({"kind": "bin", "from": edges[:-1], "to": edges[1:], "blocks": counts, "label": ""})
     middle = float(np.median(errors))
     side = "right of it" if chosen < top / 2 else "left of it"  # where there is room for the words
-    marks = pd.DataFrame([(side, chosen, chosen, int(counts.max() * 1.12) + 1, f"this block, {chosen:.1%}")],
+    marks = pd.DataFrame([(side, chosen, chosen, int(counts.max() * 1.12) + 1, f"this block, {percent(chosen)}")],
                          columns=["kind", "from", "to", "blocks", "label"])
     data = pd.concat([data, marks], ignore_index=True).round({"from": 6, "to": 6})
     below = float((errors < chosen).mean())
     return Chart(_histogram_spec(), data, "Blocks of the matrix by their relative error",
-                 f"{len(errors):,} blocks: half of them have an error below {middle:.1%} of their size, the worst has "
-                 f"{errors.max():.1%}. This block's is {chosen:.1%}, above that of {below:.0%} of the blocks.")
+                 f"{len(errors):,} blocks: half of them have an error below {percent(middle)} of their size, the worst has "
+                 f"{percent(errors.max())}. This block's is {percent(chosen)}, above that of {percent(below, 0)} of the "
+                 "blocks.")
 
 
 @cache
@@ -193,14 +191,14 @@ def _histogram_spec() -> dict:
 def format_errors(errors: Mapping[str, tuple[float, float]], ours: str) -> Chart:
     """The error of a matrix in each format, on a logarithmic axis. `errors` has (share of the rms, bits a value) by name."""
     data = pd.DataFrame([(name, max(error, SMALLEST_ERROR), name == ours,
-                          f"{_percent(error)} · {bits:.4g} bits") for name, (error, bits) in errors.items()],
+                          f"{_error(error)} · {number(bits, 4)} bits") for name, (error, bits) in errors.items()],
                         columns=["format", "error", "ours", "figure"])
-    said = "; ".join(f"{name} {_percent(error)} at {bits:.4g} bits" for name, (error, bits) in errors.items())
-    return Chart(_formats_spec(), data, "Error of the matrix by number format", f"Error of the whole matrix: {said}.")
+    figures = "; ".join(f"{name} {_error(error)} at {number(bits, 4)} bits" for name, (error, bits) in errors.items())
+    return Chart(_formats_spec(), data, "Error of the matrix by number format", f"Error of the whole matrix: {figures}.")
 
 
-def _percent(error: float) -> str:
-    return f"{error * 100:.3g}%" if error else "exact"
+def _error(share: float) -> str:
+    return f"{number(share * 100)}%" if share else "exact"
 
 
 @cache
@@ -235,8 +233,8 @@ def divergence_by_layer(alone: Mapping[int, float], up_to: Mapping[int, float], 
     note = f"{len(alone)} of {layers} layers" if len(alone) < layers else ""
     return Chart(_layers_spec(), data.round({"divergence": 8}), "Divergence of the next-token distribution by layer rounded",
                  f"Experts in {number_format}: all {layers} layers together move the next-token distribution by "
-                 f"{up_to[max(up_to)]:.3g} nats a token. Of single layers, layer "
-                 f"{most} moves it most, by {alone[most]:.3g}, and layer {least} least, by {alone[least]:.3g}.", note)
+                 f"{number(up_to[max(up_to)])} nats a token. Of single layers, layer {most} moves it most, by "
+                 f"{number(alone[most])}, and layer {least} least, by {number(alone[least])}.", note)
 
 
 @cache
@@ -257,11 +255,15 @@ def _layers_spec() -> dict:
 def loss_changes(changes: Mapping[str, tuple[float, float]], ours: str) -> Chart:
     """Change of the loss by format, with twice its standard error to either side: (mean, standard error) by name."""
     data = pd.DataFrame([(name, mean, mean - 2 * spread, mean + 2 * spread, name == ours,
-                          f"{mean:+.4f} ± {2 * spread:.4f}".translate(_MINUS)) for name, (mean, spread) in changes.items()],
+                          f"{signed(mean, _nats)} ± {_nats(2 * spread)}") for name, (mean, spread) in changes.items()],
                         columns=["format", "change", "low", "high", "ours", "figure"])
-    said = "; ".join(f"{row['format']} {row['figure']}" for row in data.to_dict("records"))
+    figures = "; ".join(f"{row['format']} {row['figure']}" for row in data.to_dict("records"))
     return Chart(_changes_spec(), data.round({"change": 7, "low": 7, "high": 7}), "Change of the loss by number format",
-                 f"Change of the loss in nats a token, with twice its standard error: {said}.")
+                 f"Change of the loss in nats a token, with twice its standard error: {figures}.")
+
+
+def _nats(value: float) -> str:
+    return fixed(value, 4)
 
 
 @cache

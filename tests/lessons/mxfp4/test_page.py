@@ -32,7 +32,7 @@ from gptoss.lessons.mxfp4.controls.mxfp4_lesson import (
     quarter_of_bf16,
     tries,
 )
-from gptoss.lessons.mxfp4.measure.quantisation import FORMATS, kurtosis, quantised_block
+from gptoss.lessons.mxfp4.measure import FORMATS, kurtosis, quantised_block
 from gptoss.training.unrounded import load_unrounded
 
 PAGE = "pages/mxfp4.py"

@@ -28,24 +28,28 @@ from gptoss.lessons.mxfp4.charts import (
     loss_changes,
     scale_in_words,
 )
-from gptoss.lessons.mxfp4.measure.quantisation import (
+from gptoss.lessons.mxfp4.measure import (
     BF16,
     FORMATS,
     MXFP4,
     Block,
+    Effect,
     Neighbours,
+    Reading,
     block_errors,
     block_sizes,
+    effect_of_rounding,
     kurtosis,
     kurtosis_in_blocks,
     kurtosis_of_normal_blocks,
     model_bytes,
     neighbours,
     quantised_block,
+    read,
     relative_error,
+    spread_out,
     with_outlier,
 )
-from gptoss.lessons.mxfp4.measure.quantised_model import Effect, Reading, effect_of_rounding, read, spread_out
 from gptoss.model import Transformer
 from gptoss.tokenizer import SAMPLES
 from gptoss.training.shipped import CLASSROOM

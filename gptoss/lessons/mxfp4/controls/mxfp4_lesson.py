@@ -37,12 +37,13 @@ from gptoss.lessons.mxfp4.controls.mxfp4 import (
     source_of,
     weights_in_words,
 )
-from gptoss.lessons.mxfp4.measure.quantisation import (
+from gptoss.lessons.mxfp4.measure import (
     BF16,
     FORMATS,
     MXFP4,
     Searched,
     clipping,
+    effect,
     int8,
     model_bytes,
     neighbours,
@@ -52,8 +53,8 @@ from gptoss.lessons.mxfp4.measure.quantisation import (
     share_in_mxfp4,
     toward_zero,
     with_outlier,
+    with_rounded_experts,
 )
-from gptoss.lessons.mxfp4.measure.quantised_model import effect, with_rounded_experts
 from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES
 from gptoss.training.shipped import CLASSROOM
 
