@@ -40,7 +40,7 @@ def training_step(model: Transformer, tokens: Tensor) -> MeasuredStep:
     padded: list[int | None] = []
     with _padding(model, padded), _saved(model) as activations:
         loss = F.cross_entropy(model(inputs).float().flatten(0, 1), targets.flatten())
-    found = activations()
+    kept = activations()
     loss.backward()
     gradients = _bytes(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
     optimizer.step()
@@ -48,7 +48,7 @@ def training_step(model: Transformer, tokens: Tensor) -> MeasuredStep:
     return MeasuredStep(
         weights=_bytes(model.parameters()), gradients=gradients,
         optimizer_states=_bytes(state[name] for state in states for name in ("exp_avg", "exp_avg_sq")),
-        step_counters=_bytes(state["step"] for state in states), activations=found, padded_rows=tuple(padded))
+        step_counters=_bytes(state["step"] for state in states), activations=kept, padded_rows=tuple(padded))
 
 
 def random_tokens(model: Transformer, batch_size: int, tokens: int, seed: int = 0) -> Tensor:
@@ -81,18 +81,24 @@ def _saved(model: nn.Module) -> Iterator:
         kept.clear()
         return sums
 
-    with ExitStack() as stack:
-        for name, module in model.named_modules():
-            if part := part_of(name):
-                before = module.register_forward_pre_hook(lambda *_, part=part: running.append(part))
-                after = module.register_forward_hook(lambda *_: running.pop() and None)
-                stack.callback(before.remove)
-                stack.callback(after.remove)
-        stack.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
+    with naming_parts(model, running), saved_tensors_hooks(keep, lambda tensor: tensor):
         yield total
 
 
-def part_of(name: str) -> str | None:
+@contextmanager
+def naming_parts(model: nn.Module, running: list[str]) -> Iterator[None]:
+    """Keep the part of `model` that runs at each moment, one of `PARTS`, at the end of `running`."""
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if part := _part_of(name):
+                before = module.register_forward_pre_hook(lambda *_, part=part: running.append(part))
+                after = module.register_forward_hook(lambda *_: running.pop() and None)
+                hooks.callback(before.remove)
+                hooks.callback(after.remove)
+        yield
+
+
+def _part_of(name: str) -> str | None:
     """Which of `PARTS` a module of the model belongs to, by its name; None for one that runs within another's."""
     if name.endswith("norm"):
         return "norms"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gptoss.config import PRESETS
 from gptoss.cost import Load, moments, pass_activation_bytes, pass_moments, serving_bytes
-from gptoss.lessons.memory.measure.inference_memory import live_pass
+from gptoss.lessons.memory.measure import live_pass
 from gptoss.model import Transformer, experts
 
 FORMATS = {"bf16": torch.bfloat16, "fp32": torch.float32}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.units import decimal, fixed, number, percent, plural, ratio, seconds, signed
 
 FITS, FITS_NOT = "fits", "does not fit"
 EXACT, THUMB = "exactly", "6 × active"
@@ -17,16 +18,10 @@ PREDICTED, MEASURED = "predicted", "measured"
 
 _ABOVE = " "  # the row above the stages, where memories are written
 _BEYOND = 1.25  # bars are cut at this many times the largest memory: nothing longer fits anywhere
+_DAY = 86_400  # s
 _NEAR = 2.0  # a memory is drawn where it is at most this many times the longest bar
-_UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 _AMOUNT = "datum.value < 1000 ? format(datum.value, '.3~g') : replace(format(datum.value, '.3~s'), 'G', 'B')"
 _BYTES = "format(datum.value, '.3~s') + 'B'"
-
-
-def amount(value: float, unit: str) -> str:
-    """A figure in the decimal units of data sheets: `80.0 GB`, `1.92 TB`."""
-    prefix, scale = next((each for each in _UNITS if value >= each[1]), ("", 1))
-    return f"{value / scale:.3g} {prefix}{unit}" if value / scale < 1000 else f"{value / scale:.0f} {prefix}{unit}"
 
 
 def memory_by_stage(stages: Mapping[str, Mapping[str, int]], memories: Sequence[int]) -> Chart:
@@ -39,10 +34,10 @@ def memory_by_stage(stages: Mapping[str, Mapping[str, int]], memories: Sequence[
     limit = _BEYOND * max(memories)
     longest = min(max(totals.values()), limit)
     rows = [row for stage, parts in stages.items() for row in _stacked(stage, parts, limit)]
-    rows += [("total", stage, "", min(total, limit), min(total, limit), amount(total, "B") + (" ▸" if total > limit else ""))
+    rows += [("total", stage, "", end := min(total, limit), end, decimal(total, "B") + (" ▸" if total > limit else ""))
              for stage, total in totals.items()]
     near = [memory for memory in sorted({*memories}) if memory <= _NEAR * longest]
-    rows += [(f"memory {place % 2}", _ABOVE, "", memory, memory, amount(memory, "B")) for place, memory in enumerate(near)]
+    rows += [(f"memory {place % 2}", _ABOVE, "", memory, memory, decimal(memory, "B")) for place, memory in enumerate(near)]
     data = pd.DataFrame(rows, columns=["kind", "stage", "part", "start", "stop", "figure"])
     return Chart(_memory_spec(tuple(stages)), data, "Memory of one accelerator by stage of dividing",
                  _say_memory(stages, totals))
@@ -53,16 +48,16 @@ def _stacked(stage: str, parts: Mapping[str, int], limit: float) -> list[tuple]:
     for part, size in parts.items():
         start, stop = stop, stop + size
         if size and start < limit:
-            rows.append(("part", stage, part, float(start), float(min(stop, limit)), amount(size, "B")))
+            rows.append(("part", stage, part, float(start), float(min(stop, limit)), decimal(size, "B")))
     return rows
 
 
 def _say_memory(stages: Mapping[str, Mapping[str, int]], totals: Mapping[str, int]) -> str:
-    figures = "; ".join(f"{stage} {amount(total, 'B')}" for stage, total in totals.items())
+    figures = "; ".join(f"{stage} {decimal(total, 'B')}" for stage, total in totals.items())
     last = [*stages][-1]
-    largest = max(stages[last], key=lambda part: stages[last][part])
-    return (f"Memory of one accelerator: {figures}. Under {last} most of it, {stages[last][largest] / totals[last]:.0%}, is "
-            f"{largest} with {amount(stages[last][largest], 'B')}.")
+    largest, size = max(stages[last].items(), key=lambda part: part[1])
+    return (f"Memory of one accelerator: {figures}. Under {last} most of it, {percent(size / totals[last], 0)}, is "
+            f"{largest} with {decimal(size, 'B')}.")
 
 
 @cache
@@ -93,21 +88,19 @@ def what_fits(needs: Mapping[str, int], accelerators: Mapping[str, int]) -> Char
 
     A full circle fits, with the share of the memory that it takes; a ring does not, with how many times too large it is.
     """
-    rows = [(f"{place:02d} {name} · {amount(memory, 'B')}", stage, FITS if need <= memory else FITS_NOT,
+    rows = [(f"{place:02d} {name} · {decimal(memory, 'B')}", stage, FITS if need <= memory else FITS_NOT,
              _share(need, memory))
             for place, (name, memory) in enumerate(accelerators.items()) for stage, need in needs.items()]
     data = pd.DataFrame(rows, columns=["accelerator", "stage", "verdict", "share"])
-    said = "; ".join(f"{stage}: {_fitting(need, accelerators)}" for stage, need in needs.items())
+    fitting = "; ".join(f"{stage}: {_fitting(need, accelerators)}" for stage, need in needs.items())
     return Chart(_fits_spec(tuple(needs)), data, "Accelerators that hold their part of a training step",
-                 f"What fits. {said}.")
+                 f"What fits. {fitting}.")
 
 
 def _share(need: int, memory: int) -> str:
     """The part of the memory that is taken; above 100% how many times it would be needed."""
     times = need / memory
-    if times > 1:
-        return f"×{times:.{2 if times > 1.1 else 3}g}" if times < 99.5 else f"×{times:,.0f}"
-    return f"{times:.0%}" if times >= 0.01 else "<1%"
+    return percent(times, 0) if times <= 1 else ratio(times, 2 if 1.1 < times < 99.5 else 3)
 
 
 def _fitting(need: int, accelerators: Mapping[str, int]) -> str:
@@ -144,25 +137,12 @@ def hours_by_accelerator(hours: pd.DataFrame, world: int) -> Chart:
     data = pd.DataFrame({
         "accelerator": hours["accelerator"], "hours": hours["hours"].round(6),
         "verdict": [FITS if fits else FITS_NOT for fits in hours["fits"]],
-        "figure": [_duration(day) for day in days]})
+        "figure": [seconds(_DAY * day) for day in days]})
     fastest = hours["hours"].idxmin()
-    said = "; ".join(f"{name} {_count(each)}" for name, each in zip(hours["accelerator"], hours["hours"], strict=True))
+    figures = "; ".join(f"{row.accelerator} {number(row.hours)}" for row in hours.itertuples())
     return Chart(_hours_spec(), data, "Hours of training by accelerator",
-                 f"Accelerator hours: {said}. The fastest, {hours.loc[fastest, 'accelerator']}, takes "
-                 f"{_duration(days[fastest])} on {on_all} of them.")
-
-
-def _count(number: float) -> str:
-    prefix, scale = next((each for each in (("billion", 1e9), ("million", 1e6)) if number >= each[1]), ("", 1))
-    rounded = float(f"{number / scale:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g} {prefix}".strip()
-
-
-def _duration(days: float) -> str:
-    for unit, length in (("years", 365.25), ("days", 1), ("hours", 1 / 24), ("minutes", 1 / 1440)):
-        if days >= 2 * length:
-            return f"{days / length:,.3g} {unit}" if days / length < 1000 else f"{days / length:,.0f} {unit}"
-    return f"{days * 86400:.3g} seconds"
+                 f"Accelerator hours: {figures}. The fastest, {hours.loc[fastest, 'accelerator']}, takes "
+                 f"{seconds(_DAY * days[fastest])} on {on_all} of them.")
 
 
 @cache
@@ -188,11 +168,11 @@ def compute_parts(parts: pd.DataFrame, sequence: int) -> Chart:
     data["place"] = data["part"].map([*palette.PARTS].index)
     totals = data.groupby("count")["gflops"].sum()
     attention = summed.get((EXACT, "scores and values"), 0.0) / 1e9
-    off = f"{totals[THUMB] / totals[EXACT] - 1:+.1%}".replace("-", "−")
+    off = signed(totals[THUMB] / totals[EXACT] - 1, percent)
     return Chart(_compute_spec(), data, "Training compute of one token, exactly and by the rule of thumb",
-                 f"One token of a sequence of {sequence:,}: {totals[EXACT]:.4g} GFLOPs counted exactly, {totals[THUMB]:.4g} "
-                 f"by 6 × active parameters ({off}). Attention's scores and values, which have no parameters, take "
-                 f"{attention:.3g}.")
+                 f"One token of a sequence of {sequence:,}: {number(totals[EXACT], 4)} GFLOPs counted exactly, "
+                 f"{number(totals[THUMB], 4)} by 6 × active parameters ({off}). Attention's scores and values, which have "
+                 f"no parameters, take {number(attention)}.")
 
 
 @cache
@@ -217,8 +197,8 @@ def schedule_curve(rates: Sequence[tuple[int, float]], warmup: int) -> Chart:
     peak, steps = data["rate"].max(), int(data["step"].iloc[-1]) + 1
     data["end of warmup"] = data["step"] == max(warmup, 1) - 1
     return Chart(_schedule_spec(), data, "Learning rate by step",
-                 f"The learning rate starts at {data['rate'].iloc[0]:.3g}, reaches {peak:.3g} after {warmup:,} of {steps:,} "
-                 f"steps ({warmup / steps:.1%}) and ends at {data['rate'].iloc[-1]:.3g}.")
+                 f"The learning rate starts at {number(data['rate'].iloc[0])}, reaches {number(peak)} after {warmup:,} of "
+                 f"{plural(steps, 'step')} ({percent(warmup / steps)}) and ends at {number(data['rate'].iloc[-1])}.")
 
 
 @cache
@@ -243,10 +223,11 @@ def predicted_and_measured(parts: pd.DataFrame) -> Chart:
         "figure": [f"{size:,} B" for size in parts[kind]]}) for kind in (MEASURED, PREDICTED)], ignore_index=True)
     data["share"] = (data["bytes"] / 2**20).round(6)
     off = parts["measured"] - parts["predicted"]
-    apart = "; ".join(f"{part} by {by:+,} B" for part, by in zip(parts["part"], off, strict=True) if by).replace("-", "−")
+    apart = "; ".join(f"{part} by {signed(by, partial(fixed, decimals=0))} B"
+                      for part, by in zip(parts["part"], off, strict=True) if by)
     return Chart(_measured_spec(), data[["part", "kind", "share", "figure"]], "Memory of a step, predicted and measured",
                  f"Predicted {parts['predicted'].sum():,} B, measured {parts['measured'].sum():,} B. "
-                 + (f"They differ in {apart}." if apart else f"All {len(parts)} parts agree to the byte."))
+                 + (f"They differ in {apart}." if apart else "Every part agrees to the byte."))
 
 
 @cache

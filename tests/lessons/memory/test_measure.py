@@ -8,25 +8,29 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import Load, bound_seconds, decode_operators, prefill_operators, scale_model
-from gptoss.lessons.memory.measure import inference
-from gptoss.lessons.memory.measure.inference import (
+from gptoss.lessons.memory import measure
+from gptoss.lessons.memory.measure import (
+    ACTIVATIONS,
     DECODE,
+    EXPERTS,
     PARTS,
     PREFILL,
+    QUANTITIES,
     MachineRates,
     Measured,
     Step,
     Stopped,
     count_calls,
+    count_flops,
     hollow_twin,
+    live_counts,
+    live_pass,
     machine_rates,
     matrices_alone,
     measured_pass,
     multiplied_rows,
     predicted_seconds,
 )
-from gptoss.lessons.memory.measure.inference_counts import ACTIVATIONS, EXPERTS, QUANTITIES, count_flops, live_counts
-from gptoss.lessons.memory.measure.inference_memory import live_pass
 from gptoss.model import Transformer, experts
 from gptoss.training.step_memory import random_tokens
 
@@ -36,8 +40,8 @@ RATES = MachineRates({"fp32": Measured(4e10, 3e10, 5e10), "bf16": Measured(8e9, 
 
 @pytest.fixture
 def small_work(monkeypatch):
-    monkeypatch.setattr(inference, "SQUARES", {"fp32": 32, "bf16": 32})
-    monkeypatch.setattr(inference, "READ_BYTES", 2**20)
+    monkeypatch.setattr(measure, "SQUARES", {"fp32": 32, "bf16": 32})
+    monkeypatch.setattr(measure, "READ_BYTES", 2**20)
 
 
 def model_of(config: ModelConfig = CLASSROOM, dtype=torch.float32, experts: str = "unpacked") -> Transformer:
@@ -45,18 +49,18 @@ def model_of(config: ModelConfig = CLASSROOM, dtype=torch.float32, experts: str 
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
-def test_rates_come_from_enough_rounds_and_tell_their_progress(small_work, seconds):
-    told = []
-    rates = machine_rates(seconds, progress=told.append)
-    assert rates.rounds >= inference.MIN_ROUNDS and (seconds or rates.rounds == inference.MIN_ROUNDS)
-    assert told == sorted(told) and told[0] >= 0 and told[-1] == 1
-    assert set(rates.flops) == set(inference.FORMATS) and rates.threads == torch.get_num_threads()
+def test_rates_come_from_enough_rounds_and_report_their_progress(small_work, seconds):
+    shares = []
+    rates = machine_rates(seconds, progress=shares.append)
+    assert rates.rounds >= measure.MIN_ROUNDS and (seconds or rates.rounds == measure.MIN_ROUNDS)
+    assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] == 1
+    assert set(rates.flops) == set(measure.FORMATS) and rates.threads == torch.get_num_threads()
     for rate in (*rates.flops.values(), rates.bandwidth):
         assert 0 < rate.low <= rate.median <= rate.high
 
 
 def test_rates_are_work_by_time(small_work, monkeypatch):
-    monkeypatch.setattr(inference, "_in_turn", lambda *_: {"fp32": [1.0, 2.0, 4.0], "bf16": [8.0] * 3, "read": [0.5] * 3})
+    monkeypatch.setattr(measure, "_in_turn", lambda *_: {"fp32": [1.0, 2.0, 4.0], "bf16": [8.0] * 3, "read": [0.5] * 3})
     rates = machine_rates()
     assert rates.flops["fp32"].median == 2 * 32**3 / 2 and rates.flops["bf16"].median == 2 * 32**3 / 8
     assert rates.bandwidth == Measured(2**21, 2**21, 2**21)
@@ -84,9 +88,9 @@ def test_measurements_stop_when_asked(small_work):
 def test_a_measured_pass_says_where_its_time_went(batch_size, context, tokens, dtype):
     model = model_of(dtype=dtype)
     ids = random_tokens(model, batch_size, context - 1)
-    told = []
-    found = measured_pass(model, ids, tokens, RATES, rounds=3, progress=told.append)
-    assert told[-1] == 1
+    shares = []
+    found = measured_pass(model, ids, tokens, RATES, rounds=3, progress=shares.append)
+    assert shares[-1] == 1
     assert (found.kind, found.batch_size, found.tokens, found.context) == (
         DECODE if tokens == 1 else PREFILL, batch_size, tokens, context)
     assert tuple(found.parts) == PARTS
@@ -151,7 +155,7 @@ def test_matrices_alone_multiply_what_a_decoding_step_does(heads, window, contex
 @pytest.mark.parametrize("small", [0, 2**26])
 def test_matrices_alone_work_on_the_rows_that_were_routed(monkeypatch, small):
     monkeypatch.setattr(experts, "SMALL", small)
-    monkeypatch.setattr(inference, "SMALL", small)
+    monkeypatch.setattr(measure, "SMALL", small)
     model = model_of()
     ids = random_tokens(model, 2, 24)
     routed = live_pass(model, ids, model.new_cache(25, 2)).routed
@@ -217,9 +221,9 @@ def test_calls_are_operations():
 def test_experts_touched_are_those_the_router_chose():
     model = model_of(CLASSROOM.replace(num_experts=32))
     ids = random_tokens(model, 1, 5)
-    told = {}
-    model(ids, record=told.__setitem__)
+    shares = {}
+    model(ids, record=shares.__setitem__)
     alive = live_pass(model, ids, model.new_cache(6))
-    chosen = [told[f"block.{layer}.mlp.experts"].flatten() for layer in range(4)]
+    chosen = [shares[f"block.{layer}.mlp.experts"].flatten() for layer in range(4)]
     assert alive.routed == tuple(tuple(torch.bincount(each, minlength=32).tolist()) for each in chosen)
     assert alive.touched == sum(len(each.unique()) for each in chosen) / 4

@@ -202,7 +202,7 @@ def test_touched_experts_stand_beside_the_batch():
 
 def test_the_cache_of_facts_and_of_other_designs():
     at = open_page(PAGE, memory_view=CACHE, memory_model=LARGE)
-    for figure in ("as it is 4.5 GiB", "MHA 36", "every layer full 9 GiB", "MHA, every layer full 72 GiB"):
+    for figure in ("as it is 4.50 GiB", "MHA 36", "every layer full 9.00 GiB", "MHA, every layer full 72.00 GiB"):
         assert figure in said(at), figure
 
 

@@ -34,25 +34,21 @@ from gptoss.cost.inference import CACHE as CACHE_BYTES
 from gptoss.cost.inference import FLOPS
 from gptoss.cost.inference import WEIGHTS as WEIGHT_BYTES
 from gptoss.cost.memory import MXFP4_BLOCK_VALUES
-from gptoss.lessons.memory.charts.roofline import (
+from gptoss.lessons.memory.charts import (
+    CACHE_OF,
     DECODE,
     PHASES,
     PREFILL,
-    experts_touched,
-    roofline,
-    speed_by_batch,
-    time_by_part,
-    time_in_words,
-)
-from gptoss.lessons.memory.charts.serving import (
-    CACHE_OF,
     WEIGHTS,
     cache_totals,
+    experts_touched,
     film_strip,
     machines_filled,
     memory_by_format,
+    roofline,
+    speed_by_batch,
+    time_by_part,
 )
-from gptoss.lessons.scale.charts import amount
 
 MEMORY, CACHE, ROOFLINE, SPEED, MEASURED = VIEWS = "Memory", "KV cache", "Roofline", "Speed", "Measured here"
 SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"
@@ -137,7 +133,7 @@ def load_controls(study: Study) -> None:
 def machine_control() -> None:
     """The machine whose roof and speed are shown."""
     st.selectbox("Machine", list(_MACHINE), list(_MACHINE).index(DEFAULTS["machine"]), key=key("machine"),
-                 bind="query-params", format_func=lambda name: f"{name} · {amount(_MACHINE[name].memory, 'B')}")
+                 bind="query-params", format_func=lambda name: f"{name} · {units.decimal(_MACHINE[name].memory, 'B')}")
 
 
 def operator_controls() -> tuple[str, str]:
@@ -274,18 +270,18 @@ def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> s
     one = bound.operator
     lines = [f"**FLOPs** = {product(one.factors[FLOPS])} = **{units.flops(one.flops)}**"]
     sizes = {WEIGHT_BYTES: one.weight_bytes, CACHE_BYTES: one.cache_bytes, ACTIVATION_BYTES: one.activation_bytes}
-    lines += [f"**Bytes of {name}** = {product(one.factors[name])} = **{amount(size, 'B')}**"
+    lines += [f"**Bytes of {name}** = {product(one.factors[name])} = **{units.decimal(size, 'B')}**"
               for name, size in sizes.items() if size]
-    lines.append(f"**Intensity** = {units.flops(one.flops)} / {amount(one.bytes, 'B')} = **{one.intensity:,.3g} FLOPs a "
-                 "byte**")
-    lines.append(f"**Memory**: {amount(one.bytes, 'B')} / {amount(on.bandwidth, 'B/s')} = "
-                 f"**{time_in_words(bound.memory)}**")
+    lines.append(f"**Intensity** = {units.flops(one.flops)} / {units.decimal(one.bytes, 'B')} = "
+                 f"**{units.number(one.intensity)} FLOPs a byte**")
+    lines.append(f"**Memory**: {units.decimal(one.bytes, 'B')} / {units.decimal(on.bandwidth, 'B/s')} = "
+                 f"**{units.seconds(bound.memory)}**")
     if bound.compute is None:
         lines.append(f"**Compute**: for {_spelt(one.number_format)} no peak of this machine is published, so memory alone "
                      "bounds.")
     else:
-        lines.append(f"**Compute**: {units.flops(one.flops)} / {amount(on.peak(one.number_format), 'FLOP/s')} = "
-                     f"**{time_in_words(bound.compute)}**")
+        lines.append(f"**Compute**: {units.flops(one.flops)} / {units.decimal(on.peak(one.number_format), 'FLOP/s')} = "
+                     f"**{units.seconds(bound.compute)}**")
         lines.append(f"The longer one binds: **{bound.binds}**.")
     return "  \n".join(lines)
 

@@ -19,18 +19,18 @@ from gptoss.app.text import current_text, live_tokens
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes, pass_activation_bytes
-from gptoss.lessons.memory.charts.roofline import time_in_words, times_on_trial, where_time_goes
-from gptoss.lessons.memory.measure.inference import (
+from gptoss.lessons.memory.charts import times_on_trial, where_time_goes
+from gptoss.lessons.memory.measure import (
     DECODE,
     PARTS,
+    Count,
     MachineRates,
     MeasuredPass,
     Stopped,
+    live_counts,
     machine_rates,
     measured_pass,
 )
-from gptoss.lessons.memory.measure.inference_counts import Count, live_counts
-from gptoss.lessons.scale.charts import amount
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
 
@@ -190,12 +190,12 @@ def _say_state(study: Study, running: bool) -> None:
 
 def rates_in_words(rates: MachineRates) -> str:
     """What the machine does, with the quartiles of the rounds."""
-    multiplies = ", ".join(f"{name} {amount(rate.median, 'FLOP/s')} ({amount(rate.low, 'FLOP/s')} to "
-                           f"{amount(rate.high, 'FLOP/s')})" for name, rate in rates.flops.items())
+    multiplies = ", ".join(f"{name} {units.decimal(rate.median, 'FLOP/s')} ({units.decimal(rate.low, 'FLOP/s')} to "
+                           f"{units.decimal(rate.high, 'FLOP/s')})" for name, rate in rates.flops.items())
     reads = rates.bandwidth
     return (f":material/memory: This machine, on {rates.threads} {'thread' if rates.threads == 1 else 'threads'}: "
-            f"multiplies {multiplies}; reads {amount(reads.median, 'B/s')} ({amount(reads.low, 'B/s')} to "
-            f"{amount(reads.high, 'B/s')}). Medians and quartiles of {rates.rounds} rounds.")
+            f"multiplies {multiplies}; reads {units.decimal(reads.median, 'B/s')} ({units.decimal(reads.low, 'B/s')} to "
+            f"{units.decimal(reads.high, 'B/s')}). Medians and quartiles of {rates.rounds} rounds.")
 
 
 def _show(found: Measurement) -> None:
@@ -233,7 +233,7 @@ def biggest_reason(passes: list[MeasuredPass]) -> str:
         beyond = {part: sum(each.parts[part] for each in of_it) for part in PARTS[1:]}
         most = max(beyond, key=beyond.get)
         whole = sum(each.measured.median for each in of_it)
-        said.append(f"{'decoding steps' if kind == DECODE else 'prompts'} took {time_in_words(whole)} together, of which "
+        said.append(f"{'decoding steps' if kind == DECODE else 'prompts'} took {units.seconds(whole)} together, of which "
                     f"{beyond[most] / whole:.0%} are {most}")
     words = "; ".join(said)
     return (f":material/lightbulb: Why they differ: {words}. Small matrices do not fill a machine, and a call costs time "

@@ -1,9 +1,14 @@
-"""What inference really takes, here and now: this machine's own rates, and passes of a live model against their bounds."""
+"""What inference really takes, here and now: this machine's rates, passes of a live model against their bounds, live counts.
+
+`live_pass` counts the tensors that are alive while a model runs, `measured_pass` times it and says where the time goes, and
+`live_counts` puts what `gptoss.cost` says of a model beside what is found in a real one.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +19,24 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from gptoss.cost import Accelerator, Load, bound_seconds, decode_operators, prefill_operators
+from gptoss.cost import (
+    Accelerator,
+    Load,
+    bound_seconds,
+    count_parameters,
+    decode_operators,
+    expected_experts_touched,
+    forward_flops,
+    kv_cache_bytes,
+    pass_activation_bytes,
+    prefill_operators,
+    weight_bytes,
+)
 from gptoss.cost.memory import MXFP4_BLOCK_VALUES
-from gptoss.lessons.memory.measure.inference_memory import live_pass
-from gptoss.lessons.rmsnorm.measure import quartiles
 from gptoss.model import KVCache, MLPBlock, Transformer
 from gptoss.model.experts import SMALL
 from gptoss.model.packed_experts import PackedExperts
+from gptoss.training.step_memory import naming_parts
 
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SQUARES = {"fp32": 1024, "bf16": 512}  # rows and columns of the matrices that are multiplied
@@ -30,7 +46,14 @@ PACKED = "packed"  # experts that stay in MXFP4, see `gptoss.model.packed_expert
 PREFILL, DECODE = PASSES = "prefill", "decode"
 BOUND, MATRICES, CALLS, REST = PARTS = "bound", "matrices alone", "calls", "all else"
 
-Progress = Callable[[float], None]  # told the share of the work that is done, from 0 to 1
+PARAMETERS, WEIGHTS, CACHE, FLOPS, ACTIVATIONS, EXPERTS = QUANTITIES = (
+    "parameters", "bytes of weights", "bytes of the KV cache", "FLOPs as executed", "bytes of activations",
+    "experts touched in a layer")
+
+# Where each product of matrices that the model asks for has its first matrix among its arguments.
+_FIRST_MATRIX = {F.linear: 0, Tensor.__matmul__: 0, Tensor.matmul: 0, torch.baddbmm: 1}
+
+Progress = Callable[[float], None]  # is given the share of the work that is done, from 0 to 1
 ShouldStop = Callable[[], bool]  # asked between two rounds
 
 
@@ -48,7 +71,7 @@ class Measured:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Measured:
-        low, median, high = quartiles(values)
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(median, low, high)
 
 
@@ -262,28 +285,28 @@ def matrices_alone(model: Transformer, routed: Sequence[Sequence[int]], batch_si
     experts are unpacked.
     """
     config, read = model.config, batch_size * tokens
-    found = partial(torch.randn, dtype=model.dtype)
-    hidden = found(batch_size, tokens, config.hidden_size)
-    q = found(batch_size, tokens, config.num_attention_heads, config.head_dim)
+    random = partial(torch.randn, dtype=model.dtype)
+    hidden = random(batch_size, tokens, config.hidden_size)
+    q = random(batch_size, tokens, config.num_attention_heads, config.head_dim)
     multiplications: list[Callable[[], object]] = []
     for layer, (block, rows) in enumerate(zip(model.block, routed, strict=True)):
         kept = min(config.window_of(layer) or context, context) if tokens == 1 else tokens
-        keys, values = found(2, batch_size, kept, config.num_key_value_heads, config.head_dim)
+        keys, values = random(2, batch_size, kept, config.num_key_value_heads, config.head_dim)
         multiplications += [partial(block.attn.qkv, hidden), partial(block.attn._attend, q, keys, values),
                             partial(block.attn.out, q.flatten(2)), partial(block.mlp.gate, hidden)]
         experts = _padded_experts if is_padded(model, rows, read) else _experts_in_turn
-        multiplications += experts(block.mlp, rows, found)
+        multiplications += experts(block.mlp, rows, random)
     return [*multiplications, partial(model.unembedding, hidden[:, -1])]
 
 
-def _padded_experts(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
+def _padded_experts(mlp: MLPBlock, rows: Sequence[int], random: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
     """Both matrices of all experts in one batch each, rows padded to the busiest's."""
     for weight, bias in ((mlp.mlp1_weight, mlp.mlp1_bias), (mlp.mlp2_weight, mlp.mlp2_bias)):
-        inputs = found(len(rows), max(rows), weight.shape[-1])
+        inputs = random(len(rows), max(rows), weight.shape[-1])
         yield partial(torch.baddbmm, bias[:, None], inputs, weight.transpose(1, 2))
 
 
-def _experts_in_turn(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
+def _experts_in_turn(mlp: MLPBlock, rows: Sequence[int], random: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
     """Both matrices of every expert in use, each in a call of its own."""
     def multiply(inputs: Tensor, weight: Tensor | PackedExperts, bias: Tensor, expert: int) -> Tensor:
         return F.linear(inputs, weight[expert], bias[expert])
@@ -291,4 +314,152 @@ def _experts_in_turn(mlp: MLPBlock, rows: Sequence[int], found: Callable[..., Te
     for expert, own in enumerate(rows):
         if own:
             for weight, bias in ((mlp.mlp1_weight, mlp.mlp1_bias), (mlp.mlp2_weight, mlp.mlp2_bias)):
-                yield partial(multiply, found(own, weight.shape[-1]), weight, bias, expert)
+                yield partial(multiply, random(own, weight.shape[-1]), weight, bias, expert)
+
+
+@dataclass(frozen=True)
+class LivePass:
+    """What was alive in one pass. Nothing here is computed from a configuration."""
+
+    moments: dict[str, int]  # part of the model -> bytes of activations at its fullest moment
+    routed: tuple[tuple[int, ...], ...]  # for each layer, the rows that each expert was sent
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of activations at the fullest moment of the pass."""
+        return max(self.moments.values())
+
+    @property
+    def touched(self) -> float:
+        """Different experts that a layer's tokens visited, on average over the layers."""
+        return sum(sum(rows > 0 for rows in layer) for layer in self.routed) / len(self.routed)
+
+
+@torch.inference_mode()
+def live_pass(model: Transformer, tokens: Tensor, cache: KVCache) -> LivePass:
+    """Pass `tokens`, (batch, tokens) ids that follow those in `cache`, as in serving: logits of the last position alone.
+
+    Counts what `gptoss.cost.moments` counts. The cache gains the tokens; the model stays as it is.
+    """
+    model = model.sharing_weights()  # nobody else runs this one, so that it can be watched
+    positions = cache.length, tokens.shape[1], model.device
+    for block in model.block:
+        block.attn.rope.cos_sin(*positions)  # the table of rotations is there before the pass
+    with _LiveTensors() as alive, naming_parts(model, alive.running):
+        model.unembed(model._final_states(tokens, cache)[:, -1])
+    rows = (torch.bincount(chosen.flatten(), minlength=model.config.num_experts).tolist() for chosen in alive.chosen)
+    return LivePass(alive.moments, tuple(map(tuple, rows)))
+
+
+class _LiveTensors(TorchFunctionMode):
+    """Watches every operation, and adds up the memory of tensors of real numbers from their making to their end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = ["logits"]  # what runs outside of norms, attention and experts
+        self.moments: dict[str, int] = {}
+        self.chosen: list[Tensor] = []
+        self._now = 0
+        self._seen: set[int] = set()  # memory by its address, for as long as it is alive
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        # What was there before and stays: weights, cache, tokens. What was made since is known already.
+        self._seen.update(tensor.untyped_storage()._cdata for tensor in _tensors((arguments, options)))
+        result = function(*arguments, **(options or {}))
+        for tensor in _tensors(result):
+            self._notice(tensor)
+        self.moments[self.running[-1]] = max(self.moments.get(self.running[-1], 0), self._now)
+        if function is torch.topk:  # only the router chooses
+            self.chosen.append(result.indices.clone())
+        return result
+
+    def _notice(self, tensor: Tensor) -> None:
+        memory = tensor.untyped_storage()
+        if memory._cdata not in self._seen:
+            size = memory.nbytes() if tensor.is_floating_point() else 0
+            self._seen.add(memory._cdata)
+            self._now += size
+            weakref.finalize(memory, self._forget, memory._cdata, size)
+
+    def _forget(self, address: int, size: int) -> None:
+        self._seen.discard(address)
+        self._now -= size
+
+
+def _tensors(values: object) -> Iterator[Tensor]:
+    return (each for each in tree_leaves(values) if isinstance(each, Tensor))
+
+
+@dataclass(frozen=True)
+class Count:
+    """One quantity, computed from the configuration and counted in the live model."""
+
+    quantity: str  # one of `QUANTITIES`
+    closed_form: float
+    counted: float
+    where: str  # what was counted, for a sentence
+    exact: bool = True  # whether both have to be equal; an expectation need not be
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same to the last digit."""
+        return self.closed_form == self.counted
+
+
+def live_counts(model: Transformer, ids: Tensor) -> tuple[Count, ...]:
+    """A `Count` for each of `QUANTITIES`, of `model` while it reads `ids`, (batch, tokens), as a prompt.
+
+    The closed form of the activations knows which rows every expert was sent; all others know the configuration alone. It
+    leaves out what packed experts are unpacked to, which the count finds alive too. FLOPs are those of the path that writes
+    attention out. The model and its weights stay as they are.
+    """
+    config, (batch_size, tokens) = model.config, ids.shape
+    (experts, rest), width, packed = formats_of(model), model.dtype.itemsize, model.experts == PACKED
+    cache = model.new_cache(tokens, batch_size)
+    alive = live_pass(model, ids, cache)
+    closed = (
+        count_parameters(config).total,
+        sum(weight_bytes(config, experts, rest, norms="fp32").values()),
+        kv_cache_bytes(config, tokens, batch_size, width),
+        batch_size * forward_flops(config, tokens).executed_total,
+        pass_activation_bytes(config, batch_size, tokens, 0, rest, alive.routed, padding=not packed),
+        expected_experts_touched(config, batch_size * tokens))
+    matrices = [module.shape.numel() for module in model.modules() if isinstance(module, PackedExperts)]
+    counted = (
+        sum(parameter.numel() for parameter in model.parameters()) + sum(matrices),
+        sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
+        cache.nbytes,
+        count_flops(lambda: model(ids, record=lambda name, value: None)),
+        alive.activation_bytes,
+        alive.touched)
+    where = (
+        "elements of all parameters", "memory of all weights", "memory of the cache that this text filled",
+        "every matrix product that torch was asked for",
+        "all tensors alive at the fullest moment of the pass" + (", unpacked experts among them" if packed else ""),
+        _touched_in_words(alive))
+    inexact = {EXPERTS, ACTIVATIONS} if packed else {EXPERTS}
+    return tuple(Count(*row, exact=row[0] not in inexact) for row in zip(QUANTITIES, closed, counted, where, strict=True))
+
+
+def _touched_in_words(alive: LivePass) -> str:
+    by_layer = ", ".join(str(sum(rows > 0 for rows in layer)) for layer in alive.routed)
+    return f"the router's choices for this text, layer by layer: {by_layer}"
+
+
+@torch.inference_mode()
+def count_flops(call: Callable[[], object]) -> int:
+    """FLOPs of the products of matrices that `call` asks torch for, by the shapes of the real tensors.
+
+    Those inside an attention kernel do not show: have attention written out. The tests hold this counter against
+    `torch.utils.flop_counter`, which watches the modules of every thread, and loads torch's compiler to do so.
+    """
+    with Counting(_flops) as counting:
+        call()
+    return counting.total
+
+
+def _flops(function: Callable, arguments: tuple, result: Tensor) -> int:
+    """Every value of a product of matrices is a sum over the first one's columns: a multiplication and an addition each."""
+    if function not in _FIRST_MATRIX:
+        return 0
+    return 2 * result.numel() * arguments[_FIRST_MATRIX[function]].shape[-1]

@@ -1,4 +1,4 @@
-"""How fast a model can run at best: its operators under a machine's roof, time by part, tokens a second, experts touched."""
+"""Memory and compute: what is kept by part and format, machines, the KV cache, the roofline, times, tokens a second."""
 
 from __future__ import annotations
 
@@ -9,27 +9,197 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
-from gptoss.lessons.memory.charts.serving import ABOVE_BAR
 
 PREFILL, DECODE = PHASES = "prefill", "decode"
 FITS, FITS_NOT = "fits into its memory", "does not fit"
+WEIGHTS, SLIDING, FULL = "weights", "sliding", "full"
+CACHE_OF = {SLIDING: "cache: sliding", FULL: "cache: full"}
+HEIGHT = 385  # px of each of two charts side by side
 
+_MACHINE_COLOURS = {WEIGHTS: palette.ACCENT, **{part: palette.SERVING[part] for part in CACHE_OF.values()}}
 _PARTS = ("attention", "scores and values", "router", "experts", "unembedding")
+_ROOM = 1.35  # times the longest bar: so long are the axes, that figures have room behind bars
+_LEAST_SLOTS = 0.5  # where the logarithmic frames of the film begin, so that a single token can be seen
 _LEFT, _RIGHT = 2.5, 8  # how far the axis reaches beyond the outermost operators, as factors: at the right for a name
 _ABOVE = 2.2  # times its height above a ceiling stands its name
+_ABOVE_BAR = {"expr": "-bandwidth('y') / 2 - 3"}  # where a name stands over its bar, from the bar's middle
+_BYTES = "format(datum.value, '.3~s') + 'B'"
+_TOKENS = "datum.value >= 1024 ? format(datum.value / 1024, '~g') + 'k' : datum.value"
 _POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
 _ROUND_NUMBER = f"{_POWER_OF_TEN} ? format(datum.value, ',~r') : ''"
-_TIMES = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_WITHOUT_PLACE = "slice(datum.label, 3)"
 
 
-def time_in_words(seconds: float) -> str:
-    """`1.2 s`, `340 ms`, `12 µs`: three digits, and minutes or hours where there are some."""
-    if seconds >= 120:
-        return f"{seconds / 3600:.3g} h" if seconds >= 7200 else f"{seconds / 60:.3g} min"
-    unit, name = next((each for each in _TIMES if seconds >= each[0]), _TIMES[-1])
-    return f"{seconds / unit:.3g} {name}"
+def memory_by_format(formats: Mapping[str, Mapping[str, int]], chosen: str) -> Chart:
+    """All that serving keeps in memory, a bar for each choice of formats, stacked by part.
+
+    `formats` has the bytes of each of `palette.SERVING` by the formats' name; the `chosen` one is drawn full, the others
+    pale.
+    """
+    rows, totals = [], {name: sum(parts.values()) for name, parts in formats.items()}
+    for place, (name, parts) in enumerate(formats.items()):
+        row, stop = f"{place:02d} {name}", 0
+        for part, size in parts.items():
+            start, stop = stop, stop + size
+            if size:
+                rows.append((row, part, float(start), float(stop), units.decimal(size, "B"), name == chosen, ""))
+        rows.append((row, "", float(stop), float(stop), "", name == chosen, units.decimal(stop, "B")))
+    room = _ROOM * max(totals.values())
+    rows.append((row, "room", room, room, "", False, ""))
+    data = pd.DataFrame(rows, columns=["formats", "part", "start", "stop", "size", "chosen", "total"])
+    figures = "; ".join(f"{name} {units.decimal(total, 'B')}" for name, total in totals.items())
+    largest, size = max(formats[chosen].items(), key=lambda part: part[1])
+    return Chart(_memory_spec(), data, "Memory of serving by formats and part",
+                 f"Memory: {figures}. With {chosen}, {units.percent(size / totals[chosen], 0)} of it is {largest}.")
+
+
+@cache
+def _memory_spec() -> dict:
+    y = alt.Y("formats:N", sort="ascending", scale=alt.Scale(paddingInner=0.5, paddingOuter=0.3), axis=None)
+    x = alt.X("start:Q", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(
+        title="memory (bytes)", labelExpr=_BYTES, tickCount=4, grid=False))
+    bars = blank_chart().transform_filter("datum.part !== ''").mark_bar(
+        opacity={"expr": "datum.chosen ? 1 : 0.4"}).encode(
+        y=y, x=x, x2="stop:Q",
+        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.SERVING], range=[*palette.SERVING.values()]),
+                        legend=alt.Legend(title=None, symbolType="square", columns=2)),
+        tooltip=[alt.Tooltip("part:N"), alt.Tooltip("size:N", title="memory")])
+    ends = blank_chart().transform_filter("datum.total !== ''")
+    totals = ends.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=x, text="total:N")
+    names = ends.transform_calculate(name="slice(datum.formats, 3)").mark_text(
+        align="left", baseline="bottom", dy=_ABOVE_BAR, fontSize=FONT_SIZE).encode(y=y, x=alt.value(0), text="name:N")
+    return specification(alt.layer(bars, totals, names), height=HEIGHT)
+
+
+def machines_filled(machines: pd.DataFrame, held: Mapping[str, int], batch: int) -> Chart:
+    """How much of each machine's memory the weights and the cache of a batch take, and how many users fit.
+
+    `machines` has the columns `machine`, `memory` (bytes) and `users` (the most that fit); `held` are the bytes of
+    "weights" and of each of `CACHE_OF`. What is more than a machine has is cut, and how many times its memory it
+    takes stands beside it.
+    """
+    need = sum(held.values())
+    rows = []
+    for place, machine in enumerate(machines.itertuples()):
+        name, stop = f"{place:02d} {machine.machine} · {units.decimal(machine.memory, 'B')}", 0.0
+        fits = machine.users >= batch
+        for part, size in held.items():
+            start, stop = stop, stop + size / machine.memory
+            if size and start < 1:
+                rows.append((name, part, round(start, 6), round(min(stop, 1), 6), units.decimal(size, "B"), fits, ""))
+        rows.append((name, "", 1.0, 1.0, "", fits, _verdict(machine.users, batch, need / machine.memory)))
+    data = pd.DataFrame(rows, columns=["machine", "part", "start", "stop", "size", "fits", "verdict"])
+    return Chart(_machines_spec(), data, "Machines and how much of their memory serving takes",
+                 _say_machines(machines, batch))
+
+
+def _verdict(users: int, batch: int, times: float) -> str:
+    return units.plural(users, "user") if users >= batch else units.ratio(times, 2 if 1.1 < times < 10 else 3)
+
+
+def _say_machines(machines: pd.DataFrame, batch: int) -> str:
+    fitting = machines[machines["users"] >= batch]
+    users = "1 user fits" if batch == 1 else f"{batch:,} users at once fit"
+    if fitting.empty:
+        return f"{users} into none of {len(machines)} machines."
+    first = fitting.loc[fitting["memory"].idxmin()]
+    most = machines.loc[machines["users"].idxmax()]
+    return (f"{users} into {len(fitting)} of {len(machines)} machines, the smallest of them {first['machine']} with "
+            f"{units.decimal(first['memory'], 'B')}. The most users, {most['users']:,}, fit into {most['machine']}.")
+
+
+@cache
+def _machines_spec() -> dict:
+    y = alt.Y("machine:N", sort="ascending", scale=alt.Scale(paddingInner=0.25), axis=alt.Axis(
+        title="machine", titleOpacity=0, labelExpr=_WITHOUT_PLACE, labelLimit={"expr": "width > 110 ? 230 : 150"},
+        labelOverlap=False, ticks=False, domain=False))
+    x = alt.X("start:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=alt.Axis(
+        title="of its memory (%)", format="%", tickCount=2, grid=False))
+    verdicts = blank_chart().transform_filter("datum.part === ''")
+    frames = verdicts.mark_bar(color=palette.IDLE, cornerRadius=2).encode(y=y, x=alt.value(0), x2=alt.value("width"))
+    bars = blank_chart().transform_filter("datum.part !== ''").mark_bar(
+        opacity={"expr": "datum.fits ? 1 : 0.35"}).encode(
+        y=y, x=x, x2="stop:Q",
+        color=alt.Color("part:N", legend=None, scale=alt.Scale(
+            domain=[*_MACHINE_COLOURS], range=[*_MACHINE_COLOURS.values()])),
+        tooltip=[alt.Tooltip("part:N"), alt.Tooltip("size:N", title="memory")])
+    words = verdicts.mark_text(align="left", dx=6, fontSize=14, fontWeight="bold", opacity={
+        "expr": "datum.fits ? 1 : 0.75"}).encode(y=y, x=alt.value("width"), text="verdict:N")
+    return specification(alt.layer(frames, bars, words), height=HEIGHT, canvas=True)
+
+
+def film_strip(film: pd.DataFrame, context: int) -> Chart:
+    """The KV cache layer by layer: a frame for each, filled up to the tokens that it keeps of `context`.
+
+    `film` has the columns `layer`, `kind` ("sliding" or "full"), `slots` (tokens kept now), `slots_at_most` and `bytes`.
+    Frames are logarithmic, and as high as the longest context: what a window keeps could not be seen otherwise.
+    """
+    most = max(int(film["slots_at_most"].max()), context)
+    data = pd.DataFrame({
+        "layer": film["layer"].map("{:02d}".format), "kind": film["kind"], "bottom": _LEAST_SLOTS, "kept": film["slots"],
+        "top": most, "size": [units.size(size) for size in film["bytes"]], "label": ""})
+    last = film.groupby("kind")["layer"].transform("max") == film["layer"]
+    data.loc[last.to_numpy(), "label"] = [f"{units.size(row.bytes)} each" for row in film[last].itertuples()]
+    kinds = "; ".join(_say_kind(kind, rows, context) for kind, rows in film.groupby("kind", sort=False))
+    return Chart(_film_spec(), data, "KV cache layer by layer",
+                 f"One sequence of {context:,} tokens. {kinds}. Frames end at {most:,} tokens.")
+
+
+def _say_kind(kind: str, rows: pd.DataFrame, context: int) -> str:
+    first = rows.iloc[0]
+    layers = units.plural(len(rows), f"{kind} layer")
+    grown = "as many as there are" if first["slots"] == context else "the ring is full" if kind == SLIDING else ""
+    return (f"{layers}: {units.plural(int(first['slots']), 'token')} each{f', {grown}' if grown else ''}, "
+            f"{units.size(first['bytes'])} a layer and {units.size(rows['bytes'].sum())} in all")
+
+
+@cache
+def _film_spec() -> dict:
+    x = alt.X("layer:N", sort="ascending", scale=alt.Scale(paddingInner=0.18), axis=alt.Axis(
+        title="layer", labelAngle=0, labelExpr="toNumber(datum.label)", ticks=False, domain=False))
+    y = alt.Y("bottom:Q", scale=alt.Scale(type="log", base=2, nice=False), axis=alt.Axis(
+        title="tokens kept (log scale)", labelExpr=_TOKENS, values=[4**power for power in range(11)], grid=False))
+    kinds = alt.Scale(domain=[SLIDING, FULL], range=[palette.SLIDING, palette.FULL])
+    frames = blank_chart().mark_bar(color=palette.IDLE, cornerRadius=3).encode(x=x, y=y, y2="top:Q")
+    filling = blank_chart().mark_bar(cornerRadius=3).encode(
+        x=x, y=y, y2="kept:Q",
+        color=alt.Color("kind:N", scale=kinds, legend=alt.Legend(title=None, symbolType="square", columns=2)),
+        tooltip=[alt.Tooltip("layer:N"), alt.Tooltip("kind:N"), alt.Tooltip("kept:Q", title="tokens kept", format=","),
+                 alt.Tooltip("size:N", title="keys and values")])
+    named = blank_chart().transform_filter("datum.label !== ''")
+    sizes = named.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.value("width"), y="kept:Q", text="label:N")
+    return specification(alt.layer(frames, filling, sizes), height=HEIGHT, canvas=True)
+
+
+def cache_totals(designs: Mapping[str, int], batch: int, context: int) -> Chart:
+    """The whole KV cache of each design, with how many times as large it is as the first: the model as it is.
+
+    `designs` are bytes by design, for `batch` sequences of `context` tokens.
+    """
+    own_name, own = next(iter(designs.items()))
+    rows = [(f"{place:02d} {name}", size / 2**30, units.size(size) + (f" · {units.ratio(size / own)}" if place else ""),
+             not place) for place, (name, size) in enumerate(designs.items())]
+    data = pd.DataFrame(rows, columns=["design", "size", "figure", "own"])
+    figures = "; ".join(f"{name} {units.size(size)}" for name, size in designs.items())
+    largest = max(designs, key=designs.get)
+    return Chart(_totals_spec(), data, "KV cache of this and other designs",
+                 f"KV cache of {units.plural(batch, 'sequence')} of {context:,} tokens: {figures}. {largest} takes "
+                 f"{units.ratio(designs[largest] / own)} of {own_name}.")
+
+
+@cache
+def _totals_spec() -> dict:
+    y = alt.Y("design:N", sort="ascending", scale=alt.Scale(paddingInner=0.5, paddingOuter=0.35), axis=None)
+    bars = blank_chart().mark_bar(tooltip=ROW).encode(
+        y=y, x=alt.X("size:Q", scale=alt.Scale(nice=False), axis=alt.Axis(title="KV cache (GiB)", tickCount=3, grid=False)),
+        color=alt.Color("own:N", legend=None, scale=alt.Scale(
+            domain=[True, False], range=[palette.ACCENT, palette.fade(palette.MUTED, 0.45)])))
+    names = blank_chart().transform_calculate(name="slice(datum.design, 3) + ': ' + datum.figure").mark_text(
+        align="left", baseline="bottom", dy=_ABOVE_BAR, fontSize=FONT_SIZE).encode(y=y, x=alt.value(0), text="name:N")
+    return specification(alt.layer(bars, names), height=HEIGHT)
 
 
 def roofline(operators: pd.DataFrame, machine: str, bandwidth: float, ceilings: Mapping[str, float],
@@ -47,7 +217,7 @@ def roofline(operators: pd.DataFrame, machine: str, bandwidth: float, ceilings: 
         "part": operators["operator"].map(palette.part_of), "intensity": operators["flops"] / operators["bytes"],
         "rate": operators["flops"] / operators["seconds"] / 1e12, "binds": operators["binds"],
         "share": operators["seconds"] / operators.groupby("phase")["seconds"].transform("sum"),
-        "time": operators["seconds"].map(time_in_words)})
+        "time": operators["seconds"].map(units.seconds)})
     points["chosen"] = (points["phase"] == chosen[0]) & (points["operator"] == chosen[1])
     points["label"] = np.where(points["chosen"], points["operator"] + ", " + points["phase"], "")
     roof = _roof(points["intensity"], bandwidth, ceilings)
@@ -67,21 +237,26 @@ def _roof(intensities: pd.Series, bandwidth: float, ceilings: Mapping[str, float
     rows = [("roof", "memory", low, low * bandwidth / 1e12, ""), ("roof", "memory", end, end * bandwidth / 1e12, "")]
     for name, peak in ceilings.items():
         rows += [("roof", name, ridges[name], peak / 1e12, ""), ("roof", name, high, peak / 1e12, ""),
-                 ("ceiling", name, high, _ABOVE * peak / 1e12, f"{name} {peak / 1e12:,.4g} TFLOP/s")]
+                 ("ceiling", name, high, _ABOVE * peak / 1e12, f"{name} {_tera(peak)}")]
     return pd.DataFrame(rows, columns=["kind", "operator", "intensity", "rate", "label"])
 
 
 def _say_roofline(points: pd.DataFrame, machine: str, bandwidth: float, ceilings: Mapping[str, float]) -> str:
-    peaks = ", ".join(f"{name} {peak / 1e12:,.4g} TFLOP/s" for name, peak in ceilings.items())
-    said = [f"{machine}: {bandwidth / 1e9:,.4g} GB/s" + (f"; {peaks}." if peaks else
-            "; its maker publishes no arithmetic peaks, so memory alone bounds.")]
+    peaks = ", ".join(f"{name} {_tera(peak)}" for name, peak in ceilings.items())
+    sentences = [f"{machine}: {units.number(bandwidth / 1e9, 4)} GB/s" + (f"; {peaks}." if peaks else
+                 "; its maker publishes no arithmetic peaks, so memory alone bounds.")]
     for phase, rows in points.groupby("phase", sort=False):
         computing = rows[rows["binds"] == "compute"]["operator"]
         longest = rows.loc[rows["share"].idxmax()]
         binds = f"compute binds {', '.join(computing)}" if len(computing) else "memory binds every operator"
-        said.append(f"{phase.capitalize()}: {binds}; the longest is {longest['operator']} with {longest['share']:.0%} of "
-                    f"the time.")
-    return " ".join(said)
+        sentences.append(f"{phase.capitalize()}: {binds}; the longest is {longest['operator']} with "
+                         f"{units.percent(longest['share'], 0)} of the time.")
+    return " ".join(sentences)
+
+
+def _tera(peak: float) -> str:
+    """A data sheet's peak, in the unit of the axis: `989.4 TFLOP/s`."""
+    return f"{units.number(peak / 1e12, 4)} TFLOP/s"
 
 
 @cache
@@ -125,20 +300,20 @@ def time_by_part(operators: pd.DataFrame, phases: Mapping[str, str]) -> Chart:
         ["phase", "part"], sort=False)["seconds"].sum().reset_index()
     totals = operators.groupby("phase")["seconds"].sum()
     summed["share"] = (summed["seconds"] / summed["phase"].map(totals)).round(6)
-    summed["time"] = summed["seconds"].map(time_in_words)
+    summed["time"] = summed["seconds"].map(units.seconds)
     summed["place"] = summed["part"].map([*palette.PARTS].index)
     summed["what"] = summed["phase"].map({
-        phase: f"{place:02d} {words}: at least {time_in_words(totals[phase])}"
+        phase: f"{place:02d} {words}: at least {units.seconds(totals[phase])}"
         for place, (phase, words) in enumerate(phases.items())})
-    said = "; ".join(f"{words}: at least {time_in_words(totals[phase])}, most of it for "
-                     f"{_largest(summed[summed['phase'] == phase])}" for phase, words in phases.items())
+    bounds = "; ".join(f"{words}: at least {units.seconds(totals[phase])}, most of it for "
+                       f"{_largest(summed[summed['phase'] == phase])}" for phase, words in phases.items())
     return Chart(_time_spec(), summed[["what", "part", "share", "time", "place"]],
-                 "Least time of prefill and of a decoding step by part of the model", f"{said}.")
+                 "Least time of prefill and of a decoding step by part of the model", f"{bounds}.")
 
 
 def _largest(rows: pd.DataFrame) -> str:
     row = rows.loc[rows["share"].idxmax()]
-    return f"{row['part']} ({row['share']:.0%})"
+    return f"{row['part']} ({units.percent(row['share'], 0)})"
 
 
 @cache
@@ -154,8 +329,8 @@ def _time_spec() -> dict:
         tooltip=[alt.Tooltip("part:N"), alt.Tooltip("time:N", title="at least"),
                  alt.Tooltip("share:Q", title="share", format=".1%")])
     names = blank_chart().transform_aggregate(number="count()", groupby=["what"]).transform_calculate(
-        name="slice(datum.what, 3)").mark_text(align="left", baseline="bottom", dy=ABOVE_BAR, fontSize=FONT_SIZE + 1).encode(
-        y=y, x=alt.value(0), text="name:N")
+        name="slice(datum.what, 3)").mark_text(
+        align="left", baseline="bottom", dy=_ABOVE_BAR, fontSize=FONT_SIZE + 1).encode(y=y, x=alt.value(0), text="name:N")
     return specification(alt.layer(bars, names), height=220, canvas=True)
 
 
@@ -170,14 +345,11 @@ def speed_by_batch(rates: pd.DataFrame, chosen: str, batch: int, context: int) -
     last = data.groupby("machine")["batch"].transform("max") == data["batch"]
     data["label"] = data["machine"].where(last, "")
     now = data[data["here"]]
-    said = "; ".join(f"{row.machine} {_rate(row.rate)}{'' if row.fits else ' (does not fit)'}" for row in now.itertuples())
-    sequences = "1 sequence" if batch == 1 else f"{batch:,} sequences"
+    figures = "; ".join(f"{row.machine} {units.number(row.rate)} tokens/s{'' if row.fits else ' (does not fit)'}"
+                        for row in now.itertuples())
     return Chart(_speed_spec(), data[["machine", "batch", "rate", "verdict", "own", "here", "label"]],
-                 "Tokens a second against the batch", f"At most, for {sequences} of {context:,} tokens: {said}.")
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:,.0f} tokens/s" if rate >= 10 else f"{rate:.2g} tokens/s"
+                 "Tokens a second against the batch",
+                 f"At most, for {units.plural(batch, 'sequence')} of {units.plural(context, 'token')}: {figures}.")
 
 
 def _batch_axis() -> alt.X:
@@ -213,11 +385,11 @@ def experts_touched(touched: pd.DataFrame, experts: int, active: int, batch: int
     data = pd.DataFrame({"batch": touched["batch"], "experts": touched["experts"].round(6), "all": experts, "active": active,
                          "here": touched["batch"] == batch})
     now = data.loc[data["here"], "experts"].iloc[0]
-    data["label"] = np.where(data["here"], f"{now:.3g} of {experts}", "")
-    sequences = "1 token reads" if batch == 1 else f"{batch:,} tokens read"
+    data["label"] = np.where(data["here"], f"{units.number(now)} of {experts}", "")
     return Chart(_touched_spec(), data, "Experts touched against the batch",
-                 f"{sequences} {now:.3g} of {experts} experts a layer if choices are independent and even; {active} are "
-                 "active for each. Real routers are uneven and visit fewer.")
+                 f"{units.plural(batch, 'token')} {'reads' if batch == 1 else 'read'} {units.number(now)} of {experts} "
+                 f"experts a layer if choices are independent and even; {active} are active for each. Real routers are "
+                 "uneven and visit fewer.")
 
 
 @cache
@@ -245,18 +417,19 @@ def times_on_trial(times: pd.DataFrame) -> Chart:
     data = times.assign(work=[f"{place:02d} {work}" for place, work in enumerate(times["work"])],
                         **{name: (times[name] * 1000).round(6) for name in ("predicted", "median", "low", "high")})
     ratio = times["median"] / times["predicted"]
-    data["figure"] = [f"{time_in_words(median)} · ×{each:.2g}" for median, each in zip(times["median"], ratio, strict=True)]
+    data["figure"] = [f"{units.seconds(median)} · {units.ratio(times_bound, 2)}"
+                      for median, times_bound in zip(times["median"], ratio, strict=True)]
     near, far = ratio.idxmin(), ratio.idxmax()
     return Chart(_trial_spec(), data[["work", "predicted", "median", "low", "high", "figure"]],
                  "Predicted and measured times of the live model",
-                 f"Measured times are {ratio[near]:.2g} times the bound at best ({times['work'][near]}) and "
-                 f"{ratio[far]:.2g} times at worst ({times['work'][far]}).")
+                 f"Measured times are {units.number(ratio[near], 2)} times the bound at best ({times['work'][near]}) and "
+                 f"{units.number(ratio[far], 2)} times at worst ({times['work'][far]}).")
 
 
 @cache
 def _trial_spec() -> dict:
     y = alt.Y("work:N", sort="ascending", axis=alt.Axis(
-        title="pass", titleOpacity=0, labelExpr="slice(datum.label, 3)", labelLimit=230, labelOverlap=False, ticks=False,
+        title="pass", titleOpacity=0, labelExpr=_WITHOUT_PLACE, labelLimit=230, labelOverlap=False, ticks=False,
         domain=False))
     scale = alt.Scale(type="log", nice=True)
     axis = alt.Axis(title="time (ms, log scale)", labelExpr=_ROUND_NUMBER, labelOverlap=False, grid=False)
@@ -289,26 +462,22 @@ def where_time_goes(parts: pd.DataFrame) -> Chart:
     for place, work in enumerate(parts["work"]):
         start = 0.0
         for name in names:
-            stop = drawn[name].iloc[place] / whole.iloc[place]
-            rows.append((f"{place:02d} {work}", name, round(start, 6), round(stop, 6),
-                         _signed(parts[name].iloc[place]), f"{parts[name].iloc[place] / whole.iloc[place]:.0%}"))
+            stop, taken = drawn[name].iloc[place] / whole.iloc[place], parts[name].iloc[place]
+            rows.append((f"{place:02d} {work}", name, round(start, 6), round(stop, 6), units.seconds(taken),
+                         units.percent(taken / whole.iloc[place], 0)))
             start = stop
     data = pd.DataFrame(rows, columns=["work", "part", "start", "stop", "time", "share"])
     sums = parts[names].sum()
-    said = ", ".join(f"{name} {sums[name] / whole.sum():.0%}" for name in names)
+    shares = ", ".join(f"{name} {units.percent(sums[name] / whole.sum(), 0)}" for name in names)
     return Chart(_parts_spec(tuple(names)), data, "What the measured times consist of",
-                 f"Of {time_in_words(whole.sum())} for {len(parts)} passes: {said}.")
-
-
-def _signed(seconds: float) -> str:
-    return time_in_words(seconds) if seconds >= 0 else f"−{time_in_words(-seconds)}"
+                 f"Of {units.seconds(whole.sum())} for {units.plural(len(parts), 'pass', 'passes')}: {shares}.")
 
 
 @cache
 def _parts_spec(names: tuple[str, ...]) -> dict:
     colours = (palette.ACCENT, palette.MAGNITUDE, palette.MUTED, palette.fade(palette.MUTED, 0.35))
     y = alt.Y("work:N", sort="ascending", axis=alt.Axis(
-        title="pass", titleOpacity=0, labelExpr="slice(datum.label, 3)", labelOverlap=False, ticks=False, domain=False))
+        title="pass", titleOpacity=0, labelExpr=_WITHOUT_PLACE, labelOverlap=False, ticks=False, domain=False))
     bars = blank_chart().mark_bar(tooltip=ROW).encode(
         y=y, x=alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
             title="share of the measured time (%)", format="%", tickCount=4, grid=False)), x2="stop:Q",
