@@ -3,9 +3,10 @@
 from torch import Tensor, nn
 
 from gptoss.config import ModelConfig
-from gptoss.model.attention import AttentionBlock, Record
+from gptoss.model.attention import AttentionBlock
 from gptoss.model.experts import MLPBlock
 from gptoss.model.kv_cache import LayerCache
+from gptoss.model.recording import Record, scoped, unrecorded
 
 
 class TransformerBlock(nn.Module):
@@ -16,18 +17,11 @@ class TransformerBlock(nn.Module):
         self.attn = AttentionBlock(config, layer, device, dtype)
         self.mlp = MLPBlock(config, device, dtype, experts)
 
-    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None,
+    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record = unrecorded,
                 inside: bool = True) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape. `record` is told of the stream, and of both `inside`s if asked."""
-        x = self.attn(x, cache, scoped(record, "attn") if inside else None)
-        if record is not None:
-            record("after_attn", x)
-        x = self.mlp(x, scoped(record, "mlp") if inside else None)
-        if record is not None:
-            record("after_mlp", x)
+        """(batch, tokens, hidden) -> the same shape. Without `inside`, the stream alone is recorded after each half."""
+        x = self.attn(x, cache, scoped(record, "attn") if inside else unrecorded)
+        record("after_attn", x)
+        x = self.mlp(x, scoped(record, "mlp") if inside else unrecorded)
+        record("after_mlp", x)
         return x
-
-
-def scoped(record: Record | None, scope: str) -> Record | None:
-    """The same recorder for a part of the model: names get the part's name in front."""
-    return record and (lambda name, value: record(f"{scope}.{name}", value))

@@ -5,13 +5,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gptoss.config import ModelConfig
-from gptoss.model.attention import Record
+from gptoss.model.fast.experts import SMALL as SMALL
+from gptoss.model.fast.experts import Matrices, fast_mixture
+from gptoss.model.fast.packed import expert_matrices
 from gptoss.model.linear import Linear
-from gptoss.model.packed_experts import PackedExperts, expert_matrices
+from gptoss.model.recording import Record, unrecorded
 from gptoss.model.rmsnorm import RMSNorm
 
 ALPHA = 1.702  # makes x * sigmoid(ALPHA * x) close to GELU
-SMALL = 2**26  # multiplications by the experts' second matrices, up to which one batched matmul is faster than many
 
 
 def swiglu(x: Tensor, limit: float) -> Tensor:
@@ -20,11 +21,11 @@ def swiglu(x: Tensor, limit: float) -> Tensor:
     Shapes: (..., 2 * intermediate) -> (..., intermediate). Gate and linear values are interleaved: even columns are
     the gate, odd ones the linear half.
     """
-    gate, linear = x.unflatten(-1, (-1, 2)).unbind(dim=-1)
-    gate = gate.clamp(max=limit)
+    gate, linear = x.unflatten(-1, (-1, 2)).unbind(dim=-1)  # (..., intermediate) each
+    gate = gate.clamp(max=limit)  # below zero the sigmoid closes it, however far
     linear = linear.clamp(-limit, limit)
     activated = gate * torch.sigmoid(ALPHA * gate)
-    return torch.addcmul(activated, activated, linear)  # activated * (linear + 1)
+    return torch.addcmul(activated, activated, linear)  # activated * (linear + 1), in one step
 
 
 class MLPBlock(nn.Module):
@@ -46,69 +47,35 @@ class MLPBlock(nn.Module):
         self.mlp2_weight = expert_matrices(form, experts, hidden, intermediate, **new)
         self.mlp2_bias = nn.Parameter(torch.empty(experts, hidden, **new))
 
-    def forward(self, x: Tensor, record: Record | None = None) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape. With `record`, every step is told."""
+    def forward(self, x: Tensor, record: Record = unrecorded) -> Tensor:
+        """(batch, tokens, hidden) -> the same shape."""
+        record = record or unrecorded
         normed = self.norm(x)
-        logits = self.gate(normed)
-        chosen = torch.topk(logits, self.experts_per_token, dim=-1)
-        weights = torch.softmax(chosen.values, dim=-1)  # over the kept logits only
-        if record is not None:
-            for name, value in (("norm", normed), ("router_logits", logits), ("experts", chosen.indices),
-                                ("expert_weights", weights)):
-                record(name, value)
-        out = self._mix(normed.flatten(0, 1), chosen.indices.flatten(0, 1), weights.flatten(0, 1), record).view_as(x)
-        if record is not None:
-            record("out", out)
+        record("norm", normed)
+        logits = self.gate(normed)                                                  # (batch, tokens, num_experts)
+        record("router_logits", logits)
+        chosen = torch.topk(logits, self.experts_per_token, dim=-1)                 # (batch, tokens, k), best first
+        record("experts", chosen.indices)
+        weights = torch.softmax(chosen.values, dim=-1)  # over the chosen logits only, so that k weights sum to 1
+        record("expert_weights", weights)
+        t, experts, weights = (part.flatten(0, 1) for part in (normed, chosen.indices, weights))  # (batch * tokens, ...)
+        if record is unrecorded:  # nobody looks at single answers, so tokens may be sorted and small experts batched
+            return x + fast_mixture(t, experts, weights, self._parts(), self.activate).view_as(x)
+        mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = self._parts()
+        answers = logits.new_empty(*experts.shape, t.shape[-1])                     # (batch * tokens, k, hidden)
+        for expert in experts.unique().tolist():
+            token, choice = torch.where(experts == expert)                          # (rows,): who chose it, and as which
+            hidden = F.linear(t[token], mlp1_weight[expert], mlp1_bias[expert])     # (rows, 2 * intermediate)
+            hidden = self.activate(hidden)                                          # (rows, intermediate)
+            answers[token, choice] = F.linear(hidden, mlp2_weight[expert], mlp2_bias[expert])  # (rows, hidden)
+        record("expert_outputs", answers)
+        out = (answers * weights[..., None]).sum(dim=1).view_as(x)                  # (batch, tokens, hidden)
+        record("out", out)
         return x + out
 
-    def _mix(self, x: Tensor, experts: Tensor, weights: Tensor, record: Record | None) -> Tensor:
-        """The weighted sum of the chosen experts: x (n, hidden), experts and weights (n, k) -> (n, hidden).
-
-        Choices are sorted by expert, so that each expert in use multiplies all its tokens in one matmul.
-        """
-        if len(experts) == 1 and record is None:  # one token, as in decoding: there is nothing to sort
-            return sum(self._expert(x, *(part[expert] for part in self._parts())) * weight
-                       for expert, weight in zip(experts[0].tolist(), weights[0], strict=True))
-        choices, order = experts.flatten().sort(stable=True)
-        tokens = order // experts.shape[1]
-        counts = torch.bincount(choices, minlength=len(self.mlp1_weight))
-        padded = len(counts) * counts.max().item()  # rows, if every expert got as many as the busiest
-        fits = padded * self.mlp2_weight.shape[1:].numel() <= SMALL
-        small = fits and record is None and isinstance(self.mlp2_weight, Tensor)
-        answers = (self._answer_at_once if small else self._answer_in_turn)(x.index_select(0, tokens), choices, counts)
-        if record is not None:
-            record("expert_outputs", answers[order.argsort()].view(*experts.shape, -1))
-        shares = (answers * weights.flatten()[order, None]).to(x.dtype)  # autocast multiplies in another format
-        return torch.zeros_like(x).index_add_(0, tokens, shares)
-
-    def _answer_in_turn(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
-        """Each expert in use multiplies its rows (n * k, hidden), sorted by expert, in one matmul.
-
-        All are unbound at once: the gradient of each taken by itself would be as large as that of all together. Packed
-        ones are unpacked one after another, and only those in use.
-        """
-        parts = [part.unbind() for part in self._parts()]
-        return torch.cat([self._expert(own, *(part[expert] for part in parts))
-                          for expert, own in enumerate(rows.split(counts.tolist())) if len(own)])
-
-    def _answer_at_once(self, rows: Tensor, choices: Tensor, counts: Tensor) -> Tensor:
-        """The same for small experts: all in one batched matmul, shorter parts padded to the longest.
-
-        Where the experts are small, multiplying padding costs less than a call for each of them.
-        """
-        slot = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[choices]
-        padded = rows.new_zeros(len(counts), counts.max(), rows.shape[-1]).index_put((choices, slot), rows)
-        hidden = torch.baddbmm(self.mlp1_bias[:, None], padded, self.mlp1_weight.transpose(1, 2))
-        out = torch.baddbmm(self.mlp2_bias[:, None], self.activate(hidden), self.mlp2_weight.transpose(1, 2))
-        return out[choices, slot]
-
-    def _parts(self) -> tuple[Tensor | PackedExperts, Tensor, Tensor | PackedExperts, Tensor]:
+    def _parts(self) -> Matrices:
         """Weights and biases of both matrices, each with the experts first."""
-        return self.mlp1_weight, self.mlp1_bias, self.mlp2_weight, self.mlp2_bias
-
-    def _expert(self, x: Tensor, mlp1_weight: Tensor, mlp1_bias: Tensor, mlp2_weight: Tensor, mlp2_bias: Tensor) -> Tensor:
-        """One expert on the rows routed to it: (rows, hidden) -> (rows, hidden)."""
-        return F.linear(self.activate(F.linear(x, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)
+        return Matrices(self.mlp1_weight, self.mlp1_bias, self.mlp2_weight, self.mlp2_bias)
 
     def activate(self, hidden: Tensor) -> Tensor:
         """What stands between an expert's two matrices: (..., 2 * intermediate) -> (..., intermediate)."""

@@ -14,12 +14,15 @@ from torch.nn import functional as F
 
 from gptoss.checkpoint import read_gpt2
 from gptoss.config import GPT2Config
-from gptoss.model.attention import Record, explicit_attention, fused_attention_in_parts, visible
+from gptoss.model.attention import explicit_attention
 from gptoss.model.block import TransformerBlock
+from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.kv_cache import LayerCache
 from gptoss.model.language_model import LanguageModel
 from gptoss.model.layernorm import LayerNorm
 from gptoss.model.linear import Linear
+from gptoss.model.mask import visible
+from gptoss.model.recording import Record, unrecorded
 
 
 class GPT2Attention(nn.Module):
@@ -32,21 +35,23 @@ class GPT2Attention(nn.Module):
         self.qkv = Linear(config.hidden_size, 3 * config.hidden_size, device=device, dtype=dtype)
         self.out = Linear(config.hidden_size, config.hidden_size, device=device, dtype=dtype)
 
-    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record | None = None) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape. With `record`, the explicit path runs and every step is told."""
-        batch, tokens, hidden = x.shape
+    def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record = unrecorded) -> Tensor:
+        """(batch, tokens, hidden) -> the same shape. With a `cache`, `x` follows the tokens that it has seen."""
         normed = self.norm(x)
-        q, k, v = self.qkv(normed).view(batch, tokens, 3, self.heads, self.head_dim).unbind(dim=2)
-        keys, values = cache.append(k, v) if cache else (k, v)
-        if record is None:
+        record("norm", normed)
+        qkv = self.qkv(normed).unflatten(-1, (3, self.heads, self.head_dim))  # (batch, tokens, 3, heads, head_dim)
+        q, k, v = qkv.unbind(dim=2)                                           # (batch, tokens, heads, head_dim) each
+        record("q", q)
+        record("k", k)
+        record("v", v)
+        keys, values = cache.append(k, v) if cache else (k, v)                # (batch, keys, heads, head_dim)
+        if record is unrecorded:  # nobody looks at the weights, so a kernel may run that never stores them
             mixed = fused_attention_in_parts(q, keys, values, sinks=None, window=0)
-            return x + self.out(mixed.reshape(batch, tokens, hidden))
-        for name, value in (("norm", normed), ("q", q), ("k", k), ("v", v)):
-            record(name, value)
-        mask = visible(tokens, keys.shape[1], window=0, device=x.device)
-        mixed = explicit_attention(q, keys, values, None, mask, record=record)
+        else:
+            mask = visible(x.shape[1], keys.shape[1], window=0, device=x.device)
+            mixed = explicit_attention(q, keys, values, None, mask, record)
         record("mixed", mixed)
-        out = self.out(mixed.reshape(batch, tokens, hidden))
+        out = self.out(mixed.flatten(2))                                      # (batch, tokens, hidden)
         record("out", out)
         return x + out
 
@@ -60,14 +65,14 @@ class GPT2MLP(nn.Module):
         self.mlp1 = Linear(config.hidden_size, config.intermediate_size, device=device, dtype=dtype)
         self.mlp2 = Linear(config.intermediate_size, config.hidden_size, device=device, dtype=dtype)
 
-    def forward(self, x: Tensor, record: Record | None = None) -> Tensor:
+    def forward(self, x: Tensor, record: Record = unrecorded) -> Tensor:
         """(batch, tokens, hidden) -> the same shape. GELU in its tanh form, as GPT-2 was trained with."""
         normed = self.norm(x)
-        activated = F.gelu(self.mlp1(normed), approximate="tanh")
-        out = self.mlp2(activated)
-        if record is not None:
-            for name, value in (("norm", normed), ("activated", activated), ("out", out)):
-                record(name, value)
+        record("norm", normed)
+        activated = F.gelu(self.mlp1(normed), approximate="tanh")  # (batch, tokens, intermediate)
+        record("activated", activated)
+        out = self.mlp2(activated)                                 # (batch, tokens, hidden)
+        record("out", out)
         return x + out
 
 

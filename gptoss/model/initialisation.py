@@ -19,7 +19,7 @@ import zlib
 import torch
 from torch import nn
 
-from gptoss.model.packed_experts import PackedExperts
+from gptoss.model.fast.packed import PackedExperts
 
 TABLES = ("embedding.weight", "position.weight")
 GAINS = {"qkv.weight": 1.25, "unembedding.weight": 2.0}

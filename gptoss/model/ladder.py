@@ -7,13 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gptoss.ladder import LadderConfig
-from gptoss.model.attention import AttentionBlock, Record
+from gptoss.model.attention import AttentionBlock
 from gptoss.model.block import TransformerBlock
 from gptoss.model.experts import MLPBlock, swiglu
 from gptoss.model.gpt2 import GPT2
 from gptoss.model.language_model import LanguageModel
 from gptoss.model.layernorm import LayerNorm
 from gptoss.model.linear import Linear
+from gptoss.model.recording import Record, unrecorded
 from gptoss.model.rmsnorm import RMSNorm
 from gptoss.model.rope import RotaryEmbedding
 
@@ -56,14 +57,14 @@ class DenseMLP(nn.Module):
         self.mlp1 = Linear(config.hidden_size, config.part_rows.mlp1, device=device, dtype=dtype)
         self.mlp2 = Linear(config.intermediate_size, config.hidden_size, device=device, dtype=dtype)
 
-    def forward(self, x: Tensor, record: Record | None = None) -> Tensor:
+    def forward(self, x: Tensor, record: Record = unrecorded) -> Tensor:
         """(batch, tokens, hidden) -> the same shape."""
         normed = self.norm(x)
-        activated = activation_of(self.config, self.mlp1(normed))
-        out = self.mlp2(activated)
-        if record is not None:
-            for name, value in (("norm", normed), ("activated", activated), ("out", out)):
-                record(name, value)
+        record("norm", normed)
+        activated = activation_of(self.config, self.mlp1(normed))  # (batch, tokens, intermediate)
+        record("activated", activated)
+        out = self.mlp2(activated)                                 # (batch, tokens, hidden)
+        record("out", out)
         return x + out
 
 

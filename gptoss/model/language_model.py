@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from gptoss.model.attention import Record
-from gptoss.model.block import scoped
 from gptoss.model.initialisation import initialise_weights
 from gptoss.model.kv_cache import KVCache
+from gptoss.model.recording import Record, scoped, unrecorded
 from gptoss.model.sampling import Sampling
 
 
@@ -48,19 +47,20 @@ class LanguageModel(nn.Module):
         """Logits of the stream after the last norm: (…, hidden) -> (…, vocab)."""
         return self.unembedding(states)
 
-    def forward(self, tokens: Tensor, cache: KVCache | None = None, record: Record | None = None,
+    def forward(self, tokens: Tensor, cache: KVCache | None = None, record: Record = unrecorded,
                 recorded_layers: Collection[int] | None = None) -> Tensor:
         """Logits of the next token at every position: (batch, tokens) ids -> (batch, tokens, vocab).
 
-        With a `cache`, `tokens` follow those it has seen. With `record`, every intermediate tensor is told by name
-        and attention runs step by step, with the same result; `recorded_layers` limits that to some layers' insides.
+        With a `cache`, `tokens` follow those it has seen. `record` is called with every intermediate tensor and its name.
+        Attention and experts are then written out, with the same result; `recorded_layers` limits that to the insides of
+        some layers.
         """
-        logits = self.unembed(self._final_states(tokens, cache, record, recorded_layers))
-        if record is not None:
-            record("logits", logits)
+        states = self._final_states(tokens, cache, record, recorded_layers)  # (batch, tokens, hidden)
+        logits = self.unembed(states)                                        # (batch, tokens, vocab)
+        record("logits", logits)
         return logits
 
-    def _final_states(self, tokens: Tensor, cache: KVCache | None, record: Record | None = None,
+    def _final_states(self, tokens: Tensor, cache: KVCache | None, record: Record = unrecorded,
                       recorded_layers: Collection[int] | None = None) -> Tensor:
         """What the unembedding reads: (batch, tokens) -> (batch, tokens, hidden)."""
         if tokens.dim() != 2 or not tokens.shape[1]:
@@ -68,14 +68,12 @@ class LanguageModel(nn.Module):
         if cache is not None and cache.length + tokens.shape[1] > cache.max_tokens:
             raise ValueError(f"{cache.length} + {tokens.shape[1]} tokens exceed the cache's max_tokens={cache.max_tokens}")
         x = self.embed(tokens, cache.length if cache else 0)
-        if record is not None:
-            record("embedding", x)
+        record("embedding", x)
         for n, block in enumerate(self.block):
             inside = recorded_layers is None or n in recorded_layers
             x = block(x, cache.layers[n] if cache else None, scoped(record, f"block.{n}"), inside)
         x = self.norm(x)
-        if record is not None:
-            record("norm", x)
+        record("norm", x)
         return x
 
     def new_cache(self, max_tokens: int, batch_size: int = 1) -> KVCache:

@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from gptoss.config import PRESETS
 from gptoss.cost import activations
 from gptoss.cost.activations import KEEPS, KERNEL, MASKED_KERNEL, RECOMPUTED, WRITTEN_OUT, activation_bytes, kept_bytes
-from gptoss.model import Transformer, attention, experts
+from gptoss.model import Transformer, attention
+from gptoss.model.fast import experts
 from gptoss.training.step_memory import random_tokens, training_step
 
 FORMATS = {"bf16": torch.bfloat16, "fp32": torch.float32}

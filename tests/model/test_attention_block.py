@@ -8,7 +8,9 @@ from random_models import SMALL, random_model, random_tokens
 from torch.nn import functional as F
 
 from gptoss.model import AttentionBlock
-from gptoss.model.attention import QUERIES_AT_ONCE, explicit_attention, fused_attention_in_parts, visible
+from gptoss.model.attention import explicit_attention
+from gptoss.model.fast.attention import QUERIES_AT_ONCE, fused_attention_in_parts
+from gptoss.model.mask import visible
 
 
 def picture(mask):

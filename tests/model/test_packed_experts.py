@@ -12,8 +12,9 @@ from gptoss.checkpoint import CheckpointError, Reader, save
 from gptoss.checkpoint.mxfp4 import dequantise
 from gptoss.config import PRESETS
 from gptoss.cost import weight_bytes
-from gptoss.model import MLPBlock, Transformer, experts
-from gptoss.model.packed_experts import PackedExperts
+from gptoss.model import MLPBlock, Transformer
+from gptoss.model.fast import experts
+from gptoss.model.fast.packed import PackedExperts
 from gptoss.trace import trace
 
 CONFIG = SMALL.replace(hidden_size=64, intermediate_size=32)

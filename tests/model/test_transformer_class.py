@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from gptoss.config import PRESETS
 from gptoss.model import Transformer
+from gptoss.model.recording import unrecorded
 
 TOKENS = random_tokens(SMALL, 2, 15)
 
@@ -142,7 +143,7 @@ def test_training_lowers_the_loss():
 def test_gradients_are_those_of_the_explicit_path():
     model = random_model(SMALL)
     grads = []
-    for record in (None, lambda name, value: None):
+    for record in (unrecorded, lambda name, value: None):
         model.zero_grad()
         F.cross_entropy(model(TOKENS[:, :-1], record=record).flatten(0, 1), TOKENS[:, 1:].flatten()).backward()
         grads.append({name: parameter.grad.clone() for name, parameter in model.named_parameters()})

@@ -31,7 +31,8 @@ from gptoss.lessons.memory.measure import (
     multiplied_rows,
     predicted_seconds,
 )
-from gptoss.model import Transformer, experts
+from gptoss.model import Transformer
+from gptoss.model.fast import experts
 from gptoss.training.step_memory import random_tokens
 
 CLASSROOM = PRESETS["classroom"]
