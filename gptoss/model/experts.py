@@ -49,7 +49,6 @@ class MLPBlock(nn.Module):
 
     def forward(self, x: Tensor, record: Record = unrecorded) -> Tensor:
         """(batch, tokens, hidden) -> the same shape."""
-        record = record or unrecorded
         normed = self.norm(x)
         record("norm", normed)
         logits = self.gate(normed)                                                  # (batch, tokens, num_experts)

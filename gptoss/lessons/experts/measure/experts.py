@@ -15,6 +15,7 @@ from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, forward_flops
 from gptoss.model import MLPBlock
 from gptoss.model.experts import swiglu
+from gptoss.model.recording import unrecorded
 
 EXPERT_COUNTS = tuple(2**power for power in range(9))  # 1 to 256, the positions of the dial
 GATES = np.linspace(-5, 10, 121)  # step 1/8, so that the clamp at 7 is a point of the curve
@@ -125,7 +126,7 @@ def check_expert_paths(mlp: MLPBlock, stream: Tensor, most: int = 16) -> PathChe
 
     The fast path sorts all choices by expert and answers them in batches; the sum token by token is the formula.
     """
-    batched, in_turn = (mlp(stream, record)[0] - stream[0] for record in (None, lambda name, value: None))
+    batched, in_turn = (mlp(stream, record)[0] - stream[0] for record in (unrecorded, lambda name, value: None))
     kept = mlp.norm(stream)[0, :most]
     expected = torch.stack([one_token(mlp, token) for token in kept])
     worst = [(path[:most] - expected).abs().max().item() for path in (batched, in_turn)]
