@@ -24,27 +24,25 @@ def explicit_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, ma
     """Attention written out: q (batch, queries, heads, head_dim) -> what each query mixes from the values, the same shape.
 
     k and v are (batch, keys, kv_heads, head_dim); sinks (heads,), or None for plain softmax attention; mask (queries, keys),
-    or None if every key is visible. Query head h reads key/value head h // group: the queries of a group are stacked as
-    rows of their shared key head.
+    or None if every key is visible. In the einsums b is a text, q a query, k a key, h a key/value head, m one of the query
+    heads that share it, d a feature: query head h * group + m reads key/value head h.
     """
-    batch, queries, heads, head_dim = q.shape
-    keys, kv_heads = k.shape[1:3]
-    stacked = q.transpose(1, 2).reshape(batch, kv_heads, -1, head_dim)  # (batch, kv_heads, group * queries, head_dim)
-    scores = stacked @ k.permute(0, 2, 3, 1) * head_dim**-0.5           # (batch, kv_heads, group * queries, keys)
-    scores = scores.view(batch, heads, queries, keys)
-    record("scores", scores)
+    q = q.unflatten(2, (k.shape[2], -1))                                     # (batch, queries, kv_heads, group, head_dim)
+    scores = torch.einsum("bqhmd,bkhd->bhmqk", q, k)                         # (batch, kv_heads, group, queries, keys)
+    scores *= q.shape[-1] ** -0.5  # a sum of head_dim products spreads by the root of head_dim
+    record("scores", scores.flatten(1, 2))
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     if sinks is not None:  # one more score for every query, the same whatever the query is
-        sink = sinks.to(scores.dtype).view(1, heads, 1, 1).expand(batch, heads, queries, 1)
-        scores = torch.cat((scores, sink), dim=-1)                      # (batch, heads, queries, keys + 1)
+        sink = sinks.to(scores.dtype).view(*scores.shape[1:3], 1, 1).expand(*scores.shape[:-1], 1)
+        scores = torch.cat((scores, sink), dim=-1)                           # (batch, kv_heads, group, queries, keys + 1)
     shares = torch.softmax(scores, dim=-1)
-    weights = shares[..., :keys]  # the sink has taken its share and is dropped: it has no value to mix in
-    record("weights", weights)
+    weights = shares[..., :k.shape[1]]  # the sink has taken its share and is dropped: it has no value to mix in
+    record("weights", weights.flatten(1, 2))
     if sinks is not None:
-        record("sink_mass", shares[..., -1])                            # (batch, heads, queries)
-    mixed = weights.reshape(batch, kv_heads, -1, keys) @ v.transpose(1, 2)  # (batch, kv_heads, group * queries, head_dim)
-    return mixed.view(batch, heads, queries, head_dim).transpose(1, 2)  # (batch, queries, heads, head_dim)
+        record("sink_mass", shares[..., -1].flatten(1, 2))
+    mixed = torch.einsum("bhmqk,bkhd->bhmqd", weights, v)                    # (batch, kv_heads, group, queries, head_dim)
+    return mixed.flatten(1, 2).transpose(1, 2)                               # (batch, queries, heads, head_dim)
 
 
 class AttentionBlock(nn.Module):

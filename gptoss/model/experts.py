@@ -63,7 +63,7 @@ class MLPBlock(nn.Module):
         mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = self._parts()
         answers = logits.new_empty(*experts.shape, t.shape[-1])                     # (batch * tokens, k, hidden)
         for expert in experts.unique().tolist():
-            token, choice = torch.where(experts == expert)                          # (rows,): who chose it, and as which
+            token, choice = (experts == expert).nonzero(as_tuple=True)             # (rows,): who chose it, and as which
             hidden = F.linear(t[token], mlp1_weight[expert], mlp1_bias[expert])     # (rows, 2 * intermediate)
             hidden = self.activate(hidden)                                          # (rows, intermediate)
             answers[token, choice] = F.linear(hidden, mlp2_weight[expert], mlp2_bias[expert])  # (rows, hidden)

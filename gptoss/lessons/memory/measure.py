@@ -50,8 +50,9 @@ PARAMETERS, WEIGHTS, CACHE, FLOPS, ACTIVATIONS, EXPERTS = QUANTITIES = (
     "parameters", "bytes of weights", "bytes of the KV cache", "FLOPs as executed", "bytes of activations",
     "experts touched in a layer")
 
-# Where each product of matrices that the model asks for has its first matrix among its arguments.
-_FIRST_MATRIX = {F.linear: 0, Tensor.__matmul__: 0, Tensor.matmul: 0, torch.baddbmm: 1}
+# Where each product of matrices that the model asks for has its first matrix among its arguments. It is summed over the
+# last dimension of that matrix, in the model's einsums too.
+_FIRST_MATRIX = {F.linear: 0, Tensor.__matmul__: 0, Tensor.matmul: 0, torch.baddbmm: 1, torch.einsum: 1}
 
 Progress = Callable[[float], None]  # is given the share of the work that is done, from 0 to 1
 ShouldStop = Callable[[], bool]  # asked between two rounds
