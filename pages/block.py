@@ -12,13 +12,17 @@ from gptoss.app.lesson import below
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
 from gptoss.charts import tensor_picture
-from gptoss.lessons.block.charts.block_flow import block_flow
-from gptoss.lessons.block.charts.removal import PIECES
+from gptoss.lessons.block.charts import PIECES, block_flow
 from gptoss.lessons.block.controls import block
 from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, TokenRun
 from gptoss.lessons.block.controls.block_lesson import lesson
-from gptoss.lessons.block.measure.ablation import final_streams_without_each, stream_without
-from gptoss.lessons.block.measure.residual import answer_direction, contributions, logit_lens
+from gptoss.lessons.block.measure import (
+    answer_direction,
+    contributions,
+    final_streams_without_each,
+    logit_lens,
+    stream_without,
+)
 from gptoss.model import TransformerBlock
 from gptoss.trace import as_matrix, meaning, summary
 

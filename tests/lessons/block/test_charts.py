@@ -9,16 +9,18 @@ import pytest
 from chart_checks import assert_well_made, axis_titles, nodes
 
 from gptoss.charts import palette
-from gptoss.lessons.block.charts.block_flow import addition_triangle, block_flow
-from gptoss.lessons.block.charts.removal import piece_bars, removal_effects
-from gptoss.lessons.block.charts.residual import (
+from gptoss.lessons.block.charts import (
     LENS_ROWS,
     LENS_TOKENS,
     LOGIT,
     MANY,
+    addition_triangle,
+    block_flow,
     contribution_waterfall,
     journey_bars,
     lens_table,
+    piece_bars,
+    removal_effects,
     stage_table,
 )
 
@@ -110,7 +112,7 @@ def test_bars_start_where_the_last_ended_and_close_in_the_logit():
     assert data["stage"].tolist() == [*STAGES["stage"], LOGIT]
     assert data["start"].tolist() == pytest.approx([0, 2, 3, 2.5, 2.75, 2.75, 1.75, 0])
     assert data["end"].tolist() == pytest.approx([2, 3, 2.5, 2.75, 2.75, 1.75, 4.75, 4.75])
-    assert data["words"].tolist() == ["+2.00", "+1.00", "−0.50", "+0.25", "+0.00", "−1.00", "+3.00", "+4.75"]
+    assert data["words"].tolist() == ["+2.00", "+1.00", "−0.50", "+0.25", "0.00", "−1.00", "+3.00", "+4.75"]
     assert data["next"].tolist() == [*STAGES["stage"][1:], LOGIT, LOGIT]
     assert (data["reach"] == data[["start", "end"]].max(axis=1)).all()
 
@@ -151,7 +153,7 @@ def test_numbers_at_the_bars_give_way_where_there_are_many():
 def test_the_journey_shows_cosines_and_lights_the_chosen_stage():
     chart = journey_bars(STAGES, np.array([0, 3, 5, 5, 5, 5, 5.0]), np.array([3, 4, 1, 2, 1, 1, 1.0]),
                          np.array([np.nan, 0, -0.25, 1, 0, 0, 0]), chosen=3)
-    assert chart.data["cosine"].tolist()[:4] == ["", "cos +0.00", "cos −0.25", "cos +1.00"]
+    assert chart.data["cosine"].tolist()[:4] == ["", "cos 0.00", "cos −0.25", "cos +1.00"]
     assert chart.data.loc[chart.data["chosen"], "stage"].tolist() == ["1 attention"]
     assert "embedding has length 3" in chart.alt and "0 attention adds most, 133% of its length" in chart.alt
 

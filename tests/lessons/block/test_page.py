@@ -9,8 +9,7 @@ from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
 from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, OWN_NEXT, TokenRun, removal_probabilities, removed_part
 from gptoss.lessons.block.controls.block_lesson import TRIES
-from gptoss.lessons.block.measure.ablation import Part, half_block_parts
-from gptoss.lessons.block.measure.residual import contributions, settled_stage
+from gptoss.lessons.block.measure import Part, contributions, half_block_parts, settled_stage
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
 

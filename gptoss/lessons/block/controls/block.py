@@ -17,20 +17,25 @@ from gptoss.app.study import Study, shortened
 from gptoss.app.text import Tokens, vocabulary_labels
 from gptoss.charts import Chart, next_token
 from gptoss.config import ModelConfig
-from gptoss.lessons.block.charts.block_flow import addition_triangle
-from gptoss.lessons.block.charts.removal import HEADS, piece_bars, removal_effects
-from gptoss.lessons.block.charts.residual import LENS_TOKENS, contribution_waterfall, journey_bars, lens_table, stage_table
-from gptoss.lessons.block.measure.ablation import (
+from gptoss.lessons.block.charts import (
+    HEAD,
+    LENS_TOKENS,
+    addition_triangle,
+    contribution_waterfall,
+    journey_bars,
+    lens_table,
+    piece_bars,
+    removal_effects,
+    stage_table,
+)
+from gptoss.lessons.block.measure import (
     Part,
+    answer_direction,
+    contributions,
     expert_additions,
     final_streams_without_each,
     half_block_parts,
     head_additions,
-    stream_without,
-)
-from gptoss.lessons.block.measure.residual import (
-    answer_direction,
-    contributions,
     journey,
     logit_lens,
     logits_without_bar,
@@ -38,6 +43,7 @@ from gptoss.lessons.block.measure.residual import (
     residual_stream,
     settled_stage,
     stage_names,
+    stream_without,
 )
 from gptoss.model import Transformer
 from gptoss.trace import Trace
@@ -194,7 +200,7 @@ def pieces(run: TokenRun, piece: str, layer: int, chosen: int) -> Chart:
     traced = _inside(running(run.study), run.tokens.ids, layer)
     direction = answer_direction(run.model, run.whole[-1], run.answer)
     part = run.part if run.part and run.part.layer == layer else None
-    if piece == HEADS:
+    if piece == HEAD:
         adds = head_additions(run.model, traced, layer, run.position) @ direction
         return piece_bars(piece, adds.numpy(), torch.ones(len(adds), dtype=bool).numpy(), chosen, part and part.head)
     experts, added = expert_additions(traced, layer, run.position)

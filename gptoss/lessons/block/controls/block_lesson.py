@@ -14,8 +14,7 @@ from gptoss.app.live import HEAVY, MAX_LIVE_TOKENS, refuse_if_large
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
 from gptoss.lessons.block.controls.block import LIKELIEST, NOTHING, TokenRun, current_run, removal_probabilities
-from gptoss.lessons.block.measure.ablation import half_block_parts
-from gptoss.lessons.block.measure.residual import contributions, logit_lens
+from gptoss.lessons.block.measure import contributions, half_block_parts, logit_lens
 from gptoss.tokenizer import DEFAULT_SAMPLE
 from gptoss.trace import trace
 
