@@ -1,20 +1,134 @@
-"""Controls whose limits depend on the model: they keep a valid value and bring an invalid one to the nearest end."""
+"""Controls that every page needs: views, layers, heads, experts, tokens, clicks on charts, and what needs a text.
+
+Controls whose limits depend on the model keep a valid value and bring an invalid one to the nearest end. Layer, head,
+expert and token are shared: they stay where they are from page to page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import streamlit as st
 
 from gptoss.app.study import Study
 
+T = TypeVar("T")
+LAST = "last"  # the token at the end of a text, however long
 
-def choose(label: str, positions: Sequence[int], key: str) -> int:
+
+@dataclass(frozen=True)
+class Key(Generic[T]):
+    """The key of a widget, and its value before the widget was first drawn.
+
+    What is drawn apart from a page's widgets, such as the tabs below its picture, reads their values here.
+    """
+
+    name: str
+    default: T
+
+    @property
+    def value(self) -> T:
+        value = st.session_state.get(self.name)
+        return self.default if value is None else value
+
+    def set(self, value: T) -> None:
+        """Move the widget, from a callback or before it is drawn."""
+        st.session_state[self.name] = value
+
+
+LAYER, HEAD, EXPERT = Key("layer", 0), Key("head", 0), Key("expert", 0)
+TOKEN: Key[int | str] = Key("token", LAST)
+_OFFERED = "token_offered"  # where the slider of tokens was put when nobody had moved it
+
+
+def view(views: Sequence[str], key: str, label: str = "View", default: str | None = None, **looks: object) -> str:
+    """A switch between the views of a page: one of `views`, also where an address names no view.
+
+    `default` is the first of them unless another is given; `looks` goes to `st.segmented_control`.
+    """
+    default = default or views[0]
+    looks = {"label_visibility": "collapsed"} | looks
+    chosen = st.segmented_control(label, views, default=default, key=key, bind="query-params", required=True, **looks)
+    return chosen if chosen in views else default
+
+
+def choose(label: str, positions: Sequence[int], key: str, **looks: object) -> int:
     """A slider over a range that may shrink, kept in the address. Disabled where there is nothing to choose."""
     if st.session_state.get(key, positions[0]) not in positions:
         st.session_state[key] = min(max(st.session_state[key], positions[0]), positions[-1])
-    return st.select_slider(label, positions, key=key, bind="query-params",
-                            disabled=len(positions) == 1)
+    return st.select_slider(label, positions, key=key, bind="query-params", disabled=len(positions) == 1, **looks)
+
+
+def layer(study: Study, label: str = "Layer") -> int:
+    """The layer of the live model that is shown."""
+    return choose(label, range(study.live_config.num_hidden_layers), LAYER.name)
+
+
+def head(study: Study, label: str = "Head") -> int:
+    """The query head that is shown."""
+    return choose(label, range(study.heads), HEAD.name)
+
+
+def expert(study: Study, label: str = "Expert") -> int:
+    """The expert in colour."""
+    return choose(label, range(study.live_config.num_experts), EXPERT.name)
+
+
+def token(count: int, first: int, label: str = "Token", **looks: object) -> int:
+    """The token in question, by its position among `count`: at `first` until the reader chooses another.
+
+    One at the end stays at the end when the text changes; one beyond a shorter text goes to its end.
+    """
+    positions = [*range(count - 1), LAST]
+    start = first if first < count - 1 else LAST
+    if TOKEN.name in st.session_state:
+        if st.session_state[TOKEN.name] == st.session_state.get(_OFFERED):
+            _put_token(start)  # where another page or another text had put it
+        elif st.session_state[TOKEN.name] not in positions:
+            _put_token(LAST)
+    st.session_state[_OFFERED] = start
+    chosen = st.select_slider(label, positions, start, key=TOKEN.name, bind="query-params", disabled=count == 1, **looks)
+    return count - 1 if chosen == LAST else chosen
+
+
+def layer_shown(study: Study) -> int:
+    """The layer at which the shared slider is, for what is drawn apart from it."""
+    return min(LAYER.value, study.live_config.num_hidden_layers - 1)
+
+
+def head_shown(study: Study) -> int:
+    """The head at which the shared slider is, for what is drawn apart from it."""
+    return min(HEAD.value, study.heads - 1)
+
+
+def token_shown(count: int, first: int) -> int:
+    """The position at which the shared slider is, for what is drawn apart from it."""
+    position = st.session_state.get(TOKEN.name, first)
+    return count - 1 if position == LAST else min(position, count - 1)
+
+
+def picks(chart: str, **columns: str) -> Callable[[], None]:
+    """The callback of a chart whose marks can be clicked: each widget, by its key, takes a column of the mark.
+
+    `picks("sinks_gate", head="head")`. A column holds a position, or an axis key that begins with one ("0012 ·cat");
+    other values, such as the sink's, move nothing.
+    """
+    def pick() -> None:
+        for mark in st.session_state[chart].selection.get("picked", [])[:1]:
+            for key, column in columns.items():
+                position = _position(mark.get(column))
+                if position is not None:
+                    st.session_state[key] = position
+    return pick
+
+
+def has_text(tokens: Sized, what: str) -> bool:
+    """Whether there is a text; where there is none, a line says that with one `what` ("the gate shows on it")."""
+    if not len(tokens):
+        st.info(f"Type a text, or choose an example, and {what}.", icon=":material/edit:")
+    return bool(len(tokens))
 
 
 def step_through(label: str, names: Sequence[str], key: str, default: str) -> str:
@@ -33,6 +147,12 @@ def step_through(label: str, names: Sequence[str], key: str, default: str) -> st
         return st.selectbox(label, names, key=key, label_visibility="collapsed")
 
 
-def layer_shown(study: Study) -> int:
-    """The layer that the shared slider `layer` stands at, for tabs that are drawn apart from its slider."""
-    return min(st.session_state.get("layer") or 0, study.live_config.num_hidden_layers - 1)
+def _put_token(position: int | str) -> None:
+    if st.session_state[TOKEN.name] != position:  # what is written is sent, and would overwrite a newer move
+        TOKEN.set(position)
+
+
+def _position(value: object) -> int | None:
+    if isinstance(value, str):
+        return int(value.split()[0]) if value[:1].isdigit() else None
+    return None if value is None or value < 0 else int(value)

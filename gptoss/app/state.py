@@ -20,7 +20,7 @@ from gptoss.config import PRESETS, ModelConfig
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 # Bound by pages to their own widgets: these mean the same wherever they stand, others begin with their page's address.
-PAGE_KEYS = {"view", "layer", "head", "expert", "cost", "special", "temperature", "top_k", "top_p", "new_tokens"}
+PAGE_KEYS = {"view", "layer", "head", "expert", "token", "cost", "special", "temperature", "top_k", "top_p", "new_tokens"}
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 

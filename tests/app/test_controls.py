@@ -1,0 +1,104 @@
+"""Controls that every page shares: what they say, where they go when their limits move, and what a click moves."""
+
+from types import SimpleNamespace
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from gptoss.app import controls
+
+
+def script():
+    """A page with a slider of tokens. `count` and `first` are set by the test."""
+    import streamlit as st
+
+    from gptoss.app import controls
+
+    position = controls.token(st.session_state.get("count", 10), st.session_state.get("first", 4))
+    st.text(f"{position} {controls.token_shown(st.session_state.get('count', 10), st.session_state.get('first', 4))}")
+
+
+def opened(**values):
+    at = AppTest.from_function(script)
+    for key, value in values.items():
+        at.session_state[key] = value
+    return at.run()
+
+
+def position(at):
+    assert not at.exception
+    here, shown = at.text[0].value.split()
+    assert here == shown
+    return int(here)
+
+
+def with_text_of(at, count, first=4):
+    at.session_state["count"], at.session_state["first"] = count, first
+    return position(at.run())
+
+
+@pytest.mark.parametrize(("count", "first", "expected"), [(10, 4, 4), (3, 4, 2), (1, 0, 0), (10, 9, 9), (2, 0, 0)])
+def test_a_token_starts_where_the_page_says_or_at_the_end(count, first, expected):
+    at = opened(count=count, first=first)
+    assert position(at) == expected and at.select_slider(key="token").disabled == (count == 1)
+    assert at.select_slider(key="token").value == ("last" if expected == count - 1 else expected)
+
+
+def test_a_token_that_nobody_moved_goes_where_the_next_text_or_page_starts():
+    at = opened()
+    assert [with_text_of(at, *other) for other in ((10, 7), (3, 7), (12, 0))] == [7, 2, 0]
+
+
+def test_a_chosen_token_stays_and_one_at_the_end_stays_at_the_end():
+    at = opened()
+    at.select_slider(key="token").set_value(6).run()
+    assert [with_text_of(at, count) for count in (20, 7, 30)] == [6, 6, 29]
+
+
+@pytest.mark.parametrize(("there", "expected"), [("3", 3), ("last", 9), ("9", 4), ("77", 4), ("<b>", 4), ("", 4)])
+def test_an_address_names_a_token_or_is_passed_over(there, expected):
+    at = AppTest.from_function(script)
+    at.query_params["token"] = there
+    assert position(at.run()) == expected
+
+
+def test_a_callback_may_put_a_token_beyond_the_end():
+    assert position(opened(token=9)) == 9 and position(opened(token=400)) == 9
+
+
+@pytest.mark.parametrize(("mark", "moved"), [
+    ({"query": "0012 ·cat", "head": 3}, {"token": 12, "head": 3}), ({"head": 0.0}, {"head": 0}),
+    ({"query": "   0 sink", "head": -1}, {}), ({}, {})])
+def test_a_click_moves_what_it_hits(monkeypatch, mark, moved):
+    state = {"chart": SimpleNamespace(selection={"picked": [mark]})}
+    monkeypatch.setattr(st, "session_state", state)
+    controls.picks("chart", token="query", head="head")()
+    assert {key: value for key, value in state.items() if key != "chart"} == moved
+
+
+def test_a_click_beside_all_marks_moves_nothing(monkeypatch):
+    state = {"chart": SimpleNamespace(selection={"picked": []}), "other": SimpleNamespace(selection={})}
+    monkeypatch.setattr(st, "session_state", state)
+    controls.picks("chart", head="head")()
+    controls.picks("other", head="head")()
+    assert "head" not in state
+
+
+def test_a_key_reads_its_widget_or_its_default(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    size = controls.Key("size", 3)
+    assert size.value == 3
+    size.set(5)
+    assert size.value == 5 and st.session_state == {"size": 5}
+
+
+def test_a_page_says_that_it_needs_a_text():
+    def page():
+        from gptoss.app import controls
+
+        assert controls.has_text((1,), "it shows")
+        assert not controls.has_text("", "it shows")
+
+    at = AppTest.from_function(page).run()
+    assert not at.exception and [info.value for info in at.info] == ["Type a text, or choose an example, and it shows."]
