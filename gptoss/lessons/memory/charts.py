@@ -237,13 +237,13 @@ def _roof(intensities: pd.Series, bandwidth: float, ceilings: Mapping[str, float
     rows = [("roof", "memory", low, low * bandwidth / 1e12, ""), ("roof", "memory", end, end * bandwidth / 1e12, "")]
     for name, peak in ceilings.items():
         rows += [("roof", name, ridges[name], peak / 1e12, ""), ("roof", name, high, peak / 1e12, ""),
-                 ("ceiling", name, high, _ABOVE * peak / 1e12, f"{name} {_tera(peak)}")]
+                 ("ceiling", name, high, _ABOVE * peak / 1e12, f"{name} {units.decimal(peak, 'FLOP/s', 4)}")]
     return pd.DataFrame(rows, columns=["kind", "operator", "intensity", "rate", "label"])
 
 
 def _say_roofline(points: pd.DataFrame, machine: str, bandwidth: float, ceilings: Mapping[str, float]) -> str:
-    peaks = ", ".join(f"{name} {_tera(peak)}" for name, peak in ceilings.items())
-    sentences = [f"{machine}: {units.number(bandwidth / 1e9, 4)} GB/s" + (f"; {peaks}." if peaks else
+    peaks = ", ".join(f"{name} {units.decimal(peak, 'FLOP/s', 4)}" for name, peak in ceilings.items())
+    sentences = [f"{machine}: {units.decimal(bandwidth, 'B/s', 4)}" + (f"; {peaks}." if peaks else
                  "; its maker publishes no arithmetic peaks, so memory alone bounds.")]
     for phase, rows in points.groupby("phase", sort=False):
         computing = rows[rows["binds"] == "compute"]["operator"]
@@ -252,11 +252,6 @@ def _say_roofline(points: pd.DataFrame, machine: str, bandwidth: float, ceilings
         sentences.append(f"{phase.capitalize()}: {binds}; the longest is {longest['operator']} with "
                          f"{units.percent(longest['share'], 0)} of the time.")
     return " ".join(sentences)
-
-
-def _tera(peak: float) -> str:
-    """A data sheet's peak, in the unit of the axis: `989.4 TFLOP/s`."""
-    return f"{units.number(peak / 1e12, 4)} TFLOP/s"
 
 
 @cache

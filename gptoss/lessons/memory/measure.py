@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.model import KVCache, MLPBlock, Transformer
 from gptoss.model.experts import SMALL
 from gptoss.model.packed_experts import PackedExperts
+from gptoss.timing import Spread, in_turn, spread
 from gptoss.training.step_memory import naming_parts
 
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -54,34 +54,16 @@ PARAMETERS, WEIGHTS, CACHE, FLOPS, ACTIVATIONS, EXPERTS = QUANTITIES = (
 # last dimension of that matrix, in the model's einsums too.
 _FIRST_MATRIX = {F.linear: 0, Tensor.__matmul__: 0, Tensor.matmul: 0, torch.baddbmm: 1, torch.einsum: 1}
 
-Progress = Callable[[float], None]  # is given the share of the work that is done, from 0 to 1
-ShouldStop = Callable[[], bool]  # asked between two rounds
-
-
-class Stopped(Exception):
-    """Raised by a measurement that was asked to stop."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A quantity measured several times: the median, and the quartiles around it."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Measured:
-        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-        return cls(median, low, high)
+Progress = Callable[[float], None] | None  # is given the share of the work that is done, from 0 to 1
+ShouldStop = Callable[[], bool]  # asked before every call
 
 
 @dataclass(frozen=True)
 class MachineRates:
     """How fast this machine multiplies and reads, on as many threads as torch used."""
 
-    flops: Mapping[str, Measured]  # number format -> FLOP/s of a product of two square matrices, `SQUARES` wide
-    bandwidth: Measured  # bytes/s, while a vector meets a matrix of `READ_BYTES`
+    flops: Mapping[str, Spread]  # number format -> FLOP/s of a product of two square matrices, `SQUARES` wide
+    bandwidth: Spread  # bytes/s, while a vector meets a matrix of `READ_BYTES`
     rounds: int
     threads: int
 
@@ -91,8 +73,8 @@ class MachineRates:
         return Accelerator("this machine", "measured here", 0, self.bandwidth.median, peaks, "measured here")
 
 
-def machine_rates(seconds: float = 3.0, progress: Progress | None = None,
-                  should_stop: ShouldStop | None = None) -> MachineRates:
+@torch.inference_mode()
+def machine_rates(seconds: float = 3.0, progress: Progress = None, should_stop: ShouldStop = lambda: False) -> MachineRates:
     """Measure this machine for about `seconds`, and in `MIN_ROUNDS` rounds at least, all contestants in turn.
 
     Bytes are those of the matrix that is read; the vector and the result are too small to matter. Raises `Stopped` as
@@ -101,34 +83,11 @@ def machine_rates(seconds: float = 3.0, progress: Progress | None = None,
     squares = {name: torch.randn(2, size, size).to(FORMATS[name]) for name, size in SQUARES.items()}
     matrix, vector = torch.ones(READ_BYTES // 4 // 4096, 4096), torch.ones(1, 4096)
     work = {name: partial(F.linear, *square) for name, square in squares.items()}
-    taken = _in_turn(work | {"read": partial(F.linear, vector, matrix)}, MIN_ROUNDS, seconds, progress, should_stop)
-    flops = {name: Measured.of([2 * size**3 / each for each in taken[name]]) for name, size in SQUARES.items()}
-    bandwidth = Measured.of([READ_BYTES / each for each in taken["read"]])
+    taken = in_turn(work | {"read": partial(F.linear, vector, matrix)}, MIN_ROUNDS, seconds, progress=progress,
+                    should_stop=should_stop)
+    flops = {name: spread([2 * size**3 / once for once in taken[name]]) for name, size in SQUARES.items()}
+    bandwidth = spread([READ_BYTES / once for once in taken["read"]])
     return MachineRates(flops, bandwidth, len(taken["read"]), torch.get_num_threads())
-
-
-@torch.inference_mode()
-def _in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.0,
-             progress: Progress | None = None, should_stop: ShouldStop | None = None) -> dict[str, list[float]]:
-    """Seconds of every call: A, B, A, B, …, so that what else the machine does falls on all of them alike.
-
-    After one round to warm up there are at least `rounds`, and more while `seconds` are not over.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
-    begin, done = time.perf_counter(), -1
-    while done < rounds or time.perf_counter() - begin < seconds:
-        for name, call in contestants.items():
-            if should_stop is not None and should_stop():
-                raise Stopped
-            start = time.perf_counter()
-            call()
-            if done >= 0:
-                taken[name].append(time.perf_counter() - start)
-        done += 1
-        if progress is not None:
-            gone = (time.perf_counter() - begin) / seconds if seconds else 1.0
-            progress(min(1.0, gone, max(done, 0) / rounds))
-    return taken
 
 
 @dataclass(frozen=True)
@@ -146,7 +105,7 @@ class MeasuredPass:
     routed_rows: int  # that the experts of all layers were sent
     multiplied_rows: int  # that they multiplied: more, where small experts are padded to the busiest
     predicted: float  # the roofline's bound, from this machine's own rates and the experts touched
-    measured: Measured
+    measured: Spread
     matrices: float  # the same matrices multiplied, and attention, with nothing in between
     calls: int  # operations that the model asks torch for, whether they compute or only look at memory another way
     matrix_calls: int  # those of them that `matrices` has too
@@ -164,8 +123,9 @@ class MeasuredPass:
                 REST: self.measured.median - self.matrices - calls}
 
 
+@torch.inference_mode()
 def measured_pass(model: Transformer, ids: Tensor, tokens: int, rates: MachineRates, rounds: int = 9,
-                  progress: Progress | None = None, should_stop: ShouldStop | None = None) -> MeasuredPass:
+                  progress: Progress = None, should_stop: ShouldStop = lambda: False) -> MeasuredPass:
     """Time the pass of the last `tokens` of `ids`, (batch, context), through `model`, as in serving.
 
     All of them are a prompt, which fills an empty cache; a single one is a decoding step after a cache that really holds
@@ -181,13 +141,13 @@ def measured_pass(model: Transformer, ids: Tensor, tokens: int, rates: MachineRa
     hollow = Step(hollow_twin(model), ids % 2, tokens)
     matrices = matrices_alone(model, alive.routed, batch_size, tokens, context)
     contestants = {"pass": step, "hollow": hollow, "matrices": lambda: [multiply() for multiply in matrices]}
-    taken = _in_turn(contestants, rounds, progress=progress, should_stop=should_stop)
+    taken = in_turn(contestants, rounds, progress=progress, should_stop=should_stop)
     return MeasuredPass(
         kind=DECODE if tokens == 1 else PREFILL, batch_size=batch_size, tokens=tokens, context=context,
         touched=alive.touched, routed_rows=sum(map(sum, alive.routed)),
         multiplied_rows=sum(multiplied_rows(model, rows, batch_size * tokens) for rows in alive.routed),
         predicted=predicted_seconds(model, batch_size, tokens, context, alive.touched, rates),
-        measured=Measured.of(taken["pass"]), matrices=statistics.median(taken["matrices"]), calls=step.calls(),
+        measured=spread(taken["pass"]), matrices=statistics.median(taken["matrices"]), calls=step.calls(),
         matrix_calls=count_calls(contestants["matrices"]),
         call_seconds=statistics.median(taken["hollow"]) / hollow.calls())
 

@@ -103,7 +103,7 @@ def scale_in_words(exponent: int) -> str:
 @cache
 def _block_spec() -> dict:
     x = alt.X("value:Q", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(
-        title="weight", grid=False, tickCount={"expr": "width > 500 ? 9 : 3"}, format=".2~g"))
+        title="weight", grid=False, tickCount={"expr": "width > 500 ? 9 : 3"}, format=",.2~r"))
     colour = alt.Color("fate:N", scale=alt.Scale(domain=[*_COLOURS], range=[*_COLOURS.values()]), legend=alt.Legend(
         title=None, symbolType="circle", columns={"expr": "width > 500 ? 3 : 1"}))
     values = blank_chart().transform_filter("datum.kind === 'value'").encode(x=x, color=colour)
@@ -242,7 +242,7 @@ def _layers_spec() -> dict:
     base = blank_chart().encode(
         x=alt.X("layer:O", axis=alt.Axis(title="layer", labelAngle=0)),
         y=alt.Y("divergence:Q", scale=alt.Scale(zero=True), axis=alt.Axis(
-            title="KL divergence (nats a token)", tickCount=5, format=".2~g")))
+            title="KL divergence (nats a token)", tickCount=5, format=",.2~r")))
     colour = alt.Color("rounded:N", scale=alt.Scale(domain=[ALONE, UP_TO], range=[palette.MAGNITUDE, palette.ACCENT]),
                        legend=alt.Legend(title=None, symbolType="square", columns={"expr": "width > 400 ? 2 : 1"}))
     bars = base.transform_filter(f"datum.rounded === '{ALONE}'").mark_bar(
@@ -255,20 +255,16 @@ def _layers_spec() -> dict:
 def loss_changes(changes: Mapping[str, tuple[float, float]], ours: str) -> Chart:
     """Change of the loss by format, with twice its standard error to either side: (mean, standard error) by name."""
     data = pd.DataFrame([(name, mean, mean - 2 * spread, mean + 2 * spread, name == ours,
-                          f"{signed(mean, _nats)} ± {_nats(2 * spread)}") for name, (mean, spread) in changes.items()],
+                          f"{signed(mean, fixed, 4)} ± {fixed(2 * spread, 4)}") for name, (mean, spread) in changes.items()],
                         columns=["format", "change", "low", "high", "ours", "figure"])
     figures = "; ".join(f"{row['format']} {row['figure']}" for row in data.to_dict("records"))
     return Chart(_changes_spec(), data.round({"change": 7, "low": 7, "high": 7}), "Change of the loss by number format",
                  f"Change of the loss in nats a token, with twice its standard error: {figures}.")
 
 
-def _nats(value: float) -> str:
-    return fixed(value, 4)
-
-
 @cache
 def _changes_spec() -> dict:
-    axis = alt.Axis(title="change of the loss (nats a token)", tickCount={"expr": "width > 350 ? 5 : 2"}, format=".2~g")
+    axis = alt.Axis(title="change of the loss (nats a token)", tickCount={"expr": "width > 350 ? 5 : 2"}, format=",.2~r")
     colour = _our_colour()
     base = blank_chart().encode(y=_format_axis(), color=colour)
     zero = blank_chart().mark_rule(color=palette.MUTED, strokeDash=[6, 4], strokeWidth=2).encode(x=alt.datum(0))

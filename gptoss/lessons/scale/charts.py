@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 
 import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
-from gptoss.units import decimal, fixed, number, percent, plural, ratio, seconds, signed
+from gptoss.units import decimal, fixed, flops, number, percent, plural, ratio, seconds, signed, spelled
 
 FITS, FITS_NOT = "fits", "does not fit"
 EXACT, THUMB = "exactly", "6 × active"
@@ -20,7 +20,7 @@ _ABOVE = " "  # the row above the stages, where memories are written
 _BEYOND = 1.25  # bars are cut at this many times the largest memory: nothing longer fits anywhere
 _DAY = 86_400  # s
 _NEAR = 2.0  # a memory is drawn where it is at most this many times the longest bar
-_AMOUNT = "datum.value < 1000 ? format(datum.value, '.3~g') : replace(format(datum.value, '.3~s'), 'G', 'B')"
+_AMOUNT = "datum.value < 1000 ? format(datum.value, '.3~r') : replace(format(datum.value, '.3~s'), 'G', 'B')"
 _BYTES = "format(datum.value, '.3~s') + 'B'"
 
 
@@ -139,7 +139,7 @@ def hours_by_accelerator(hours: pd.DataFrame, world: int) -> Chart:
         "verdict": [FITS if fits else FITS_NOT for fits in hours["fits"]],
         "figure": [seconds(_DAY * day) for day in days]})
     fastest = hours["hours"].idxmin()
-    figures = "; ".join(f"{row.accelerator} {number(row.hours)}" for row in hours.itertuples())
+    figures = "; ".join(f"{row.accelerator} {spelled(row.hours)}" for row in hours.itertuples())
     return Chart(_hours_spec(), data, "Hours of training by accelerator",
                  f"Accelerator hours: {figures}. The fastest, {hours.loc[fastest, 'accelerator']}, takes "
                  f"{seconds(_DAY * days[fastest])} on {on_all} of them.")
@@ -170,9 +170,9 @@ def compute_parts(parts: pd.DataFrame, sequence: int) -> Chart:
     attention = summed.get((EXACT, "scores and values"), 0.0) / 1e9
     off = signed(totals[THUMB] / totals[EXACT] - 1, percent)
     return Chart(_compute_spec(), data, "Training compute of one token, exactly and by the rule of thumb",
-                 f"One token of a sequence of {sequence:,}: {number(totals[EXACT], 4)} GFLOPs counted exactly, "
-                 f"{number(totals[THUMB], 4)} by 6 × active parameters ({off}). Attention's scores and values, which have "
-                 f"no parameters, take {number(attention)}.")
+                 f"One token of a sequence of {sequence:,}: {flops(1e9 * totals[EXACT])} counted exactly, "
+                 f"{flops(1e9 * totals[THUMB])} by 6 × active parameters ({off}). Attention's scores and values, which have "
+                 f"no parameters, take {flops(1e9 * attention)}.")
 
 
 @cache
@@ -187,7 +187,7 @@ def _compute_spec() -> dict:
                             "attention", "scores and values", "router", "experts", "norms", "unembedding"],
                             columns={"expr": "width > 600 ? 6 : 2"})),
         tooltip=[alt.Tooltip("count:N", title="how"), alt.Tooltip("part:N"),
-                 alt.Tooltip("gflops:Q", title="GFLOPs per token", format=".4~g")])
+                 alt.Tooltip("gflops:Q", title="GFLOPs per token", format=",.4~r")])
     return specification(alt.layer(bars), height=210)
 
 
@@ -223,7 +223,7 @@ def predicted_and_measured(parts: pd.DataFrame) -> Chart:
         "figure": [f"{size:,} B" for size in parts[kind]]}) for kind in (MEASURED, PREDICTED)], ignore_index=True)
     data["share"] = (data["bytes"] / 2**20).round(6)
     off = parts["measured"] - parts["predicted"]
-    apart = "; ".join(f"{part} by {signed(by, partial(fixed, decimals=0))} B"
+    apart = "; ".join(f"{part} by {signed(by, fixed, 0)} B"
                       for part, by in zip(parts["part"], off, strict=True) if by)
     return Chart(_measured_spec(), data[["part", "kind", "share", "figure"]], "Memory of a step, predicted and measured",
                  f"Predicted {parts['predicted'].sum():,} B, measured {parts['measured'].sum():,} B. "

@@ -17,9 +17,7 @@ from gptoss.lessons.memory.measure import (
     PREFILL,
     QUANTITIES,
     MachineRates,
-    Measured,
     Step,
-    Stopped,
     count_calls,
     count_flops,
     hollow_twin,
@@ -33,10 +31,11 @@ from gptoss.lessons.memory.measure import (
 )
 from gptoss.model import Transformer
 from gptoss.model.fast import experts
+from gptoss.timing import Spread, Stopped
 from gptoss.training.step_memory import random_tokens
 
 CLASSROOM = PRESETS["classroom"]
-RATES = MachineRates({"fp32": Measured(4e10, 3e10, 5e10), "bf16": Measured(8e9, 7e9, 9e9)}, Measured(1e10, 9e9, 2e10), 5, 1)
+RATES = MachineRates({"fp32": Spread(4e10, 3e10, 5e10), "bf16": Spread(8e9, 7e9, 9e9)}, Spread(1e10, 9e9, 2e10), 5, 1)
 
 
 @pytest.fixture
@@ -61,10 +60,10 @@ def test_rates_come_from_enough_rounds_and_report_their_progress(small_work, sec
 
 
 def test_rates_are_work_by_time(small_work, monkeypatch):
-    monkeypatch.setattr(measure, "_in_turn", lambda *_: {"fp32": [1.0, 2.0, 4.0], "bf16": [8.0] * 3, "read": [0.5] * 3})
+    monkeypatch.setattr(measure, "in_turn", lambda *_, **__: {"fp32": [1.0, 2.0, 4.0], "bf16": [8.0] * 3, "read": [0.5] * 3})
     rates = machine_rates()
     assert rates.flops["fp32"].median == 2 * 32**3 / 2 and rates.flops["bf16"].median == 2 * 32**3 / 8
-    assert rates.bandwidth == Measured(2**21, 2**21, 2**21)
+    assert rates.bandwidth == Spread(2**21, 2**21, 2**21)
     machine = rates.machine()
     assert machine.peak("fp32") == 2 * 32**3 / 2 and machine.peak("mxfp4") == 2 * 32**3 / 8 and machine.bandwidth == 2**21
 

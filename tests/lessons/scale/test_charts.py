@@ -119,8 +119,8 @@ def test_hours_name_the_fastest_and_its_days():
 def test_compute_is_summed_by_part_and_says_what_the_rule_misses():
     data = FIRST["compute"].data.set_index(["count", "part"])["gflops"]
     assert data[EXACT, "experts"] == 5 and data[THUMB, "norms"] == 0.001 and (THUMB, "scores and values") not in data
-    assert "8 GFLOPs counted exactly, 7.001 by 6 × active parameters (−12.5%)" in FIRST["compute"].alt
-    assert "take 1." in FIRST["compute"].alt
+    assert "8.00 GFLOP counted exactly, 7.00 GFLOP by 6 × active parameters (−12.5%)" in FIRST["compute"].alt
+    assert "take 1.00 GFLOP." in FIRST["compute"].alt
 
 
 def test_the_schedule_says_where_it_starts_turns_and_ends():

@@ -26,12 +26,12 @@ from gptoss.lessons.memory.measure import (
     Count,
     MachineRates,
     MeasuredPass,
-    Stopped,
     live_counts,
     machine_rates,
     measured_pass,
 )
 from gptoss.model import Transformer
+from gptoss.timing import Stopped
 from gptoss.tokenizer import DEFAULT_SAMPLE
 
 # (sequences, tokens that each passes through the model, tokens that each has then): prompts, and decoding steps.
