@@ -42,10 +42,10 @@ STYLE = f"""<style>
 .replay .title {{opacity: 0.8; white-space: nowrap; overflow: hidden; text-align: center}}
 .replay .unnamed {{visibility: hidden}}
 .replay img {{width: 100%; image-rendering: pixelated; display: block; border-radius: 3px}}
-.replay .said {{grid-column: 1 / -1; line-height: 1.5; font-family: "Source Code Pro", monospace; overflow-wrap: anywhere;
+.replay .text {{grid-column: 1 / -1; line-height: 1.5; font-family: "Source Code Pro", monospace; overflow-wrap: anywhere;
   white-space: pre-wrap}}
-.replay .said b {{background: {palette.fade(palette.ACCENT, 0.25)}; font-weight: 600; border-radius: 4px; padding: 1px 0}}
-.replay .said span {{opacity: 0.7}}
+.replay .text b {{background: {palette.fade(palette.ACCENT, 0.25)}; font-weight: 600; border-radius: 4px; padding: 1px 0}}
+.replay .text span {{opacity: 0.7}}
 @media (max-width: 760px) {{.replay .keys, .replay .numbers {{visibility: hidden; height: 0}}}}
 </style>"""
 
@@ -85,7 +85,7 @@ def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.nda
     line = Line.of(distance)
     words = [escape(visible_token(label, 12)) for label in labels]
     address = Picture(_map_image(weights, distance, line), "").address()
-    said = _describe_map(weights, distance, line, name)
+    alt_text = _describe_map(weights, distance, line, name)
     every = 2 if line.stop - line.first > _MANY_COLUMNS else 1
     keys = "".join(f'<span class="unnamed">{word}</span>' if place % every else f"<span>{word}</span>"
                    for place, word in enumerate(words[line.first:line.stop]))
@@ -93,10 +93,11 @@ def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.nda
     parts = (("the line, first time", line.again - line.first), ("second time", line.stop - line.again))
     heads = "".join(f'<div class="title" style="grid-column: span {columns}">{title}</div>' for title, columns in parts)
     repeats = bool((distance > 1).any())
-    return (f'<div class="replay" role="img" aria-label="{escape(said)}"><h4>Where {escape(name)} looks (columns) '
+    return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h4>Where {escape(name)} looks (columns) '
             f'from each token (rows)</h4><div></div><div class="across">{heads if repeats else ""}</div>'
             f'<div></div><div class="across keys">{keys}</div><div class="down">{queries}</div>'
-            f'<img src="{address}" alt="" style="height: {_ROW * (line.stop - line.again)}px"><p>{escape(said)}</p></div>')
+            f'<img src="{address}" alt="" style="height: {_ROW * (line.stop - line.again)}px">'
+            f'<p>{escape(alt_text)}</p></div>')
 
 
 def _map_image(weights: np.ndarray, distance: np.ndarray, line: Line) -> np.ndarray:
@@ -157,14 +158,14 @@ def routing_by_domain(shares: np.ndarray, domains: Sequence[str]) -> str:
     image = image.reshape(documents, -1, 4)
     titles = "".join(f'<div class="title">layer {layer}</div>' for layer in range(layers))
     numbers = "".join(f"<span>{number}</span>" for _ in range(layers) for number in [*range(experts), ""])
-    said = _describe_routing(shares, domains)
-    return (f'<div class="replay" role="img" aria-label="{escape(said)}"><h4>Which expert (columns) each text\'s '
+    alt_text = _describe_routing(shares, domains)
+    return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h4>Which expert (columns) each text\'s '
             f'tokens went to</h4><div></div><div class="across">{titles}</div><div class="down">'
             + "".join(f'<div style="height: 22px; line-height: 22px">{escape(domain)}</div>' for domain in domains)
             + f'</div><img src="{Picture(image, "").address()}" alt="" style="height: {22 * documents}px">'
             + (f'<div></div><div class="across numbers" style="text-align: center">{numbers}</div>'
                if layers * experts <= _MANY_COLUMNS else "")
-            + f"<p>{escape(said)}</p></div>")
+            + f"<p>{escape(alt_text)}</p></div>")
 
 
 def _describe_routing(shares: np.ndarray, domains: Sequence[str]) -> str:
@@ -180,7 +181,7 @@ def written(prompt: Sequence[str], continuation: Sequence[str], domain: str) -> 
     given, wrote = (escape("".join(map(visible_token, labels))).replace("␣", " ").replace("⏎", "⏎<br>")
                     for labels in (prompt, continuation))
     return (f'<div class="replay"><h4>What it writes, given a text of {escape(domain)}</h4>'
-            f'<div class="said"><span>{given}</span><b>{wrote}</b></div></div>')
+            f'<div class="text"><span>{given}</span><b>{wrote}</b></div></div>')
 
 
 def scores_chart(steps: Sequence[int], scores: Mapping[str, np.ndarray], moment: int, chosen: tuple[int, int],
@@ -235,8 +236,8 @@ def _points(marks: list[dict], step: int) -> list[dict]:
 
 def _describe_scores(step: int, scores: Mapping[str, np.ndarray], chosen: tuple[int, int],
                      losses: Mapping[int, float]) -> str:
-    said = [f"{name} {here:.0%}, {last:.0%} in the end" for name, (here, last) in scores.items()]
-    text = f"Layer {chosen[0]}, head {chosen[1]} at step {step:,}: {'; '.join(said)}."
+    parts = "; ".join(f"{name} {here:.0%}, {last:.0%} in the end" for name, (here, last) in scores.items())
+    text = f"Layer {chosen[0]}, head {chosen[1]} at step {step:,}: {parts}."
     return text + (f" The {LOSS} is {losses[step]:.2f} nats." if step in losses else "")
 
 

@@ -20,11 +20,12 @@ from gptoss.app.jobs import DONE, FAILED, JOBS, KEPT_MINUTES, PAUSED, RUNNING, S
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.checkpoint import CheckpointError
-from gptoss.lessons.training.charts.training import MEAN
+from gptoss.lessons.training.charts.curves import MEAN
 from gptoss.lessons.training.controls import training_curves as curves
 from gptoss.lessons.training.controls import training_settings as settings
 from gptoss.lessons.training.controls.replay import replay
 from gptoss.lessons.training.controls.training_settings import key, value
+from gptoss.lessons.training.measure import answer_rows, samples, shipped_floors, shipped_standing
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contest import Standing, told
 from gptoss.training.contestants import BASELINE
@@ -175,7 +176,7 @@ def _minutes(seconds: float) -> str:
 
 def _choose_domain(view: View | None) -> str | None:
     """Which domain is shown: None for all."""
-    there = view.domains if view else [*curves.shipped_floors(CLASSROOM)]
+    there = view.domains if view else [*shipped_floors(CLASSROOM)]
     options = [ALL, *([MEAN] if len(there) > 1 else []), *(domain for domain in (*DOMAINS, OWN) if domain in there)]
     if st.session_state.get(key("domain"), ALL) not in options:
         st.session_state[key("domain")] = ALL
@@ -209,7 +210,7 @@ def behind() -> None:
 
 def _standings(view: View | None, recorded: Sequence[str] = SHOWN) -> list[Standing]:
     """Of the run, or of shipped models."""
-    return list(view.standings) if view else [curves.shipped_standing(name) for name in recorded if name in shipped()]
+    return list(view.standings) if view else [shipped_standing(name) for name in recorded if name in shipped()]
 
 
 def _rate_and_gradient(view: View | None) -> None:
@@ -252,9 +253,9 @@ def _answers(view: View | None) -> None:
     if view:
         latest = {one.contestant.title: one.evaluations[max(one.evaluations)] for one in view.standings if one.evaluations}
     else:
-        latest = {curves.shipped_standing(name).contestant.title: shipped()[name].measured()
+        latest = {shipped_standing(name).contestant.title: shipped()[name].measured()
                   for name in SHOWN if name in shipped()}
-    if not curves.answer_rows(latest, domain)["asked"].sum():
+    if not answer_rows(latest, domain)["asked"].sum():
         st.info(f"Nothing of {domain} has been asked yet.", icon=":material/hourglass:")
         return
     furniture.show_chart(curves.answers(latest, domain), key="training_answers")
@@ -273,7 +274,7 @@ def _samples(view: View | None) -> None:
         title = st.segmented_control("Who writes", titles, default=titles[0], key=key("writer"), required=True,
                                      persist_state="session", label_visibility="collapsed")
         chosen = recorded[titles.index(title)]
-    st.dataframe(curves.samples(chosen), hide_index=True, alt="What the model wrote as it learnt", column_config={
+    st.dataframe(samples(chosen), hide_index=True, alt="What the model wrote as it learnt", column_config={
         "step": st.column_config.Column(width=60), "domain": st.column_config.Column(width=100),
         "prompt ends with": st.column_config.Column(width=300)})
     st.caption("Each moment has the beginning of an unseen document, and the tokens the model holds most likely.")

@@ -13,9 +13,8 @@ from gptoss.app import live, state
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try
 from gptoss.config import ModelConfig
 from gptoss.lessons.experts.controls.routing_lesson import UNBALANCED, no_balancing
-from gptoss.lessons.training.controls.training_curves import shipped_floors, shipped_standing
 from gptoss.lessons.training.controls.training_settings import LENGTH, MIXTURE, key
-from gptoss.lessons.training.measure import nearest_decay, noise, steepest
+from gptoss.lessons.training.measure import nearest_decay, noise, shipped_floors, shipped_standing, steepest
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training import domains
 from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants

@@ -13,6 +13,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
 from gptoss.charts.panels import BESIDE, WHOLE_PERCENT, Panel, Scale, frame_layers, grid, of_kind, panel_data, places
+from gptoss.units import number, percent, plural
 
 DOMAINS = ("prose", "code", "arithmetic", "brackets", "recall", "repetition", "own")
 MEAN = "mean"
@@ -77,13 +78,13 @@ def _lines(rows: pd.DataFrame) -> dict[tuple[str, str, str], Line]:
     """Steps and losses, in order, by contestant, domain and kind; what is not finite is left out."""
     loss, step = rows["loss"].to_numpy(float), rows["step"].to_numpy(int)
     codes, names = zip(*(pd.factorize(rows[column]) for column in ("contestant", "domain", "kind")), strict=True)
-    one = np.ravel_multi_index(codes, [max(len(each), 1) for each in names])
+    line_of = np.ravel_multi_index(codes, [max(len(column), 1) for column in names])
     lines = {}
-    for number in dict.fromkeys(one[np.isfinite(loss)].tolist()):
-        mine = np.flatnonzero((one == number) & np.isfinite(loss))
+    for line in dict.fromkeys(line_of[np.isfinite(loss)].tolist()):
+        mine = np.flatnonzero((line_of == line) & np.isfinite(loss))
         mine = mine[np.argsort(step[mine], kind="stable")]
-        places = np.unravel_index(number, [len(each) for each in names])
-        lines[tuple(str(each[place]) for each, place in zip(names, places, strict=True))] = step[mine], loss[mine]
+        places = np.unravel_index(line, [len(column) for column in names])
+        lines[tuple(str(column[place]) for column, place in zip(names, places, strict=True))] = step[mine], loss[mine]
     return lines
 
 
@@ -147,13 +148,14 @@ def _drawn_marks(panel: Panel, drawn: pd.DataFrame | None) -> list[dict]:
 
 def _describe_losses(lines: Mapping[tuple[str, str, str], Line], floors: Mapping[str, float], domains: list[str]) -> str:
     kind = _VALIDATION if any(kind == _VALIDATION for _, _, kind in lines) else _TRAINING
-    said = []
+    sentences = []
     for name in dict.fromkeys(name for name, _, _ in lines):
         last = {domain: lines[name, domain, kind] for domain in domains if (name, domain, kind) in lines}
         if last:
-            said.append(_describe_contestant(name, max(int(steps[-1]) for steps, _ in last.values()),
-                                             {domain: float(losses[-1]) for domain, (_, losses) in last.items()}, floors))
-    return " ".join(said)
+            ends = {domain: float(losses[-1]) for domain, (_, losses) in last.items()}
+            steps = max(int(steps[-1]) for steps, _ in last.values())
+            sentences.append(_describe_contestant(name, steps, ends, floors))
+    return " ".join(sentences)
 
 
 def _describe_contestant(name: str, steps: int, last: Mapping[str, float], floors: Mapping[str, float]) -> str:
@@ -204,20 +206,21 @@ def rate_chart(rows: pd.DataFrame) -> Chart:
     data["width"] = data["contestant"].map({name: 2.5 + 4 * place for place, name in enumerate(
         reversed(data["contestant"].unique()))})  # equal schedules would hide one another
     highest = data.loc[data["rate"].idxmax()]
-    text = (f"The learning rate rises to {highest['rate']:.3g} at step {int(highest['step']):,} and is "
-            f"{data['rate'].iloc[-1]:.3g} at step {int(data['step'].iloc[-1]):,}.")
+    text = (f"The learning rate rises to {number(highest['rate'])} at step {int(highest['step']):,} and is "
+            f"{number(data['rate'].iloc[-1])} at step {int(data['step'].iloc[-1]):,}.")
     return Chart(_rate_spec(), data, "Learning rate by step", text)
 
 
 def gradient_chart(rows: pd.DataFrame, clip: float) -> Chart:
     """The gradient's norm before clipping, by step, and the norm it is cut to: columns contestant, step and gradient."""
     data = _steps_of(rows[rows["gradient"] > 0], "gradient").assign(kind=_VALUE)
-    line = pd.DataFrame({"kind": [_CLIP], "gradient": clip, "step": data["step"].min(), "text": f"┄ clipped above {clip:g}"})
+    line = pd.DataFrame({"kind": [_CLIP], "gradient": clip, "step": data["step"].min(),
+                         "text": f"┄ clipped above {number(clip)}"})
     clipped = rows.groupby("contestant", sort=False)["gradient"].agg(lambda norms: (norms > clip).mean())
-    said = "; ".join(f"{name} in {share:.0%} of its steps" for name, share in clipped.items())
+    shares = "; ".join(f"{name} in {percent(share, 0)} of its steps" for name, share in clipped.items())
     data = pd.concat([data, line], ignore_index=True).fillna({"contestant": "", "colour": "", "text": ""})
     return Chart(_gradient_spec(), data, "Norm of the gradient by step, and where it is clipped",
-                 f"Gradients longer than {clip:g} were cut to it: {said}.")
+                 f"Gradients longer than {number(clip)} were cut to it: {shares}.")
 
 
 def _steps_of(rows: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -249,11 +252,11 @@ def _rate_spec() -> dict:
 @cache
 def _gradient_spec() -> dict:
     y = alt.Y("gradient:Q", scale=alt.Scale(type="log"), axis=alt.Axis(
-        title="norm of the gradient (log scale)", format="~g", tickCount=5, grid=False))
+        title="norm of the gradient (log scale)", format=",~r", tickCount=5, grid=False))
     line = of_kind(_VALUE).mark_line(strokeWidth=1.5).encode(
         x=_step_axis(), y=y, color=contestant_colour(), tooltip=[
             alt.Tooltip("contestant:N"), alt.Tooltip("step:Q", format=","),
-            alt.Tooltip("gradient:Q", title="norm of the gradient", format=".3~g")])
+            alt.Tooltip("gradient:Q", title="norm of the gradient", format=",.3~r")])
     clip = of_kind(_CLIP)
     rule = clip.mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False).encode(y=y)
     name = clip.mark_text(align="right", baseline="top", fontSize=FONT_SIZE, tooltip=False).encode(
@@ -281,7 +284,7 @@ def load_chart(rows: pd.DataFrame, layer: int | None = None, expert: int | None 
     frames, marks = [], []
     for (name, at), load in loads.items():
         panel, now = panels[name, at], load[1][-1]
-        frames += panel.frame(f"layer {at}", f"{now.min():.0%} to {now.max():.0%}", WHOLE_PERCENT, (4, 3))
+        frames += panel.frame(f"layer {at}", f"{percent(now.min(), 0)} to {percent(now.max(), 0)}", WHOLE_PERCENT, (4, 3))
         marks += [{"contestant": name, "layer": at, "colour": colours[name], **mark}
                   for mark in _load_marks(panel, *_moments_that_fit(*load, most), expert)]
     note = "" if layer is not None or kept == layers else f"layers {', '.join(map(str, kept))} of {len(layers)}"
@@ -331,17 +334,17 @@ def _load_marks(panel: Panel, steps: np.ndarray, shares: np.ndarray, expert: int
     even = {"kind": _EVEN, "x": panel.left, "x2": panel.right, "y": float(panel.y(1 / experts)),
             "share": round(1 / experts, 4)}
     drawn = range(experts) if experts <= MOST_LINES else [expert] if expert in range(experts) else []
-    return [band, even, *({"kind": _CHOSEN if each == expert else _EXPERT, "expert": each, "step": steps, "x": x,
-                           "share": shares[:, each].round(4), "y": panel.y(shares[:, each])} for each in drawn)]
+    return [band, even, *({"kind": _CHOSEN if which == expert else _EXPERT, "expert": which, "step": steps, "x": x,
+                           "share": shares[:, which].round(4), "y": panel.y(shares[:, which])} for which in drawn)]
 
 
 def _describe_load(loads: Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]) -> str:
-    said, evens = [], []
+    ends, evens = [], []
     for name in dict.fromkeys(name for name, _ in loads):
         now = np.stack([shares[-1] for (of, _), (_, shares) in loads.items() if of == name])
-        said.append(f"{name} {now.min():.1%} to {now.max():.1%}")
-        evens.append(f"{1 / now.shape[1]:.1%}")
-    return (f"Share of the choices that went to one expert, at the last step: {'; '.join(said)}. "
+        ends.append(f"{name} {percent(now.min())} to {percent(now.max())}")
+        evens.append(percent(1 / now.shape[1]))
+    return (f"Share of the choices that went to one expert, at the last step: {'; '.join(ends)}. "
             f"Even would be {' or '.join(dict.fromkeys(evens))}.")
 
 
@@ -379,8 +382,9 @@ def recall_chart(rows: pd.DataFrame) -> Chart:
                          "colour": rows["contestant"].map(contestant_colours(rows["contestant"]))}).reset_index(drop=True)
     right = (rows["accuracy"] * rows["asked"]).groupby(rows["contestant"], sort=False).sum()
     asked = rows.groupby("contestant", sort=False)["asked"].sum()
-    said = "; ".join(f"{name} {right[name] / asked[name]:.1%} of {asked[name]:,} questions" for name in asked.index)
-    return Chart(_recall_spec(), data, "Recall by distance", f"Recalled rightly: {said}, "
+    shares = "; ".join(f"{name} {percent(right[name] / asked[name])} of {plural(asked[name], 'question')}"
+                       for name in asked.index)
+    return Chart(_recall_spec(), data, "Recall by distance", f"Recalled rightly: {shares}, "
                  f"{rows['distance'].min()} to {rows['distance'].max()} tokens back.")
 
 
