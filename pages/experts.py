@@ -10,7 +10,7 @@ from gptoss.app.live import NO_TWIN
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.charts import routing_map
-from gptoss.lessons.experts.charts import routing as charts
+from gptoss.lessons.experts import charts
 from gptoss.lessons.experts.controls.routing import (
     BATCHES,
     BETWEEN,
@@ -35,8 +35,7 @@ from gptoss.lessons.experts.controls.routing import (
     twin_routing,
 )
 from gptoss.lessons.experts.controls.routing_lesson import experts_lesson
-from gptoss.lessons.experts.measure.experts import ACTIVATIONS, gelu_gap
-from gptoss.lessons.experts.measure.routing import routing_orders, touched_by_batch, unevenness
+from gptoss.lessons.experts.measure import ACTIVATIONS, gelu_gap, routing_orders, touched_by_batch, unevenness
 
 
 @st.fragment

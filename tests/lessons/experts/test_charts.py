@@ -9,28 +9,35 @@ from chart_inputs import routing, tokens
 
 from gptoss.charts import palette, routing_map
 from gptoss.config import ModelConfig
-from gptoss.lessons.experts.charts.mixture import MAX_NEURONS, growth_by_experts, mixture_against_dense, swiglu_curves
-from gptoss.lessons.experts.charts.routing import (
+from gptoss.lessons.experts.charts import (
     BY_NUMBER,
     BY_RANK,
+    MAX_NEURONS,
     MAX_ROWS,
     MEASURES,
     ORDERS,
+    growth_by_experts,
     load_against_uniform,
     load_by_layer,
+    mixture_against_dense,
     router_scores,
     router_weights,
     routing_picture,
+    swiglu_curves,
     touched_experts,
 )
-from gptoss.lessons.experts.measure.experts import (
+from gptoss.lessons.experts.measure import (
     ACTIVATIONS,
     AS_IN_GPT_OSS,
     activation_curves,
     against_dense,
     by_number_of_experts,
+    route,
+    routing_orders,
+    touched_by_batch,
+    unevenness,
+    uniform_routing,
 )
-from gptoss.lessons.experts.measure.routing import route, routing_orders, touched_by_batch, unevenness, uniform_routing
 
 
 def routed(count=40, experts=16, active=3, seed=0):
@@ -228,7 +235,7 @@ def test_designs_stand_where_their_costs_are_and_dense_ones_on_the_line():
     dense = points[points["kind"] == "dense"]
     np.testing.assert_allclose(dense["parameters"] / dense["flops"], slope.iloc[0], rtol=1e-3)
     assert points["parameters"].iloc[0] / points["flops"].iloc[0] > 7 * slope.iloc[0], "the mixture lies above the line"
-    assert points["label"].tolist() == ["mixture\n28.7 B\n7.17 GFLOP", "equal compute\n÷8 parameters",
+    assert points["label"].tolist() == ["mixture\n28.68 B\n7.17 GFLOP", "equal compute\n÷8 parameters",
                                         "equal size\n×7.99 compute", "one expert\n÷32 parameters\n÷4 compute"]
     assert frame["parameters"].iloc[0] == pytest.approx(28.7e9, rel=2e-3)
     assert "Against dense, equal compute: 8 times the parameters, the same compute" in chart.alt
@@ -252,7 +259,7 @@ def test_growth_has_both_lines_and_marks_the_model():
     assert shown["all parameters"].tolist() == frame["total"].tolist()
     assert shown["active for one token"].tolist() == frame["active"].tolist()
     assert set(chart.data.loc[chart.data["here"], "experts"]) == {32}
-    assert "20.9 B" in chart.alt and "(17.3%)" in chart.alt
+    assert "20.91 B" in chart.alt and "(17.3%)" in chart.alt
     with pytest.raises(ValueError, match="experts=33"):
         growth(experts=33)
 

@@ -11,7 +11,7 @@ from gptoss.app.retrained import RETRAINED
 from gptoss.config import ModelConfig
 from gptoss.cost import expected_experts_touched
 from gptoss.lessons.experts.controls.routing import BATCHES, HINTS, VIEWS
-from gptoss.lessons.experts.measure.routing import uniform_routing
+from gptoss.lessons.experts.measure import uniform_routing
 
 PAGE = "pages/experts.py"
 EXTREMES = {

@@ -30,10 +30,15 @@ from gptoss.app.text import Tokens
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
 from gptoss.cost import expected_experts_touched, weight_bytes
-from gptoss.lessons.experts.charts.mixture import growth_by_experts, mixture_against_dense, swiglu_curves
-from gptoss.lessons.experts.charts.routing import BY_RANK, load_against_uniform
-from gptoss.lessons.experts.measure import experts, routing
-from gptoss.lessons.experts.measure.routing import Routing
+from gptoss.lessons.experts import measure
+from gptoss.lessons.experts.charts import (
+    BY_RANK,
+    growth_by_experts,
+    load_against_uniform,
+    mixture_against_dense,
+    swiglu_curves,
+)
+from gptoss.lessons.experts.measure import Routing
 from gptoss.model import MLPBlock
 
 ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
@@ -77,7 +82,7 @@ def _live_routing(running: Running, tokens: tuple[int, ...]) -> LiveRouting:
     passed = pass_over(running, tokens, (), lambda name: name.endswith("after_attn"))
     model = model_of(running).model
     with HEAVY:
-        layers = routing.routing_of_every_layer(model, passed)
+        layers = measure.routing_of_every_layer(model, passed)
     return LiveRouting(layers, tuple(passed.values()))
 
 
@@ -103,7 +108,7 @@ def token_slider(tokens: Tokens) -> int:
 def load_chart(live: Routing, other: Routing | None, order: str, selected: int) -> Chart:
     """The load of one layer over the band of chance, in the order asked for, and the twin's if there is one."""
     tokens, active = live.chosen.shape
-    chance = routing.uniform_routing(tokens, live.num_experts, active)
+    chance = measure.uniform_routing(tokens, live.num_experts, active)
     if order == BY_RANK:
         numbers = np.argsort(-live.counts, kind="stable")
         return load_against_uniform(numbers, live.counts[numbers], chance.ranked[:, ::2], tokens, order, selected,
@@ -115,13 +120,13 @@ def load_chart(live: Routing, other: Routing | None, order: str, selected: int) 
 @remembered
 def dense_chart(config: ModelConfig) -> Chart:
     """Parameters against compute of the real size's MLPs, as a mixture and as dense ones."""
-    return mixture_against_dense(experts.against_dense(config))
+    return mixture_against_dense(measure.against_dense(config))
 
 
 @remembered
 def growth_chart(config: ModelConfig) -> Chart:
     """Parameters of the real size against its number of experts."""
-    return growth_by_experts(experts.by_number_of_experts(config), config.num_experts)
+    return growth_by_experts(measure.by_number_of_experts(config), config.num_experts)
 
 
 def picks(key: str, *fields: str) -> Callable[[], None]:
@@ -142,9 +147,9 @@ def picks(key: str, *fields: str) -> Callable[[], None]:
 def swiglu_chart(study: Study, live: LiveRouting, layer: int, token: int, linear: float, variant: str) -> Chart:
     """The activation's curves, the chosen one also in another variant, and the neurons of one token's best expert."""
     limit, best = study.live_config.swiglu_limit, int(live.layers[layer].chosen[token, 0])
-    chosen, compared = (experts.activation_curves((linear,), limit, each) for each in (experts.AS_IN_GPT_OSS, variant))
-    neurons = experts.neurons(mlp_of(study, layer), live.streams[layer][0, token], best)
-    return swiglu_curves(experts.activation_curves(LINEAR_HALVES, limit), chosen, compared, variant, neurons)
+    chosen, compared = (measure.activation_curves((linear,), limit, each) for each in (measure.AS_IN_GPT_OSS, variant))
+    neurons = measure.neurons(mlp_of(study, layer), live.streams[layer][0, token], best)
+    return swiglu_curves(measure.activation_curves(LINEAR_HALVES, limit), chosen, compared, variant, neurons)
 
 
 def touched_in_words(config: ModelConfig, batch: int) -> str:

@@ -13,8 +13,8 @@ from gptoss.app.live import HEAVY, weights_in_words
 from gptoss.app.study import Study
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, expected_experts_touched, forward_flops
+from gptoss.lessons.experts import measure
 from gptoss.lessons.experts.controls.routing import COST, LOAD, TOUCHED, live_routing, mlp_of
-from gptoss.lessons.experts.measure import experts, routing
 from gptoss.model import MLPBlock
 from gptoss.model.experts import swiglu
 from gptoss.training.shipped import CLASSROOM, shipped
@@ -95,8 +95,8 @@ def touched_because(answer: float) -> str:
 
 def capacity_and_compute() -> tuple[bool | str, str]:
     """Claim 9: eight experts with two active, against dense MLPs of one expert's size and of the same total."""
-    costs = experts.against_dense(ModelConfig.preset("notebook")).set_index("design")
-    mixture, one, whole = (costs.loc[name] for name in (experts.MIXTURE, experts.ONE_EXPERT, experts.EQUAL_SIZE))
+    costs = measure.against_dense(ModelConfig.preset("notebook")).set_index("design")
+    mixture, one, whole = (costs.loc[name] for name in (measure.MIXTURE, measure.ONE_EXPERT, measure.EQUAL_SIZE))
     capacity, work = mixture["parameters"] / one["parameters"], mixture["flops"] / one["flops"]
     saved = mixture["flops"] / whole["flops"]
     at_once, each_alone = capacity > 3.9 and work < 0.26, capacity > 3.9 and saved < 0.26
@@ -149,14 +149,14 @@ def no_balancing(study: Study, tokens: tuple[int, ...], layer: int = 0) -> tuple
         live = live_routing(study, tokens)
         here = live.layers[layer]
         with HEAVY:
-            same = experts.same_experts_alone(mlp, live.streams[layer])
+            same = measure.same_experts_alone(mlp, live.streams[layer])
         balances = balances or same < len(tokens)
-        chance = routing.uniform_routing(len(tokens), here.num_experts, here.chosen.shape[1]).variation.mean
+        chance = measure.uniform_routing(len(tokens), here.num_experts, here.chosen.shape[1]).variation.mean
         said.append(
             f"Routed alone, {same} of {len(tokens)} tokens get the same experts as all together. The load that results in "
-            f"layer {layer}, with {weights_in_words(study)}: variation {routing.load_variation(here.counts):.2f}, where "
+            f"layer {layer}, with {weights_in_words(study)}: variation {measure.load_variation(here.counts):.2f}, where "
             f"blind choice gives {chance:.2f} and an even load 0. A balancing loss as in Switch Transformers would read "
-            f"{routing.balancing_loss(here):.2f} (1 when even); the published code has none.")
+            f"{measure.balancing_loss(here):.2f} (1 when even); the published code has none.")
     even = 1 / ModelConfig.preset(CLASSROOM).num_experts
     said.append(
         f"What balances is a term in the loss of training. Of the models that ship with this app, the one trained with it "
@@ -179,21 +179,21 @@ def how_we_know(study: Study, tokens: tuple[int, ...]) -> None:
     live, mlp = live_routing(study, tokens), mlp_of(study, layer)
     here = live.layers[layer]
     with HEAVY:
-        check = experts.check_expert_paths(mlp, live.streams[layer])
+        check = measure.check_expert_paths(mlp, live.streams[layer])
     st.markdown(
         "**The fast path is the formula.** The model sorts all choices by expert and answers them in batches. In layer "
         f"{layer}, {check.tokens} tokens were also answered one by one, as the formula says. Largest difference: "
         f"**{check.batched:.1e}** for the path that runs, {check.in_turn:.1e} for the one that records every expert. The "
         f"answers are {check.scale:.2g} large (root mean square), in {study.precision}.")
-    orders = routing.routing_orders(here.logits[-1], here.chosen.shape[1])
+    orders = measure.routing_orders(here.logits[-1], here.chosen.shape[1])
     gap = (orders["renormalised"] - orders["top-k, softmax"]).abs().max()
     st.markdown(
         "**Two orders, one result.** For the last token, softmax over all experts, then top-k, then division by the sum "
         f"differs from gpt-oss's weights by at most **{gap:.1e}**.")
     shape = len(tokens), here.num_experts, here.chosen.shape[1]
-    mean, spread = routing.variation_squared_moments(*shape)
-    drawn, drawn_spread = routing.drawn_moments(*shape)
+    mean, spread = measure.variation_squared_moments(*shape)
+    drawn, drawn_spread = measure.drawn_moments(*shape)
     st.markdown(
         f"**What chance gives.** {shape[0]} tokens, {shape[2]} of {shape[1]} experts each, chosen blindly: the squared "
         f"variation is {mean:.4f} ± {spread:.4f} by the closed form and **{drawn:.4f} ± {drawn_spread:.4f}** in "
-        f"{routing.NULL_DRAWS} random routings with a fixed seed, from which the grey bands are read (a Monte Carlo null).")
+        f"{measure.NULL_DRAWS} random routings with a fixed seed, from which the grey bands are read (a Monte Carlo null).")
