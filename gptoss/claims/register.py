@@ -22,7 +22,7 @@ from gptoss.cost import (
 )
 from gptoss.lessons.attention import controls as heads
 from gptoss.lessons.experts.controls import routing_lesson
-from gptoss.lessons.experts.measure.experts import against_dense
+from gptoss.lessons.experts.measure import against_dense
 from gptoss.lessons.gqa import controls as sharing
 from gptoss.lessons.gqa.measure import cache_with_head_size_from_width, cache_with_width_of_stream, saving
 from gptoss.lessons.ladder.controls import ladder_lesson

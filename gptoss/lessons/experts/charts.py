@@ -284,8 +284,8 @@ def swiglu_curves(curves: pd.DataFrame, chosen: pd.DataFrame, compared: pd.DataF
     lowest, highest = units.fixed(gates.min()), units.fixed(gates.max())
     text = (f"Linear {units.number(linear)}: at gate {units.number(end['gate'])} the output is "
             f"{units.fixed(end['output'])}; {variant} it would be {units.fixed(other)}. The "
-            f"{plural(len(neurons), 'neuron')} of this token's best expert have gates from {lowest} to {highest}; {clamped} of "
-            "them are clamped.")
+            f"{plural(len(neurons), 'neuron')} of this token's best expert have gates from {lowest} to {highest}; {clamped} "
+            "of them are clamped.")
     note = f"{MAX_NEURONS} of {len(neurons)} neurons" if len(neurons) > MAX_NEURONS else ""
     return Chart(_swiglu_spec(), data, "SwiGLU: the output of a neuron against its gate", text, note)
 
