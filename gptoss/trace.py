@@ -41,7 +41,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Trace(Mapping[str, Tensor]):
-    """The tensors of one forward pass, in the order in which they came to be; not copies, the very ones used.
+    """The tensors of one forward pass, in the order in which they were computed; not copies, the very ones used.
 
     Names are `embedding`, `block.N.attn.{norm, q, k, v, q_rope, k_rope, scores, weights, sink_mass, mixed, out}`,
     `block.N.after_attn`, `block.N.mlp.{norm, router_logits, experts, expert_weights, expert_outputs, out}`,
@@ -67,8 +67,8 @@ def trace(model: LanguageModel, tokens: Tensor, layers: Collection[int] | None =
           keep: Callable[[str], bool] = lambda name: True) -> Trace:
     """Run `model` on (batch, tokens) ids and keep every intermediate tensor whose name `keep` accepts.
 
-    `layers` says whose insides are recorded (default: all). The others run the fused path and tell only the stream
-    after each half, so that tracing one layer of a long text costs the attention weights of one layer.
+    `layers` are those whose insides are recorded (default: all). The others take the fast way, and of them only the stream
+    after each half is recorded, so that tracing one layer of a long text costs the attention weights of one layer.
     """
     tensors: dict[str, Tensor] = {}
 
@@ -89,7 +89,7 @@ def meaning(name: str) -> str:
 def as_matrix(name: str, value: Tensor, head: int = 0) -> tuple[Tensor, str, str]:
     """A traced tensor of one text as a matrix to look at, with words for its rows and columns.
 
-    Heads stand side by side in the columns; of the attention weights and scores one `head` is taken. Raises
+    Heads are side by side in the columns; of the attention weights and scores one `head` is taken. Raises
     `ValueError` for a batch of more than one text.
     """
     kind = name.rpartition(".")[2]

@@ -51,24 +51,25 @@ class MLPBlock(nn.Module):
         """(batch, tokens, hidden) -> the same shape."""
         normed = self.norm(x)
         record("norm", normed)
-        logits = self.gate(normed)                                                  # (batch, tokens, num_experts)
+        logits = self.gate(normed)                                               # (batch, tokens, num_experts)
         record("router_logits", logits)
-        chosen = torch.topk(logits, self.experts_per_token, dim=-1)                 # (batch, tokens, k), best first
+        chosen = torch.topk(logits, self.experts_per_token, dim=-1)              # (batch, tokens, k), best first
         record("experts", chosen.indices)
         weights = torch.softmax(chosen.values, dim=-1)  # over the chosen logits only, so that k weights sum to 1
         record("expert_weights", weights)
         t, experts, weights = (part.flatten(0, 1) for part in (normed, chosen.indices, weights))  # (batch * tokens, ...)
         if record is unrecorded:  # nobody looks at single answers, so tokens may be sorted and small experts batched
             return x + fast_mixture(t, experts, weights, self._parts(), self.activate).view_as(x)
+        # Expert by expert: the reference gathers k matrices for every token, which would copy each of them many times.
         mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = self._parts()
-        answers = logits.new_empty(*experts.shape, t.shape[-1])                     # (batch * tokens, k, hidden)
+        answers = logits.new_empty(*experts.shape, t.shape[-1])                  # (batch * tokens, k, hidden)
         for expert in experts.unique().tolist():
-            token, choice = (experts == expert).nonzero(as_tuple=True)             # (rows,): who chose it, and as which
-            hidden = F.linear(t[token], mlp1_weight[expert], mlp1_bias[expert])     # (rows, 2 * intermediate)
-            hidden = self.activate(hidden)                                          # (rows, intermediate)
+            token, choice = (experts == expert).nonzero(as_tuple=True)           # (rows,) each: who chose it, and as which
+            hidden = F.linear(t[token], mlp1_weight[expert], mlp1_bias[expert])  # (rows, 2 * intermediate)
+            hidden = self.activate(hidden)                                       # (rows, intermediate)
             answers[token, choice] = F.linear(hidden, mlp2_weight[expert], mlp2_bias[expert])  # (rows, hidden)
         record("expert_outputs", answers)
-        out = (answers * weights[..., None]).sum(dim=1).view_as(x)                  # (batch, tokens, hidden)
+        out = (answers * weights[..., None]).sum(dim=1).view_as(x)               # (batch, tokens, hidden)
         record("out", out)
         return x + out
 
@@ -77,5 +78,5 @@ class MLPBlock(nn.Module):
         return Matrices(self.mlp1_weight, self.mlp1_bias, self.mlp2_weight, self.mlp2_bias)
 
     def activate(self, hidden: Tensor) -> Tensor:
-        """What stands between an expert's two matrices: (..., 2 * intermediate) -> (..., intermediate)."""
+        """What comes between an expert's two matrices: (..., 2 * intermediate) -> (..., intermediate)."""
         return swiglu(hidden, self.swiglu_limit)

@@ -1,7 +1,7 @@
 """GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019): the baseline.
 
 Parts carry the names of their counterparts in `Transformer`, so that the two can be read side by side; the names in
-OpenAI's checkpoint (wte, wpe, h.N.attn.c_attn, …) stand in `gptoss/checkpoint/gpt2.py`.
+OpenAI's checkpoint (wte, wpe, h.N.attn.c_attn, …) are in `gptoss/checkpoint/gpt2.py`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class GPT2Block(TransformerBlock):
     """One layer: attention, then the MLP, one after the other as in GPT-OSS."""
 
     def __init__(self, config: GPT2Config, device=None, dtype=None):
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # not `TransformerBlock`'s, which would build the parts of GPT-OSS
         self.attn = GPT2Attention(config, device, dtype)
         self.mlp = GPT2MLP(config, device, dtype)
 
@@ -105,7 +105,7 @@ class GPT2(LanguageModel):
 
     def embed(self, tokens: Tensor, start: int) -> Tensor:
         """Each token's vector and its position's: (batch, tokens) -> (batch, tokens, hidden)."""
-        stop = start + tokens.shape[1]
+        stop = start + tokens.shape[1]  # a position beyond the table has no vector, and none can be computed
         if stop > self.config.max_context_length:
             raise ValueError(f"{stop} tokens are too many; allowed: {self.config.max_context_length}, a position for each")
         return self.embedding(tokens) + self.position.weight[start:stop]
@@ -120,6 +120,6 @@ class GPT2(LanguageModel):
         """Read Hugging Face's safetensors of GPT-2. Raises `CheckpointError`."""
         config, tensors = read_gpt2(directory, dtype, device or torch.get_default_device())
         model = cls(config, device="meta", dtype=dtype)
-        for name, tensor in tensors:
+        for name, tensor in tensors:  # one at a time, so that the peak is the model and one tensor more
             model.load_state_dict({name: tensor}, strict=False, assign=True)
         return model

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens seen so far, kept so that each new token costs one step and not all of them again."""
+"""Keys and values of the tokens seen so far, stored so that each new token costs one step and not all of them again."""
 
 import torch
 from torch import Tensor
@@ -17,34 +17,35 @@ class LayerCache:
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
         self.slots = slots
-        self.length = 0  # tokens seen, which in a ring can be more than are kept
+        self.length = 0  # tokens seen, which in a ring can be more than are stored
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add new tokens' (batch, tokens, kv_heads, head_dim); return all keys and values their queries may need.
 
         A single token gets views of the ring, whose order does not matter to attention: each key carries its
-        position in its rotation, and the ring holds its window exactly. Several tokens get what is kept, oldest
+        position in its rotation, and the ring holds its window exactly. Several tokens get what is stored, oldest
         first, followed by themselves.
         """
         tokens = keys.shape[1]
-        if tokens == 1:
+        if tokens == 1:  # decoding: one slot is written, and nothing is copied
             slot = self.length % self.slots
             self.keys[:, slot], self.values[:, slot] = keys[:, 0], values[:, 0]
             self.length += 1
-            kept = min(self.length, self.slots)
-            return self.keys[:, :kept], self.values[:, :kept]
-        if self.length:
-            order = self._oldest_first(keys.device)
-            keys, values = torch.cat((self.keys[:, order], keys), 1), torch.cat((self.values[:, order], values), 1)
+            stored = min(self.length, self.slots)
+            return self.keys[:, :stored], self.values[:, :stored]      # (batch, stored, kv_heads, head_dim)
+        if self.length:  # a copy, because what is written below may overwrite keys that the first new queries still need
+            slots = self._oldest_first()
+            keys = torch.cat((self.keys[:, slots], keys), dim=1)       # (batch, stored + tokens, kv_heads, head_dim)
+            values = torch.cat((self.values[:, slots], values), dim=1)
         self.length += tokens
-        kept = min(self.length, self.slots)
-        slots = torch.arange(self.length - kept, self.length, device=keys.device) % self.slots
-        self.keys[:, slots], self.values[:, slots] = keys[:, -kept:], values[:, -kept:]
+        slots = self._oldest_first()
+        self.keys[:, slots], self.values[:, slots] = keys[:, -len(slots):], values[:, -len(slots):]
         return keys, values
 
-    def _oldest_first(self, device: torch.device) -> Tensor:
-        kept = min(self.length, self.slots)
-        return torch.arange(self.length - kept, self.length, device=device) % self.slots
+    def _oldest_first(self) -> Tensor:
+        """The slots of the last positions seen, in the order of the text: (stored,)."""
+        first = max(0, self.length - self.slots)
+        return torch.arange(first, self.length, device=self.keys.device) % self.slots
 
 
 class KVCache:
@@ -61,7 +62,7 @@ class KVCache:
     @property
     def length(self) -> int:
         """Tokens seen so far, which is the position of the next one."""
-        return self.layers[0].length
+        return self.layers[0].length  # all layers have seen the same tokens
 
     @property
     def nbytes(self) -> int:

@@ -1,4 +1,4 @@
-"""One model with parts to choose from: GPT-2, GPT-OSS, and all that lies between (`gptoss.ladder`)."""
+"""One model with parts to choose from: GPT-2, GPT-OSS, and every model between them (`gptoss.ladder`)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from gptoss.model.rope import RotaryEmbedding
 
 
 class Unturned(nn.Module):
-    """Stands where RoPE does when positions are learned vectors: queries and keys stay as they are."""
+    """Takes RoPE's place where positions are learned vectors: queries and keys stay as they are."""
 
     def forward(self, query: Tensor, key: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         return query, key
 
 
 def norm_of(config: LadderConfig, device) -> nn.Module:
-    """Rung `rmsnorm`."""
+    """RMSNorm with rung `rmsnorm`, LayerNorm without."""
     return (RMSNorm if "rmsnorm" in config else LayerNorm)(config.hidden_size, device=device)
 
 
 def activation_of(config: LadderConfig, hidden: Tensor) -> Tensor:
-    """Rung `swiglu`: (..., rows of mlp1) -> (..., intermediate)."""
+    """SwiGLU with rung `swiglu`, GELU without: (..., rows of mlp1) -> (..., intermediate)."""
     return swiglu(hidden, config.swiglu_limit) if "swiglu" in config else F.gelu(hidden, approximate="tanh")
 
 
@@ -44,7 +44,7 @@ class LadderAttention(AttentionBlock):
         self.norm = norm_of(config, device)
         self.rope = RotaryEmbedding(config.rotary) if "rope" in config else Unturned()
         if "sinks" not in config:
-            self.sinks = None
+            self.sinks = None  # plain softmax attention
 
 
 class DenseMLP(nn.Module):
@@ -75,7 +75,7 @@ class Experts(MLPBlock):
         super().__init__(config, device, dtype)
         self.config = config
         self.norm = norm_of(config, device)
-        if "swiglu" not in config:
+        if "swiglu" not in config:  # GELU has no gate, so that the first matrix has half the rows
             shape = (config.num_experts, config.part_rows.mlp1)
             self.mlp1_weight = nn.Parameter(torch.empty(*shape, config.hidden_size, device=device, dtype=dtype))
             self.mlp1_bias = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -85,10 +85,10 @@ class Experts(MLPBlock):
 
 
 class LadderBlock(TransformerBlock):
-    """One layer of whatever stands on the ladder."""
+    """One layer of any model on the ladder."""
 
     def __init__(self, config: LadderConfig, layer: int, device=None, dtype=None):
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # not `TransformerBlock`'s, which would build the parts of GPT-OSS
         self.attn = LadderAttention(config, layer, device, dtype)
         self.mlp = (Experts if "experts" in config else DenseMLP)(config, device, dtype)
 
@@ -111,9 +111,9 @@ class LadderModel(LanguageModel):
         self.fill(device, seed)
 
     def embed(self, tokens: Tensor, start: int) -> Tensor:
-        """Rung `rope`: (batch, tokens) ids -> (batch, tokens, hidden)."""
+        """(batch, tokens) ids -> (batch, tokens, hidden). Without rung `rope`, positions are added as in GPT-2."""
         return (LanguageModel if "rope" in self.config else GPT2).embed(self, tokens, start)
 
     def unembed(self, states: Tensor) -> Tensor:
-        """Rung `untied`: (..., hidden) -> (..., vocab)."""
+        """(..., hidden) -> (..., vocab). Without rung `untied`, by the embedding as in GPT-2."""
         return (LanguageModel if "untied" in self.config else GPT2).unembed(self, states)

@@ -18,14 +18,12 @@ class LanguageModel(nn.Module):
 
     @staticmethod
     def table(rows: int, width: int, dtype: torch.dtype) -> nn.Embedding:
-        """An embedding on the meta device.
-
-        Made from a tensor it is spared torch's own initialisation, which there would load torch's compiler, 90 MB of it.
-        """
+        """An embedding (rows, width) on the meta device."""
+        # Made from a tensor, it skips torch's own initialisation, which would load torch's compiler here: 90 MB.
         return nn.Embedding.from_pretrained(torch.empty(rows, width, device="meta", dtype=dtype), freeze=False)
 
     def fill(self, device: torch.device | str | None, seed: int) -> None:
-        """Give the parameters memory and random values, unless `device` is "meta": names and shapes alone."""
+        """Give the parameters memory and random values, unless `device` is "meta", which has names and shapes alone."""
         device = torch.get_default_device() if device is None else torch.device(device)
         if device.type != "meta":
             self.to_empty(device=device)
@@ -67,12 +65,12 @@ class LanguageModel(nn.Module):
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: (batch, tokens) with at least one token")
         if cache is not None and cache.length + tokens.shape[1] > cache.max_tokens:
             raise ValueError(f"{cache.length} + {tokens.shape[1]} tokens exceed the cache's max_tokens={cache.max_tokens}")
-        x = self.embed(tokens, cache.length if cache else 0)
+        x = self.embed(tokens, cache.length if cache else 0)  # (batch, tokens, hidden): the stream that every block adds to
         record("embedding", x)
-        for n, block in enumerate(self.block):
-            inside = recorded_layers is None or n in recorded_layers
-            x = block(x, cache.layers[n] if cache else None, scoped(record, f"block.{n}"), inside)
-        x = self.norm(x)
+        for layer, block in enumerate(self.block):
+            inside = recorded_layers is None or layer in recorded_layers
+            x = block(x, cache.layers[layer] if cache else None, scoped(record, f"block.{layer}"), inside)
+        x = self.norm(x)  # its size grew with every addition, and the unembedding should not care
         record("norm", x)
         return x
 
@@ -99,6 +97,6 @@ class LanguageModel(nn.Module):
     def _generate(self, tokens: Tensor, max_new_tokens: int, sampling: Sampling) -> Iterator[int]:
         cache = self.new_cache(tokens.shape[1] + max_new_tokens)
         for _ in range(max_new_tokens):
-            logits = self.unembed(self._final_states(tokens, cache)[:, -1])
-            tokens = sampling.next_tokens(logits)[:, None]
+            logits = self.unembed(self._final_states(tokens, cache)[:, -1])  # (1, vocab): of the last position alone
+            tokens = sampling.next_tokens(logits)[:, None]                   # (1, 1): the cache has seen all others
             yield tokens.item()

@@ -7,4 +7,4 @@ class Linear(nn.Linear):
     """`torch.nn.Linear` without an initialisation of its own: weights come from a seed or a checkpoint."""
 
     def reset_parameters(self) -> None:
-        """Nothing to do here; see `gptoss.model.initialisation`."""
+        """Do nothing: `gptoss.model.initialisation` fills the weights, or a checkpoint does."""

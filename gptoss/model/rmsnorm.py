@@ -13,10 +13,10 @@ class RMSNorm(nn.Module):
     def __init__(self, num_features: int, eps: float = 1e-5, device: torch.device | str | None = None):
         super().__init__()
         self.num_features = num_features
-        self.eps = eps
+        self.eps = eps  # keeps a vector of zeros from being divided by zero
         self.scale = nn.Parameter(torch.ones(num_features, device=device, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        t = x.float()
+        t = x.float()  # a mean of squares needs more digits than bfloat16 has
         t = t * torch.rsqrt(t.square().mean(dim=-1, keepdim=True) + self.eps)
-        return (t * self.scale).to(x.dtype)
+        return (t * self.scale).to(x.dtype)  # scaled first, so that it is rounded only once

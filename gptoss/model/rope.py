@@ -30,36 +30,41 @@ def yarn_ramp(config: ModelConfig) -> Tensor:
 
     The reference asserts 0 < low < high < head_dim / 2 - 1 and stops otherwise. Here the range is clipped to the
     head as `transformers` clips it, so that short contexts and small heads work too: a negative `low` leaves no
-    pair below the ramp, and a range that lies outside the head on one side leaves a step in place of a ramp.
+    pair below the ramp, and a range that is outside the head on one side leaves a step in place of a ramp.
     """
     low, high = yarn_range(config)
     low, high = max(low, 0.0), min(high, config.head_dim - 1.0)
-    high = max(high, low + 1e-3)
-    pair = torch.arange(config.head_dim // 2, dtype=torch.float32)
+    high = max(high, low + 1e-3)  # an empty range would be divided by zero
+    pair = torch.arange(config.head_dim // 2, dtype=torch.float32)  # (head_dim / 2,)
     return ((pair - low) / (high - low)).clamp(0, 1)
 
 
 def inverse_frequencies(config: ModelConfig) -> Tensor:
     """Radians that each pair of dimensions turns per token. Shape (head_dim / 2,), float32."""
-    exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
-    frequency = config.rope_theta ** -exponent
+    exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim  # (head_dim / 2,), from 0 to 1
+    frequency = config.rope_theta ** -exponent  # pair 0 turns by one radian a token, the last by about 1 / theta
     if config.rope_scaling_factor == 1:
         return frequency
+    # Fast pairs tell neighbours apart and stay; slow ones would meet angles that were never trained, and turn slower.
     ramp = yarn_ramp(config)
     return frequency * (1 - ramp) + frequency / config.rope_scaling_factor * ramp
 
 
 def concentration(config: ModelConfig) -> float:
-    """YaRN's temperature: multiplies cos and sin, so queries and keys both grow by it. 1.3466 for gpt-oss."""
+    """YaRN's temperature, 1.3466 for gpt-oss: multiplies cos and sin, so queries and keys both grow by it.
+
+    Scores grow by its square, which makes attention sharper where there are more keys to choose from.
+    """
     return 0.1 * math.log(config.rope_scaling_factor) + 1
 
 
 @lru_cache(maxsize=16)  # all layers of a model share a table
-@torch.inference_mode(False)  # one made while generating must serve training too
+@torch.inference_mode(False)  # a table made while generating must serve training too
 def rotation_table(config: ModelConfig, positions: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines of every position and pair, times the concentration: two (positions, head_dim / 2), float32."""
-    angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse_frequencies(config))
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse_frequencies(config))  # radians
     scale = concentration(config)
+    # Made on the CPU, so that every device has the same digits.
     return (angles.cos() * scale).to(device), (angles.sin() * scale).to(device)
 
 
@@ -71,20 +76,21 @@ class RotaryEmbedding(nn.Module):
         self.config = config
 
     def forward(self, query: Tensor, key: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
-        """Rotate (batch, tokens, heads, head_dim) tensors whose first token stands at position `start`."""
+        """Rotate (batch, tokens, heads, head_dim) tensors whose first token is at position `start`."""
         cos, sin = self.cos_sin(start, query.shape[1], query.device)
-        both = self.rotate(torch.cat((query, key), dim=2), cos, sin)  # in one go, since the angles are the same
-        return both.split((query.shape[2], key.shape[2]), dim=2)
+        both = torch.cat((query, key), dim=2)   # (batch, tokens, heads + kv_heads, head_dim): all turn by the same angles
+        return self.rotate(both, cos, sin).split((query.shape[2], key.shape[2]), dim=2)
 
     def cos_sin(self, start: int, tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """The cosine and sine of every angle, times the concentration: two (tokens, head_dim / 2), float32."""
         stop = start + tokens
-        cos, sin = rotation_table(self.config, 1 << (stop - 1).bit_length(), device)  # grows by doubling
+        # The next power of two, so that a text that grows token by token seldom needs another table.
+        cos, sin = rotation_table(self.config, 1 << (stop - 1).bit_length(), device)
         return cos[start:stop], sin[start:stop]
 
     @staticmethod
     def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Turn the pairs (x[i], x[i + head_dim / 2]): halves, not neighbours."""
-        cos, sin = cos[:, None, :].to(x.dtype), sin[:, None, :].to(x.dtype)  # the same for every head
-        first, second = x.chunk(2, dim=-1)
+        """Turn the pairs (x[i], x[i + head_dim / 2]): halves, not neighbours. x is (batch, tokens, heads, head_dim)."""
+        cos, sin = cos[:, None, :].to(x.dtype), sin[:, None, :].to(x.dtype)  # (tokens, 1, head_dim / 2): as for every head
+        first, second = x.chunk(2, dim=-1)                                   # (batch, tokens, heads, head_dim / 2) each
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -17,26 +17,26 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     logits = logits.float()
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
-    below_best = logits - logits.amax(dim=-1, keepdim=True)
+    below_best = logits - logits.amax(dim=-1, keepdim=True)  # 0 or less, so that no temperature makes it overflow upwards
     probabilities = torch.softmax(below_best / max(temperature, _COLDEST), dim=-1)
     if top_k is not None and top_k < logits.shape[-1]:
-        probabilities = _keep(probabilities, *torch.topk(probabilities, top_k, dim=-1))
+        probabilities = _limited_to(*torch.topk(probabilities, top_k, dim=-1), probabilities)
     if top_p is not None:
-        ordered, index = probabilities.sort(dim=-1, descending=True)
-        before = ordered.cumsum(dim=-1) - ordered
-        probabilities = _keep(probabilities, ordered.masked_fill(before >= top_p, 0), index)
+        ordered, index = probabilities.sort(dim=-1, descending=True)     # (..., vocab) each
+        before = ordered.cumsum(dim=-1) - ordered  # a token whose predecessors have reached p already is left out
+        probabilities = _limited_to(ordered.masked_fill(before >= top_p, 0), index, probabilities)
     return probabilities
 
 
 class Sampling:
-    """Settings that are valid, and the random stream they draw from: the same `seed`, the same tokens."""
+    """Settings that are valid, and the random stream that they draw from: the same `seed`, the same tokens."""
 
     def __init__(self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
                  seed: int | None = None):
         _check(temperature, top_k, top_p)
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self._generator = torch.Generator()
-        if seed is None:
+        if seed is None:  # every stream its own: a new generator would always start with the same seed
             self._generator.seed()
         else:
             self._generator.manual_seed(seed)
@@ -59,7 +59,7 @@ def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
         raise ValueError(f"top_p={top_p!r} is impossible; allowed: above 0 and at most 1, or None")
 
 
-def _keep(like: Tensor, values: Tensor, index: Tensor) -> Tensor:
-    """Probabilities that are zero outside `index`, rescaled to sum to one."""
-    kept = torch.zeros_like(like).scatter_(-1, index, values)
-    return kept / kept.sum(dim=-1, keepdim=True)
+def _limited_to(values: Tensor, index: Tensor, probabilities: Tensor) -> Tensor:
+    """Probabilities that are `values` at `index` and zero elsewhere, rescaled to sum to one: (..., vocab)."""
+    limited = torch.zeros_like(probabilities).scatter_(-1, index, values)
+    return limited / limited.sum(dim=-1, keepdim=True)

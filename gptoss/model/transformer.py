@@ -19,7 +19,7 @@ class Transformer(LanguageModel):
     """GPT-OSS. Its weights are random, from `initialise_weights`, until a checkpoint is read.
 
     `device="meta"` gives names and shapes without memory. Norm scales are float32 whatever the `dtype`. With `experts`
-    "packed" the experts' two weights are kept in MXFP4 and unpacked where a batch uses them, a quarter of their memory in
+    "packed" the experts' two weights stay in MXFP4 and are unpacked where a batch uses them, a quarter of their memory in
     bfloat16. Raises `ValueError` for another word than "packed" or "unpacked", and where a width of the experts is not a
     multiple of 32.
     """
@@ -29,7 +29,7 @@ class Transformer(LanguageModel):
         super().__init__()
         self.config = config
         self.experts = experts
-        new = {"device": "meta", "dtype": dtype}  # on no device first, to be filled below or from a checkpoint
+        new = {"device": "meta", "dtype": dtype}  # without memory first, to be filled below or from a checkpoint
         self.embedding = self.table(config.vocab_size, config.hidden_size, dtype)
         self.block = nn.ModuleList(TransformerBlock(config, layer, **new, experts=experts)
                                    for layer in range(config.num_hidden_layers))
@@ -47,12 +47,12 @@ class Transformer(LanguageModel):
         model = Transformer(config or self.config, device="meta", dtype=self.dtype, experts=self.experts)
         if len(model.block) != len(self.block):
             raise ValueError(f"weights of {len(self.block)} layers cannot be shared by {len(model.block)}")
-        for theirs, ours in zip(model.modules(), self.modules(), strict=True):
-            for name, tensor in (*ours.named_parameters(recurse=False), *ours.named_buffers(recurse=False)):
-                wanted = getattr(theirs, name).shape
-                if tensor.shape != wanted:
-                    raise ValueError(f"{name} {tuple(tensor.shape)} cannot be shared: {tuple(wanted)} would be needed")
-                setattr(theirs, name, tensor)
+        for borrower, owner in zip(model.modules(), self.modules(), strict=True):
+            for name, tensor in (*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)):
+                shape = getattr(borrower, name).shape
+                if tensor.shape != shape:
+                    raise ValueError(f"{name} {tuple(tensor.shape)} cannot be shared: {tuple(shape)} would be needed")
+                setattr(borrower, name, tensor)  # the very tensor, so that both see every later change of it
         if sinks is not None:
             model._override_sinks(torch.as_tensor(sinks))
         return model
@@ -63,7 +63,7 @@ class Transformer(LanguageModel):
         if sinks.shape not in ((), shape):
             raise ValueError(f"sinks {tuple(sinks.shape)} cannot be shared: one number or {shape} would be needed")
         for block, logits in zip(self.block, sinks.expand(shape), strict=True):
-            block.attn.sinks = nn.Parameter(logits.to(block.attn.sinks, copy=True))
+            block.attn.sinks = nn.Parameter(logits.to(block.attn.sinks, copy=True))  # the owner's sinks stay as they are
 
     @classmethod
     def from_checkpoint(cls, directory: str | Path, dtype: torch.dtype = torch.bfloat16,
@@ -77,7 +77,7 @@ class Transformer(LanguageModel):
         reader = checkpoint.Reader(directory)
         tensors = reader.tensors(dtype, device or torch.get_default_device(), packed=experts == "packed")
         model = cls(reader.config, device="meta", dtype=dtype, experts=experts)
-        model.load_state_dict(dict(tensors), assign=True)
+        model.load_state_dict(dict(tensors), assign=True)  # assigned, since a copy would need a second model's memory
         return model
 
     def save_checkpoint(self, directory: str | Path, layout: str = "openai", mxfp4: bool = False,

@@ -1,4 +1,4 @@
-"""Experts' matrices that stay in MXFP4 as they lie on disk, 4.25 bits a weight, and are unpacked where they are used."""
+"""Experts' matrices that stay in MXFP4 as they are on disk, 4.25 bits a weight, and are unpacked where they are used."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def expert_matrices(form: str, experts: int, rows: int, columns: int, device=Non
 
 
 class PackedExperts(nn.Module):
-    """What stands in `MLPBlock` for a parameter (experts, rows, columns) when the experts are packed.
+    """Takes the place of a parameter (experts, rows, columns) in `MLPBlock` where the experts are packed.
 
     `matrices[expert]` unpacks one matrix (rows, columns) into `dtype`: bit for bit the one that the unpacked model has.
-    It belongs to whoever asked for it; nothing is kept, so that models can be shared between threads. Packed weights have
-    no gradient; one flows through them to whatever came before.
+    It belongs to the caller; nothing is cached, so that threads can share a model. Packed weights have no gradient; one
+    flows through them to whatever came before.
 
     Buffers, with OpenAI's names on disk: `blocks` uint8 (experts, rows, columns / 32, 16), two codes a byte, and `scales`
     uint8 (experts, rows, columns / 32). Raises `ValueError` where `columns` is not a multiple of 32.
