@@ -3,25 +3,12 @@
 import streamlit as st
 
 from gptoss.app import furniture, state, text
-from gptoss.app.controls import layer_shown
+from gptoss.app.controls import has_text, layer_shown, picks, view
 from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
 from gptoss.app.live import weights_in_words
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import RANDOM, Study
-from gptoss.charts import next_token
-from gptoss.lessons.sinks.charts import gated_weights, sink_gate, sink_share
-from gptoss.lessons.sinks.controls import (
-    MAX_CHECKED,
-    Setting,
-    bias_for_the_first_tokens,
-    checks,
-    controls,
-    halving_among_equals,
-    picks_head,
-    share_among_equals,
-    sink_pass,
-)
-from gptoss.lessons.sinks.measure import SinkPass, gate_curves, mass_on_keys, removal, run_with_sinks, sink_share_by_position
+from gptoss.lessons.sinks import charts, controls, measure
 from gptoss.model.attention import explicit_attention
 
 REMOVAL, BY_POSITION, _ = MORE = "Without sinks", "By position", RETRAINED
@@ -44,45 +31,71 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     """The gate of one head, the weights behind it, and what becomes of the model."""
     left, middle, right = st.columns([4, 6, 6], gap="medium")
     with left:
-        setting = controls(study, len(tokens))
-    now = sink_pass(study, tokens.ids, setting.layer, setting.override)
+        setting = controls.setting(study, len(tokens))
+    now = controls.sink_pass(study, tokens.ids, setting.layer, setting.override)
     query, head = now.query(setting.position), setting.head
-    own = sink_pass(study, tokens.ids, setting.layer).sinks[head].item()
+    own = controls.own_pass(study, tokens.ids, setting.layer).sinks[head].item()
     with middle:
-        chart = sink_gate(gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(), query.halving[head].item(),
-                          head, own if setting.override else None)
-        furniture.show_chart(chart, key="sinks_gate", on_select=picks_head("sinks_gate"))
+        gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
+                                query.halving[head].item(), head, own if setting.override else None)
+        furniture.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
     with right:
-        labels = tokens.labels[query.first_key:query.position + 1]
-        furniture.show_chart(gated_weights(query.weights(head).numpy(), query.weights_without(head).numpy(), labels,
-                                           query.first_key), key="sinks_weights")
-    more = st.segmented_control("More", MORE, default=REMOVAL, key="sinks_view", bind="query-params", required=True,
-                                label_visibility="collapsed")
+        furniture.show_chart(charts.gated_weights(
+            query.weights(head).numpy(), query.weights_without(head).numpy(),
+            tokens.labels[query.first_key:query.position + 1], query.first_key), key="sinks_weights")
+    more = view(MORE, "sinks_view", "More")
     if more == RETRAINED:
         show_retrained("sinks", study)
     elif more == BY_POSITION:
-        furniture.show_chart(sink_share(sink_share_by_position(now)), key="sinks_by_position")
+        furniture.show_chart(charts.sink_share(measure.sink_share_by_position(now)), key="sinks_by_position")
         st.caption("Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0: an artefact of not training. "
                    f"Uneven scores favour keys over a sink. Drawn: {weights_in_words(study)}.")
     else:
-        removed(study, setting, now, sink_pass(study, tokens.ids, setting.layer, setting.without))
+        controls.removed(study, setting, now, controls.sink_pass(study, tokens.ids, setting.layer, setting.without))
 
 
-def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) -> None:
-    """The same weights with and without sinks: the head's answer, the layer's, and the next token."""
-    effect = removal(now, without, setting.position, setting.head)
-    words, chart = st.columns([2, 3], gap="medium")
-    with words:
-        st.markdown(
-            f"Beside the same weights without these sinks:\n"
-            f"- **The head's answer** is {effect.head_length:.3f} times as long, cosine {effect.head_cosine:.4f}.\n"
-            f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long, cosine "
-            f"{effect.layer_cosine:.4f}: each head closes by its own factor.\n"
-            f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
-    with chart:
-        furniture.show_chart(next_token(
-            text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(), top=5,
-            before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
+def because(logit: float) -> str:
+    """What the answer to the prediction means."""
+    return (f"The keys' exponentials add up to {EQUAL_KEYS}, so the sink needs a logit of ln {EQUAL_KEYS} to match them. "
+            f"At a logit of 0 it would take 1 / {EQUAL_KEYS + 1}, {measure.share_among_equals(EQUAL_KEYS):.2%}: what a "
+            "model shows before it has learned anything.")
+
+
+def how_we_know(study: Study, tokens: text.Tokens) -> None:
+    """The closed forms against the weights that the live model recorded."""
+    checks = controls.checks(study, tokens.ids, layer_shown(study))
+    st.markdown(
+        f"In the layer shown, over {study.heads} heads and {checks.queries} queries, at this moment:\n"
+        f"- What the model's softmax left to the real keys differs from σ(logsumexp(scores) − s) by at most "
+        f"**{checks.formula:.2g}**.\n"
+        f"- A key's share of it, in a pass with sinks and in one without, differs by at most **{checks.ratios:.2g}**.\n\n"
+        f"The curve and the bars come from the queries and keys of the pass on the screen; what removing does is a second "
+        f"pass over the same weights. The tests hold both against the model's own softmax and against the attention "
+        f"weights of Hugging Face's `GptOssForCausalLM`.")
+    if len(tokens) > controls.MAX_CHECKED:
+        st.caption(f":material/content_cut: The first {controls.MAX_CHECKED} of {len(tokens)} tokens.")
+
+
+def lesson(study: Study, tokens: text.Tokens) -> Lesson:
+    """What stands below the picture."""
+    return Lesson(
+        path="sinks",
+        prediction=Prediction(
+            f"A query sees {EQUAL_KEYS} keys, and all their scores are 0. Which sink logit takes half of the attention?",
+            answer=lambda: measure.halving_among_equals(EQUAL_KEYS), because=because, show="{:.2f}".format),
+        tries=[
+            Try("Close one head",
+                "At a logit of 8 the head adds next to nothing, and the factors beside the bars stay equal.",
+                controls={"sinks_scope": "Head", "sinks_logit": "8"}),
+            Try("Take all sinks away", "Plain softmax: every head must spend its whole attention on real keys.",
+                controls={"sinks_scope": "All", "sinks_logit": "none"}),
+            Try("Nothing learned", "Random sinks take what one more key would: look at the line by position.",
+                dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
+        ],
+        maths=MATHS, code=[explicit_attention, measure.mass_on_keys, measure.run_with_sinks],
+        claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5",
+                      lambda: controls.bias_for_the_first_tokens(study, tokens.ids, layer_shown(study)))],
+        checks=lambda: how_we_know(study, tokens))
 
 
 furniture.header("sinks")
@@ -90,48 +103,6 @@ study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
-    if len(tokens):
+    if has_text(tokens, "the gate shows on it"):
         picture(study, tokens)
-    else:
-        st.info("Type a text, or choose an example, and the gate shows on it.", icon=":material/edit:")
-
-
-def because(logit: float) -> str:
-    """What the answer to the prediction means."""
-    return (f"The keys' exponentials add up to {EQUAL_KEYS}, so the sink needs a logit of ln {EQUAL_KEYS} to match them. "
-            f"At a logit of 0 it would take 1 / {EQUAL_KEYS + 1}, {share_among_equals(EQUAL_KEYS):.2%}: what a model shows "
-            "before it has learned anything.")
-
-
-def how_we_know() -> None:
-    """The closed forms against the weights that the live model recorded."""
-    found = checks(study, tokens.ids, layer_shown(study))
-    st.markdown(
-        f"In the layer shown, over {study.heads} heads and {found.queries} queries, at this moment:\n"
-        f"- What the model's softmax left to the real keys differs from σ(logsumexp(scores) − s) by at most "
-        f"**{found.formula:.2g}**.\n"
-        f"- A key's share of it, in a pass with sinks and in one without, differs by at most **{found.ratios:.2g}**.\n\n"
-        f"The curve and the bars come from the queries and keys of the pass on the screen; what removing does is a second "
-        f"pass over the same weights. The tests hold both against the model's own softmax and against the attention "
-        f"weights of Hugging Face's `GptOssForCausalLM`.")
-    if len(tokens) > MAX_CHECKED:
-        st.caption(f":material/content_cut: The first {MAX_CHECKED} of {len(tokens)} tokens.")
-
-
-below(Lesson(
-    path="sinks",
-    prediction=Prediction(
-        f"A query sees {EQUAL_KEYS} keys, and all their scores are 0. Which sink logit takes half of the attention?",
-        answer=lambda: halving_among_equals(EQUAL_KEYS), because=because, show="{:.2f}".format),
-    tries=[
-        Try("Close one head", "At a logit of 8 the head adds next to nothing, and the factors beside the bars stay equal.",
-            controls={"sinks_scope": "Head", "sinks_logit": "8"}),
-        Try("Take all sinks away", "Plain softmax: every head must spend its whole attention on real keys.",
-            controls={"sinks_scope": "All", "sinks_logit": "none"}),
-        Try("Nothing learned", "Random sinks take what one more key would: look at the line by position.",
-            dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
-    ],
-    maths=MATHS, code=[explicit_attention, mass_on_keys, run_with_sinks],
-    claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5",
-                  lambda: bias_for_the_first_tokens(study, tokens.ids, layer_shown(study)))],
-    checks=how_we_know))
+below(lesson(study, tokens))

@@ -1,40 +1,26 @@
-"""The sinks page's controls and its passes through the live model."""
+"""The sinks page's controls, its passes through the live model, and the view of what the sinks do to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import streamlit as st
-import torch
 
-from gptoss.app.controls import choose
-from gptoss.app.live import Running, is_large, model_of, pass_over, running, turn, weights_in_words
+from gptoss.app import controls, furniture, text
+from gptoss.app.computed import computed, traced
+from gptoss.app.live import weights_in_words
 from gptoss.app.study import Study
-from gptoss.app.text import live_tokens
+from gptoss.charts import next_token
 from gptoss.cost import count_parameters
-from gptoss.lessons.sinks.measure import (
-    HEAD,
-    LAYER,
-    MODEL,
-    REMOVED,
-    SinkChecks,
-    SinkOverride,
-    SinkPass,
-    check_sinks,
-    halving_logit,
-    mass_on_keys,
-    run_with_sinks,
-    sink_pass_of,
-)
+from gptoss.lessons.sinks import measure
+from gptoss.lessons.sinks.measure import REMOVED, SinkChecks, SinkOverride, SinkPass
 from gptoss.tokenizer import DEFAULT_SAMPLE
 
-FIRST_QUERY, LAST = 21, "last"  # far enough into a text to have keys to weigh; the end of a text, however long
+FIRST_QUERY = 21  # far enough into a text to have keys to weigh
 FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something to see
 OWN, NONE = "own", "none"
 LOGITS = (OWN, NONE, *(f"{quarter / 4:g}" for quarter in range(-32, 33)))
-SCOPES = {"Head": HEAD, "Layer": LAYER, "All": MODEL}
+SCOPES = {"Head": measure.HEAD, "Layer": measure.LAYER, "All": measure.MODEL}
 NOTICEABLE = 1e-3  # a share of attention by which two passes have to differ; rounding in bfloat16 stays below it
 MAX_CHECKED = 128  # tokens; the checks keep every weight of every head twice
 
@@ -45,8 +31,8 @@ class Setting(NamedTuple):
     layer: int
     head: int
     position: int  # of the query
-    scope: str  # whose sinks are turned: one of `gptoss.lessons.sinks.measure.SCOPES`
-    logit: float | None  # what they are turned to, None for what they are
+    scope: str  # whose sinks are set: one of `measure.SCOPES`
+    logit: float | None  # what they are set to, None for what they are
 
     @property
     def override(self) -> SinkOverride | None:
@@ -59,49 +45,53 @@ class Setting(NamedTuple):
         return SinkOverride(REMOVED, self.scope, self.layer, self.head)
 
 
-def controls(study: Study, tokens: int) -> Setting:
-    """Layer, head, query token, and the dial that turns the sinks."""
-    layer = choose("Layer", range(study.live_config.num_hidden_layers), key="layer")
-    head = choose("Query head", range(study.heads), key="head")
-    position = _query_slider(tokens)
+def setting(study: Study, tokens: int) -> Setting:
+    """Layer, head, query token, and the dial that sets the sinks."""
+    layer, head = controls.layer(study), controls.head(study, "Query head")
+    position = controls.token(tokens, FIRST_QUERY, "Query token")
     scope = st.segmented_control("Whose sinks are set", SCOPES, default="Layer", key="sinks_scope", bind="query-params",
                                  required=True, width="stretch")
     logit = st.select_slider("Sink logit", LOGITS, FIRST_LOGIT, key="sinks_logit", bind="query-params",
                              help="own: as in the model. none: no sink at all. Otherwise one number for the sinks named "
                                   "above, in place of their own. Every weight stays.")
-    return Setting(layer, head, position, SCOPES.get(scope, LAYER), _logit(logit))
+    number = {OWN: None, NONE: REMOVED}[logit] if logit in (OWN, NONE) else float(logit)
+    return Setting(layer, head, position, SCOPES.get(scope, measure.LAYER), number)
 
 
-def picks_head(chart: str) -> Callable[[], None]:
-    """A callback for a chart whose marks are heads: a click moves the slider."""
-    def pick() -> None:
-        picked = st.session_state[chart].selection.get("picked")
-        if picked:
-            st.session_state["head"] = int(picked[0]["head"])
-    return pick
+own_pass = traced(measure.sink_pass_of, names=measure.SINK_TENSORS)
+set_pass = computed(measure.run_with_sinks)
+check_sinks = computed(measure.check_sinks, entries=8)
 
 
-def sink_pass(study: Study, tokens: tuple[int, ...], layer: int, override: SinkOverride | None = None) -> SinkPass:
-    """The live model's pass over a text, its sinks overridden or as they are. Shared between sessions, not changed."""
-    return _sink_pass(running(study), tokens, layer, override)
-
-
-@lru_cache(maxsize=16)
-def _sink_pass(running: Running, tokens: tuple[int, ...], layer: int, override: SinkOverride | None) -> SinkPass:
-    model = model_of(running).model
-    if override is None and is_large(running):
-        return sink_pass_of(pass_over(running, tokens, [layer]), model, layer)
-    with turn(running):
-        return run_with_sinks(model, tokens, layer, override)
+def sink_pass(study: Study, tokens: tuple[int, ...], layer: int, override: SinkOverride | None) -> SinkPass:
+    """The live model's pass over a text, its sinks overridden or as they are."""
+    return own_pass(study, tokens, layer) if override is None else set_pass(study, tokens, layer, override)
 
 
 def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
-    """What is said of sinks against the live model's weights in one layer.
+    """What is said of sinks, compared with the live model's weights in one layer.
 
     Over the first `MAX_CHECKED` tokens of the text, or of the first example where there is no text.
     """
-    tokens = tokens or live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
-    return _checks(running(study), tokens[:MAX_CHECKED], layer)
+    tokens = tokens or text.live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
+    return check_sinks(study, tokens[:MAX_CHECKED], layer)
+
+
+def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) -> None:
+    """The same weights with and without sinks: the head's answer, the layer's, and the next token."""
+    effect = measure.removal(now, without, setting.position, setting.head)
+    words, chart = st.columns([2, 3], gap="medium")
+    with words:
+        st.markdown(
+            f"Beside the same weights without these sinks:\n"
+            f"- **The head's answer** is {effect.head_length:.3f} times as long, cosine {effect.head_cosine:.4f}.\n"
+            f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long, cosine "
+            f"{effect.layer_cosine:.4f}: each head closes by its own factor.\n"
+            f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
+    with chart:
+        furniture.show_chart(next_token(
+            text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(), top=5,
+            before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
 
 
 def bias_for_the_first_tokens(study: Study, tokens: tuple[int, ...], layer: int = 0) -> tuple[bool, str]:
@@ -112,33 +102,3 @@ def bias_for_the_first_tokens(study: Study, tokens: tuple[int, ...], layer: int 
         f"{found.first_without:.3%}; no key's share moves by more than {found.ratios:.2g}. {study.name} has {logits:,} sink "
         f"logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
         f"learned and come with the checkpoint; these are part of {weights_in_words(study)}.")
-
-
-@lru_cache(maxsize=8)
-def _checks(running: Running, tokens: tuple[int, ...], layer: int) -> SinkChecks:
-    model = model_of(running).model
-    with turn(running):
-        return check_sinks(model, tokens, layer)
-
-
-def halving_among_equals(keys: int) -> float:
-    """The sink logit that takes half of the attention from `keys` keys that all score 0."""
-    return halving_logit(torch.zeros(keys, dtype=torch.float64)).item()
-
-
-def share_among_equals(keys: int) -> float:
-    """What a sink of 0 takes beside `keys` keys that all score 0."""
-    return 1 - mass_on_keys(torch.zeros(keys, dtype=torch.float64), torch.tensor(0.0)).item()
-
-
-def _logit(chosen: str) -> float | None:
-    return {OWN: None, NONE: REMOVED}[chosen] if chosen in (OWN, NONE) else float(chosen)
-
-
-def _query_slider(tokens: int) -> int:
-    positions = [*range(tokens - 1), LAST]
-    if st.session_state.setdefault("sinks_token", FIRST_QUERY) not in positions:
-        st.session_state["sinks_token"] = LAST
-    chosen = st.select_slider("Query token", positions, key="sinks_token", bind="query-params",
-                              disabled=tokens == 1)
-    return tokens - 1 if chosen == LAST else chosen

@@ -39,6 +39,16 @@ def halving_logit(scores: Tensor) -> Tensor:
     return torch.logsumexp(scores, dim=-1)
 
 
+def halving_among_equals(keys: int) -> float:
+    """The sink logit that takes half of the attention from `keys` keys that all score 0."""
+    return halving_logit(torch.zeros(keys, dtype=torch.float64)).item()
+
+
+def share_among_equals(keys: int) -> float:
+    """What a sink of 0 takes beside `keys` keys that all score 0."""
+    return 1 - mass_on_keys(torch.zeros(keys, dtype=torch.float64), torch.tensor(0.0)).item()
+
+
 @dataclass(frozen=True)
 class SinkOverride:
     """A sink logit in place of the learned ones: of one head, of all heads of its layer, or of every head there is."""

@@ -1,13 +1,11 @@
 """The sinks page: every control to its ends, every view and tab, any text, and the figures that it promises."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 from reader import assert_fine, captions, dial, move, open_page, type_text
 
 from gptoss.app.lesson import TABS
-from gptoss.lessons.sinks import controls as sinks
 from gptoss.lessons.sinks.controls import FIRST_LOGIT, LOGITS, SCOPES
 
 PAGE = "pages/sinks.py"
@@ -47,7 +45,7 @@ def test_every_view_of_an_extreme_model(dials):
     assert not at.warning
 
 
-@pytest.mark.parametrize("key", ["layer", "head", "sinks_token", "sinks_logit"])
+@pytest.mark.parametrize("key", ["layer", "head", "token", "sinks_logit"])
 def test_every_slider_at_both_ends(key):
     at = open_page(PAGE, preset="gpt-oss-20b")
     for place in (0, -1):
@@ -111,12 +109,12 @@ def test_no_text_leaves_the_lesson():
 
 def test_the_query_stays_in_a_text_that_shrinks_and_the_last_stays_last():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    assert at.select_slider(key="sinks_token").value == 21
+    assert at.select_slider(key="token").value == 21
     type_text(at, "ab cd")
     assert_fine(at)
-    assert at.select_slider(key="sinks_token").value == "last"
+    assert at.select_slider(key="token").value == "last"
     type_text(at, "one two three four five six")
-    assert at.select_slider(key="sinks_token").value == "last"
+    assert at.select_slider(key="token").value == "last"
 
 
 def test_layer_and_head_give_way_when_the_model_shrinks():
@@ -130,8 +128,8 @@ def test_layer_and_head_give_way_when_the_model_shrinks():
 
 
 @pytest.mark.parametrize("bad", [
-    {"sinks_logit": "99"}, {"sinks_token": "-1"}, {"sinks_token": "4000"}, {"sinks_scope": "everything"},
-    {"sinks_view": "<b>"}, {"sinks_view": "", "sinks_scope": "", "sinks_logit": "", "sinks_token": ""}, {"layer": "x"},
+    {"sinks_logit": "99"}, {"token": "-1"}, {"token": "4000"}, {"sinks_scope": "everything"},
+    {"sinks_view": "<b>"}, {"sinks_view": "", "sinks_scope": "", "sinks_logit": "", "token": ""}, {"layer": "x"},
     {"head": "1000"}], ids=str)
 def test_bad_values_in_the_address_fall_back(bad):
     at = open_page(PAGE, preset="classroom", **bad)
@@ -184,14 +182,6 @@ def test_the_sidebars_switch_turns_every_sink_off():
     assert "with no sink" in captions(at)
     turn(at, "4")
     assert "a sink logit of 4.00" in captions(at)
-
-
-@pytest.mark.parametrize(("picked", "head"), [([{"head": 3}], 3), ([], 5), (None, 5)])
-def test_a_click_on_a_dot_moves_the_slider_and_one_beside_it_does_not(monkeypatch, picked, head):
-    state = {"head": 5, "gate": SimpleNamespace(selection={"picked": picked} if picked is not None else {})}
-    monkeypatch.setattr(sinks.st, "session_state", state)
-    sinks.picks_head("gate")()
-    assert state["head"] == head
 
 
 def test_the_code_is_that_which_ran():
