@@ -5,26 +5,25 @@ import streamlit as st
 from gptoss.app import furniture, state, text
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
-from gptoss.charts.chips import detailed_chips
-from gptoss.lessons.tokenizer.charts.merges import merge_candidates, merge_wall
-from gptoss.lessons.tokenizer.charts.tokenizer import MEASURES, PER_CHARACTER
+from gptoss.lessons.tokenizer import measure
+from gptoss.lessons.tokenizer.charts import MEASURES, PER_CHARACTER, merge_candidates, merge_wall, paired_chips
 from gptoss.lessons.tokenizer.controls import tokenizer as shown
 from gptoss.lessons.tokenizer.controls import tokenizer_lesson as views
 from gptoss.lessons.tokenizer.controls.conversation import conversation
-from gptoss.lessons.tokenizer.measure import O200K, SIZES
+from gptoss.lessons.tokenizer.measure import MAX_BYTES, O200K, SIZES
 from gptoss.tokenizer.languages import LANGUAGES
 
 
 @st.fragment
 def tokens(written: str, special: bool) -> None:
     """The text as chips, o200k's above GPT-2's."""
-    read = shown.reading(written, special)
+    read = measure.reading(written, special)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(shown.both_counts(read), width="stretch")
         compared = st.toggle("GPT-2 below", True, key="tokenizer_gpt2", bind="query-params",
                              help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
         spelt = st.toggle("Bytes", True, key="tokenizer_bytes", bind="query-params")
-    st.html(detailed_chips(read.pieces, spelt, compared))
+    st.html(paired_chips(read.pieces, spelt, compared))
     if read.shown < read.o200k:
         st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
 
@@ -35,20 +34,20 @@ def merges(written: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = shown.choose_word(written)
         step = shown.choose_step(word)
-    built = shown.build(word)
+    built = measure.build(word)
     st.markdown(shown.what_happens(built, step))
-    st.html(merge_candidates(built.states[step]))
-    st.html(merge_wall(built.letters, built.bricks, step))
-    if len(word.encode()) > shown.MAX_BYTES:
-        st.caption(f":material/content_cut: Drawn: the first {shown.MAX_BYTES} of {len(word.encode()):,} bytes.")
+    st.html(merge_candidates(*built.states[step]))
+    st.html(merge_wall(built.data, built.merges, step, MAX_BYTES))
+    if len(word.encode()) > MAX_BYTES:
+        st.caption(f":material/content_cut: Drawn: the first {MAX_BYTES} of {len(word.encode()):,} bytes.")
 
 
 @st.fragment
 def languages(written: str) -> None:
     """One story in many languages, and the reader's text."""
-    measure = st.segmented_control("Measure", MEASURES, default=PER_CHARACTER, key="tokenizer_measure",
-                                   bind="query-params", required=True, label_visibility="collapsed")
-    furniture.show_chart(shown.language_chart(written, measure), key=f"tokenizer_by_language_{measure}")
+    quantity = st.segmented_control("Measure", MEASURES, default=PER_CHARACTER, key="tokenizer_measure",
+                                    bind="query-params", required=True, label_visibility="collapsed")
+    furniture.show_chart(shown.language_chart(written, quantity), key=f"tokenizer_by_language_{quantity}")
     texts = st.expander("The story in every language", key="tokenizer_story", on_change="rerun")
     if texts.open:
         texts.table({each.name: each.text for each in LANGUAGES})
@@ -67,7 +66,7 @@ def search() -> None:
     """Tokens of o200k by text or id."""
     query = st.text_input("Text, or an id", key="tokenizer_query", bind="query-params",
                           placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
-    table, words = shown.found(query)
+    table, words = measure.search(query)
     st.markdown(words)
     st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
 
@@ -76,7 +75,7 @@ furniture.header("tokenizer")
 study = state.study()
 view = st.segmented_control("View", views.VIEWS, default=views.TOKENS, key="tokenizer_view", bind="query-params",
                             required=True, label_visibility="collapsed")
-written = shown.cut_text(text.current_text())
+written = measure.cut_text(text.current_text())
 if view == views.CONVERSATION:
     conversation()
 elif view == views.SEARCH:

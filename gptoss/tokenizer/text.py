@@ -47,6 +47,14 @@ class EncodedPrefix(NamedTuple):
     total_characters: int
 
 
+class Token(NamedTuple):
+    """One token of a text: its id, its bytes as they stand in the text, and whether it is a special token."""
+
+    id: int
+    data: bytes
+    special: bool = False
+
+
 def clean_text(text: str) -> str:
     """`text` as it is encoded: surrogate pairs joined into their character, a lone surrogate replaced by U+FFFD."""
     try:
@@ -118,6 +126,11 @@ def token_label(token: int, encoding: str = "o200k_harmony") -> str:
     return printable(token_bytes(token, encoding))
 
 
+def spelt_bytes(data: bytes, limit: int = LONGEST_TOKEN_BYTES) -> str:
+    """Bytes in hexadecimal, the first `limit` of them: `20 73 74 …`."""
+    return data[:limit].hex(" ").upper() + (" …" if len(data) > limit else "")
+
+
 def printable(data: bytes) -> str:
     """Bytes as visible text, in which nothing is blank, moves the cursor or changes the writing direction.
 
@@ -158,6 +171,17 @@ def token_spans(text: str, ids: Sequence[int], encoding: str = "o200k_harmony") 
         ValueError: the ids do not spell the beginning of the text.
     """
     return spans(clean_text(text), ids, spellings(encoding))
+
+
+def tokens_of(text: str, ids: Sequence[int], encoding: str = "o200k_harmony") -> list[Token]:
+    """The tokens `ids` of `clean_text(text)`, or its first few, with their bytes.
+
+    One special token has two spellings: its bytes are those that stand in the text. Raises `ValueError` where the ids do
+    not spell the beginning of the text.
+    """
+    special, text = get_encoding(encoding).is_special_token, clean_text(text)
+    return [Token(token, text[start:end].encode() if special(token) else token_bytes(token, encoding), special(token))
+            for token, (start, end) in zip(ids, token_spans(text, ids, encoding), strict=True)]
 
 
 def spellings(encoding: str) -> Callable[[int], tuple[bytes, ...]]:

@@ -14,12 +14,12 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, shaded_text
 from gptoss.charts.images import Picture, head_grid, signed_pixels
 from gptoss.charts.labels import visible_token
 from gptoss.units import fixed, number, plural
 
 PRODUCT, SCALE, MASK, SOFTMAX, MIX = STEPS = (1, 2, 3, 4, 5)
-MAX_TOKENS = 80  # of a longer text, the tokens around the chosen one
 MOST_HEADS = 8
 
 _LABEL_LENGTH = 9  # characters of a token
@@ -75,20 +75,14 @@ _COLGROUP = "<colgroup>" + "".join(f'<col style="width:{width}%">' for width in 
 _COLUMNS = 4
 _TILE_CELLS = 84  # cells of a small map's side; more are averaged
 _SHADES = 12  # steps of strength in the text
-_SHADE_RULES = "".join(
-    f".looks .{kind}{n} {{background: {palette.fade(colour, round(0.8 * n / _SHADES, 3))}}}\n"
-    for kind, colour in (("k", palette.KEY), ("q", palette.QUERY)) for n in range(1, _SHADES + 1))
-_LOOKS_STYLE = f"""<style>
-.looks {{display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem 2rem}}
-.looks p {{margin: 0.4rem 0 0; font-size: 0.9rem; opacity: 0.8}}
-.stHtml .looks h3 {{padding: 0 0 0.5rem; margin: 0; font-size: 1.25rem}}
-.looks div div {{display: flex; flex-wrap: wrap; gap: 3px 1px; line-height: 1.25; direction: ltr}}
-.looks span {{border-radius: 4px; padding: 2px 3px; font-family: "Source Code Pro", monospace; font-size: 0.9rem;
-  unicode-bidi: isolate; max-width: 100%; overflow-wrap: anywhere}}
-.looks .query {{background: {palette.QUERY}; color: white; font-weight: 700}}
-.looks .key {{background: {palette.KEY}; color: black; font-weight: 700}}
-.looks .out {{opacity: 0.4}}
-{_SHADE_RULES}</style>"""
+# How the chosen token is shown, and the colour of the others, where it looks and where it is looked at.
+_LOOKING = Shade(palette.QUERY, "white", kind="query"), palette.KEY
+_SEEN = Shade(palette.KEY, "black", kind="key"), palette.QUERY
+_LOOKS_STYLE = """<style>
+.looks {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem 2rem}
+.looks p {margin: 0.4rem 0 0; font-size: 0.9rem; opacity: 0.8}
+.stHtml .looks h3 {padding: 0 0 0.5rem; margin: 0; font-size: 1.25rem}
+</style>"""
 
 
 class QuerySteps(Protocol):
@@ -314,18 +308,18 @@ def looks_in_text(row: np.ndarray, column: np.ndarray, token: int, labels: Seque
     """Where a token looks, and who looks at it: twice the text itself, each token coloured by its share, in HTML.
 
     `row` and `column` (tokens,) are the token's row and column of a head's map, NaN where the mask keeps two tokens
-    apart; strength is the square root of the share. Above `MAX_TOKENS` tokens those around the chosen one are shown, and a
+    apart; strength is the square root of the share. Above `MOST_TOKENS` tokens those around the chosen one are shown, and a
     line says how many are left out. Labels are a person's text, so they are escaped. Raises `ValueError` where the
     shares do not fit.
     """
     count = len(labels)
     if row.shape != (count,) or column.shape != (count,) or not 0 <= token < count:
         raise ValueError(f"row {row.shape} and column {column.shape} of token {token} do not fit {count} labels")
-    ahead = MAX_TOKENS // 4
+    ahead = MOST_TOKENS // 4
     return (f'{_LOOKS_STYLE}<div class="looks">'
-            + _text("Where this token looks", row, token, labels, ("query", "k"), token - (MAX_TOKENS - ahead),
+            + _text("Where this token looks", row, token, labels, _LOOKING, token - (MOST_TOKENS - ahead),
                     describe_row(row, token, labels))
-            + _text("Who looks at this token", column, token, labels, ("key", "q"), token - ahead,
+            + _text("Who looks at this token", column, token, labels, _SEEN, token - ahead,
                     describe_column(column, token, labels)) + "</div>")
 
 
@@ -343,25 +337,16 @@ def describe_column(column: np.ndarray, token: int, labels: Sequence[str]) -> st
             f"{visible_token(labels[best])} at position {best} does so most: {column[best]:.3f}.")
 
 
-def _text(title: str, shares: np.ndarray, token: int, labels: Sequence[str], kinds: tuple[str, str], start: int,
+def _text(title: str, shares: np.ndarray, token: int, labels: Sequence[str], shades: tuple[Shade, str], start: int,
           sentence: str) -> str:
-    """One of the two texts; `kinds` are the classes of the chosen token and of the others."""
-    count = len(labels)
-    start = min(max(start, 0), max(count - MAX_TOKENS, 0))
-    stop = min(start + MAX_TOKENS, count)
-    shades = np.sqrt(np.nan_to_num(shares) / (np.nanmax(shares) or 1)) * _SHADES
-    chips = "".join(_chip(labels[n], shares[n], kinds[0] if n == token else f"{kinds[1]}{round(float(shades[n]))}")
-                    for n in range(start, stop))
-    before, after = (f'<span class="out">… {left} {where}</span>' if left else ""
-                     for left, where in ((start, "earlier"), (count - stop, "later")))
-    return (f'<div><h3>{title}</h3><div role="img" aria-label="{escape(sentence)}">{before}{chips}{after}</div>'
+    """One of the two texts, from `start` on; NaN is what the mask hides, and never the chosen token itself."""
+    chosen, colour = shades
+    steps = np.round(np.sqrt(np.nan_to_num(shares) / (np.nanmax(shares) or 1)) * _SHADES)
+    shown = [FAINT if np.isnan(share) else chosen._replace(title=f"{share:.3f}") if place == token else
+             Shade(palette.fade(colour, round(0.8 * float(step) / _SHADES, 3)), title=f"{share:.3f}")
+             for place, (share, step) in enumerate(zip(shares, steps, strict=True))]
+    return (f"<div><h3>{title}</h3>{shaded_text(labels, shown, sentence, 'close', start, MOST_TOKENS)}"
             f"<p>{escape(sentence)}</p></div>")
-
-
-def _chip(label: str, share: float, kind: str) -> str:
-    if np.isnan(share):  # hidden by the mask, or, for the chosen token itself, never
-        return f'<span class="out">{escape(label)}</span>'
-    return f'<span class="{kind}" title="{share:.3f}">{escape(label)}</span>'
 
 
 class HeadTile(NamedTuple):

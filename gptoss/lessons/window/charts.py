@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from html import escape
 from typing import NamedTuple
 
 import altair as alt
@@ -13,9 +12,9 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, legend, shaded_text
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 
-MAX_TOKENS = 80  # a longer text is cut to this many tokens around the one in question
 HEIGHT = 400  # px of a page's main picture
 
 EVERY_LAYER_FULL, ALTERNATING, EVERY_LAYER_SLIDING = PATTERNS = (
@@ -37,42 +36,31 @@ _ROW_LABEL = "split(slice(datum.label, 5), width > 300 ? '|' : ',')[0]"
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 _CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~g') + 'k' : format(datum.value, '~g')"
 
-_TEXT_STYLE = f"""<style>
-.window-text {{display: flex; flex-wrap: wrap; gap: 5px 3px; direction: ltr; font-size: 1rem; line-height: 1.3}}
-.window-text span {{border-radius: 5px; padding: 2px 5px; font-family: "Source Code Pro", monospace;
-  unicode-bidi: isolate; max-width: 100%; overflow-wrap: anywhere; border: 2px solid transparent}}
-.window-text .query {{background: {palette.QUERY}; color: white; font-weight: 700}}
-.window-text .near {{background: {palette.fade(palette.SLIDING, 0.55)}; border-color: {palette.SLIDING}}}
-.window-text .far {{background: {palette.fade(palette.FULL, 0.13)}}}
-.window-text .later {{opacity: 0.4}}
-.window-text-key {{margin-bottom: 10px; font-size: 0.9rem}}
-.window-text-key span {{font-family: inherit}}
-</style>"""
-_TEXT_KEY = (("query", "query"), ("near", "in its window"), ("far", "earlier: full layers only"), ("later", "later: hidden"))
+_TEXT_KEY = {
+    "query": Shade(palette.QUERY, "white", kind="query"),
+    "in its window": Shade(palette.fade(palette.SLIDING, 0.55), frame=palette.SLIDING, kind="near"),
+    "earlier: full layers only": Shade(palette.fade(palette.FULL, 0.13), kind="far"),
+    "later: hidden": FAINT,
+}
 
 
 def window_in_text(labels: Sequence[str], near: np.ndarray, seen: np.ndarray, query: int) -> str:
     """The text itself with one query's window lit in it, in HTML.
 
     `labels` are the tokens; `near` and `seen` (tokens,) are the query's rows of a sliding layer's mask and of a full
-    one's. Above `MAX_TOKENS` tokens those around the query are shown, and a line says how many are left out. Labels
+    one's. Above `MOST_TOKENS` tokens those around the query are shown, and a line says how many are left out. Labels
     are a person's text, so they are escaped. Raises `ValueError` where the rows do not fit the labels.
     """
     tokens = len(labels)
     if near.shape != (tokens,) or seen.shape != (tokens,) or not 0 <= query < tokens:
         raise ValueError(f"rows {near.shape} and {seen.shape} of query {query} do not fit {tokens} labels")
-    start = _start_around(query, tokens, behind=3 * MAX_TOKENS // 4)
-    stop = min(start + MAX_TOKENS, tokens)
-    kinds = np.where(near, "near", np.where(seen, "far", "later"))
-    kinds[query] = "query"
-    chips = "".join(f'<span class="{kinds[n]}" title="token {n}">{escape(labels[n])}</span>' for n in range(start, stop))
-    before, after = (f'<span class="later">… {count} {where}</span>' if count else ""
-                     for count, where in ((start, "earlier"), (tokens - stop, "later")))
-    said = (f"{tokens} tokens. Token {query}, “{labels[query]}”, sees {int(near.sum())} in its window and {int(seen.sum())} "
-            "in a full layer.")
-    key = "".join(f'<span class="{kind}">{words}</span>' for kind, words in _TEXT_KEY)
-    return (f'{_TEXT_STYLE}<div class="window-text window-text-key">{key}</div>'
-            f'<div class="window-text" role="img" aria-label="{escape(said)}">{before}{chips}{after}</div>')
+    words = (f"{tokens} tokens. Token {query}, “{labels[query]}”, sees {int(near.sum())} in its window and "
+             f"{int(seen.sum())} in a full layer.")
+    chosen, window, earlier, later = _TEXT_KEY.values()
+    shades = [(chosen if place == query else window if near[place] else earlier if seen[place] else later)._replace(
+        title=f"token {place}") for place in range(tokens)]
+    return legend([*_TEXT_KEY.items()]) + shaded_text(labels, shades, words, "framed", query - 3 * MOST_TOKENS // 4,
+                                                      MOST_TOKENS)
 
 
 def window_mask(sliding: np.ndarray, full: np.ndarray, labels: Sequence[str], query: int) -> Chart:
@@ -103,7 +91,7 @@ def reach_ladder(panels: Mapping[str, tuple[Sequence[int], np.ndarray]], labels:
 
     `panels` maps a pattern's name to its windows (layers,) in tokens, 0 for full, and to what is known, boolean
     (layers + 1, tokens): row d says which embeddings the token's stream depends on after d layers. What a layer adds
-    is in that layer's colour, what was known before is paler. Above `MAX_TOKENS` tokens those that end shortly after
+    is in that layer's colour, what was known before is paler. Above `MOST_TOKENS` tokens those that end shortly after
     the token are shown, and `note` says so; the counts are of all. A click picks a token under the name `picked`.
     Raises `ValueError` where the shapes do not belong together.
     """
@@ -111,8 +99,8 @@ def reach_ladder(panels: Mapping[str, tuple[Sequence[int], np.ndarray]], labels:
     if any(known.shape != (len(windows) + 1, tokens) for windows, known in panels.values()) or not 0 <= token < tokens:
         raise ValueError(f"{ {name: known.shape for name, (_, known) in panels.items()} } with token {token} do not fit "
                          f"{tokens} labels")
-    start = _start_around(token, tokens, behind=MAX_TOKENS - 5)
-    stop = min(start + MAX_TOKENS, tokens)
+    start = _start_around(token, tokens, behind=MOST_TOKENS - 5)
+    stop = min(start + MOST_TOKENS, tokens)
     rungs = [rung for panel, (name, (windows, known)) in enumerate(panels.items())
              for rung in _ladder(panel, name, windows, known, token, start, stop)]
     data = _rungs_as_table(rungs, axis_keys(labels[start:stop], start), start).assign(chosen=token)
@@ -173,8 +161,8 @@ def output_distances(frame: pd.DataFrame, own: int) -> Chart:
 
 
 def _start_around(token: int, tokens: int, behind: int) -> int:
-    """The first of `MAX_TOKENS` tokens to show, so that `token` is among them with `behind` before it if it can be."""
-    return min(max(token - behind, 0), max(tokens - MAX_TOKENS, 0))
+    """The first of `MOST_TOKENS` tokens to show, so that `token` is among them with `behind` before it if it can be."""
+    return min(max(token - behind, 0), max(tokens - MOST_TOKENS, 0))
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,9 +14,9 @@ from chart_inputs import attention, tokens
 from PIL import Image
 
 from gptoss.charts import palette
+from gptoss.charts.chips import MOST_TOKENS
 from gptoss.lessons.attention.charts import (
     MASK,
-    MAX_TOKENS,
     MIX,
     PRODUCT,
     SCALE,
@@ -225,9 +225,13 @@ def test_names_of_tokens_are_short_and_escaped():
 
 
 def shades(html):
-    """For each of the two texts its tokens' classes."""
-    return [[attributes["class"] for tag, attributes in Table(part).tags if tag == "span"]
-            for part in html.split("<h3>")[1:]]
+    """For each of the two texts its tokens' classes, or the strength of their colours."""
+    spans = [[attributes for tag, attributes in Table(part).tags if tag == "span"] for part in html.split("<h3>")[1:]]
+    return [[span.get("class") or float(re.search(r"([\d.]+)\)", span["style"])[1]) for span in text] for text in spans]
+
+
+def strength(share, largest):
+    return round(0.8 * round(12 * math.sqrt(share / largest)) / 12, 3)
 
 
 def test_the_text_is_as_strong_as_the_root_of_the_share():
@@ -236,8 +240,8 @@ def test_the_text_is_as_strong_as_the_root_of_the_share():
     np.testing.assert_array_equal(np.isnan(row), [False, False, False, True])
     np.testing.assert_array_equal(np.isnan(column), [True, True, False, False])
     where, who = shades(looks_in_text(row, column, 2, ["a", " b", " c", " d"]))
-    assert where == [f"k{round(12 * math.sqrt(0.04 / 0.25))}", f"k{round(12 * math.sqrt(0.16 / 0.25))}", "query", "out"]
-    assert who == ["out", "out", "key", f"q{round(12 * math.sqrt(0.2 / 0.25))}"]
+    assert where == [strength(0.04, 0.25), strength(0.16, 0.25), "query", "faint"]
+    assert who == ["faint", "faint", "key", strength(0.2, 0.25)]
 
 
 def test_the_text_names_the_strongest():
@@ -252,7 +256,7 @@ def test_a_long_text_shows_the_tokens_around_the_chosen_one(token):
     weights, _ = attention(200)
     where, who = shades(looks_in_text(*looks(weights, 0, token), token, ["t"] * 200))
     for kinds in (where, who):
-        assert MAX_TOKENS <= len(kinds) <= MAX_TOKENS + 2  # and the lines that say what is left out
+        assert MOST_TOKENS <= len(kinds) <= MOST_TOKENS + 2  # and the lines that say what is left out
     assert "query" in where and "key" in who
 
 

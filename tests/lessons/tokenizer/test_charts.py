@@ -1,4 +1,4 @@
-"""Charts of what texts cost in tokens, chips, and the wall of merges."""
+"""Charts of what texts cost in tokens, chips, the wall of merges, and the harmony stream: every token, all escaped."""
 
 import re
 from html.parser import HTMLParser
@@ -8,10 +8,9 @@ from chart_checks import assert_well_made, axis_titles
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss.charts.chips import Chip, detailed_chips, spelt_bytes, token_chips
+from gptoss.charts import palette, token_chips
 from gptoss.config import ModelConfig
-from gptoss.lessons.tokenizer.charts.merges import Brick, Gap, brick_label, merge_candidates, merge_wall
-from gptoss.lessons.tokenizer.charts.tokenizer import (
+from gptoss.lessons.tokenizer.charts import (
     CHOSEN,
     ESTIMATED,
     GPT2,
@@ -25,13 +24,20 @@ from gptoss.lessons.tokenizer.charts.tokenizer import (
     SAME_STORY,
     SMALL_ESTIMATE,
     TIMES_O200K,
+    Span,
+    harmony_stream,
     language_costs,
+    merge_candidates,
+    merge_wall,
+    paired_chips,
+    token_words,
     vocabulary_size,
 )
 from gptoss.lessons.tokenizer.measure import vocabulary_tradeoff
-from gptoss.tokenizer import SAMPLES, encode_text, printable
+from gptoss.tokenizer import SAMPLES, encode_text
 from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
-from gptoss.tokenizer.merges import CutVocabulary, merges
+from gptoss.tokenizer.merges import CutVocabulary, Merge, merges
+from gptoss.tokenizer.text import Token
 
 ESTIMATES = {GPT2_ESTIMATE: 1.3, SMALL_ESTIMATE: 1.5}
 CONFIG = ModelConfig.preset("gpt-oss-20b")
@@ -123,72 +129,60 @@ class Shown(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.texts, self.titles = [], [], []
+        self.tags, self.texts, self.classes = [], [], []
         self.feed(html.split("</style>")[-1])
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
-        self.titles += [value for name, value in attributes if name == "title"]
+        self.classes.append(dict(attributes).get("class"))
         assert not any(name.startswith("on") for name, _ in attributes)
 
     def handle_data(self, data):
         self.texts.append(data)
 
 
-def chip(label, number=7, data=b"x", special=False):
-    return Chip(label, number, data, special)
-
-
 def test_chips_show_label_id_and_bytes_and_gpt2_below():
-    html = detailed_chips([((chip("␣a", 261, b" a"),), (chip("␣a", 257, b" a"),)),
-                           ((chip("ab", 1, b"ab"),), (chip("a", 64, b"a"), chip("b", 65, b"b")))])
+    html = paired_chips([((Token(261, b" a"),), (Token(257, b" a"),)),
+                         ((Token(1, b"ab"),), (Token(64, b"a"), Token(65, b"b")))])
     assert Shown(html).texts == ["␣a", "261", "20 61", "=257", "ab", "1", "61 62", "a", "64", "b", "65"]
     assert 'aria-label="2 tokens of o200k with their ids, above 3 of GPT-2"' in html
-    alone = detailed_chips([((chip("ab", 1, b"ab"),), (chip("a"), chip("b")))], show_bytes=False, compared=False)
+    alone = paired_chips([((Token(1, b"ab"),), (Token(7, b"a"), Token(8, b"b")))], show_bytes=False, compared=False)
     assert Shown(alone).texts == ["ab", "1"] and "GPT-2" not in alone
-    assert detailed_chips([]).endswith('aria-label="0 tokens of o200k with their ids, above 0 of GPT-2"></div>')
+    assert paired_chips([]).endswith('aria-label="0 tokens of o200k with their ids, above 0 of GPT-2"></div>')
 
 
 def test_a_special_token_has_a_colour_of_its_own():
-    plain, special = (Chip("<|end|>", 200007, b"<|end|>", special) for special in (False, True))
-    assert detailed_chips([((plain,), ())]) != detailed_chips([((special,), ())])
-
-
-def test_bytes_are_hexadecimal_and_long_ones_are_cut():
-    assert spelt_bytes(b" st") == "20 73 74" and spelt_bytes(b"") == ""
-    assert spelt_bytes(bytes(range(9))) == "00 01 02 03 04 05 06 07 …"
-    assert spelt_bytes(bytes(range(9)), 9).endswith("08")
+    plain, special = (Token(200007, b"<|end|>", special) for special in (False, True))
+    assert paired_chips([((plain,), ())]) != paired_chips([((special,), ())])
 
 
 @given(st.text(max_size=30))
-def test_any_label_is_shown_as_text_in_every_picture(label):
-    printed = printable(label.encode())
-    for html in (detailed_chips([((chip(printed), chip(printed)), (chip(printed),))]), token_chips([printed], [1]),
-                 merge_candidates([Gap(printed, 5), Gap(printed)]),
-                 merge_wall([printed, "b"], [Brick(0, 2, 9, printed)], 1)):
+def test_any_token_is_shown_as_text_in_every_picture(text):
+    data = text.encode()
+    token, words = Token(7, data), token_words(data)
+    for html in (paired_chips([((token, token), (token,))]), token_chips([words], [1]), merge_candidates([data, data], [5]),
+                 merge_wall(data + b"b", [Merge(9, 0, 1, len(data))] if data else [], min(len(data), 1), 40)):
         shown = Shown(html)
         assert set(shown.tags) <= {"div", "span", "small", "b", "i"}
-        assert not printed or printed in "".join(shown.texts)
+        assert words.replace(" ", "") in "".join(shown.texts).replace(" ", "")
 
 
-def test_brick_labels_write_stray_bytes_bare():
-    assert brick_label("<0xE0><0xA4>") == "E0 A4" and brick_label("a<0x80>") == "a80" and brick_label("␣a") == "␣a"
+def test_stray_bytes_are_bare():
+    assert token_words(b"\xe0\xa4") == "E0 A4" and token_words(b"a\x80") == "a80" and token_words(b" a") == "␣a"
 
 
-def strawberry():
-    data = b"strawberry"
-    return list("strawberry"), [Brick(m.start, m.end, m.rank, data[m.start:m.end].decode()) for m in merges(data)]
+STRAWBERRY = b"strawberry", merges(b"strawberry")
 
 
 def places(html):
     return re.findall(r"grid-column: (\d+) / (\d+); grid-row: (\d+)", html)
 
 
-def test_the_wall_stands_each_merge_on_its_bytes():
-    letters, bricks = strawberry()
-    html = merge_wall(letters, bricks, len(bricks))
+def test_each_merge_lies_below_its_bytes():
+    data, made = STRAWBERRY
+    html = merge_wall(data, made, len(made), 32)
     assert places(html)[:10] == [(str(at), str(at + 1), "1") for at in range(1, 11)]
-    spans = dict(zip([brick.label for brick in bricks], places(html)[10:], strict=True))
+    spans = dict(zip([data[merge.start:merge.end].decode() for merge in made], places(html)[10:], strict=True))
     assert spans["st"] == ("1", "3", "2") and spans["raw"] == ("3", "6", "3")
     assert spans["er"] == ("7", "9", "2") and spans["ber"] == ("6", "9", "3") and spans["berry"] == ("6", "11", "4")
     assert Shown(html).texts[-2:] == ["berry", "19772"]
@@ -196,24 +190,67 @@ def test_the_wall_stands_each_merge_on_its_bytes():
 
 
 def test_the_wall_grows_step_by_step_and_keeps_its_height():
-    letters, bricks = strawberry()
-    walls = [merge_wall(letters, bricks, step) for step in range(len(bricks) + 1)]
+    data, made = STRAWBERRY
+    walls = [merge_wall(data, made, step, 32) for step in range(len(made) + 1)]
     assert [len(places(wall)) for wall in walls] == list(range(10, 18))
     assert len({re.search(r"repeat\((\d+), 2.6rem\)", wall)[1] for wall in walls}) == 1
     for step in (-1, 8):
         with pytest.raises(ValueError, match="0 to 7"):
-            merge_wall(letters, bricks, step)
-    assert places(merge_wall(["a"], [], 0)) == [("1", "2", "1")]
+            merge_wall(data, made, step, 32)
+    assert places(merge_wall(b"a", [], 0, 32)) == [("1", "2", "1")]
 
 
 def test_a_brick_that_reaches_beyond_the_shown_bytes_ends_with_them():
-    assert places(merge_wall(["a", "b"], [Brick(1, 5, 9, "bcde")], 1))[-1] == ("2", "3", "2")
+    wall = merge_wall(b"abcde", [Merge(9, 1, 2, 5)], 1, 2)
+    assert places(wall)[-1] == ("2", "3", "2") and Shown(wall).texts == ["a", "b", "bcde", "9"]
 
 
 def test_the_lowest_rank_is_marked_the_leftmost_of_equals():
-    html = merge_candidates([Gap("a", 9), Gap("b", 5), Gap("c", None), Gap("d", 5), Gap("e")])
+    html = merge_candidates([b"a", b"b", b"c", b"d", b"e"], [9, 5, None, 5])
     assert Shown(html).texts == ["a", "9", "b", "5", "c", "·", "d", "5", "e"]
     marked = re.findall(r"<i( style=[^>]+)?>([^<]+)</i>", html)
     assert [bool(style) for style, _ in marked] == [False, True, False, False]
     assert "5 tokens; the lowest rank of two neighbours together is 5" in html
-    assert 'aria-label="1 tokens"' in merge_candidates([Gap("a")]) and "lowest" not in merge_candidates([Gap("a"), Gap("b")])
+    assert 'aria-label="1 token"' in merge_candidates([b"a"], []) and "lowest" not in merge_candidates([b"a", b"b"], [None])
+
+
+# The harmony stream
+
+
+SPANS = [
+    Span("special", "<|start|>", (200006,), 0, 0), Span("header", "user", (1428,), 0, 1),
+    Span("special", "<|message|>", (200008,), 0, 2), Span("content", "<b>&\"x\"\n</b>", (1, 2, 3), 0, 3),
+    Span("special", "<|end|>", (200007,), 0, 6, True), Span("absent", "message 2 is left out", (), 1),
+    Span("outside", "⏎", (198,), 2, 7), Span("folded", "… 9 tokens …", tuple(range(9)), 2, 8),
+]
+
+
+def test_text_comes_through_and_never_as_markup():
+    page = Shown(harmony_stream(SPANS))
+    assert "".join(page.texts).replace("200006", "").startswith("<|start|>user<|message|>200008<b>&\"x\"\n</b><|end|>")
+    assert set(page.tags) == {"div", "b", "small", "i", "span", "em"} and page.tags.count("b") == 3
+
+
+def test_every_message_is_a_line_and_the_chosen_one_stands_out():
+    page = Shown(harmony_stream(SPANS, chosen=0))
+    classes = [kind for tag, kind in zip(page.tags, page.classes, strict=True) if tag == "div"]
+    assert classes == ["stream", "message chosen", "message absent", "message"]
+
+
+def test_special_tokens_have_their_ids_and_text_on_demand():
+    without, with_ids = (re.findall(r"<small>(\d+)</small>", harmony_stream(SPANS, ids=ids)) for ids in (False, True))
+    assert without == ["200006", "200008", "200007"]
+    assert with_ids == ["200006", "1428", "200008", "200007", "198"]
+
+
+def test_malformed_spots_are_marked_and_the_whole_is_described():
+    html = harmony_stream(SPANS)
+    assert len(re.findall(r'class="wrong"', html)) == 1
+    assert 'aria-label="A stream of 17 tokens, 3 of them special"' in html
+    assert palette.fade(palette.ACCENT, 0.24) in html
+    assert "0 tokens" in harmony_stream([])
+
+
+def test_places_are_those_in_the_stream():
+    assert re.findall(r'title="token (\d+), id (\d+)"', harmony_stream(SPANS, ids=True)) == [
+        ("0", "200006"), ("1", "1428"), ("2", "200008"), ("6", "200007"), ("7", "198")]

@@ -4,18 +4,16 @@ import html
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from reader import address, assert_fine, button, captions, move, open_page, press, type_text
 
 from gptoss.app.lesson import TABS
-from gptoss.lessons.tokenizer.charts.tokenizer import MEASURES
-from gptoss.lessons.tokenizer.controls import tokenizer as shown
+from gptoss.lessons.tokenizer.charts import MEASURES
 from gptoss.lessons.tokenizer.controls.tokenizer_lesson import CONVERSATION, LANGUAGES, MERGES, SEARCH, TOKENS, TRIES, VIEWS
 from gptoss.lessons.tokenizer.controls.tokenizer_lesson import SIZES as SIZE_VIEW
-from gptoss.lessons.tokenizer.measure import SIZES
-from gptoss.tokenizer import SPECIAL_TOKENS, clean_text, encode_text, token_bytes
+from gptoss.lessons.tokenizer.measure import LONGEST, MAX_CHIPS, SIZES
+from gptoss.tokenizer import SPECIAL_TOKENS, encode_text, token_bytes
 from gptoss.tokenizer.merges import merges, tokens_after
+from gptoss.tokenizer.search import search_vocabulary
 
 PAGE = "pages/tokenizer.py"
 TEXT_VIEWS = (TOKENS, MERGES, LANGUAGES, SIZE_VIEW)
@@ -70,7 +68,7 @@ def test_every_view_takes_any_text(text, view):
     type_text(at, text)
     assert_fine(at)
     assert at.text_area(key="text").value == text
-    cut = len(text) > shown.LONGEST
+    cut = len(text) > LONGEST
     assert (f"The first 20,000 of {len(text):,} characters are counted" in captions(at)) == cut
 
 
@@ -91,17 +89,6 @@ def test_the_chips_on_the_screen_are_tiktokens_tokens(text):
     assert f"GPT-2: {len(encode_text(text, 'gpt2'))}" in words(at)
 
 
-@settings(max_examples=300)
-@given(st.text(st.characters(exclude_categories=()), max_size=40), st.booleans())
-def test_readings_are_tiktokens_token_for_token(text, special):
-    text = shown.cut_text(text)
-    read = shown.reading.__wrapped__(text, special)
-    ours, theirs = encode_text(text, special=special), encode_text(text, "gpt2", special)
-    assert [chip.id for left, _ in read.pieces for chip in left] == ours and read.o200k == read.shown == len(ours)
-    assert [chip.id for _, right in read.pieces for chip in right] == theirs and read.gpt2 == len(theirs)
-    assert b"".join(chip.data for left, _ in read.pieces for chip in left) == clean_text(text).encode()
-
-
 def test_special_tokens_are_one_chip_when_asked():
     text = "<|start|>user<|message|>hi<|reserved_200018|><|endofprompt|>"
     at = open_page(PAGE, text=text, special="true")
@@ -113,7 +100,7 @@ def test_special_tokens_are_one_chip_when_asked():
 def test_many_tokens_are_cut_and_said():
     at = open_page(PAGE)
     type_text(at, " the" * 600)
-    assert len(chips(at)) == shown.MAX_CHIPS
+    assert len(chips(at)) == MAX_CHIPS
     assert "The first 256 of 600 tokens are drawn" in captions(at)
 
 
@@ -180,21 +167,6 @@ def test_a_long_word_is_drawn_as_far_as_it_fits_and_that_is_said():
     assert state(at)[:4] == ["D", "ona", "ud", "amp"]
 
 
-@given(st.text(max_size=30))
-@settings(max_examples=60)
-def test_what_is_drawn_of_a_word_is_how_its_merges_go(word):
-    data, built = word.encode(), shown.build.__wrapped__(word)
-    made = merges(data)
-    drawn_merges = [place for place, merge in enumerate(made) if merge.start < shown.MAX_BYTES]
-    assert [brick.rank for brick in built.bricks] == [made[place].rank for place in drawn_merges]
-    for gaps, done in zip(built.states, [0, *(place + 1 for place in drawn_merges)], strict=True):
-        tokens, start = tokens_after(data, made[:done]), 0
-        for gap in gaps:
-            assert gap.label == shown._label(tokens[0]) and start < shown.MAX_BYTES
-            start += len(tokens.pop(0))
-        assert start >= min(len(data), shown.MAX_BYTES)
-
-
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_measure_of_languages(measure):
     at = open_page(PAGE, tokenizer_view=LANGUAGES)
@@ -233,7 +205,7 @@ def test_search_takes_any_query(query):
     at = open_page(PAGE, tokenizer_view=SEARCH)
     at.text_input(key="tokenizer_query").set_value(query).run()
     assert_fine(at)
-    found = shown.search_vocabulary(query)
+    found = search_vocabulary(query)
     assert list(at.dataframe[0].value["id"]) == list(found.ids)
     assert f"{found.total:,} of 201,088 tokens" in words(at)
     assert ("the first 100 are shown" in words(at)) == (found.total > 100)

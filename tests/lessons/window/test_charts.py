@@ -8,11 +8,11 @@ import pytest
 from chart_checks import assert_well_made, axis_titles, nodes
 
 from gptoss.charts import palette
+from gptoss.charts.chips import MOST_TOKENS
 from gptoss.config import ModelConfig
 from gptoss.lessons.window import charts
 from gptoss.lessons.window import measure as anatomy
 from gptoss.lessons.window.charts import (
-    MAX_TOKENS,
     REACHED,
     cache_strip,
     context_lines,
@@ -133,7 +133,7 @@ def test_every_cell_says_when_its_token_became_known(count, window, layers, toke
     panels = known_by_layer(layers, window, count, token)
     chart = reach_ladder(panels, tokens(count), token)
     cells = chart.data[chart.data["what"] != ""]
-    shown = min(count, MAX_TOKENS)
+    shown = min(count, MOST_TOKENS)
     assert len(cells) == 2 * (layers + 1) * shown
     for panel, (windows, known) in enumerate(panels.values()):
         for level in range(layers + 1):
@@ -177,7 +177,7 @@ def test_the_first_token_has_nothing_behind_it():
 @pytest.mark.parametrize("token", [0, 100, 511])
 def test_a_long_text_is_cut_around_the_token_with_a_note_and_whole_counts(token):
     chart = ladder(512, 128, 4, token)
-    assert token in set(chart.data["position"]) and chart.data["position"].nunique() == MAX_TOKENS
+    assert token in set(chart.data["position"]) and chart.data["position"].nunique() == MOST_TOKENS
     low, high = chart.data["position"].min(), chart.data["position"].max()
     assert chart.note == f"tokens {low} to {high} of 512, positions counted from 0"
     assert ("1 token" if token == 0 else f"{min(token, 4 * 127) + 1} tokens") in set(chart.data["count"])
@@ -214,13 +214,13 @@ def test_output_distances_mark_the_models_own_window():
 
 
 def chips(html):
-    return re.findall(r'<span class="(\w+)" title="token (\d+)">(.*?)</span>', html, re.DOTALL)
+    return re.findall(r'<span class="(\w+)"[^>]* title="token (\d+)">(.*?)</span>', html, re.DOTALL)
 
 
 def test_the_text_shows_the_query_its_window_and_the_rest():
     sliding, full = masks(12, 4)
     found = chips(window_in_text(tokens(12), sliding[7], full[7], 7))
-    assert [kind for kind, _, _ in found] == ["far"] * 4 + ["near"] * 3 + ["query"] + ["later"] * 4
+    assert [kind for kind, _, _ in found] == ["far"] * 4 + ["near"] * 3 + ["query"] + ["faint"] * 4
     assert [int(position) for _, position, _ in found] == list(range(12))
     assert [label for _, _, label in found[:6]] == ["The", " cat", "&lt;b&gt;", "\n", "&amp;amp;", " мир"]
 
@@ -237,7 +237,7 @@ def test_a_long_text_is_cut_around_the_query_and_says_so(query):
     sliding, full = masks(512, 16)
     html = window_in_text(tokens(512), sliding[query], full[query], query)
     found = chips(html)
-    assert len(found) == MAX_TOKENS and sum(kind == "query" for kind, _, _ in found) == 1
+    assert len(found) == MOST_TOKENS and sum(kind == "query" for kind, _, _ in found) == 1
     first, last = int(found[0][1]), int(found[-1][1])
     assert (f"… {first} earlier" in html) == (first > 0) and (f"… {511 - last} later" in html) == (last < 511)
     assert sum(kind == "near" for kind, _, _ in found) == min(query, 15)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import streamlit as st
 
+from gptoss import units
 from gptoss.app.furniture import literal
-from gptoss.lessons.tokenizer.charts.stream import Span, harmony_stream
+from gptoss.lessons.tokenizer.charts import Span, folded, harmony_stream, stream_spans
 from gptoss.lessons.tokenizer.controls.conversation_editor import MAX_MESSAGES, editor, talk, who
-from gptoss.tokenizer import encode_prefix, printable, token_bytes, token_label
+from gptoss.tokenizer import encode_prefix
 from gptoss.tokenizer.harmony import (
     EXAMPLE,
     NOTEBOOK_EXAMPLE,
@@ -26,9 +26,7 @@ from gptoss.tokenizer.harmony_reader import Reading, parse_ids, read_ids
 MODES = BUILD, READ = "Build", "Read back"
 ENDINGS = {"Generated": "training", "History": "history", "Next prompt": "completion"}
 MAX_TOKENS = 4096  # of a stream that is read back
-MAX_IDS_DRAWN = 1500
 MAX_REMARKS = 12
-FOLDED_HEAD, FOLDED_TAIL = 12, 5  # tokens of a long content that are drawn
 
 _ABOUT_ENDINGS = {
     "Generated": "The last answer closes with <|return|>: the model says it when it is done, and sampling stops. "
@@ -84,7 +82,7 @@ def _built(chosen: int | None) -> None:
     st.markdown(counts(stream))
     place = list(now.messages).index(chosen) if chosen is not None else None
     absent = [n for n in range(len(messages)) if drop and n not in kept_messages(messages)]
-    spans = [*_spans(_folded(stream, place) if fold else stream, ids),
+    spans = [*stream_spans(folded(stream, place) if fold else stream, ids),
              *(Span("absent", _left_out(n, messages[n]), (), n) for n in absent)]
     spans.sort(key=lambda span: span.message)
     with st.container(height=430, border=False):
@@ -99,47 +97,12 @@ def counts(stream: Stream) -> str:
     total, special, header = len(stream.ids), stream.count("special"), stream.count("header")
     if not total:
         return "**0 tokens.**"
-    return (f"**{total:,} tokens**, **{special + header:,} of them scaffolding** ({(special + header) / total:.0%}): "
-            f"{special:,} special, {header:,} in headers.")
+    return (f"**{units.plural(total, 'token')}**, **{special + header:,} of them scaffolding** "
+            f"({(special + header) / total:.0%}): {special:,} special, {header:,} in headers.")
 
 
 def _left_out(place: int, message: Message) -> str:
     return f"Message {place + 1} is left out: {who(message)}, “{content_text(message)[:60]}”"
-
-
-def _folded(stream: Stream, chosen: int | None) -> Stream:
-    """The stream for drawing, with the middle of long contents replaced by a word on how much it was."""
-    pieces = []
-    for piece in stream.pieces:
-        hidden = len(piece.ids) - FOLDED_HEAD - FOLDED_TAIL
-        if piece.kind != "content" or piece.message == chosen or hidden < FOLDED_TAIL:
-            pieces.append(piece)
-            continue
-        head, middle, tail = piece.ids[:FOLDED_HEAD], piece.ids[FOLDED_HEAD:-FOLDED_TAIL], piece.ids[-FOLDED_TAIL:]
-        pieces += [replace(piece, text=_decoded(head), ids=head),
-                   replace(piece, kind="folded", text=f"… {hidden} tokens …", ids=middle),
-                   replace(piece, text=_decoded(tail), ids=tail)]
-    return Stream(tuple(pieces))
-
-
-def _decoded(ids: tuple[int, ...]) -> str:
-    """The text of some tokens on one line."""
-    return b"".join(map(token_bytes, ids)).decode("utf-8", "replace").replace("\n", "⏎")
-
-
-def _spans(stream: Stream, ids: bool, wrong: frozenset[int] = frozenset()) -> Iterator[Span]:
-    """The stream for drawing: as pieces, or with `ids` token by token as far as there is room."""
-    first = 0
-    for piece in stream.pieces:
-        marked = first in wrong
-        if ids and piece.kind in ("header", "content", "outside") and first < MAX_IDS_DRAWN:
-            yield from (Span(piece.kind, token_label(token), (token,), piece.message, first + n, marked and n == 0)
-                        for n, token in enumerate(piece.ids))
-        elif piece.ids:
-            # White space between two messages would be invisible.
-            text = printable(piece.text.encode()) if piece.kind == "outside" else piece.text
-            yield Span(piece.kind, text, piece.ids, piece.message, first, marked)
-        first += len(piece.ids)
 
 
 def _copies(stream: Stream) -> None:
@@ -200,7 +163,7 @@ def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
     st.markdown(_verdict(reading))
     wrong = frozenset(remark.token for remark in reading.remarks if remark.malformed)
     with st.container(height=330, border=False):
-        st.html(harmony_stream(_spans(reading.stream, ids, wrong), ids=ids))
+        st.html(harmony_stream(stream_spans(reading.stream, ids, wrong), ids=ids))
     if as_text and reading.stream.pieces:
         st.caption(literal("In a text, <|start|> typed by a person looks like the special token, and here it is read as "
                            "that. Only ids tell the two apart."))
@@ -215,10 +178,10 @@ def _verdict(reading: Reading) -> str:
     total, broken = len(reading.stream.ids), sum(remark.malformed for remark in reading.remarks)
     if not total:
         return "Paste a stream, or choose one of the examples."
-    found = f"{len(reading.messages)} message{'s' * (len(reading.messages) != 1)} in {total:,} tokens"
+    found = f"{units.plural(len(reading.messages), 'message')} in {units.plural(total, 'token')}"
     turn = f" It is the {reading.next_role}'s turn." if reading.next_role else ""
     if broken:
-        return f":orange-badge[:material/error: malformed] {found}, and {broken} spot{'s' * (broken != 1)} to mend.{turn}"
+        return f":orange-badge[:material/error: malformed] {found}, and {units.plural(broken, 'spot')} to mend.{turn}"
     return f":green-badge[:material/check: well formed] {found}.{turn}"
 
 
