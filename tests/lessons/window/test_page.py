@@ -31,7 +31,7 @@ def open_tab(at, tab):
 def drawn(at):
     """Charts with something to draw, and the text with its window."""
     charts = [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
-    return len(charts), sum("window-text" in html.proto.body for html in at.get("html"))
+    return len(charts), sum('class="chips framed"' in html.proto.body for html in at.get("html"))
 
 
 def said(at):
