@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from torch import Tensor
 
 from gptoss.app import live, state
 from gptoss.app.accounts import figures
@@ -19,8 +20,9 @@ from gptoss.app.book import PAGES, Page, ensure_app
 from gptoss.app.live import CHANGED, SERVED
 from gptoss.app.sidebar import describe
 from gptoss.app.study import RANDOM, TRAINED, Study
-from gptoss.charts import Chart, Picture
+from gptoss.charts import Chart, Picture, tensor_picture
 from gptoss.config import ModelConfig
+from gptoss.trace import as_matrix
 from gptoss.units import count, difference, flops, size
 
 _AFTER = {
@@ -186,6 +188,13 @@ def show_picture(picture: Picture, caption: str = "") -> None:
             'style="width: 100%; image-rendering: pixelated; border-radius: 6px">')
     if caption:
         st.caption(caption)
+
+
+def show_tensor(name: str, tensor: Tensor, head: int) -> None:
+    """A tensor of a trace as a heat map: of one with heads, that `head`."""
+    matrix, rows, columns = as_matrix(name, tensor, head)
+    show_picture(tensor_picture(matrix.numpy(), max_rows=64, enlarge=False), f"Rows: {rows}. Columns: {columns}. "
+                 "Blue is negative, orange positive, clear is zero.")
 
 
 def show_drawing(svg: str) -> None:

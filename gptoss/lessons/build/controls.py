@@ -1,22 +1,92 @@
-"""Text streamed from the live model, token by token, with a way to stop it."""
+"""The views of the build page: attention, experts, tensors, and the next token with text streamed from it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app.live import Running, live_model, running, turn, weights_in_words
+from gptoss import units
+from gptoss.app import controls, furniture, text
+from gptoss.app.live import LiveRun, Running, live_model, running, turn, weights_in_words
 from gptoss.app.study import RANDOM, Study
-from gptoss.app.text import Tokens
+from gptoss.charts import expert_load, head_grid, head_map, next_token, routing_map
+from gptoss.model import next_token_probabilities
 from gptoss.tokenizer import compact_vocabulary
+from gptoss.trace import meaning, summary
 
 REPAINT = 0.05  # s between two updates of the streamed text
+Generator = Callable[[], None]
 
 
-def generator(study: Study, tokens: Tokens, temperature: float, top_k: int | None,
-              top_p: float) -> Callable[[], None] | None:
+def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
+    """One head large, all heads small beside it."""
+    with beside:
+        head = controls.head(study, "Head shown")
+    weights = run.trace[f"block.{layer}.attn.weights"][0].float().numpy()
+    sink = run.trace[f"block.{layer}.attn.sink_mass"][0].float().numpy()
+    window = study.config.window_of(layer)
+    large, small = st.columns([3, 2])
+    with large:
+        furniture.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
+    with small:
+        with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
+        furniture.show_picture(
+            head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640, enlarge=False),
+            f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
+    if study.window and window and len(tokens) <= study.window:
+        text.offer_longer_text(study.window)
+
+
+def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
+    """Where each token went, and how often each expert was used."""
+    chosen = run.trace[f"block.{layer}.mlp.experts"][0].numpy()
+    weights = run.trace[f"block.{layer}.mlp.expert_weights"][0].float().numpy()
+    counts = np.bincount(chosen.ravel(), minlength=study.experts)
+    with beside:
+        expert = controls.expert(study, "Expert shown")
+    where, how_often = st.columns([3, 2])
+    with where:
+        furniture.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
+    with how_often:
+        furniture.show_chart(expert_load(counts, len(tokens), expert), key="expert_load")
+        st.caption(f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page "
+                   "shows both.")
+
+
+def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
+    """Every tensor of the pass, one after the other, in the order in which they came to be."""
+    name = controls.step_through("Tensor", list(run.trace), key="tensor", default="embedding")
+    table = summary(run.trace)
+    row = table.loc[table["tensor"] == name].iloc[0]
+    size = f"mean {row['mean']:.3f}, std {row['std']:.3f}" if row["mean"] == row["mean"] else "numbers are names"
+    st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")
+    furniture.show_tensor(name, run.trace[name], controls.head_shown(study))
+    st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
+
+
+def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> Generator | None:
+    """The distribution of the next token under the sampling dials, and text drawn from it at the page's end."""
+    dials, chart = st.columns([2, 3])
+    with dials:
+        temperature = st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature", bind="query-params")
+        top_k = st.select_slider("Top-k", [1, 2, 5, 10, 20, 50, 100, "all"], "all", key="top_k", bind="query-params")
+        top_p = st.slider("Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params")
+    sampling = (temperature, None if top_k == "all" else top_k, top_p)
+    with chart:
+        probabilities = next_token_probabilities(run.trace["logits"][0, -1], *sampling).numpy()
+        furniture.show_chart(next_token(text.vocabulary_labels(study.live_config.vocab_size), probabilities),
+                             key="next_token")
+    return generator(study, tokens, *sampling)
+
+
+VIEWS = {"Attention": attention, "Experts": experts, "Tensors": tensors, "Next token": next_tokens}
+
+
+def generator(study: Study, tokens: text.Tokens, temperature: float, top_k: int | None, top_p: float) -> Generator | None:
     """Draw the button that starts, the button that stops, and what was generated last.
 
     Returns what the page has to call at its very end if a start was asked for: text then streams below the buttons,
@@ -29,21 +99,20 @@ def generator(study: Study, tokens: Tokens, temperature: float, top_k: int | Non
     place = st.empty()
     if start:
         st.session_state["generated"] = ([], 0.0, weights_in_words(study))
-        new_tokens = live_model(study).model.generate(
-            tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
-        return lambda: _stream(new_tokens, running(study), place)
+        stream = live_model(study).model.generate(tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
+        return lambda: _stream(stream, running(study), place)
     if "generated" in st.session_state:
         _show(place, study.live_config.vocab_size)
     return None
 
 
-def _stream(new_tokens: Iterator[int], running: Running, place: st.delta_generator.DeltaGenerator) -> None:
+def _stream(stream: Iterator[int], running: Running, place: DeltaGenerator) -> None:
     """Collect tokens and repaint now and then. A stop ends the script at the repaint; what came is kept by then."""
     ids, _, weights = st.session_state["generated"]
     began = painted = time.perf_counter()
     while True:
         with turn(running):
-            token = next(new_tokens, None)
+            token = next(stream, None)
         now = time.perf_counter()
         if token is not None:
             ids.append(token)
@@ -55,12 +124,11 @@ def _stream(new_tokens: Iterator[int], running: Running, place: st.delta_generat
             return
 
 
-def _show(place: st.delta_generator.DeltaGenerator, vocab_size: int) -> None:
+def _show(place: DeltaGenerator, vocab_size: int) -> None:
     ids, elapsed, weights = st.session_state["generated"]
-    ids = [i for i in ids if i < vocab_size]  # text generated before the vocabulary shrank
-    text = compact_vocabulary(vocab_size).decode(ids)
+    ids = [token for token in ids if token < vocab_size]  # text generated before the vocabulary shrank
     with place.container():
-        st.code(text or " ", language=None, wrap_lines=True)
+        st.code(compact_vocabulary(vocab_size).decode(ids) or " ", language=None, wrap_lines=True)
         if elapsed:
-            st.caption(f"{len(ids)} tokens in {elapsed:.2f} s, {len(ids) / elapsed:.0f} a second. "
+            st.caption(f"{units.plural(len(ids), 'token')} in {elapsed:.2f} s, {len(ids) / elapsed:.0f} a second. "
                        f"Written with {weights}{', so the text is random too' if weights.startswith(RANDOM) else ''}.")
