@@ -45,7 +45,7 @@ def choose_stage(stage: str) -> None:
 
 def contribution_view(run: TokenRun, side: DeltaGenerator) -> None:
     """The answer's logit, half block by half block."""
-    block.show_clickable(block.waterfall(run), "block_waterfall", "part", then=remove)
+    furniture.show_clickable(block.waterfall(run), "block_waterfall", "part", then=remove)
     next_tokens(run, side)
 
 
@@ -59,7 +59,7 @@ def piece_view(run: TokenRun, side: DeltaGenerator) -> None:
             name = f"layer {layer} {piece} {chosen}"
             out = run.part is not None and run.part.name == name
             st.button("Put back" if out else "Remove", on_click=remove, args=(name,), key=f"block_remove_{piece}")
-        block.show_clickable(block.pieces(run, piece, layer, chosen), f"block_{piece}s", "number",
+        furniture.show_clickable(block.pieces(run, piece, layer, chosen), f"block_{piece}s", "number",
                              then=partial(remove_piece, piece, layer))
     if run.part:
         st.caption("The bars are those of the whole model, before the removal.")
@@ -68,7 +68,7 @@ def piece_view(run: TokenRun, side: DeltaGenerator) -> None:
 
 def removal_view(run: TokenRun, side: DeltaGenerator) -> None:
     """Every half block removed in turn."""
-    block.show_clickable(block.every_removal(run), "block_removals", "part", then=remove)
+    furniture.show_clickable(block.every_removal(run), "block_removals", "part", then=remove)
     st.caption("Filled: the part is left out and every block behind it runs again. Dashed: what its bar alone foresees. "
                "They differ because the blocks behind read another stream and add something else. Dotted: nothing removed.")
     next_tokens(run, side)
@@ -81,7 +81,7 @@ def journey_view(run: TokenRun, side: DeltaGenerator) -> None:
     with side:
         furniture.show_drawing(block.triangle(run, stage))
         st.caption("Two vectors lie in one plane, however wide the stream is: this is that plane, true to scale.")
-    block.show_clickable(block.journey_chart(run, stage), "block_journey", "stage", then=choose_stage)
+    furniture.show_clickable(block.journey_chart(run, stage), "block_journey", "stage", then=choose_stage)
 
 
 def lens_view(run: TokenRun, side: DeltaGenerator) -> None:

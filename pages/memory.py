@@ -5,7 +5,6 @@ import streamlit as st
 from gptoss.app import furniture, state
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
-from gptoss.lessons.block.controls.block import show_clickable
 from gptoss.lessons.memory.controls.memory import (
     CACHE,
     MEASURED,
@@ -69,7 +68,8 @@ def roofline(chosen: Setting) -> None:
         phase, operator = operator_controls()
         st.markdown(worked_out(chosen, machine(), phase, operator))
     with roof:
-        show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark", then=choose_operator)
+        furniture.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
+                                 then=choose_operator)
     st.caption(f"{about_model(chosen)} A mark's area is its share of its phase's time. Click one, or choose it beside.")
 
 

@@ -171,6 +171,24 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
     return event
 
 
+def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], None]) -> None:
+    """A chart whose marks can be clicked: `then` is called with the value of `field` in what was clicked.
+
+    The chart's selection toggles, so that a second click on the same mark is an event too: what was clicked is what
+    came or went since the chart was drawn.
+    """
+    def clicked() -> None:
+        changed = _picked(st.session_state[key], field) ^ drawn
+        if len(changed) == 1:
+            then(changed.pop())
+
+    drawn = _picked(show_chart(chart, key=key, on_select=clicked), field)
+
+
+def _picked(event: object, field: str) -> set:
+    return {point[field] for point in event.selection.get("picked", []) if field in point}
+
+
 def as_arrow(frame: pd.DataFrame) -> pa.Table:
     """The frame as the table that Streamlit sends, column by column: its own way asks a pool of threads every time."""
     return pa.table({

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -11,7 +10,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from gptoss.app.furniture import literal, show_chart
+from gptoss.app.furniture import literal
 from gptoss.app.live import Running, live_model, model_of, pass_over, refuse_if_large, running, turn
 from gptoss.app.study import Study, shortened
 from gptoss.app.text import Tokens, vocabulary_labels
@@ -162,24 +161,6 @@ def removed_part(config: ModelConfig, name: str | None) -> tuple[Part | None, st
         return Part.from_name(name, config), ""
     except ValueError:
         return None, f"This model has no “{shortened(name)}” that could be removed, so every part is in place."
-
-
-def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], None]) -> None:
-    """A chart whose marks can be clicked: `then` is called with the value of `field` in what was clicked.
-
-    The chart's selection toggles, so that a second click on the same mark is an event too: what was clicked is what
-    came or went since the chart was drawn.
-    """
-    def clicked() -> None:
-        changed = _picked(st.session_state[key], field) ^ drawn
-        if len(changed) == 1:
-            then(changed.pop())
-
-    drawn = _picked(show_chart(chart, key=key, on_select=clicked), field)
-
-
-def _picked(event: object, field: str) -> set:
-    return {point[field] for point in event.selection.get("picked", []) if field in point}
 
 
 def waterfall(run: TokenRun) -> Chart:
