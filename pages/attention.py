@@ -4,10 +4,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import furniture, live, state, text
-from gptoss.app.controls import choose, layer_shown
-from gptoss.app.lesson import Claim, Lesson, Try, below
+from gptoss.app.controls import choose
+from gptoss.app.lesson import Lesson, Try, below
 from gptoss.app.study import Study
 from gptoss.charts import head_map
+from gptoss.claims import register
 from gptoss.lessons.attention import controls as glue
 from gptoss.lessons.attention.charts import head_gallery, looks_in_text, query_worksheet, spread_in_words
 from gptoss.lessons.attention.measure import even_entropy_bits, head_weights, keys_to_show, looks, query_steps
@@ -100,12 +101,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
                 "three cats match. RoPE turns the keys by position, so that their q · k differ.",
                 text="The cat the cat the cat", controls={"layer": 0, glue.STEP: 5, glue.TOKEN: 5, glue.KEY: 3}),
         ],
-        claims=[
-            Claim("The size of a head is the hidden size divided by the number of heads.",
-                  "public calculators of the KV cache", lambda: glue.measure_head_size(study)),
-            Claim("Softmax makes the weights of the keys add up to 1.", "said of attention in general",
-                  lambda: glue.measure_sums(study, tokens, layer_shown(study))),
-        ],
+        claims=register.of_page("attention"),
         checks=lambda: glue.how_we_know(study, tokens))
 
 

@@ -12,6 +12,7 @@ from gptoss.app.lesson import below
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
 from gptoss.charts import tensor_picture
+from gptoss.claims import register
 from gptoss.lessons.block.charts import PIECES, block_flow
 from gptoss.lessons.block.controls import block
 from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, TokenRun
@@ -147,6 +148,6 @@ if len(tokens):
     with place:
         picture(study, tokens)
     below(lesson(study, tokens, [TransformerBlock, contributions, answer_direction, stream_without,
-                                 final_streams_without_each, logit_lens]))
+                                 final_streams_without_each, logit_lens], register.of_page("block")))
 else:
     place.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")

@@ -10,6 +10,7 @@ from gptoss.app.live import NO_TWIN
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.charts import routing_map
+from gptoss.claims import register
 from gptoss.lessons.experts import charts
 from gptoss.lessons.experts.controls.routing import (
     BATCHES,
@@ -146,4 +147,4 @@ above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     picture(study, tokens)
-below(experts_lesson(study, tokens.ids))
+below(experts_lesson(study, tokens.ids, register.of_page("experts")))

@@ -8,6 +8,7 @@ from gptoss.app.controls import choose
 from gptoss.app.lesson import below
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.gpt2.charts import all_heads, likely_tokens, tensor_columns
 from gptoss.lessons.gpt2.controls import baseline
 from gptoss.lessons.gpt2.controls.baseline import Pair
@@ -102,4 +103,4 @@ words = text.current_text()
 with above:
     picture(study, words, special)
 same = baseline.pair(study, st.session_state.get("gpt2_equal")).same_text(words, special)
-below(lesson(study, tuple(same.gpt2.ids)))
+below(lesson(study, tuple(same.gpt2.ids), register.of_page("gpt2")))

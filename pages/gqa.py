@@ -6,9 +6,10 @@ from gptoss.app import furniture, state
 from gptoss.app.lesson import Lesson, Try, below
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.cost import kv_cache_bytes_per_layer
 from gptoss.lessons.gqa.charts import cache_film, head_sharing, kv_head_costs
-from gptoss.lessons.gqa.controls import claims, how_we_know, prediction
+from gptoss.lessons.gqa.controls import how_we_know, prediction
 from gptoss.lessons.gqa.measure import cache_growth, costs_by_kv_heads, key_value_parameters, steps_shown
 from gptoss.model.attention import explicit_attention
 from gptoss.model.kv_cache import LayerCache
@@ -63,4 +64,4 @@ below(Lesson(
             preset="gpt-oss-120b", dials={"kv": 64, "context": 2048}),
     ],
     maths=MATHS, code=[explicit_attention, LayerCache, kv_cache_bytes_per_layer, key_value_parameters],
-    claims=claims(study), checks=lambda: how_we_know(study)))
+    claims=register.of_page("gqa"), checks=lambda: how_we_know(study)))

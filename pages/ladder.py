@@ -6,6 +6,7 @@ from gptoss.app import furniture, state, text
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.charts import next_token
+from gptoss.claims import register
 from gptoss.ladder import RUNGS, LadderConfig
 from gptoss.lessons.ladder.charts import block_drawing
 from gptoss.lessons.ladder.controls.ladder import (
@@ -85,4 +86,4 @@ def expected(study: Study, live: LadderConfig) -> None:
 furniture.header("ladder", untrained=True)
 study = state.study().small
 ladder(study)
-below(ladder_lesson(study))
+below(ladder_lesson(study, register.of_page("ladder")))

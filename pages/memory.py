@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss.app import furniture, state
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.memory.controls.memory import (
     CACHE,
     MEASURED,
@@ -109,4 +110,4 @@ def memory_and_compute(study: Study) -> None:
 furniture.header("memory")
 study = state.study().small
 memory_and_compute(study)
-below(memory_lesson(study))
+below(memory_lesson(study, register.of_page("memory")))

@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss.app import furniture, state, text
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.mxfp4.controls.mxfp4 import (
     BLOCK,
     MATRIX,
@@ -119,4 +120,4 @@ above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     quantisation(study, tokens)
-below(mxfp4_lesson(study))
+below(mxfp4_lesson(study, register.of_page("mxfp4")))

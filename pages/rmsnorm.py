@@ -3,9 +3,10 @@
 import streamlit as st
 
 from gptoss.app import furniture, state, text
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.live import weights_in_words
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.rmsnorm import controls as norms
 from gptoss.lessons.rmsnorm.measure import WIDTHS, StepwiseLayerNorm, measure_times, normalise_in, output_size
 from gptoss.model import RMSNorm
@@ -137,8 +138,5 @@ below(Lesson(
         Try("One large outlier", "One feature thirty times as large as the others takes the norm for itself: the others "
             "come out small.", controls={"rmsnorm_view": ACTIVATIONS, "rmsnorm_outlier": 30, "rmsnorm_shift": 0.0})],
     maths=MATHS, code=[RMSNorm, StepwiseLayerNorm, normalise_in, measure_times],
-    claims=[Claim("RMSNorm has eps 1e-6 and computes in bfloat16", "the notebook, claim 8",
-                  lambda: norms.as_in_the_notebook(study.hidden)),
-            Claim("RMSNorm is about 1.5 times faster than LayerNorm", "the notebook, claim 20",
-                  lambda: norms.half_as_fast_again(study.hidden))],
+    claims=register.of_page("rmsnorm"),
     checks=lambda: norms.how_we_know(study, tokens) if len(tokens) else st.info("Type a text first.")))

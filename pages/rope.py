@@ -6,13 +6,13 @@ from gptoss.app import furniture, state
 from gptoss.app.controls import choose
 from gptoss.app.lesson import Lesson, below
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.config import ModelConfig
 from gptoss.lessons.rope import measure as rotation
 from gptoss.lessons.rope.charts import clock, clock_grid, describe_clock, rotation_table
 from gptoss.lessons.rope.controls.reading import READING, show_reading
 from gptoss.lessons.rope.controls.rotation import (
     TRIES,
-    claims,
     further_dials,
     how_we_know,
     prediction,
@@ -130,4 +130,4 @@ picture(study)
 config = settings(study)
 below(Lesson(path="rope", prediction=prediction(config), tries=TRIES, maths=MATHS,
              code=[RotaryEmbedding, inverse_frequencies, yarn_range, yarn_ramp, concentration],
-             claims=claims(config, study.context), checks=lambda: how_we_know(config, study.context)))
+             claims=register.of_page("rope"), checks=lambda: how_we_know(config, study.context)))

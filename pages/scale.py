@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss.app import furniture, state
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.scale.controls.scale import (
     BATCHES,
     MEMORY,
@@ -96,4 +97,4 @@ furniture.header("scale")
 study = state.study().small
 training_at_scale(study)
 measured_row(study)
-below(scale_lesson(study))
+below(scale_lesson(study, register.of_page("scale")))

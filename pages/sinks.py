@@ -4,10 +4,11 @@ import streamlit as st
 
 from gptoss.app import furniture, state, text
 from gptoss.app.controls import has_text, layer_shown, picks, view
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.live import weights_in_words
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import RANDOM, Study
+from gptoss.claims import register
 from gptoss.lessons.sinks import charts, controls, measure
 from gptoss.model.attention import explicit_attention
 
@@ -93,8 +94,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
                 dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
         ],
         maths=MATHS, code=[explicit_attention, measure.mass_on_keys, measure.run_with_sinks],
-        claims=[Claim("Sinks are a bias for the first tokens", "the notebook, claim 5",
-                      lambda: controls.bias_for_the_first_tokens(study, tokens.ids, layer_shown(study)))],
+        claims=register.of_page("sinks"),
         checks=lambda: how_we_know(study, tokens))
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss.app import furniture, state, text
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.tokenizer import measure
 from gptoss.lessons.tokenizer.charts import MEASURES, PER_CHARACTER, merge_candidates, merge_wall, paired_chips
 from gptoss.lessons.tokenizer.controls import tokenizer as shown
@@ -96,4 +97,4 @@ else:
             merges(written)
         else:
             sizes(written, study)
-below(views.lesson(written))
+below(views.lesson(written, register.of_page("tokenizer")))

@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss.app import furniture, state
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.lessons.training.controls.training import behind, current, pace, picture, steer
 from gptoss.lessons.training.controls.training_lesson import training_lesson
 
@@ -23,4 +24,4 @@ study = state.study().small
 pace_now = pace(current())
 st.fragment(contest, run_every=pace_now)(study, pace_now)
 st.fragment(behind, run_every=3 * pace_now if pace_now else None)()
-below(training_lesson())
+below(training_lesson(register.of_page("training")))

@@ -5,15 +5,14 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import furniture, state, text
 from gptoss.app.accounts import CONTEXTS
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
+from gptoss.claims import register
 from gptoss.config import ModelConfig
 from gptoss.cost import visible_pairs
 from gptoss.lessons.window.charts import cache_strip, context_lines, reach_ladder, window_in_text, window_mask
 from gptoss.lessons.window.controls import (
-    block_order,
-    context_length,
     first_tokens,
     how_we_know,
     layer_slider,
@@ -127,9 +126,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
              f"{units.size(full[1])}. Then shorten the context, and only the full ones shrink.",
              preset="gpt-oss-120b", dials={"context": 131_072}, controls={"window_view": COST})],
         MATHS, [visible, AttentionBlock, LayerCache, ModelConfig.window_of, reach],
-        [Claim("Block 1 attends globally, block 2 has the sliding window.", "the notebook, claim 6",
-               lambda: block_order(study)),
-         Claim("Context 4096+, 4x+ longer.", "the notebook, claim 12", context_length)],
+        register.of_page("window"),
         lambda: how_we_know(study, tokens.ids))
 
 

@@ -10,13 +10,15 @@ from functools import partial
 import streamlit as st
 
 from gptoss.app import state
+from gptoss.app.book import PAGES
+from gptoss.app.furniture import literal
 from gptoss.app.large import TooLong
 from gptoss.app.study import Study
+from gptoss.app.verdicts import Claim, badge, decide, known
 from gptoss.units import number
 
 PREDICT, TRY, MATHS, CODE, CLAIMS, CHECKS = TABS = (
     "Predict, then look", "Try this", "The maths", "The code", "Claims", "How we know")
-PARTLY = "partly"  # the verdict on a claim that holds of a part of what it speaks of; others are True and False
 MANY = 12  # choices from which on a list to choose from is easier than all of them at once
 
 
@@ -66,19 +68,6 @@ class Try:
         state.go_to(self.study(state.study()), self.text)
         for key, value in self.controls.items():
             st.session_state[key] = value
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What people say about the component, and what the app finds at this moment.
-
-    `measure` computes the verdict and the sentence with the figures: (`True`, "…") where the claim holds, (`PARTLY`, "…")
-    where it holds of a part.
-    """
-
-    says: str
-    source: str
-    measure: Callable[[], tuple[bool | str, str]]
 
 
 @dataclass(frozen=True)
@@ -171,17 +160,13 @@ def _code(lesson: Lesson) -> None:
         st.code(inspect.getsource(each), language="python")
 
 
-def badge(verdict: bool | str) -> str:
-    """A verdict as every page shows it, in Markdown."""
-    if verdict == PARTLY:
-        return ":orange-badge[:material/contrast: partly so]"
-    return ":green-badge[:material/check: so it is]" if verdict else ":red-badge[:material/close: not so]"
-
-
 def _claims(lesson: Lesson) -> None:
+    study = state.study()
+    if next(page for page in PAGES if page.path == lesson.path).builds_its_own:
+        study = study.small
     for claim in lesson.claims:
-        verdict, sentence = claim.measure()
-        st.markdown(f"“{claim.says}” :small[{claim.source}]  \n{badge(verdict)} {sentence}")
+        verdict = known(claim, study) or decide(claim, study)
+        st.markdown(f"“{literal(claim.sentence)}” :small[{claim.origin}]  \n{badge(verdict.verdict)} {verdict.sentence}")
 
 
 def _checks(lesson: Lesson) -> None:

@@ -164,6 +164,11 @@ def live_tokens(text: str, vocab_size: int, special: bool) -> Tokens:
                   tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)
 
 
+def example_tokens(vocab_size: int) -> Tokens:
+    """The first example in the vocabulary of a live model: what is measured where no reader's text counts."""
+    return live_tokens(DEFAULT_SAMPLE.text, vocab_size, special=False)
+
+
 def _load_sample() -> None:
     name = st.session_state["sample"]
     if name != OWN_TEXT:

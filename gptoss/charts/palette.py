@@ -32,8 +32,6 @@ PARTS = {
     "unembedding": MAGNITUDE,
 }
 
-VERDICTS = {"so": VALUE, "partly": KEY, "not so": FULL}  # on a claim
-
 # Models trained against each other, in this order; a GPT-2 among them is grey.
 CONTESTANTS = (ACCENT, "#BB8800", "#009988")
 
@@ -93,3 +91,4 @@ def part_of(name: str) -> str:
 
 GRID = fade(MUTED, 0.25)
 IDLE = fade(MUTED, 0.13)  # what exists but takes no part
+VERDICTS = {"false": FULL, "partly true": KEY, "true": VALUE, "not measured yet": IDLE}  # on a claim

@@ -12,7 +12,6 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss import units
 from gptoss.app.controls import layer_shown
 from gptoss.app.lesson import Prediction, Try
 from gptoss.app.live import (
@@ -29,13 +28,11 @@ from gptoss.app.live import (
 )
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
-from gptoss.cost import kv_cache_bytes
 from gptoss.lessons.attention.charts import MOST_HEADS, STEPS, HeadTile, head_tile
 from gptoss.lessons.attention.measure import (
     LayerHeads,
     compare_kernels,
     compare_with_trace,
-    head_size,
     head_weights,
     heads_by_entropy,
     layer_entropies,
@@ -247,29 +244,6 @@ def equal_scores(study: Study) -> Prediction:
         "What weight does each key that it sees get?",
         lambda: 100 * weight_when_scores_are_equal(TOKENS_ASKED, study.window, study.sink_override or 0.0),
         because, unit="%", show="{:.3g}".format)
-
-
-def measure_head_size(study: Study) -> tuple[bool, str]:
-    """The size of a head in a real projection of the model under study, and what taking another one does to its cache."""
-    config = study.config
-    size = head_size(config)
-    true = kv_cache_bytes(config, study.context)
-    return size.measured == size.divided, (
-        f"The query, key and value projection has {size.measured:g} rows for each head of {study.name}; "
-        f"{config.hidden_size:,} / {config.num_attention_heads} is {size.divided:g}. By that rule its KV cache at "
-        f"{study.context:,} tokens would be {units.size(true * size.divided / size.measured)} in place of "
-        f"{units.size(true)}.")
-
-
-def measure_sums(study: Study, tokens: Tokens, layer: int = 0) -> tuple[bool, str]:
-    """What the weights of the real keys add up to, over every head and query of one layer."""
-    if not len(tokens):
-        return False, "There is no text to measure it on."
-    heads = layer_view(study, tokens.ids, layer).heads
-    sums = np.concatenate([head_weights(heads, head).weights.sum(axis=1) for head in range(heads.count)])
-    holds = bool(np.abs(sums - 1).max() < 0.01)
-    why = "the sinks are off" if study.sinks == "off" else "the sink takes the rest"
-    return holds, f"In layer {layer} they add up to between {sums.min():.3f} and {sums.max():.3f}: {why}."
 
 
 def how_we_know(study: Study, tokens: Tokens) -> None:

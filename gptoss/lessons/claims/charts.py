@@ -12,9 +12,9 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
 
-NOT_SO, PARTLY, SO, OPEN = VERDICTS = "not so", "partly", "so", "open"  # open: still to be measured
+FALSE, PARTLY, TRUE, OPEN = VERDICTS = tuple(palette.VERDICTS)
 
-_WORDS = {NOT_SO: "no", PARTLY: "part", SO: "yes", OPEN: "?"}  # short enough for a tile on a phone
+_WORDS = {FALSE: "false", PARTLY: "part", TRUE: "true", OPEN: "?"}  # short enough for a tile on a phone
 _COLUMNS = 10
 _TILE = 58  # px a row of tiles is high
 _ON_COLOUR, _ON_PALE = "on colour", "on pale"  # what a tile's words stand on
@@ -60,9 +60,9 @@ def _spec(rows: int) -> dict:
     y = alt.Y("row:O", axis=None, scale=alt.Scale(domain=[*range(1, rows + 1)], paddingInner=0.1, paddingOuter=0.05))
     base = blank_chart().encode(x=x, y=y)
     found = alt.Opacity("found:Q", scale=alt.Scale(domain=[0, 1], range=[0.22, 1]), legend=None)
-    colours = [*(palette.VERDICTS[verdict] for verdict in (NOT_SO, PARTLY, SO)), palette.IDLE]
     fills = base.mark_rect(cornerRadius=6).encode(
-        fill=alt.Fill("verdict:N", scale=alt.Scale(domain=[*VERDICTS], range=colours), legend=None), opacity=found)
+        fill=alt.Fill("verdict:N", scale=alt.Scale(domain=[*VERDICTS], range=[*palette.VERDICTS.values()]), legend=None),
+        opacity=found)
     ink = alt.Color("ink:N", scale=alt.Scale(domain=[_ON_COLOUR, _ON_PALE], range=["black", palette.MUTED]), legend=None)
     words = [base.mark_text(dy=dy, fontSize=size, tooltip=False).encode(text=f"{field}:N", color=ink)
              for field, dy, size in (("claim", -9, FONT_SIZE + 2), ("word", 11, FONT_SIZE))]

@@ -24,8 +24,7 @@ from gptoss.lessons.rmsnorm.charts import (
     plane_before,
     stream_size,
 )
-from gptoss.lessons.rmsnorm.measure import CONTENDERS, EPS, Distortion
-from gptoss.model import RMSNorm
+from gptoss.lessons.rmsnorm.measure import EPS, Distortion
 
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
@@ -101,45 +100,10 @@ def measure(width: int) -> pd.DataFrame:
     return times
 
 
-def as_in_the_notebook(width: int) -> tuple[bool, str]:
-    """Claim 8, measured: what eps 1e-6 and bfloat16 inside would change."""
-    norm = RMSNorm(width)
-    computes_in = str(norm.scale.dtype).removeprefix("torch.")
-    errors = norms.format_errors(width, 1.0).set_index("format")["largest"]
-    one = torch.ones((), dtype=torch.bfloat16)
-    lost = (one + NOTEBOOK_EPS == one).item()
-    return norm.eps == NOTEBOOK_EPS and norm.scale.dtype == torch.bfloat16, (
-        f"The class that runs here has eps {_small(norm.eps)} and computes in {computes_in}. "
-        f"With eps {_small(NOTEBOOK_EPS)} an input of size {SMALL:g} leaves at {norms.output_size(SMALL, NOTEBOOK_EPS):.2f} "
-        f"instead of {norms.output_size(SMALL):.2f}. In bfloat16 throughout, an output is off by up to "
-        f"{errors['all in bfloat16']:.2%} instead of {errors['float32 inside']:.2%}, which is the last rounding alone; "
-        f"and 1 + {_small(NOTEBOOK_EPS)} "
-        f"{'is 1 there: such an eps disappears beside values of size 1' if lost else 'keeps its eps there'}.")
-
-
 def _small(value: float) -> str:
     """A small number with its power of ten: `1e-5`, `4.8e-7`, `0`."""
     digits, _, power = f"{value:.1e}".partition("e")
     return f"{digits.removesuffix('.0')}e{int(power)}" if value else "0"
-
-
-def half_as_fast_again(width: int, again: bool = False) -> tuple[bool, str]:
-    """Claim 20, measured where it stands: like against like, and what a reader's own loop would compare.
-
-    What this session has measured counts, unless it is to be measured `again`.
-    """
-    times = None if again else st.session_state.get("rmsnorm_measured", {}).get(width)
-    times = measure(width) if times is None else times
-    steps_rms, steps_layer, torch_rms, torch_layer = CONTENDERS
-    steps, fused = norms.speed_ratio(times, steps_layer, steps_rms), norms.speed_ratio(times, torch_layer, torch_rms)
-    mixed, *_ = norms.speed_ratio(times, torch_layer, steps_rms)
-    holds = all(low <= 1.5 <= high for _, low, high in (steps, fused))
-    return holds, (
-        f"Measured on this machine, width {width:,}, forward and backward: written step by step, LayerNorm "
-        f"takes {steps[0]:.2f} times as long as RMSNorm (quartiles {steps[1]:.2f} to {steps[2]:.2f}); in torch's own "
-        f"versions {fused[0]:.2f} times ({fused[1]:.2f} to {fused[2]:.2f}). How a norm is written counts as much as its "
-        f"formula: torch's LayerNorm takes {mixed:.2f} times as long as the readable RMSNorm of this model. The view "
-        "Time of the page RMSNorm shows all medians.")
 
 
 def how_we_know(study: Study, tokens: Tokens) -> None:

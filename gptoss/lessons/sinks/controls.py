@@ -8,10 +8,8 @@ import streamlit as st
 
 from gptoss.app import controls, furniture, text
 from gptoss.app.computed import computed, traced
-from gptoss.app.live import weights_in_words
 from gptoss.app.study import Study
 from gptoss.charts import next_token
-from gptoss.cost import count_parameters
 from gptoss.lessons.sinks import measure
 from gptoss.lessons.sinks.measure import REMOVED, SinkChecks, SinkOverride, SinkPass
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -21,7 +19,6 @@ FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something
 OWN, NONE = "own", "none"
 LOGITS = (OWN, NONE, *(f"{quarter / 4:g}" for quarter in range(-32, 33)))
 SCOPES = {"Head": measure.HEAD, "Layer": measure.LAYER, "All": measure.MODEL}
-NOTICEABLE = 1e-3  # a share of attention by which two passes have to differ; rounding in bfloat16 stays below it
 MAX_CHECKED = 128  # tokens; the checks keep every weight of every head twice
 
 
@@ -92,13 +89,3 @@ def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) ->
         furniture.show_chart(next_token(
             text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(), top=5,
             before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
-
-
-def bias_for_the_first_tokens(study: Study, tokens: tuple[int, ...], layer: int = 0) -> tuple[bool, str]:
-    """Claim 5: with and without sinks, position 0 has the same share of what the real keys get."""
-    found, logits = checks(study, tokens, layer), count_parameters(study.config).sinks
-    return abs(found.first_with - found.first_without) > NOTICEABLE, (
-        f"With sinks position 0 has {found.first_with:.3%} of what the real keys get from the last query, without them "
-        f"{found.first_without:.3%}; no key's share moves by more than {found.ratios:.2g}. {study.name} has {logits:,} sink "
-        f"logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
-        f"learned and come with the checkpoint; these are part of {weights_in_words(study)}.")

@@ -44,6 +44,12 @@ def shipped_standing(name: str) -> Standing:
                     evaluations, model.recording())
 
 
+def shipped_curve(name: str, domain: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and validation losses, in nats a token, of a shipped model's recorded run in one domain."""
+    evaluations = shipped_standing(name).evaluations
+    return np.array([*evaluations]), np.array([one.losses[domain] for one in evaluations.values()])
+
+
 def loss_rows(standings: Iterable[Standing]) -> pd.DataFrame:
     """Losses by contestant, domain and step, in training and on validation documents."""
     rows = [(one.contestant.title, domain, step.step, loss, TRAINING)

@@ -11,10 +11,8 @@ import streamlit as st
 
 from gptoss.app.furniture import show_chart
 from gptoss.app.large import TooLong
-from gptoss.app.lesson import PARTLY
 from gptoss.app.live import HEAVY, Running, cached, live_model, model_of, refuse_if_large, running, weights_in_words
 from gptoss.app.study import DIALS, Study
-from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes
 from gptoss.lessons.window.charts import output_distances
 from gptoss.lessons.window.measure import (
@@ -107,25 +105,6 @@ def in_other_windows(study: Study) -> str:
     return (f"Each window makes another function of the same weights, here {weights_in_words(study)}. Trained ones know "
             "their own window only, random ones give no reason why one should be better. This is not what the choice of a "
             "window costs: for that, each has to be trained.")
-
-
-def block_order(study: Study) -> tuple[bool, str]:
-    """Is the first block global and the second sliding? Asked of the layers of the model that runs."""
-    if not study.window:
-        study = replace(study, window=Study.of_preset(study.preset).window)
-    windows = windows_in(live_model(study).model)
-    seen = ", ".join(f"layer {layer} {f'slides over {window}' if window else 'sees everything'}"
-                     for layer, window in enumerate(windows))
-    return windows[0] == 0 and len(windows) > 1 and windows[1] > 0, f"In the model that runs here {seen}."
-
-
-def context_length() -> tuple[bool | str, str]:
-    """Is 4,096 the context? Asked of the published configuration. As a lower bound it is no more than true."""
-    config = ModelConfig.preset("gpt-oss-120b")
-    start, context = config.initial_context_length, config.max_context_length
-    return context == start or (context > start and PARTLY), (
-        f"As a lower bound it holds. {start:,} is where YaRN starts: stretched by {config.rope_scaling_factor:g} it is "
-        f"{context:,} tokens, which is {context // 1024} times GPT-2's 1,024.")
 
 
 def how_we_know(study: Study, ids: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""What stands below the block page's picture: the question, experiments, the maths, a claim, and checks."""
+"""What stands below the block page's picture: the question, experiments, the maths, and checks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import streamlit as st
 import torch
 
 from gptoss.app.furniture import literal
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.live import HEAVY, MAX_LIVE_TOKENS, refuse_if_large
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
+from gptoss.app.verdicts import Claim
 from gptoss.lessons.block.controls.block import LIKELIEST, NOTHING, TokenRun, current_run, removal_probabilities
 from gptoss.lessons.block.measure import contributions, half_block_parts, logit_lens
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -48,7 +49,7 @@ $\lVert x + a \rVert^2 = \lVert x \rVert^2 + \lVert a \rVert^2 + 2c\,\lVert x \r
 """
 
 
-def lesson(study: Study, tokens: Tokens, code: Sequence[object]) -> Lesson:
+def lesson(study: Study, tokens: Tokens, code: Sequence[object], claims: Sequence[Claim]) -> Lesson:
     """The block page's lesson. Its functions read the page's controls as they stand when they are called."""
     run = partial(current_run, study, tokens)
     parts = half_block_parts(study.live_config.num_hidden_layers)
@@ -60,8 +61,7 @@ def lesson(study: Study, tokens: Tokens, code: Sequence[object]) -> Lesson:
             answer=lambda: parts[int(removal_probabilities(run())[0].argmin())].name,
             because=lambda worst: _because(run(), worst), choices=[part.name for part in parts]),
         tries=TRIES,
-        claims=[Claim("The part with the largest bar is the one that the answer needs most.",
-                      "a common reading of such waterfalls", lambda: _largest_bar_matters_most(run()))],
+        claims=claims,
         checks=lambda: _checks(run()))
 
 
@@ -90,17 +90,6 @@ def _because(run: TokenRun, worst: str) -> str:
             f"{measured[hit]:.2%}; by its bar alone it would have kept {foreseen[hit]:.2%}. The largest bar is that of "
             f"{names[largest]}, {bars[largest]:+.2f}; without it the answer has {measured[largest]:.2%}. "
             "The view “Every removal” shows them all.").replace("+-", "−")
-
-
-def _largest_bar_matters_most(run: TokenRun) -> tuple[bool, str]:
-    measured, _ = removal_probabilities(run)
-    bars = contributions(run.model, run.whole, run.answer)[1:]
-    names = [part.name for part in half_block_parts(run.config.num_hidden_layers)]
-    largest, worst = int(bars.argmax()), int(measured.argmin())
-    return largest == worst, (
-        f"At token {run.position} the largest bar is {names[largest]} with {bars[largest]:.2f} of the logit; without it the "
-        f"answer has {measured[largest]:.2%}. Without {names[worst]}, whose bar is {bars[worst]:.2f}, it has "
-        f"{measured[worst]:.2%}.")
 
 
 def _checks(run: TokenRun) -> None:

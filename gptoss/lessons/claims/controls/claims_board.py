@@ -2,85 +2,57 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from threading import Lock
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import furniture, lesson, live, state
+from gptoss.app import furniture, live, state
 from gptoss.app.study import Study
+from gptoss.app.verdicts import (
+    COMPUTED,
+    FALSE,
+    MEASURED,
+    OPEN,
+    PARTLY,
+    TIMED,
+    TOPICS,
+    TRUE,
+    VERDICTS,
+    Claim,
+    Verdict,
+    badge,
+    decide,
+    known,
+)
 from gptoss.charts import Chart
-from gptoss.claims.register import BY_NAME, COMPUTED, MEASURED, ROWS, TIMED, TOPICS, UNDER_STUDY, Row
-from gptoss.lessons.claims.charts import NOT_SO, OPEN, PARTLY, SO, VERDICTS, Tile, verdict_strip
+from gptoss.claims.register import BY_NAME, CLAIMS
+from gptoss.lessons.claims.charts import Tile, verdict_strip
 
 ALL, ALL_TOPICS = "All", "All topics"
 NAMES = tuple(BY_NAME)
 CHOSEN, FIND, VERDICT, TOPIC = "claims_row", "claims_find", "claims_verdict", "claims_topic"
-LABELS = {ALL: ALL, NOT_SO: "Not so", PARTLY: "Partly", SO: "So", OPEN: "Open"}
+LABELS = {ALL: ALL, FALSE: "False", PARTLY: "Partly true", TRUE: "True", OPEN: "Not measured yet"}
 OF_LABEL = {label: verdict for verdict, label in LABELS.items()}
-KEPT = 2048  # verdicts that the server remembers
 _LAST = "claims_last"  # the claim that was shown last
 _QUEUE = "claims_queue"  # (the study, the names of claims to measure, how many there were)
 
-_BADGES = {NOT_SO: "red-badge[:material/close:", PARTLY: "orange-badge[:material/contrast:",
-           SO: "green-badge[:material/check:", OPEN: "gray-badge[:material/hourglass_empty:"}
 _KINDS = {COMPUTED: "computed from closed forms", MEASURED: "measured", TIMED: "timed by this machine's clock"}
 
 
-@dataclass(frozen=True)
-class Decided:
-    """A verdict, one of `VERDICTS`, the sentence with its figures, and the seconds it took."""
-
-    verdict: str
-    sentence: str
-    seconds: float
-
-
-_decided: OrderedDict[tuple, Decided] = OrderedDict()
-_lock = Lock()
-
-
-def decide(row: Row, study: Study) -> Decided:
-    """Decide a claim now, and remember the verdict for the whole server."""
-    start = time.perf_counter()
-    verdict, sentence = row.measure(row.study(study))
-    verdict = PARTLY if verdict == lesson.PARTLY else SO if verdict else NOT_SO
-    found = Decided(verdict, sentence, time.perf_counter() - start)
-    key = _key(row, study)
-    with _lock:
-        _decided[key] = found
-        _decided.move_to_end(key)
-        while len(_decided) > KEPT:
-            _decided.popitem(last=False)
-    return found
-
-
-def known(row: Row, study: Study) -> Decided | None:
-    """The verdict on a claim: remembered, or decided at once where that takes no time. None where it has to be measured."""
-    with _lock:
-        found = _decided.get(_key(row, study))
-    return found or (None if row.takes else decide(row, study))
-
-
-def _key(row: Row, study: Study) -> tuple:
-    """What a verdict depends on: weights by name too, since those of a run can go."""
-    return (row.name,) if row.preset or UNDER_STUDY not in row.about else (row.name, study, live.running(study))
 
 
 def verdicts(study: Study) -> dict[str, str]:
     """The verdict on every claim, by its name."""
-    found = {row.name: known(row, study) for row in ROWS}
+    found = {claim.name: known(claim, study) for claim in CLAIMS}
     return {name: decided.verdict if decided else OPEN for name, decided in found.items()}
 
 
-def matches(row: Row, words: str) -> bool:
+def matches(claim: Claim, words: str) -> bool:
     """Whether all words stand in what the claim says, its number, its topic, its page or who says it, large or small."""
-    text = f"{row.name} {row.says} {row.source} {row.topic} {row.page.title}".casefold()
+    text = f"{claim.name} {claim.sentence} {claim.source} {claim.topic} {claim.page.title}".casefold()
     return all(word in text for word in words.casefold().split())
 
 
@@ -102,9 +74,9 @@ def looked_for(found: dict[str, str]) -> list[str]:
     """Names of the claims that the filters and the search let through, in order."""
     memory = st.session_state
     verdict, topic = OF_LABEL.get(memory.get(VERDICT), ALL), memory.get(TOPIC)
-    return [row.name for row in ROWS
-            if matches(row, memory.get(FIND) or "") and topic in (row.topic, ALL_TOPICS, None)
-            and verdict in (found[row.name], ALL)]
+    return [claim.name for claim in CLAIMS
+            if matches(claim, memory.get(FIND) or "") and topic in (claim.topic, ALL_TOPICS, None)
+            and verdict in (found[claim.name], ALL)]
 
 
 def _to_the_first() -> None:
@@ -114,7 +86,7 @@ def _to_the_first() -> None:
         st.session_state[CHOSEN] = names[0]
 
 
-def choose_claim() -> Row:
+def choose_claim() -> Claim:
     """The slider over all claims: its range never changes, so that an address names one whatever the filters say.
 
     A reader who comes back from the page that shows why finds it where it was.
@@ -133,46 +105,46 @@ def picks_claim() -> None:
         st.session_state[CHOSEN] = picked[0]["claim"]
 
 
-def strip(found: dict[str, str], names: Sequence[str], chosen: Row) -> Chart:
+def strip(found: dict[str, str], names: Sequence[str], chosen: Claim) -> Chart:
     """All verdicts in one picture."""
-    return verdict_strip([Tile(row.name, row.says, found[row.name], row.name in names) for row in ROWS], chosen.name)
+    tiles = [Tile(claim.name, claim.sentence, found[claim.name], claim.name in names) for claim in CLAIMS]
+    return verdict_strip(tiles, chosen.name)
 
 
 def summary(found: dict[str, str]) -> str:
     """How many claims have which verdict, as badges: the legend of the strip."""
     counted = Counter(found.values())
-    return " ".join(f":{_BADGES[verdict]} {counted[verdict]} {verdict}]" for verdict in VERDICTS if counted[verdict])
+    return " ".join(badge(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict])
 
 
-def say(row: Row, study: Study) -> Decided | None:
+def say(claim: Claim, study: Study) -> Verdict | None:
     """The chosen claim: what is said, what is so, and on what that was found."""
-    decided = known(row, study)
-    st.markdown(f"### “{furniture.literal(row.says)}”")
-    about = f"{row.about}, {study.name}" if row.about == UNDER_STUDY else row.about
-    which = f", claim {row.name}" if row.name.isalnum() and row.name[0].isdigit() else ""
-    st.caption(f"{row.source}{which} · {row.topic} · {_KINDS[row.kind]}, on {about}")
+    decided = known(claim, study)
+    st.markdown(f"### “{furniture.literal(claim.sentence)}”")
+    about = f"{claim.about}, {study.name}" if claim.follows else claim.about
+    st.caption(f"{claim.origin} · {claim.topic} · {_KINDS[claim.kind]}, on {about}")
     if decided is None:
-        st.markdown(f":{_BADGES[OPEN]} not yet measured] {row.takes}")
+        st.markdown(f"{badge(OPEN)} {claim.takes}")
     else:
-        st.markdown(f"{lesson.badge({SO: True, NOT_SO: False}.get(decided.verdict, lesson.PARTLY))} {decided.sentence}")
+        st.markdown(f"{badge(decided.verdict)} {decided.sentence}")
     return decided
 
 
-def actions(row: Row, study: Study, decided: Decided | None) -> None:
+def actions(claim: Claim, study: Study, decided: Verdict | None) -> None:
     """The way to the page that shows why, and to a measurement where there is one to take."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.page_link(f"pages/{row.page.file}", label=f"See it on {row.page.title}", icon=row.page.icon,
-                     query_params=row.query(state.session().now))
-        if row.takes and (decided is None or row.kind == TIMED):
+        st.page_link(f"pages/{claim.page.file}", label=f"See it on {claim.page.title}", icon=claim.page.icon,
+                     query_params=claim.query(state.session().now))
+        if claim.takes and (decided is None or claim.kind == TIMED):
             st.button("Measure now" if decided is None else "Measure again", icon=":material/timer:", key="claims_measure",
-                      on_click=_ask_for, args=(study, [row.name]))
-        if decided and row.takes:
+                      on_click=_ask_for, args=(study, [claim.name]))
+        if decided and claim.takes:
             st.caption(f"Measured on this server in {units.seconds(decided.seconds)}.")
 
 
-def code_drawer(row: Row) -> None:
+def code_drawer(claim: Claim) -> None:
     """The code that decides the chosen claim, in a drawer that does no work while it is closed."""
-    furniture.code_drawer(*row.decided_by, label="The code that decides it")
+    furniture.code_drawer(*claim.decided_by, label="The code that decides it")
 
 
 def claims_in_words(found: dict[str, str], names: Sequence[str]) -> None:
@@ -186,8 +158,8 @@ def claims_in_words(found: dict[str, str], names: Sequence[str]) -> None:
     st.button("Show all claims", key="claims_all", on_click=_show_all)
 
 
-def _in_a_line(row: Row, verdict: str) -> str:
-    return f"**{row.name}** :{_BADGES[verdict]} {verdict}] {furniture.literal(row.says)} :gray[:small[{row.source}]]"
+def _in_a_line(claim: Claim, verdict: str) -> str:
+    return f"**{claim.name}** {badge(verdict)} {furniture.literal(claim.sentence)} :gray[:small[{claim.source}]]"
 
 
 def _show_all() -> None:

@@ -9,13 +9,12 @@ import torch
 
 from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.study import Study
-from gptoss.claims.published import LARGE, SMALL
-from gptoss.claims.register import ROWS, Row
+from gptoss.app.verdicts import TRUE, Claim, decide, known
+from gptoss.claims.register import CLAIMS, LARGE, SMALL
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters, kv_cache_bytes
-from gptoss.lessons.claims.charts import SO
-from gptoss.lessons.claims.controls.claims_board import ALL, ALL_TOPICS, CHOSEN, FIND, TOPIC, VERDICT, decide, known
-from gptoss.lessons.memory.controls.memory_lesson import parameters_of_the_large
+from gptoss.lessons.claims.controls.claims_board import ALL, ALL_TOPICS, CHOSEN, FIND, TOPIC, VERDICT
+from gptoss.lessons.memory.claims import parameters_of_the_large
 from gptoss.model import KVCache, Transformer
 
 MATHS = r"""
@@ -43,16 +42,16 @@ parameters and $\frac{2}{a}$ times the compute. “8x capacity” needs $a = 1$,
 def claims_lesson(study: Study) -> Lesson:
     """The lesson, on the model under study where a claim follows it."""
     return Lesson(
-        path="claims", prediction=prediction(study), tries=TRIES, maths=MATHS, code=[Row, decide, parameters_of_the_large],
+        path="claims", prediction=prediction(study), tries=TRIES, maths=MATHS, code=[Claim, decide, parameters_of_the_large],
         checks=how_we_know)
 
 
 def prediction(study: Study) -> Prediction:
     """How many of the claims that are decided at once hold."""
-    at_once = [row for row in ROWS if not row.takes]
+    at_once = [claim for claim in CLAIMS if not claim.takes]
 
     def holding() -> list[str]:
-        return [row.name for row in at_once if known(row, study).verdict == SO]
+        return [claim.name for claim in at_once if known(claim, study).verdict == TRUE]
 
     return Prediction(
         f"{len(at_once)} of these claims are decided at once, without running anything for long. How many of them hold as "

@@ -1,23 +1,22 @@
-"""What stands below the pictures of GPT-2 beside GPT-OSS: a question, experiments, the maths, claims and checks."""
+"""What stands below the pictures of GPT-2 beside GPT-OSS: a question, experiments, the maths and checks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from gptoss import units
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.live import HEAVY
 from gptoss.app.study import RANDOM, Study
+from gptoss.app.verdicts import Claim
 from gptoss.config import GPT2_PRESETS
 from gptoss.cost import count_parameters
 from gptoss.cost.matching import ACTIVE, COMPUTE, TOTAL, matched_gpt2
-from gptoss.lessons.experts.controls.routing_lesson import active_share
 from gptoss.lessons.gpt2.controls.baseline import NEXT, SIZES, flops_at, live_gpt2, pair
 from gptoss.lessons.gpt2.measure.baseline import attention_difference, meta_parameters
-from gptoss.lessons.ladder.controls.ladder_lesson import tied
-from gptoss.lessons.tokenizer.controls.tokenizer_lesson import tokens_as_estimated
 from gptoss.model import GPT2
 from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
 
@@ -49,11 +48,11 @@ models with other vocabularies cannot be compared by their bits a token.
 """
 
 
-def lesson(study: Study, ids: tuple[int, ...]) -> Lesson:
+def lesson(study: Study, ids: tuple[int, ...], claims: Sequence[Claim]) -> Lesson:
     """The lesson for the model under study; `ids` are the text in the live GPT-2's tokens."""
     return Lesson(
         path="gpt2", prediction=_prediction(study), tries=_TRIES, maths=MATHS,
-        code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=_claims(study), checks=partial(_how_we_know, study, ids))
+        code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=claims, checks=partial(_how_we_know, study, ids))
 
 
 def _prediction(study: Study) -> Prediction:
@@ -87,14 +86,6 @@ _TRIES = (
     Try("Two guesses", "With random weights both entropies are near the most that their vocabularies allow.",
         dials={"weights": RANDOM}, controls={"gpt2_view": NEXT}),
 )
-
-
-def _claims(study: Study) -> list[Claim]:
-    return [
-        Claim("Embedding and head are tied in GPT-OSS", "the notebook, claim 7", partial(tied, study)),
-        Claim("32x capacity with ~3% compute", "the notebook, claim 10", active_share),
-        Claim("A vocabulary of 50k needs an estimated 1.3 times the tokens", "the notebook, claim 14",
-              partial(tokens_as_estimated, 50_257))]
 
 
 def _how_we_know(study: Study, ids: tuple[int, ...]) -> None:

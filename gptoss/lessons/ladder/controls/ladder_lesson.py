@@ -1,17 +1,18 @@
-"""What stands below the ladder: its question, its experiments, the maths, claims and checks."""
+"""What stands below the ladder: its question, its experiments, the maths and checks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import streamlit as st
 
 from gptoss import units
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.live import HEAVY
 from gptoss.app.study import Study
+from gptoss.app.verdicts import Claim
 from gptoss.config import ModelConfig
-from gptoss.cost import count_parameters
 from gptoss.ladder import RUNGS, LadderConfig
 from gptoss.lessons.ladder.controls.ladder import MEASURE_KEY, RUNGS_KEY
 from gptoss.lessons.ladder.measure import (
@@ -19,14 +20,12 @@ from gptoss.lessons.ladder.measure import (
     CACHE,
     FLOPS,
     PARAMETERS,
-    Baseline,
-    baseline,
     cost,
     ends_differ_by,
     path_of,
     waterfall,
 )
-from gptoss.model import GPT2, LadderModel
+from gptoss.model import LadderModel
 from gptoss.model.ladder import DenseMLP, Experts, LadderAttention, LadderBlock
 
 TRIED = tuple(range(64))  # ids that every live vocabulary has: single bytes
@@ -56,7 +55,7 @@ on the order.
 """
 
 
-def ladder_lesson(study: Study) -> Lesson:
+def ladder_lesson(study: Study, claims: Sequence[Claim]) -> Lesson:
     """The lesson for the model under study."""
     return Lesson(
         path="ladder", maths=MATHS, prediction=prediction(study),
@@ -68,9 +67,7 @@ def ladder_lesson(study: Study) -> Lesson:
                 controls={RUNGS_KEY: ["experts"], MEASURE_KEY: FLOPS}),
             Try("All rungs, the cache", "YaRN makes the long context possible; grouped queries and windows pay for it.",
                 controls={RUNGS_KEY: list(RUNGS), MEASURE_KEY: CACHE})],
-        claims=[
-            Claim("The simple GPT has learned absolute positions", "the notebook, claim 17", lambda: simple_gpt(study)),
-            Claim("Embedding and output head are tied", "the notebook, claim 7", lambda: tied(study))],
+        claims=claims,
         checks=lambda: how_we_know(study))
 
 
@@ -97,28 +94,6 @@ def _because(bottom: LadderConfig, top: LadderConfig) -> str:
             f"{frame.loc[largest, 'step']} with {units.count(change[largest])}.")
 
 
-def simple_gpt(study: Study) -> tuple[bool, str]:
-    """Claim 17: what a GPT-2 has, read off the live one while it runs."""
-    found = _baseline(study.live_config, study.seed)
-    return False, (
-        "The notebook's class has no positions at all, and uses ReLU and a norm after each addition. The live GPT-2 here: "
-        f"a learned vector for each of {found.positions:,} positions, so that one token enters positions 0 and 1 as "
-        f"vectors {found.moved:.2g} apart; {found.below_zero:.0%} of its activations are below zero, where ReLU has none; "
-        f"and stream plus attention differs from the next stream by {found.left_over:.1g}, so no norm comes after.")
-
-
-def tied(study: Study) -> tuple[bool, str]:
-    """Claim 7: which matrices the two ends have, and what untying costs at the real size."""
-    bottom, top = LadderConfig(study.config), LadderConfig.climbed(study.config)
-    gpt2_has, gpt_oss_has = (
-        "unembedding.weight" in dict(LadderModel(each, device="meta").named_parameters()) for each in (bottom, top))
-    return not gpt_oss_has, (
-        f"GPT-2 {'has' if gpt2_has else 'has no'} `unembedding.weight`, {study.name} "
-        f"{'has one' if gpt_oss_has else 'has none'}: "
-        f"{units.count(count_parameters(top).unembedding)} parameters beside an embedding of "
-        f"{units.count(count_parameters(top).embedding)}. Tied it is in GPT-2.")
-
-
 def how_we_know(study: Study) -> None:
     """Both ends against the models themselves, and the closed forms against counted weights, at this moment."""
     gpt2, gpt_oss = _ends(study.live_config, study.seed)
@@ -139,12 +114,6 @@ def how_we_know(study: Study) -> None:
 @lru_cache(maxsize=64)
 def _counted(config: LadderConfig) -> int:
     return sum(parameter.numel() for parameter in LadderModel(config, device="meta").parameters())
-
-
-@lru_cache(maxsize=16)
-def _baseline(top: ModelConfig, seed: int) -> Baseline:
-    with HEAVY:
-        return baseline(GPT2(LadderConfig(top).bottom, seed=seed), TRIED)
 
 
 @lru_cache(maxsize=16)

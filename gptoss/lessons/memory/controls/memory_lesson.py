@@ -1,12 +1,15 @@
-"""What stands below the page on memory and compute: its question, its experiments, the maths, claims and checks."""
+"""What stands below the page on memory and compute: its question, its experiments, the maths and checks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import streamlit as st
 
 from gptoss import units
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.study import Study
+from gptoss.app.verdicts import Claim
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import (
     MACHINES,
@@ -15,7 +18,6 @@ from gptoss.cost import (
     bounds,
     cache_film,
     checkpoint_bytes,
-    count_parameters,
     decode_operators,
     expected_experts_touched,
     kv_cache_bytes,
@@ -23,12 +25,6 @@ from gptoss.cost import (
     serving_bytes,
     tokens_per_second,
     users_at_once,
-)
-from gptoss.lessons.gqa.controls import (
-    cache_as_a_share_of_weights,
-    head_size_from_width,
-    keys_as_wide_as_the_stream,
-    near,
 )
 from gptoss.lessons.memory.controls.memory import (
     CACHE,
@@ -46,9 +42,6 @@ from gptoss.lessons.memory.controls.memory import (
 )
 
 ASKED_BATCH = 16  # tokens of the question's decoding step
-# What the notebook prints and says of the size of "gpt-oss-120b".
-NOTEBOOK_PARAMETERS = 2967e6
-NOTEBOOK_SIZE, NOTEBOOK_LAYERS, NOTEBOOK_EXPERTS = 20e9, 36, 128
 
 MATHS = r"""
 **Memory.** Weights: every parameter once, $\frac{17}{32}$ byte in MXFP4 ($4.25$ bits), $2$ in bf16. The cache of $B$
@@ -86,21 +79,13 @@ sequences gives at most $B / \sum t$ tokens a second.
 """
 
 
-def memory_lesson(study: Study) -> Lesson:
+def memory_lesson(study: Study, claims: Sequence[Claim]) -> Lesson:
     """The lesson for the model under study."""
     return Lesson(
         path="memory", maths=MATHS, prediction=prediction(study), tries=tries(),
         code=[serving_bytes, cache_film, users_at_once, expected_experts_touched, prefill_operators, decode_operators,
               Accelerator.peak, bounds, bound_seconds, tokens_per_second],
-        claims=[
-            Claim("The 120b configuration has about 2,967 M parameters", "the notebook, claim 1", parameters_of_the_large),
-            Claim("~20B+ parameters, 36 layers, 128 experts", "the notebook, claim 2", size_layers_and_experts),
-            Claim("gpt-oss-20b takes ~85 GB at 32k tokens in 4 bits", "a public calculator, KV as a share of the weights",
-                  cache_as_a_share_of_weights),
-            Claim("gpt-oss-120b keeps 3.40 GB of KV cache at 131k tokens", "a public calculator", head_size_from_width),
-            Claim("gpt-oss-120b keeps 25.3 GiB of KV cache at 131k tokens", "a public calculator",
-                  keys_as_wide_as_the_stream)],
-        checks=how_we_know)
+        claims=claims, checks=how_we_know)
 
 
 def prediction(study: Study) -> Prediction:
@@ -143,26 +128,6 @@ def tries() -> list[Try]:
             "memory bounds here. Then take the experts in bf16.",
             controls=controls(view=SPEED, model=LARGE, context=8192, machine="Ryzen AI Max+ 395")),
     ]
-
-
-def parameters_of_the_large() -> tuple[bool, str]:
-    """Claim 1: all parameters of gpt-oss-120b, and how many are its experts'."""
-    counts = count_parameters(PRESETS[LARGE])
-    dense = counts.total - counts.experts
-    return near(NOTEBOOK_PARAMETERS, counts.total), (
-        f"It has {counts.total:,}, {counts.total / NOTEBOOK_PARAMETERS:.0f} times as many. {counts.experts:,} of them are "
-        f"in {PRESETS[LARGE].num_experts} experts of {PRESETS[LARGE].num_hidden_layers} layers, {dense:,} in all the rest.")
-
-
-def size_layers_and_experts() -> tuple[bool, str]:
-    """Claim 2: which published model has that size, and which one that shape."""
-    found = {name: (count_parameters(config).total, config.num_hidden_layers, config.num_experts)
-             for name, config in PRESETS.items() if name in (SMALL, LARGE)}
-    holds = any(total >= NOTEBOOK_SIZE and total < 1.1 * NOTEBOOK_SIZE and layers == NOTEBOOK_LAYERS
-                and experts == NOTEBOOK_EXPERTS for total, layers, experts in found.values())
-    said = "; ".join(f"{name} has {units.count(total)} parameters, {layers} layers and {experts} experts"
-                     for name, (total, layers, experts) in found.items())
-    return holds, f"These are two models: {said}."
 
 
 def how_we_know() -> None:

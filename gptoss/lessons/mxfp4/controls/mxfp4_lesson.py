@@ -1,27 +1,26 @@
-"""What stands below the MXFP4 page: its question, its experiments, the maths, claims and checks."""
+"""What stands below the MXFP4 page: its question, its experiments, the maths and checks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import streamlit as st
 import torch
 
-from gptoss import units
-from gptoss.app.lesson import PARTLY, Claim, Lesson, Prediction, Try
-from gptoss.app.live import HEAVY, running
+from gptoss.app.lesson import Lesson, Prediction, Try
+from gptoss.app.live import HEAVY
 from gptoss.app.study import Study
-from gptoss.app.text import current_text, live_tokens
-from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, MAGNITUDES, SCALE_BIAS, dequantise, quantise
-from gptoss.cost import checkpoint_bytes, count_parameters
+from gptoss.app.verdicts import Claim
+from gptoss.checkpoint.mxfp4 import MAGNITUDES, SCALE_BIAS, dequantise, quantise
+from gptoss.cost import checkpoint_bytes
 from gptoss.lessons.mxfp4.charts import scale_in_words
 from gptoss.lessons.mxfp4.controls.mxfp4 import (
     AS_IT_RUNS,
     LARGEST,
     LIKE_TRAINING,
     MATRIX,
-    MAX_READ,
     MODEL,
     OWN,
     UNROUNDED,
@@ -30,15 +29,11 @@ from gptoss.lessons.mxfp4.controls.mxfp4 import (
     block_values,
     chosen_place,
     expert_matrix,
-    has_unrounded,
     key,
     possible_matrices,
-    rounding_effect,
     source_of,
-    weights_in_words,
 )
 from gptoss.lessons.mxfp4.measure import (
-    BF16,
     FORMATS,
     MXFP4,
     Searched,
@@ -50,17 +45,15 @@ from gptoss.lessons.mxfp4.measure import (
     quantised_block,
     scale_raised,
     search,
-    share_in_mxfp4,
     toward_zero,
     with_outlier,
     with_rounded_experts,
 )
-from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES
+from gptoss.tokenizer import SAMPLES
 from gptoss.training.shipped import CLASSROOM
 
 ASKED_TIMES = 10  # by how much the largest value grows in the question
-PUSHED_TIMES = 32  # by how much it grows where a claim is measured
-NEAR = 0.02  # shares so near to a quarter count as one
+PUSHED_TIMES = 32  # by how much it grows in an experiment
 _LARGEST_SCALE = 252  # the largest byte that `quantise` writes
 
 MATHS = r"""
@@ -85,19 +78,13 @@ units, $\tfrac12 \cdot 2^e$ up to 4, $2^e$ beyond. Whatever is below $\tfrac14 \
 """
 
 
-def mxfp4_lesson(study: Study) -> Lesson:
+def mxfp4_lesson(study: Study, claims: Sequence[Claim]) -> Lesson:
     """Everything below the picture. A model without a whole block is asked about none."""
     source = source_of(study)
     return Lesson(
         path="mxfp4", prediction=prediction(study, source), tries=tries(), maths=MATHS,
         code=[quantise, dequantise, clipping, toward_zero, scale_raised, int8, with_outlier, with_rounded_experts, effect],
-        claims=[
-            Claim("4-bit weights are a quarter of bf16's size", "often said", lambda: quarter_of_bf16(study)),
-            Claim("Quantisation costs nothing", "often said", lambda: costs_nothing(study, current_text())),
-            Claim("All of gpt-oss is in MXFP4", "often said", lambda: everything_is_mxfp4(study)),
-            Claim("One outlier ruins a quantised matrix", "often said", lambda: outlier_ruins_the_matrix(study)),
-        ],
-        checks=lambda: how_we_know(study))
+        claims=claims, checks=lambda: how_we_know(study))
 
 
 def prediction(study: Study, source: Source) -> Prediction:
@@ -140,85 +127,6 @@ def tries() -> list[Try]:
             "the divergence.", preset=CLASSROOM, text=recall,
             controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED}),
     ]
-
-
-def quarter_of_bf16(study: Study) -> tuple[bool | str, str]:
-    """The share of bf16's size that MXFP4 takes: of the experts' weights, and of a whole checkpoint."""
-    bits = FORMATS[MXFP4].bits(study.config.hidden_size)
-    experts = bits / FORMATS[BF16].bits(study.config.hidden_size)
-    packed, plain = (model_bytes(study.config, FORMATS[name]) for name in (MXFP4, BF16))
-    whole = packed / plain
-    near = [abs(share - 1 / 4) <= NEAR for share in (experts, whole)]
-    return all(near) or (any(near) and PARTLY), (
-        f"A block of 32 has 32 · 4 + 8 bits, {bits:g} a weight: {experts:.1%} of bf16's 16. Of all {study.name} it is "
-        f"{whole:.1%}, {units.size(packed)} instead of {units.size(plain)}: attention, embedding and unembedding "
-        f"stay in bf16.")
-
-
-def costs_nothing(study: Study, text: str = "") -> tuple[bool, str]:
-    """The live model's experts rounded, on a text or, where there is none, the first example: what it says then."""
-    source = Source(running(study), has_unrounded(study))
-    said = weights_in_words(study, source)
-    if source.model.experts == "packed" or len(possible_matrices(study.live_config)) < 2:
-        study = Study.of_preset(CLASSROOM)
-        source, said = Source(running(study), True), f"{CLASSROOM}, trained without rounding"
-    tokens = live_tokens(text or DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids[:MAX_READ]
-    found = rounding_effect(source, tokens, MXFP4, (*range(study.live_config.num_hidden_layers),))
-    other = rounding_effect(source, tokens, "int8, row a scale", (*range(study.live_config.num_hidden_layers),))
-    return found.divergence == 0, (
-        f"{said[0].upper()}{said[1:]}: on {len(tokens)} tokens the next-token distribution moves by {found.divergence:.2g} "
-        f"nats a token, and {found.same_token:.1%} of the most probable tokens stay. In int8 with a scale a row it moves by "
-        f"{other.divergence:.2g}."
-        + (" They were rounded to MXFP4 before." if found.divergence == 0 else ""))
-
-
-def everything_is_mxfp4(study: Study) -> tuple[bool, str]:
-    """The share of the parameters that is in MXFP4, and what is not."""
-    counts, share = count_parameters(study.config), share_in_mxfp4(study.config)
-    parts = counts.by_part
-    others = {"embedding and unembedding": parts["embedding"] + parts["unembedding"], "attention": counts.attention,
-              "experts' biases": parts["expert biases"]}
-    told = ", ".join(f"{name} {units.count(number)}" for name, number in others.items())
-    return share == 1, (
-        f"{share:.1%} of {study.name}'s {units.count(counts.total)} parameters are: the two weights of its experts. "
-        f"In bf16 stay {told}, and norms, sinks and routers.")
-
-
-def outlier_ruins_the_matrix(study: Study) -> tuple[bool, str]:
-    """One weight of a real matrix made an outlier: how many of the others come back changed, by format."""
-    source = source_of(study)
-    if not possible_matrices(study.live_config):
-        source = source_of(Study.of_preset(CLASSROOM))
-        study = Study.of_preset(CLASSROOM)
-    at = chosen_place(study, source)
-    found = _pushed(source, at)
-    return found.mxfp4 > found.row, (
-        f"In {at.matrix} of expert {at.expert}, layer {at.layer}, the largest of one block was made {PUSHED_TIMES} times as "
-        f"large. In MXFP4 {found.mxfp4} other weights of {found.weights:,} come back otherwise than before, all of them in "
-        f"its block; in int8 with a scale a row {found.row}, in int8 with one scale for the matrix {found.matrix:,}.")
-
-
-class Pushed(NamedTuple):
-    """How many other weights an outlier changes, by what shares its scale."""
-
-    weights: int
-    mxfp4: int
-    row: int
-    matrix: int
-
-
-@lru_cache(maxsize=16)
-def _pushed(source: Source, at: Place) -> Pushed:
-    weights = expert_matrix(source, at).float()
-    pushed = weights.clone()
-    own = pushed[at.row, at.block * BLOCK_SIZE:(at.block + 1) * BLOCK_SIZE]
-    place = int(own.abs().argmax())
-    own[place] *= PUSHED_TIMES
-    rounded = (FORMATS[MXFP4].rounded, int8, lambda matrix: int8(matrix.flatten()).view_as(matrix))
-    changed = [each(pushed) != each(weights) for each in rounded]
-    for other in changed:
-        other[at.row, at.block * BLOCK_SIZE + place] = False
-    return Pushed(weights.numel(), *(int(other.sum()) for other in changed))
 
 
 class Checked(NamedTuple):

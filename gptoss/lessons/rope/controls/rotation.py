@@ -6,17 +6,15 @@ from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
-import torch
 
 from gptoss.app import furniture
-from gptoss.app.lesson import Claim, Prediction, Try
+from gptoss.app.lesson import Prediction, Try
 from gptoss.app.study import Study
 from gptoss.charts import Chart
-from gptoss.config import PRESETS, ModelConfig
+from gptoss.config import ModelConfig
 from gptoss.lessons.rope import measure as rotation
 from gptoss.lessons.rope.charts import score_by_distance, spread_by_format, stretch_by_pair, wavelength_by_pair
-from gptoss.lessons.rope.controls.reading import READING, beyond_training, read_further, shares
-from gptoss.training.schemes import NOTEBOOK, PLAIN, YARN
+from gptoss.lessons.rope.controls.reading import READING
 
 remembered = lru_cache(maxsize=128)  # pure functions of frozen configurations; nobody changes what they hand out
 
@@ -146,76 +144,6 @@ TRIES = (
     Try("Where the reference stops", "A small head and a short trained context push the ramp's start below 0.",
         preset="classroom", controls={"rope_view": "YaRN", "rope_initial": "128", "rope_beta": "32"}),
 )
-
-
-def claims(config: ModelConfig, context: int) -> list[Claim]:
-    """What the notebook says about RoPE, to be measured at the settings as they stand."""
-    return [
-        Claim("YaRN's frequencies are interpolation × (1 − ramp) + extrapolation × ramp", "the notebook, claim 3",
-              lambda: _with_reading(blend_is_reversed(config), NOTEBOOK)),
-        Claim("RoPE preserves norms: the difference of 0.67 that its check prints is “verified”", "the notebook, claim 4",
-              lambda: norms_grow(config)),
-        Claim("RoPE's positions are unlimited", "the notebook, claim 13", lambda: angles_are_new(config, context)),
-        Claim("With RoPE, scores fall with distance", "often said of RoPE", lambda: scores_fall(config)),
-    ]
-
-
-def _with_reading(found: tuple[bool, str], scheme: str) -> tuple[bool, str]:
-    """A verdict, and what the shipped model reads under that scheme and under YaRN."""
-    return found[0], f"{found[1]} {beyond_training(scheme, YARN)}"
-
-
-def blend_is_reversed(config: ModelConfig) -> tuple[bool, str]:
-    """Claim 3: how much each of the two blends slows the fastest pair and the slowest.
-
-    Where YaRN is off, at gpt-oss's factor.
-    """
-    if config.rope_scaling_factor <= 1:
-        config = config.replace(rope_scaling_factor=PRESETS["gpt-oss-20b"].rope_scaling_factor)
-    slower = {scheme: rotation.scheme_frequencies(config, PLAIN) / rotation.scheme_frequencies(config, scheme)
-              for scheme in (YARN, NOTEBOOK)}
-    (first, last), (its_first, its_last) = ((slower[scheme][0].item(), slower[scheme][-1].item())
-                                            for scheme in (YARN, NOTEBOOK))
-    same = bool(torch.allclose(slower[YARN], slower[NOTEBOOK]))
-    return same, (f"The other way round. From the fastest pair to the slowest, at factor {config.rope_scaling_factor:g}, "
-                  f"YaRN slows {first:.3g} to {last:.3g} times; this blend slows {its_first:.3g} to {its_last:.3g} times.")
-
-
-def norms_grow(config: ModelConfig) -> tuple[bool, str]:
-    """Claim 4: how long a vector is after it was turned, as a multiple of what it was."""
-    grown = {factor: rotation.norm_growth(config.replace(rope_scaling_factor=float(factor)))
-             for factor in (1, 2, 32, config.rope_scaling_factor)}
-    preserved = all(abs(end - 1) < 1e-3 for end in grown[config.rope_scaling_factor])
-    here = "" if config.rope_scaling_factor in (1, 2, 32) else (
-        f", {grown[config.rope_scaling_factor][1]:.4f} times at the factor {config.rope_scaling_factor:g} set now")
-    return preserved, (
-        f"The rotation alone does: at factor 1 lengths change by at most {max(abs(end - 1) for end in grown[1]):.1g} of "
-        f"themselves. YaRN's concentration makes q and k {grown[2][1]:.4f} times as long at the notebook's factor 2 and "
-        f"{grown[32][1]:.4f} times at gpt-oss's 32{here}.")
-
-
-def angles_are_new(config: ModelConfig, context: int) -> tuple[bool, str]:
-    """Claim 13: angles that training never showed, and what trained weights make of them.
-
-    Up to `context` tokens, or 32 times the length of training where that is no longer.
-    """
-    context = context if context > config.initial_context_length else 32 * config.initial_context_length
-    new = {scheme: int(rotation.meets_new_angles(config, scheme, context).sum()) for scheme in (PLAIN, YARN)}
-    within, beyond = shares(read_further())
-    return new[PLAIN] == 0 and beyond[PLAIN] >= within[PLAIN], (
-        f"An angle can be computed for any position, but weights cannot read it unless training showed it. "
-        f"{beyond_training(PLAIN, YARN)} At the settings under study and {context:,} tokens {new[PLAIN]} of "
-        f"{config.head_dim // 2} pairs reach angles that {config.initial_context_length:,} tokens never showed; with "
-        f"YaRN at factor {config.rope_scaling_factor:g} it is {new[YARN]}.")
-
-
-def scores_fall(config: ModelConfig) -> tuple[bool, str]:
-    """Scores near and far, of vectors that agree in every pair and of random ones."""
-    near, far = rotation.near_and_far(config, rotation.RANDOM)
-    agreeing = rotation.near_and_far(config, rotation.AGREEING)
-    return far < 0.9 * near, (
-        f"For vectors that agree in every pair they do: {agreeing[0]:.2f} at distances 1 to 16, {agreeing[1]:.2f} at 113 "
-        f"to 128. Over 256 random pairs of vectors the mean size of a score is {near:.2f} near and {far:.2f} far.")
 
 
 def how_we_know(config: ModelConfig, context: int) -> None:

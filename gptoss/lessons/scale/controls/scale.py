@@ -136,13 +136,6 @@ def possible(study: Study) -> tuple[Setting, list[str]]:
     return Setting(layout, value("micro"), max(sequence, 2), value("keep"), value("gradients")), said
 
 
-def usual(study: Study) -> Setting:
-    """The setting before anybody moved a control."""
-    layout, _ = fitting_layout(study.config, Layout(DEFAULTS["world"], DEFAULTS["tensor"], DEFAULTS["expert"]))
-    return Setting(layout, DEFAULTS["micro"], max(study.config.initial_context_length, 2), DEFAULTS["keep"],
-                   DEFAULTS["gradients"])
-
-
 def offer_large_model(study: Study) -> None:
     """A small model fits everywhere: the way to one that does not."""
     if count_parameters(study.config).total < SMALL_MODEL:

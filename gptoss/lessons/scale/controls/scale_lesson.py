@@ -1,14 +1,16 @@
-"""What stands below the scale page: its question, its experiments, the maths, claims and checks."""
+"""What stands below the scale page: its question, its experiments, the maths and checks."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import streamlit as st
 
 from gptoss import units
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.study import Study
+from gptoss.app.verdicts import Claim
 from gptoss.config import PRESETS
 from gptoss.cost import (
     ACCELERATORS,
@@ -21,28 +23,21 @@ from gptoss.cost import (
     training_memory,
 )
 from gptoss.cost.activations import FUSED, RECOMPUTED, WRITTEN_OUT
-from gptoss.cost.scale import REPLICATED, accumulation_steps, rank_config
+from gptoss.cost.scale import accumulation_steps, rank_config
 from gptoss.lessons.scale.controls.scale import (
     AS_TRAINED,
-    FLOOR,
     LARGE,
     MEMORY,
     STEP_BATCH,
     STEP_TOKENS,
     TIME,
-    Setting,
     key,
     measured_step,
-    possible,
-    stages,
 )
-from gptoss.lessons.training.controls.training_lesson import training_curves
 from gptoss.training.step_memory import MeasuredStep, training_step
 
 ASKED_MEMORY = 80 * 10**9  # bytes of the accelerator in the question
 CARD_HOURS = 2.1e6  # H100 hours of gpt-oss-120b, from its model card, arXiv 2508.10925
-# What the notebook's schedule follows: GPT-3's warmup (arXiv 2005.14165) and a reproduction's budget, in tokens.
-WARMUP_TOKENS, BUDGET_TOKENS, BATCH_TOKENS = 375_000_000, 10_000_000_000, 2**19
 
 MATHS = r"""
 **A batch.** $w$ accelerators, of which $t$ divide each matrix, read $w/t$ different micro batches of $m$ sequences of $s$
@@ -79,18 +74,14 @@ which a batch shares, left out. Attention written out keeps $4 H$ bytes more for
 """
 
 
-def scale_lesson(study: Study) -> Lesson:
+def scale_lesson(study: Study, claims: Sequence[Claim]) -> Lesson:
     """The lesson for the model under study."""
     return Lesson(
         path="scale", maths=MATHS, prediction=prediction(study),
         code=[learning_rate, accumulation_steps, training_flops_per_token, training_bytes, rank_config, activation_bytes,
               training_step],
         tries=tries(),
-        claims=[
-            Claim("Training memory = weights (37.3 GB) + activations (0.1 GB)", "the notebook, claim 16",
-                  lambda: training_memory_left_out(study, possible(study)[0])),
-            Claim("Training and validation curves", "the notebook, claim 15", training_curves),
-            Claim("The learning-rate schedule used in GPT-OSS training", "the notebook, claim 19", published_schedule)],
+        claims=claims,
         checks=lambda: how_we_know(study))
 
 
@@ -133,32 +124,6 @@ def _state(study: Study) -> int:
 
 def _per_parameter(study: Study) -> float:
     return _state(study) / count_parameters(study.config).total
-
-
-def training_memory_left_out(study: Study, chosen: Setting) -> tuple[bool, str]:
-    """Claim 16: a real step at the live size, weighed, and the account of the real size."""
-    step = measured_step(study.live_config, study.seed)
-    parameters = count_parameters(study.live_config).total
-    left_out, kept = step.gradients + step.optimizer_states, sum(step.activations.values())
-    parts = stages(study.config, chosen)[REPLICATED]
-    sizes = ", ".join(f"{part} {size / 1e9:,.3g} GB" for part, size in parts.items() if size)
-    return left_out == 0, (
-        f"37.3 is {37.3 * 2**30 / 2 / 1e9:.1f} B parameters in two bytes each: weights alone. Left out are gradients and "
-        f"optimizer states: a real AdamW step at the live size, weighed here, held {left_out / parameters:.0f} bytes of "
-        f"them for each parameter beside {step.weights / parameters:.0f} of weight. Its activations for "
-        f"{STEP_BATCH * STEP_TOKENS} tokens took {kept:,} bytes, {kept / step.weights:.0%} of the weights. "
-        f"{study.name} in mixed precision, each accelerator with all of it: {sizes}.")
-
-
-def published_schedule() -> tuple[bool, str]:
-    """Claim 19: where the notebook's schedule comes from, in numbers that can be worked out."""
-    warmup, steps = WARMUP_TOKENS // BATCH_TOKENS, BUDGET_TOKENS // BATCH_TOKENS
-    last = f"{learning_rate(steps - 1, steps, 6e-4, warmup, FLOOR):.0e}".replace("e-0", "e-")
-    return False, (
-        "OpenAI has published no schedule for gpt-oss: its model card (arXiv 2508.10925) tells GPU hours, its code is for "
-        f"inference. A well-known reproduction of GPT-2 warms up for {WARMUP_TOKENS:,} tokens, as GPT-3 did, and reads "
-        f"{BUDGET_TOKENS:,} in batches of {BATCH_TOKENS:,}: {warmup:,} steps of {steps:,}, from 6e-4 down to {last}. "
-        "The schedule on the page Training at scale is of that shape, and no more than an example.")
 
 
 def how_we_know(study: Study) -> None:

@@ -198,10 +198,3 @@ def _table(reading: Reading) -> dict[str, list]:
 def _take_over(reading: Reading) -> None:
     talk().replace(reading.messages[:MAX_MESSAGES])
     st.session_state["tokenizer_talk_mode"] = BUILD
-
-
-def notebook_claim() -> tuple[bool, str]:
-    """The notebook's way to write a conversation, read as harmony: the second half of claim 18."""
-    reading = read_ids(encode_prefix(NOTEBOOK_EXAMPLE, MAX_TOKENS, special=True).ids)
-    broken = [remark.sentence for remark in reading.remarks if remark.malformed]
-    return reading.well_formed, literal(f"Read as harmony it has {len(broken)} malformed spots. {' '.join(broken)}")

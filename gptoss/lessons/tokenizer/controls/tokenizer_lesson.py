@@ -1,25 +1,22 @@
-"""The lesson below the tokenizer's pictures: a prediction, experiments, the maths, claims and checks."""
+"""The lesson below the tokenizer's pictures: a prediction, experiments, the maths and checks."""
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app.furniture import literal
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
-from gptoss.lessons.tokenizer.controls.conversation import notebook_claim
+from gptoss.app.lesson import Lesson, Prediction, Try
+from gptoss.app.verdicts import Claim
 from gptoss.lessons.tokenizer.measure import vocabulary_tradeoff
 from gptoss.tokenizer import encode_text, token_bytes, token_label
-from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
 from gptoss.tokenizer.merges import CutVocabulary, cut_encoding, merges, pre_tokens, tokens_after
 
 VIEWS = TOKENS, MERGES, LANGUAGES, SIZES, CONVERSATION, SEARCH = (
     "Tokens", "Merges", "Languages", "Vocabulary size", "Conversation", "Search")
 CHECKED_SIZE = 32_000
-_NEAR = 0.1  # an estimate is taken to hold where every language is within this share of it
-_COLUMNS = {50_257: "first_50257", 32_000: "first_32000"}
 
 MATHS = r"""
 A pre-token begins as bytes $b_1, \dots, b_n$. Every token $v$ of the vocabulary has a rank $r(v)$, its id: the order in
@@ -45,11 +42,11 @@ TRIES = (
 )
 
 
-def lesson(text: str) -> Lesson:
+def lesson(text: str, claims: Sequence[Claim]) -> Lesson:
     """The lesson for a reader's text."""
     return Lesson(
         path="tokenizer", prediction=_PREDICTION, tries=TRIES, maths=MATHS,
-        code=(pre_tokens, merges, CutVocabulary, vocabulary_tradeoff), claims=_CLAIMS, checks=lambda: _how_we_know(text))
+        code=(pre_tokens, merges, CutVocabulary, vocabulary_tradeoff), claims=claims, checks=lambda: _how_we_know(text))
 
 
 def _strawberries() -> str:
@@ -65,41 +62,6 @@ def _why(answer: str) -> str:
 _PREDICTION = Prediction(
     "How many tokens are `strawberry` alone, and `␣strawberry` after a space?", answer=_strawberries, because=_why,
     choices=("1 and 1", "1 and 2", "2 and 3", "3 and 1", "3 and 4", "10 and 11"))
-
-
-def tokens_as_estimated(size: int) -> tuple[bool, str]:
-    """Claim 14: whether the notebook's estimate for a vocabulary of `size` holds for the story in every language."""
-    counts, estimate = language_counts(), NOTEBOOK_ESTIMATES[size]
-    cut = counts[_COLUMNS[size]] / counts["o200k"]
-    holds = bool(((cut / estimate - 1).abs() <= _NEAR).all())
-    sentence = (f"o200k's own first {size:,} tokens need {cut.min():.2f} to {cut.max():.2f} times as many, "
-                f"{cut.median():.2f} in the middle of the languages.")
-    if size == 50_257:
-        gpt2 = counts["gpt2"] / counts["o200k"]
-        holds = holds and bool(((gpt2 / estimate - 1).abs() <= _NEAR).all())
-        sentence += (f" GPT-2, of that size too, needs {gpt2.min():.2f} to {gpt2.max():.2f} times, {gpt2.median():.2f} in "
-                     "the middle: what a vocabulary was learnt from counts for more than its size.")
-    return holds, sentence
-
-
-def special_names() -> tuple[bool, str]:
-    """Claim 18, its names: a special token would be one id."""
-    names = "<|untrusted|>", "<|end_untrusted|>", "<|refusal|>"
-    lengths = [len(encode_text(name, special=True)) for name in names]
-    return set(lengths) == {1}, (f"o200k_harmony has no such tokens: it spells them in {', '.join(map(str, lengths))} "
-                                 "ordinary tokens, even where special tokens are allowed.")
-
-
-_CLAIMS = (
-    Claim("A 50k vocabulary needs about 1.3 times the tokens", "the notebook, claim 14",
-          partial(tokens_as_estimated, 50_257)),
-    Claim("A 32k vocabulary needs about 1.5 times the tokens", "the notebook, claim 14",
-          partial(tokens_as_estimated, 32_000)),
-    Claim(literal("<|untrusted|>, <|end_untrusted|> and <|refusal|> are special tokens"), "the notebook, claim 18",
-          special_names),
-    Claim(literal("A conversation is written <|startoftext|><|message|>…<|return|>"), "the notebook, claim 18",
-          notebook_claim),
-)
 
 
 def _how_we_know(text: str) -> None:

@@ -1,23 +1,22 @@
-"""What stands below the training page: its question, its experiments, the maths, claims and checks."""
+"""What stands below the training page: its question, its experiments, the maths and checks."""
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 
-from gptoss.app import live, state
-from gptoss.app.lesson import Claim, Lesson, Prediction, Try
+from gptoss.app import live
+from gptoss.app.lesson import Lesson, Prediction, Try
+from gptoss.app.verdicts import Claim
 from gptoss.config import ModelConfig
-from gptoss.lessons.experts.controls.routing_lesson import UNBALANCED, no_balancing
 from gptoss.lessons.training.controls.training_settings import LENGTH, MIXTURE, key
-from gptoss.lessons.training.measure import nearest_decay, noise, shipped_floors, shipped_standing, steepest
+from gptoss.lessons.training.measure import shipped_curve, shipped_floors, shipped_standing, steepest
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training import domains
-from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
+from gptoss.training.contestants import BASELINE, STUDY, Contestant
 from gptoss.training.corpus import DOMAINS, Corpus, Mixture
 from gptoss.training.domains import ARITHMETIC, GENERATED, REPETITION, draw
 from gptoss.training.recipe import Recipe
@@ -26,10 +25,8 @@ from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.training.storage import resume, state_bytes
 from gptoss.training.trainer import Trainer
 
+UNBALANCED = "unbalanced"  # the contestant that trains without a balancing loss
 TINY = ModelConfig.preset(CLASSROOM).replace(num_hidden_layers=2, hidden_size=32, intermediate_size=32, vocab_size=512)
-# A run that takes a second: one layer, sums of numbers, whose floor is known.
-SHORT_RUN = Recipe(steps=30, batch=8, length=32, warmup=5)
-SHORT_MODEL = ModelConfig.preset(CLASSROOM).replace(num_hidden_layers=1, vocab_size=1024)
 
 MATHS = r"""
 **The loss** of a text $x_1 \dots x_n$ is the mean cross-entropy of each token given those before it, in nats:
@@ -63,14 +60,11 @@ probabilities. A small multiple of it is added to $L$.
 """
 
 
-def training_lesson() -> Lesson:
+def training_lesson(claims: Sequence[Claim]) -> Lesson:
     """The lesson. Its figures come from the shipped runs, which do not change with the model under study."""
     return Lesson(
         path="training", maths=MATHS, prediction=prediction(), tries=tries(), code=[Trainer, domains, RouterWatch],
-        claims=[Claim("Training and validation curves", "the notebook, claim 15", training_curves),
-                Claim("Load balancing to ensure expert utilization, in the MoE block", "the notebook, claim 21",
-                      lambda: no_balancing(state.study(), ()))],
-        checks=how_we_know)
+        claims=claims, checks=how_we_know)
 
 
 def prediction() -> Prediction:
@@ -94,16 +88,10 @@ def _because_of_the_rise(_) -> str:
     _, induction = recording.scores()
     best = induction.reshape(len(recording.steps), -1).max(axis=1)
     before, after = _rise()
-    fall = steepest(*_curve(REPETITION))
+    fall = steepest(*shipped_curve(CLASSROOM, REPETITION))
     return (f"Between steps {before:,} and {after:,} the best score goes from {best[recording.steps.index(before)]:.2f} to "
             f"{best[recording.steps.index(after)]:.2f}. The loss on repetition falls fastest between steps {fall[0]:,} and "
             f"{fall[1]:,}: to repeat a string, a model has to find where it stood. Replay shows both.")
-
-
-def _curve(domain: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and validation losses of the shipped classroom model in one domain."""
-    evaluations = shipped_standing(CLASSROOM).evaluations
-    return np.array([*evaluations]), np.array([one.losses[domain] for one in evaluations.values()])
 
 
 def tries() -> list[Try]:
@@ -121,64 +109,6 @@ def tries() -> list[Try]:
             "floor?", preset=CLASSROOM,
             controls=usual | shares | {key(f"share_{ARITHMETIC}"): 100, key("who"): [STUDY, BASELINE]}),
     ]
-
-
-def training_curves() -> tuple[bool, str]:
-    """Claim 15: a real run and the same once more; then how a real run differs from a decay with noise added.
-
-    The decay is fitted once the first fall, which any decay follows, is over.
-    """
-    first, second = _short_run(0), _short_run(1)
-    apart = max(abs(one - other) for one, other in zip(first.training, second.training, strict=True))
-    steps, losses = (column[1:] for column in _curve(REPETITION))
-    miss = np.abs(losses - nearest_decay(steps, losses).fitted)
-    worst = int(miss.argmax())
-    own = [step.losses[REPETITION] for step in shipped_standing(CLASSROOM).steps if REPETITION in step.losses]
-    learnt = ", ".join(f"{domain} at {step:,}" for domain, step in _nearly_learnt().items())
-    return False, (
-        "Those curves were drawn with random noise: nothing was trained. A real run, made here at this moment: a model of "
-        f"one layer learns sums for {SHORT_RUN.steps} steps of {SHORT_RUN.batch} × {SHORT_RUN.length} tokens. Its training "
-        f"loss goes from {first.training[0]:.2f} to {first.training[-1]:.2f} nats, the loss on texts it has not seen from "
-        f"{first.before:.2f} to {first.after:.2f}; the floor of such texts is {first.floor:.2f}. The same run once more is "
-        f"apart from it by at most {apart:.1e}: noise would not come back. Nor is a longer run a decay with noise: in that "
-        f"of the shipped {CLASSROOM}, from step {steps[0]:,} on, the best a + b·exp(−step/c) misses the loss on repetition "
-        f"by up to {miss[worst]:.2f} nats, at step {steps[worst]:,}, while steps that follow each other scatter by "
-        f"{noise(own[len(own) // 2:]):.2f}. Skills come one after the other. Nine tenths of the way to its floor are done: "
-        f"{learnt}.")
-
-
-class ShortRun(NamedTuple):
-    """Losses in nats a token: of every step, and on texts held back, before and after."""
-
-    training: tuple[float, ...]
-    before: float
-    after: float
-    floor: float
-
-
-@lru_cache(maxsize=2)
-def _short_run(which: int) -> ShortRun:
-    """One of several equal runs: `which` is its name, and no setting."""
-    corpus = Corpus(compact_vocabulary(SHORT_MODEL.vocab_size), Mixture.of({ARITHMETIC: 1.0}), SHORT_RUN.length)
-    with live.HEAVY:
-        trainer = Trainer(contestants(SHORT_MODEL)[STUDY].build(), corpus, SHORT_RUN)
-        before = trainer.evaluate(documents=8)
-        while not trainer.done:
-            trainer.train()
-        after = trainer.evaluate(documents=8)
-    return ShortRun(tuple(step.loss for step in trainer.steps), before.loss, after.loss, corpus.floors(8)[ARITHMETIC])
-
-
-def _nearly_learnt(left: float = 0.1) -> dict[str, int]:
-    """Domain -> the first moment at which only a share `left` of the way from the first loss to the floor is left."""
-    found = {}
-    for domain, floor in shipped_floors(CLASSROOM).items():
-        if not math.isnan(floor):
-            steps, losses = _curve(domain)
-            below = np.flatnonzero(losses - floor <= left * (losses[0] - floor))
-            if len(below):
-                found[domain] = int(steps[below[0]])
-    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def how_we_know() -> None:

@@ -1,0 +1,141 @@
+"""What people say about GPT-OSS, and whether it is true: claims, verdicts, and those that this server has reached."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from gptoss.app import live
+from gptoss.app.book import PAGES, Page
+from gptoss.app.state import Moment
+from gptoss.app.study import Study
+from gptoss.charts import palette
+
+FALSE, PARTLY, TRUE, OPEN = VERDICTS = tuple(palette.VERDICTS)
+ARCHITECTURE, MEMORY, COMPUTE, TOKENIZER, TRAINING = TOPICS = (
+    "Architecture", "Memory", "Compute", "Tokenizer", "Training")
+COMPUTED, MEASURED, TIMED = KINDS = "computed", "measured", "timed"
+UNDER_STUDY = "the model under study"
+KEPT = 2048  # verdicts that the server remembers
+
+_BADGES = {FALSE: "red-badge[:material/close:", PARTLY: "orange-badge[:material/contrast:",
+           TRUE: "green-badge[:material/check:", OPEN: "gray-badge[:material/hourglass_empty:"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about a claim: `TRUE`, `FALSE` or `PARTLY`, and a sentence in Markdown with the figures.
+
+    `seconds` is what deciding took, where `decide` was asked.
+    """
+
+    verdict: str
+    sentence: str
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, holds: bool, sentence: str, partly: bool = False) -> Verdict:
+        """The verdict on a claim that holds, or else holds for a part of what it speaks of, or else does not."""
+        return cls(TRUE if holds else PARTLY if partly else FALSE, sentence)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What somebody says about GPT-OSS.
+
+    Attributes:
+        name: its number, `11` in the notebook, with a letter where a claim has parts; `C1` and the like elsewhere.
+        topic: one of `TOPICS`.
+        sentence: the claim, as people say it.
+        source: who says so.
+        kind: `COMPUTED` from closed forms, `MEASURED` on something that runs, or `TIMED` by this machine's clock.
+        about: what it is decided on, in words. `UNDER_STUDY` follows the sidebar; every other claim has one verdict.
+        decide: decides it for a study.
+        decided_by: the functions and classes behind the verdict, for readers: the deciding one first.
+        pages: the addresses of the pages that it belongs to. The first one shows why.
+        preset, dials: the study it is decided on, where that is not the one under study.
+        controls: the first page's own controls, as an address spells them.
+        takes: what measuring takes. Empty where the claim is decided at once.
+    """
+
+    name: str
+    topic: str
+    sentence: str
+    source: str
+    kind: str
+    about: str
+    decide: Callable[[Study], Verdict]
+    decided_by: tuple[object, ...]
+    pages: tuple[str, ...]
+    preset: str | None = None
+    dials: Mapping[str, object] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
+    takes: str = ""
+
+    @property
+    def page(self) -> Page:
+        """The page that shows why."""
+        return next(page for page in PAGES if page.path == self.pages[0])
+
+    @property
+    def follows(self) -> bool:
+        """Whether the verdict depends on the model under study."""
+        return self.about == UNDER_STUDY
+
+    @property
+    def origin(self) -> str:
+        """Who says so, with the claim's number in the notebook: `the notebook, claim 11a`."""
+        return f"{self.source}, claim {self.name}" if re.match(r"\d", self.name) else self.source
+
+    def study(self, now: Study) -> Study:
+        """What it is decided on while `now` is under study."""
+        return (Study.of_preset(self.preset) if self.preset else now).moved(**self.dials)[0]
+
+    def query(self, now: Moment) -> dict[str, str]:
+        """The address of the page that shows why, with its sliders set; the reader's text and pinned model stay."""
+        return replace(now, study=self.study(now.study)).to_query() | dict(self.controls)
+
+
+_decided: OrderedDict[tuple, Verdict] = OrderedDict()
+_lock = Lock()
+
+
+def decide(claim: Claim, study: Study) -> Verdict:
+    """Decide a claim now, and remember the verdict for the whole server."""
+    start = time.perf_counter()
+    verdict = claim.decide(claim.study(study))
+    verdict = replace(verdict, seconds=time.perf_counter() - start)
+    key = _key(claim, study)
+    with _lock:
+        _decided[key] = verdict
+        _decided.move_to_end(key)
+        while len(_decided) > KEPT:
+            _decided.popitem(last=False)
+    return verdict
+
+
+def known(claim: Claim, study: Study) -> Verdict | None:
+    """The verdict on a claim: remembered, or decided at once where that takes no time. None where it has to be measured."""
+    with _lock:
+        verdict = _decided.get(_key(claim, study))
+    return verdict or (None if claim.takes else decide(claim, study))
+
+
+def _key(claim: Claim, study: Study) -> tuple:
+    """What a verdict depends on: weights by name too, since those of a run can go."""
+    return (claim.name, study, live.running(study)) if claim.follows else (claim.name,)
+
+
+def badge(verdict: str, count: int | None = None) -> str:
+    """A verdict as every page shows it, in Markdown; with `count`, how many claims have it."""
+    return f":{_BADGES[verdict]} {'' if count is None else f'{count} '}{verdict}]"
+
+
+def near(figure: float, truth: float) -> bool:
+    """Whether a figure that people name is the true one, to a hundredth of it."""
+    return math.isclose(figure, truth, rel_tol=0.01)

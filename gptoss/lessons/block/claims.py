@@ -1,0 +1,38 @@
+"""What people read into the waterfall of contributions, decided by removing every part."""
+
+from __future__ import annotations
+
+import torch
+
+from gptoss.app.live import live_model, pass_over, refuse_if_large, running, turn
+from gptoss.app.study import Study
+from gptoss.app.text import example_tokens
+from gptoss.app.verdicts import Verdict
+from gptoss.lessons.block.measure import (
+    contributions,
+    final_streams_without_each,
+    half_block_parts,
+    logit_lens,
+    residual_stream,
+)
+
+
+def largest_bar_matters_most(study: Study) -> Verdict:
+    """Whether the half block that adds most to the answer's logit is the one whose removal costs the answer most.
+
+    For the most probable token after the first example.
+    """
+    refuse_if_large(study, "Removing every half block in turn")
+    model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
+    stream = residual_stream(pass_over(running(study), tokens, [], lambda name: name != "logits"))[:, -1]
+    with turn(running(study)):
+        without = final_streams_without_each(model, torch.tensor(tokens))[:, -1]
+    answer = int(logit_lens(model, stream[-1:])[0].argmax())
+    left = logit_lens(model, without).softmax(dim=-1)[:, answer]
+    bars = contributions(model, stream, answer)[1:]
+    names = [part.name for part in half_block_parts(study.live_config.num_hidden_layers)]
+    largest, worst = int(bars.argmax()), int(left.argmin())
+    return Verdict.of(largest == worst, (
+        f"At token {len(tokens) - 1} the largest bar is {names[largest]} with {bars[largest]:.2f} of the logit; without it "
+        f"the answer has {left[largest]:.2%}. Without {names[worst]}, whose bar is {bars[worst]:.2f}, it has "
+        f"{left[worst]:.2%}."))

@@ -1,0 +1,90 @@
+"""What people say about mixtures of experts, decided on exact counts and on the live model's router."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gptoss.app.live import HEAVY, live_model, pass_over, running, weights_in_words
+from gptoss.app.study import Study
+from gptoss.app.text import example_tokens
+from gptoss.app.verdicts import Verdict
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import count_parameters, forward_flops
+from gptoss.lessons.experts import measure
+from gptoss.training.shipped import CLASSROOM, shipped
+
+LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
+UNBALANCED = "unbalanced"  # the shipped model that was trained without a balancing loss
+
+
+def capacity_and_compute(study: Study) -> Verdict:
+    """Claim 9: eight experts with two active, against dense MLPs of one expert's size and of the same total."""
+    costs = measure.against_dense(study.config).set_index("design")
+    mixture, one, whole = (costs.loc[name] for name in (measure.MIXTURE, measure.ONE_EXPERT, measure.EQUAL_SIZE))
+    capacity, work = mixture["parameters"] / one["parameters"], mixture["flops"] / one["flops"]
+    saved = mixture["flops"] / whole["flops"]
+    return Verdict.of(capacity > 3.9 and work < 0.26, partly=capacity > 3.9 and saved < 0.26, sentence=(
+        f"Two baselines are mixed. Against one dense MLP of an expert's size: {capacity:.1f} times the parameters, "
+        f"{work:.1f} times the compute. Against a dense MLP of the same total: the same parameters, {saved:.0%} of the "
+        "compute. No single baseline gives both."))
+
+
+def active_share() -> Verdict:
+    """Claim 10, its share: active over all parameters of the published models."""
+    large, small = (counts.active / counts.total for counts in map(count_parameters, (LARGE, SMALL)))
+    return Verdict.of(large < 0.035, (
+        f"Of all parameters, {large:.1%} work on one token in gpt-oss-120b and {small:.1%} in gpt-oss-20b. "
+        f"{LARGE.experts_per_token / LARGE.num_experts:.1%} is the share of the experts alone."))
+
+
+def compute_gain() -> Verdict:
+    """Claim 10, its gain: one token's FLOPs against those of dense models of the same size, in the MLPs and in all."""
+    (mlps, whole), (small_mlps, small) = map(_gains, (LARGE, SMALL))
+    of_whole, of_mlps = (25 < gain < 35 for gain in (whole, mlps))
+    return Verdict.of(of_whole, partly=of_mlps, sentence=(
+        f"Against a dense model of the same size, one token costs the MLPs of gpt-oss-120b {mlps:.0f} times less. The whole "
+        f"model, attention and unembedding with it, saves {whole:.3g} times. In gpt-oss-20b it is {small_mlps:.0f} and "
+        f"{small:.3g} times."))
+
+
+def _gains(config: ModelConfig) -> tuple[float, float]:
+    """How many times fewer FLOPs a token takes than in a dense model of the same size: in the MLPs, and in all."""
+    dense = config.replace(num_experts=1, experts_per_token=1,
+                           intermediate_size=config.num_experts * config.intermediate_size)
+    before, after = (forward_flops(model, tokens=1).needed for model in (dense, config))
+    mlps = [flops["mlp1"] + flops["mlp2"] for flops in (before, after)]
+    return mlps[0] / mlps[1], sum(before.values()) / sum(after.values())
+
+
+def no_balancing(study: Study) -> Verdict:
+    """Claim 21: what the router is made of, whether a token's experts depend on its company, and the load that results.
+
+    The load is that of the first example in layer 0 of the model under study, then that of two shipped models that differ
+    in the balancing loss of their training alone.
+    """
+    model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
+    streams = pass_over(running(study), tokens, (), lambda name: name.endswith("after_attn"))
+    with HEAVY:
+        here = measure.routing_of_every_layer(model, streams)[0]
+        same = measure.same_experts_alone(model.block[0].mlp, streams["block.0.after_attn"])
+    names = [name for name, _ in model.block[0].mlp.gate.named_parameters(prefix="gate")]
+    chance = measure.uniform_routing(len(tokens), here.num_experts, here.chosen.shape[1]).variation.mean
+    return Verdict.of(names != ["gate.weight", "gate.bias"] or same < len(tokens), (
+        f"The router has {' and '.join(f'`{name}`' for name in names)} and nothing else: no capacity, and no bias that "
+        f"is moved to even the load. Routed alone, {same} of {len(tokens)} tokens get the same experts as all together. The "
+        f"load that results in layer 0, with {weights_in_words(study)}, has a variation of "
+        f"{measure.load_variation(here.counts):.2f}, where blind choice gives {chance:.2f} and an even load 0. A balancing "
+        f"loss as in Switch Transformers would read {measure.balancing_loss(here):.2f} (1 when even); the published code "
+        f"has none. {_what_balances()}"))
+
+
+def _what_balances() -> str:
+    even = 1 / ModelConfig.preset(CLASSROOM).num_experts
+    return (f"What balances is a term in the loss of training. Of the models that ship with this app, the one trained with "
+            f"it gives its busiest expert {busiest_share(CLASSROOM):.1%} of a layer's choices, the one without "
+            f"{busiest_share(UNBALANCED):.1%}; even use would be {even:.1%}.")
+
+
+def busiest_share(name: str) -> float:
+    """The largest share that any expert of any layer has of its layer's choices, of a shipped model on validation texts."""
+    return float(np.mean(list(shipped()[name].measured().load.values()), axis=0).max())

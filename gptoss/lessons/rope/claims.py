@@ -1,0 +1,100 @@
+"""What people say about RoPE and YaRN, decided on rotations, and on what a trained model reads under other ones."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+
+from gptoss.app.live import HEAVY, Running, cached, model_of
+from gptoss.app.study import Study
+from gptoss.app.verdicts import Verdict
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.lessons.rope.measure import AGREEING, RANDOM, meets_new_angles, near_and_far, norm_growth
+from gptoss.tokenizer import compact_vocabulary
+from gptoss.training.corpus import Corpus, Mixture
+from gptoss.training.domains import RECALL
+from gptoss.training.length_generalisation import answers, scheme_frequencies, under_scheme
+from gptoss.training.schemes import NOTEBOOK, PLAIN, SCHEMES, YARN
+from gptoss.training.shipped import CLASSROOM
+
+PUBLISHED_FACTOR = PRESETS["gpt-oss-20b"].rope_scaling_factor
+_READER = ModelConfig.preset(CLASSROOM)
+TRAINED, READ = _READER.initial_context_length, _READER.max_context_length  # tokens
+DOCUMENTS = 24
+
+
+def blend_is_reversed(study: Study) -> Verdict:
+    """Claim 3: how much each of the two blends slows the fastest pair and the slowest.
+
+    Where YaRN is off, at gpt-oss's factor.
+    """
+    config = study.config
+    if config.rope_scaling_factor <= 1:
+        config = config.replace(rope_scaling_factor=PUBLISHED_FACTOR)
+    plain, yarn, notebook = (scheme_frequencies(config, scheme) for scheme in (PLAIN, YARN, NOTEBOOK))
+    ours, theirs = plain / yarn, plain / notebook
+    return Verdict.of(bool(torch.allclose(ours, theirs)), (
+        f"The other way round. From the fastest pair to the slowest, at factor {config.rope_scaling_factor:g}, YaRN slows "
+        f"{ours[0]:.3g} to {ours[-1]:.3g} times; this blend slows {theirs[0]:.3g} to {theirs[-1]:.3g} times. The view "
+        f"“Trained on {TRAINED}, reading {READ}” shows what a trained model reads under each."))
+
+
+def norms_grow(study: Study) -> Verdict:
+    """Claim 4: how long a vector is after it was turned, as a multiple of what it was."""
+    config, here = study.config, study.config.rope_scaling_factor
+    grown = {factor: norm_growth(config.replace(rope_scaling_factor=float(factor))) for factor in (1, 2, 32, here)}
+    beside = "" if here in (1, 2, 32) else f", {grown[here][1]:.4f} times at the factor {here:g} set now"
+    return Verdict.of(all(abs(end - 1) < 1e-3 for end in grown[here]), (
+        f"The rotation alone does: at factor 1 lengths change by at most {max(abs(end - 1) for end in grown[1]):.1g} of "
+        f"themselves. YaRN's concentration makes q and k {grown[2][1]:.4f} times as long at the notebook's factor 2 and "
+        f"{grown[32][1]:.4f} times at gpt-oss's 32{beside}."))
+
+
+def angles_are_new(study: Study) -> Verdict:
+    """Claim 13: angles that training never showed, and what trained weights make of positions beyond it."""
+    config, context = study.config, study.context
+    new = {scheme: int(meets_new_angles(config, scheme, context).sum()) for scheme in (PLAIN, YARN)}
+    within, beyond = shares(read_further())
+    read = " and ".join(f"{beyond[scheme]:.0%} under {scheme} ({within[scheme]:.0%} within its {TRAINED} tokens)"
+                        for scheme in (PLAIN, YARN))
+    return Verdict.of(new[PLAIN] == 0 and beyond[PLAIN] >= within[PLAIN], (
+        f"An angle can be computed for any position, but weights cannot read it unless training showed it. Reading {READ} "
+        f"tokens, the shipped {CLASSROOM} answers after the trained length rightly {read}. In {study.name}, {new[PLAIN]} of "
+        f"{config.head_dim // 2} pairs reach angles within {context:,} tokens that {config.initial_context_length:,} tokens "
+        f"never showed; with YaRN at factor {config.rope_scaling_factor:g} it is {new[YARN]}."))
+
+
+def scores_fall(study: Study) -> Verdict:
+    """Scores near and far, of vectors that agree in every pair and of random ones."""
+    near, far = near_and_far(study.config, RANDOM)
+    agreeing = near_and_far(study.config, AGREEING)
+    return Verdict.of(far < 0.9 * near, (
+        f"For vectors that agree in every pair they do: {agreeing[0]:.2f} at distances 1 to 16, {agreeing[1]:.2f} at 113 "
+        f"to 128. Over 256 random pairs of vectors the mean size of a score is {near:.2f} near and {far:.2f} far."))
+
+
+@cached(max_entries=1)
+def read_further() -> pd.DataFrame:
+    """The shipped classroom reads four times as far as it was trained, once for the server.
+
+    Every answer under each of `SCHEMES`, as `length_generalisation.answers` gives them.
+    """
+    model = model_of(Running(_READER, CLASSROOM, "float32", None)).model
+    documents = Corpus(compact_vocabulary(_READER.vocab_size), Mixture.of({RECALL: 1.0})).validation(DOCUMENTS, READ)[RECALL]
+    parts = []
+    for scheme in SCHEMES:
+        with HEAVY:  # for each anew, so that others get their turn in between
+            reader = under_scheme(model, scheme, _READER.rope_scaling_factor)
+            parts.append(answers(reader, documents.tokens, documents.distance).assign(scheme=scheme))
+    return pd.concat(parts, ignore_index=True)
+
+
+def shares(read: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
+    """By scheme, the share of right answers within the length of training, and after it."""
+    within = read["position"] < TRAINED
+    return by_scheme(read[within]), by_scheme(read[~within])
+
+
+def by_scheme(read: pd.DataFrame) -> dict[str, float]:
+    """The share of right answers by scheme."""
+    return read.groupby("scheme")["right"].mean().to_dict()

@@ -1,0 +1,25 @@
+"""What people say about attention sinks, decided on the live model."""
+
+from __future__ import annotations
+
+from gptoss.app.live import live_model, running, turn, weights_in_words
+from gptoss.app.study import Study
+from gptoss.app.text import example_tokens
+from gptoss.app.verdicts import Verdict
+from gptoss.cost import count_parameters
+from gptoss.lessons.sinks.measure import check_sinks
+
+NOTICEABLE = 1e-3  # a share of attention by which two passes have to differ; rounding in bfloat16 stays below it
+
+
+def bias_for_the_first_tokens(study: Study) -> Verdict:
+    """Claim 5: with and without sinks, position 0 has the same share of what the real keys get."""
+    model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
+    with turn(running(study)):
+        checks = check_sinks(model, tokens, layer=0)
+    logits = count_parameters(study.config).sinks
+    return Verdict.of(abs(checks.first_with - checks.first_without) > NOTICEABLE, (
+        f"With sinks position 0 has {checks.first_with:.3%} of what the real keys get from the last query, without them "
+        f"{checks.first_without:.3%}; no key's share moves by more than {checks.ratios:.2g}. {study.name} has {logits:,} "
+        f"sink logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
+        f"learned and come with the checkpoint; these are part of {weights_in_words(study)}."))

@@ -1,0 +1,26 @@
+"""What people say about sliding windows and the context, decided on the published models' own layers."""
+
+from __future__ import annotations
+
+from gptoss.app.study import Study
+from gptoss.app.verdicts import Verdict
+from gptoss.lessons.window.measure import windows_in
+from gptoss.model import Transformer
+
+
+def block_order(study: Study) -> Verdict:
+    """Claim 6: whether the first block is global and the second slides, read off a model laid out without memory."""
+    windows = windows_in(Transformer(study.config, device="meta"))
+    first = ", ".join(f"layer {layer} {f'slides over {window}' if window else 'sees everything'}"
+                      for layer, window in enumerate(windows[:4]))
+    return Verdict.of(windows[:2] == (0, study.window), (
+        f"In {study.name} {first}, and so on: {sum(map(bool, windows))} of {len(windows)} layers slide, the first one too."))
+
+
+def context_length(study: Study) -> Verdict:
+    """Claim 12: whether 4,096 tokens are the context. As a lower bound it is no more than true."""
+    config = study.config
+    start, context = config.initial_context_length, config.max_context_length
+    return Verdict.of(context == start, partly=context > start, sentence=(
+        f"As a lower bound it holds. {start:,} is where YaRN starts: stretched by {config.rope_scaling_factor:g} it is "
+        f"{context:,} tokens, which is {context // 1024} times GPT-2's 1,024."))
