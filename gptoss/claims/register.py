@@ -187,5 +187,9 @@ BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 
 def of_page(path: str) -> tuple[Claim, ...]:
-    """The claims of one page, in order. An address without any has none."""
-    return tuple(claim for claim in CLAIMS if path in claim.pages)
+    """The claims of one page, in order. Raises `ValueError` for an address that none belongs to."""
+    claims = tuple(claim for claim in CLAIMS if path in claim.pages)
+    if not claims:
+        allowed = ", ".join(sorted({page for claim in CLAIMS for page in claim.pages}))
+        raise ValueError(f"the page “{path}” has no claims; allowed: {allowed}")
+    return claims

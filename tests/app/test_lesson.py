@@ -3,6 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from gptoss.app import verdicts
 from gptoss.app.lesson import Prediction, Try
 from gptoss.app.study import Study
 
@@ -12,7 +13,8 @@ def a_page():
     import streamlit as st
 
     from gptoss.app import state
-    from gptoss.app.lesson import Claim, Lesson, Prediction, Try, below
+    from gptoss.app.lesson import Lesson, Prediction, Try, below
+    from gptoss.app.verdicts import COMPUTED, TOPICS, UNDER_STUDY, Claim, Verdict
     from gptoss.model import RMSNorm
 
     state.synchronise()
@@ -26,19 +28,23 @@ def a_page():
         calls.append("check")
         st.write("checked")
 
-    def measure():
+    def decide(study):
         calls.append("claim")
-        return False, f"It is {6 * 7}."
+        return Verdict.of(False, f"It is {6 * 7}.")
+
+    claim = Claim("99", TOPICS[0], "It is <|41|>.", "somebody", COMPUTED, UNDER_STUDY, decide, (decide,), ("rope",),
+                  takes="It multiplies.")
 
     below(Lesson(
         "rope",
         Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples"),
         [Try("One head", "to see MQA", dials={"heads": 1}, text="abc", controls={"rope_near": 3})],
-        maths=r"$$a^2$$", code=[RMSNorm], claims=[Claim("It is 41.", "somebody", measure)], checks=check))
+        maths=r"$$a^2$$", code=[RMSNorm], claims=[claim], checks=check))
 
 
 @pytest.fixture
-def page():
+def page(monkeypatch):
+    monkeypatch.setattr(verdicts, "_decided", type(verdicts._decided)())
     return AppTest.from_function(a_page, default_timeout=30).run()
 
 
@@ -90,7 +96,10 @@ def test_only_the_open_tab_does_any_work(page):
     open_tab(page, "The code")
     assert "class RMSNorm" in page.code[0].value and page.session_state["calls"] == []
     open_tab(page, "Claims")
-    assert page.session_state["calls"] == ["claim"] and "It is 42." in said(page) and "not so" in said(page)
+    assert page.session_state["calls"] == ["claim"] and "It is 42." in said(page) and "close: false]" in said(page)
+    assert r"It is \<\|41\|\>." in said(page) and "somebody, claim 99" in said(page)
+    page.run()
+    assert page.session_state["calls"] == ["claim"]  # remembered
     open_tab(page, "How we know")
     assert page.session_state["calls"] == ["claim", "check"] and "checked" in said(page)
 

@@ -108,15 +108,3 @@ def test_reading_further_can_be_tried():
     assert_fine(at)
     assert at.segmented_control(key="rope_view").value == READING and len(charts(at)) == 1
     assert dial(at, "factor").value == 4
-
-
-def test_the_claims_on_rope_cite_the_measurement():
-    at = open_page("pages/rope.py")
-    at.session_state["rope_lesson"] = "Claims"
-    at.run()
-    assert_fine(at)
-    cited = re.findall(r"answers after the trained length rightly (\d+)% under (.*?) \((\d+)% within its 64 tokens\) "
-                       r"and (\d+)% under YaRN", words(at))
-    assert {scheme for _, scheme, _, _ in cited} == {"plain RoPE", "the notebook's blend"}
-    for far, _, near, stretched in cited:
-        assert int(far) < 70 < 90 < int(near) and int(stretched) > 90

@@ -278,22 +278,6 @@ def test_every_tab_opens(tab):
     assert_fine(at)
 
 
-def test_claims_are_measured_on_the_model_under_study():
-    at = lesson(opened(preset="gpt-oss-120b"), "Claims")
-    assert_fine(at)
-    said = words(at)
-    assert "64 rows for each head of gpt-oss-120b; 2,880 / 64 is 45." in said
-    assert "131,072 tokens would be 3.17 GiB in place of 4.50 GiB" in said
-    assert said.count("not so") == 2
-    sums = re.search(r"add up to between (\S+) and (\S+):", said)
-    assert 0 <= float(sums[1]) < float(sums[2]) <= 1 and "the sink takes the rest" in said
-
-
-def test_without_sinks_the_weights_do_add_up_to_one():
-    at = lesson(opened(sinks="off"), "Claims")
-    assert "between 1.000 and 1.000: the sinks are off" in words(at)
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_checks_are_measured_on_the_layer_shown(precision):
     at = lesson(opened(precision=precision, layer="1"), "How we know")

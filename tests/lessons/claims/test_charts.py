@@ -6,7 +6,7 @@ import pytest
 from chart_checks import assert_well_made
 
 from gptoss.charts import palette
-from gptoss.lessons.claims.charts import NOT_SO, OPEN, PARTLY, SO, VERDICTS, Tile, verdict_strip
+from gptoss.lessons.claims.charts import FALSE, OPEN, PARTLY, TRUE, VERDICTS, Tile, verdict_strip
 
 SAYS = "<b>32x</b> capacity"
 
@@ -29,9 +29,8 @@ def test_every_claim_has_a_place_of_its_own_in_order():
 def test_verdicts_have_a_word_and_a_colour_each():
     chart = verdict_strip(tiles(8), "1a")
     words = chart.data.groupby("verdict")["word"].unique().map(list).to_dict()
-    assert words == {NOT_SO: ["no"], PARTLY: ["part"], SO: ["yes"], OPEN: ["?"]}
-    assert len({*palette.VERDICTS.values(), palette.IDLE}) == 4
-    assert {*palette.VERDICTS} | {OPEN} == set(VERDICTS)
+    assert words == {FALSE: ["false"], PARTLY: ["part"], TRUE: ["true"], OPEN: ["?"]}
+    assert len({*palette.VERDICTS.values()}) == 4 and (*palette.VERDICTS,) == VERDICTS
 
 
 def test_the_chosen_one_alone_is_framed_and_what_is_not_looked_for_is_pale():
@@ -44,7 +43,7 @@ def test_the_chosen_one_alone_is_framed_and_what_is_not_looked_for_is_pale():
 
 def test_the_words_count_what_is_shown():
     whole, part = verdict_strip(tiles(10), "1a"), verdict_strip(tiles(10, lambda place: place == 3), "4a")
-    assert whole.alt == "10 claims: 3 not so, 3 partly, 2 so, 2 open. Framed: claim 1a."
+    assert whole.alt == "10 claims: 3 false, 3 partly true, 2 true, 2 not measured yet. Framed: claim 1a."
     assert "Looked for: 1, the others are pale. Framed: claim 4a." in part.alt
     assert whole.spec is part.spec and "<b>" not in json.dumps(whole.spec)
 

@@ -5,23 +5,24 @@ import re
 import pytest
 from reader import address, assert_fine, dial, move, open_page
 
+from gptoss.app import verdicts
 from gptoss.app.lesson import TABS
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.text import DEFAULT_SAMPLE
-from gptoss.claims.register import BY_NAME, ROWS
-from gptoss.lessons.claims.charts import NOT_SO, OPEN, PARTLY, SO
+from gptoss.app.verdicts import FALSE, OPEN, PARTLY, TRUE, decide, known
+from gptoss.claims.register import BY_NAME, CLAIMS
 from gptoss.lessons.claims.controls import claims_board
 from gptoss.lessons.claims.controls.claims_lesson import TRIES
 
 PAGE = "pages/claims.py"
 NOW = Moment(Study.of_preset("classroom"), DEFAULT_SAMPLE.text)
-LINKS = {(row.path, *sorted(row.query(NOW).items())): row for row in ROWS}  # each way once
+LINKS = {(claim.pages[0], *sorted(claim.query(NOW).items())): claim for claim in CLAIMS}  # each way once
 
 
 @pytest.fixture(autouse=True)
 def nothing_measured(monkeypatch):
-    monkeypatch.setattr(claims_board, "_decided", type(claims_board._decided)())
+    monkeypatch.setattr(verdicts, "_decided", type(verdicts._decided)())
 
 
 def said(at):
@@ -52,12 +53,12 @@ def test_at_first_quick_claims_are_decided_and_slow_ones_open():
     at = filtered()
     assert_fine(at)
     assert chosen(at) == "1" and listed(at) == list(BY_NAME) and not at.code
-    slow = sum(bool(row.takes) for row in ROWS)
-    assert f"{slow} open]" in said(at) and "116,829,156,672" in said(at)
+    slow = sum(bool(claim.takes) for claim in CLAIMS)
+    assert f"{slow} not measured yet]" in said(at) and "116,829,156,672" in said(at)
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"), ("13", "not yet measured")])
+    ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"), ("13", "not measured yet] The shipped classroom")])
 def test_an_address_names_a_claim(name, words):
     at = filtered(row=name)
     assert_fine(at)
@@ -82,7 +83,7 @@ def test_a_click_on_a_tile_chooses_it(monkeypatch, picked, name):
     assert state["claims_row"] == name
 
 
-@pytest.mark.parametrize(("label", "verdict"), [("Not so", NOT_SO), ("Partly", PARTLY), ("So", SO), ("Open", OPEN)])
+@pytest.mark.parametrize(("label", "verdict"), [("False", FALSE), ("Partly true", PARTLY), ("True", TRUE), ("Not measured yet", OPEN)])
 def test_the_filter_by_verdict(label, verdict):
     at = filtered()
     at.segmented_control(key="claims_verdict").set_value(label).run()
@@ -92,9 +93,16 @@ def test_the_filter_by_verdict(label, verdict):
     assert chosen(at) == listed(at)[0] and f"Looked for: {len(listed(at))}" in said(at)
 
 
+@pytest.mark.parametrize(("words", "found"), [
+    ("", True), ("kv CACHE", True), ("cache calculator", True), ("c1", True), ("memory grouped", True),
+    ("cache tokenizer", False), ("[", False), (".*", False), ("<b>", False)])
+def test_all_words_must_be_there_as_they_are(words, found):
+    assert claims_board.matches(BY_NAME["C1"], words) == found
+
+
 def test_topic_and_search_narrow_the_list_together():
     at = filtered(topic="Memory")
-    assert set(listed(at)) == {row.name for row in ROWS if row.topic == "Memory"}
+    assert set(listed(at)) == {claim.name for claim in CLAIMS if claim.topic == "Memory"}
     at.text_input(key="claims_find").set_value("KV cache 120B").run()
     assert_fine(at)
     assert listed(at) == ["C1", "C2"] and chosen(at) == "C1"
@@ -102,7 +110,7 @@ def test_topic_and_search_narrow_the_list_together():
 
 def test_an_address_keeps_its_claim_whatever_it_looks_for():
     at = filtered(row="C1", find="calculator")
-    assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3"]
+    assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3", "C4"]
     at = filtered(row="12", find="calculator")
     assert chosen(at) == "12" and "128 times GPT-2" in said(at)
 
@@ -133,14 +141,14 @@ def test_bad_values_in_the_address_fall_back(bad):
 
 def test_one_claim_is_measured_on_demand_and_remembered():
     at = filtered(row="5")
-    assert "not yet measured" in said(at) and "With sinks position 0 has" not in said(at)
+    assert "not measured yet] The live model" in said(at) and "With sinks position 0 has" not in said(at)
     at.button(key="claims_measure").click().run()
     assert_fine(at)
     assert "With sinks position 0 has" in said(at) and "Measured on this server in" in said(at)
     assert not any(button.key == "claims_measure" for button in at.button)
     assert "With sinks position 0 has" in said(filtered(row="5"))
     move(at, "sinks", -1)
-    assert "not yet measured" in said(at)
+    assert "not measured yet] The live model" in said(at)
 
 
 def test_a_clock_can_be_read_again():
@@ -153,14 +161,14 @@ def test_a_clock_can_be_read_again():
 
 
 def test_all_that_is_open_is_measured_in_turn():
-    for row in ROWS:
-        if row.takes and row.name not in ("5", "S1"):
-            claims_board.decide(row, NOW.study)
+    for claim in CLAIMS:
+        if claim.takes and claim.name not in ("5", "S1"):
+            decide(claim, NOW.study)
     at = filtered()
-    assert "2 open]" in said(at)
+    assert "2 not measured yet]" in said(at)
     at.button(key="claims_measure_all").click().run()
     assert_fine(at)
-    assert "open]" not in said(at) and not any(button.key in ("claims_measure_all", "claims_stop") for button in at.button)
+    assert "not measured yet]" not in said(at) and not any(button.key in ("claims_measure_all", "claims_stop") for button in at.button)
 
 
 def test_what_waits_is_forgotten_once_another_model_is_under_study():
@@ -171,16 +179,16 @@ def test_what_waits_is_forgotten_once_another_model_is_under_study():
     assert not any(button.key == "claims_stop" for button in at.button)
 
 
-@pytest.mark.parametrize("row", LINKS.values(), ids=lambda row: row.name)
-def test_every_link_lands_with_its_sliders_set(row):
-    wanted = row.query(NOW)
-    at = open_page(f"pages/{row.page.file}", **wanted)
+@pytest.mark.parametrize("claim", LINKS.values(), ids=lambda claim: claim.name)
+def test_every_link_lands_with_its_sliders_set(claim):
+    wanted = claim.query(NOW)
+    at = open_page(f"pages/{claim.page.file}", **wanted)
     assert_fine(at)
-    assert not at.warning and at.title[0].value == row.page.title
-    study = row.study(NOW.study)
+    assert not at.warning and at.title[0].value == claim.page.title
+    study = claim.study(NOW.study)
     assert at.selectbox(key="preset").value == study.name
     assert all(dial(at, name).value == getattr(study, name) for name in study.changes)
-    for key, value in row.controls.items():
+    for key, value in claim.controls.items():
         assert str(at.session_state[key]) == value, key
         assert address(at).get(key, value) == value
 
@@ -200,8 +208,8 @@ def test_every_tab(tab):
 
 def test_the_prediction_is_answered_by_deciding():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    holding = [row.name for row in ROWS
-               if not row.takes and claims_board.known(row, Study.of_preset("gpt-oss-20b")).verdict == SO]
+    holding = [claim.name for claim in CLAIMS
+               if not claim.takes and known(claim, Study.of_preset("gpt-oss-20b")).verdict == TRUE]
     at.number_input(key="claims_guess").set_value(float(len(holding))).run()
     at.button(key="claims_commit").click().run()
     assert_fine(at)
@@ -214,8 +222,8 @@ def test_every_experiment(number):
     at.button(key=f"claims_try_{number}").click().run()
     assert_fine(at)
     assert chosen(at) == ("4", "S1", "C1")[number]
-    assert ("so it is]" in said(at)) == (number == 0)
-    assert listed(at) == (["C1", "C2", "C3"] if number == 2 else list(BY_NAME))
+    assert (":green-badge[:material/check: true] The" in said(at)) == (number == 0)
+    assert listed(at) == (["C1", "C2", "C3", "C4"] if number == 2 else list(BY_NAME))
 
 
 def test_how_we_know_counts_the_same_twice():

@@ -158,12 +158,8 @@ def test_every_experiment_can_be_tried(number, rungs, name):
     assert at.session_state["ladder_rungs"] == rungs and f"{name}: GPT-2 " in said(at)
 
 
-def test_claims_and_checks_are_measured():
+def test_checks_are_measured():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    words = said(open_tab(at, "Claims"))
-    assert words.count("not so") == 2
-    for figure in ("each of 1,024 positions", "differs from the next stream by 0,", "579.13 M parameters beside"):
-        assert figure in words, figure
     words = said(open_tab(at, "How we know"))
     assert words.count("up to **0.0e+00**") == 2 and "off by at most **0** parameters" in words and "12 models" in words
 

@@ -159,15 +159,6 @@ def test_every_experiment_can_be_tried(number):
     assert logit == ("8", "none", "own")[number]
 
 
-def test_the_claim_is_measured_and_does_not_hold():
-    at = open_tab(open_page(PAGE, preset="gpt-oss-120b"), "Claims")
-    words = said(at)
-    assert "not so" in words and "2,304 sink logits" in words
-    with_sinks, without = (float(words.split(before)[1].split("%")[0]) for before in (
-        "With sinks position 0 has ", "without them "))
-    assert with_sinks == without
-
-
 def test_how_we_know_names_small_differences():
     words = said(open_tab(open_page(PAGE, preset="classroom"), "How we know"))
     differences = [float(part.split("**")[0]) for part in words.split("by at most **")[1:]]

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 from reader import assert_fine, captions, open_page
 
-from gptoss.lessons.tokenizer.controls.conversation import EXAMPLES, MAX_TOKENS, notebook_claim
+from gptoss.lessons.tokenizer.controls.conversation import EXAMPLES, MAX_TOKENS
 from gptoss.lessons.tokenizer.controls.conversation_editor import MAX_MESSAGES, NEW
 from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.harmony import EXAMPLE, render
@@ -255,8 +255,3 @@ def test_bad_values_in_the_address_fall_back(address):
     at = open_view(**address)
     assert_fine(at)
     assert "<|start|>system" in stream(at)
-
-
-def test_the_notebooks_format_is_measured():
-    holds, sentence = notebook_claim()
-    assert not holds and "3 malformed spots" in sentence

@@ -217,15 +217,6 @@ def test_the_code_is_that_which_ran():
     assert all(name in shown for name in ("def visible(", "class AttentionBlock", "class LayerCache", "def reach("))
 
 
-def test_the_claims_are_measured():
-    at = open_tab(open_window(), "Claims")
-    assert words(at).count("not so") == words(at).count("partly so") == 1
-    assert "layer 0 slides over 128, layer 1 sees everything" in words(at)
-    assert "4,096 is where YaRN starts: stretched by 32 it is 131,072 tokens" in words(at)
-    move(at, "window", -1)
-    assert "layer 0 slides over 128" in words(at) and words(at).count("not so") == 1
-
-
 @pytest.mark.parametrize("settings", [
     {"preset": "gpt-oss-20b"}, {"preset": "classroom", "window_w": "1"}, {"preset": "classroom", "window_w": "off"},
     {"preset": "classroom", "window_token": "0"}, {"preset": "classroom", "sinks": "off", "precision": "bfloat16"}],
