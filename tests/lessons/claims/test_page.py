@@ -58,7 +58,8 @@ def test_at_first_quick_claims_are_decided_and_slow_ones_open():
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"), ("13", "not measured yet] The shipped classroom")])
+    ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"),
+    ("13", "not measured yet] The shipped classroom")])
 def test_an_address_names_a_claim(name, words):
     at = filtered(row=name)
     assert_fine(at)
@@ -83,7 +84,8 @@ def test_a_click_on_a_tile_chooses_it(monkeypatch, picked, name):
     assert state["claims_row"] == name
 
 
-@pytest.mark.parametrize(("label", "verdict"), [("False", FALSE), ("Partly true", PARTLY), ("True", TRUE), ("Not measured yet", OPEN)])
+@pytest.mark.parametrize(("label", "verdict"), [
+    ("False", FALSE), ("Partly true", PARTLY), ("True", TRUE), ("Not measured yet", OPEN)])
 def test_the_filter_by_verdict(label, verdict):
     at = filtered()
     at.segmented_control(key="claims_verdict").set_value(label).run()
@@ -168,7 +170,8 @@ def test_all_that_is_open_is_measured_in_turn():
     assert "2 not measured yet]" in said(at)
     at.button(key="claims_measure_all").click().run()
     assert_fine(at)
-    assert "not measured yet]" not in said(at) and not any(button.key in ("claims_measure_all", "claims_stop") for button in at.button)
+    assert "not measured yet]" not in said(at)
+    assert not any(button.key in ("claims_measure_all", "claims_stop") for button in at.button)
 
 
 def test_what_waits_is_forgotten_once_another_model_is_under_study():
