@@ -3,10 +3,12 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import furniture, live, state, text
+from gptoss.app import live, pictures, state, text
 from gptoss.app.controls import choose
+from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Try, below
 from gptoss.app.study import Study
+from gptoss.app.weights import weights_in_words, weights_of
 from gptoss.charts import head_map
 from gptoss.claims import register
 from gptoss.lessons.attention import controls as glue
@@ -54,8 +56,8 @@ def explore(study: Study, tokens: text.Tokens, controls: list[DeltaGenerator]) -
     weights, sink = head_weights(view.heads, head)
     large, small = st.columns([4, 5], gap="medium")
     with large:
-        furniture.show_chart(head_map(weights, sink, tokens.labels, view.heads.window, (token, key)),
-                             key="attention_map", on_select=glue.pick_cell)
+        pictures.show_chart(head_map(weights, sink, tokens.labels, view.heads.window, (token, key)),
+                            key="attention_map", on_select=glue.pick_cell)
     with small:
         shown = keys_to_show(steps, key, KEYS_SHOWN)
         glue.step_player(lambda step, playing: st.html(
@@ -69,20 +71,20 @@ def side_by_side(study: Study, tokens: text.Tokens, layer: int, head: int, view:
     mine, other = st.columns(2, gap="medium")
     with mine:
         st.subheader("From focused to spread", anchor=False)
-        furniture.show_chart(head_gallery(view.tiles, head), key="attention_heads", on_select=glue.pick_head)
+        pictures.show_chart(head_gallery(view.tiles, head), key="attention_heads", on_select=glue.pick_head)
     with other:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("What chance looks like", anchor=False)
             show = live.has_twin(study) and st.toggle(
                 "Show the twin", key="attention_twin", bind="query-params",
-                help=f"The same shape, never trained: {live.weights_in_words(live.twin(study))}.")
+                help=f"The same shape, never trained: {weights_in_words(live.twin(study))}.")
         if not live.has_twin(study):
             st.caption(live.NO_TWIN)
         twin = glue.layer_view(live.twin(study), tokens.ids, layer) if show else None
         if twin:
-            furniture.show_chart(head_gallery(twin.tiles), key="attention_twin_heads")
+            pictures.show_chart(head_gallery(twin.tiles), key="attention_twin_heads")
         even = even_entropy_bits(len(tokens), view.heads.window, sink=study.sinks == "on")
-        weights = live.weights_of(study)
+        weights = weights_of(study)
         st.markdown(spread_in_words(view.entropies, even, weights.words, twin and twin.entropies)
                     + glue.LEARNT[weights.kind])
 
@@ -105,7 +107,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
         checks=lambda: glue.how_we_know(study, tokens))
 
 
-furniture.header("attention")
+header("attention")
 study = state.study()
 *controls, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
 with drawer:

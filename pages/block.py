@@ -5,8 +5,9 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.controls import choose, step_through
+from gptoss.app.header import header
 from gptoss.app.large import TooLong
 from gptoss.app.lesson import below
 from gptoss.app.live import live_run
@@ -46,7 +47,7 @@ def choose_stage(stage: str) -> None:
 
 def contribution_view(run: TokenRun, side: DeltaGenerator) -> None:
     """The answer's logit, half block by half block."""
-    furniture.show_clickable(block.waterfall(run), "block_waterfall", "part", then=remove)
+    pictures.show_clickable(block.waterfall(run), "block_waterfall", "part", then=remove)
     next_tokens(run, side)
 
 
@@ -60,7 +61,7 @@ def piece_view(run: TokenRun, side: DeltaGenerator) -> None:
             name = f"layer {layer} {piece} {chosen}"
             out = run.part is not None and run.part.name == name
             st.button("Put back" if out else "Remove", on_click=remove, args=(name,), key=f"block_remove_{piece}")
-        furniture.show_clickable(block.pieces(run, piece, layer, chosen), f"block_{piece}s", "number",
+        pictures.show_clickable(block.pieces(run, piece, layer, chosen), f"block_{piece}s", "number",
                              then=partial(remove_piece, piece, layer))
     if run.part:
         st.caption("The bars are those of the whole model, before the removal.")
@@ -69,7 +70,7 @@ def piece_view(run: TokenRun, side: DeltaGenerator) -> None:
 
 def removal_view(run: TokenRun, side: DeltaGenerator) -> None:
     """Every half block removed in turn."""
-    furniture.show_clickable(block.every_removal(run), "block_removals", "part", then=remove)
+    pictures.show_clickable(block.every_removal(run), "block_removals", "part", then=remove)
     st.caption("Filled: the part is left out and every block behind it runs again. Dashed: what its bar alone foresees. "
                "They differ because the blocks behind read another stream and add something else. Dotted: nothing removed.")
     next_tokens(run, side)
@@ -80,14 +81,14 @@ def journey_view(run: TokenRun, side: DeltaGenerator) -> None:
     names = block.stages(run.config)["stage"].tolist()
     stage = names.index(step_through("Stage", names, key="block_stage", default=names[1]))
     with side:
-        furniture.show_drawing(block.triangle(run, stage))
+        pictures.show_drawing(block.triangle(run, stage))
         st.caption("Two vectors lie in one plane, however wide the stream is: this is that plane, true to scale.")
-    furniture.show_clickable(block.journey_chart(run, stage), "block_journey", "stage", then=choose_stage)
+    pictures.show_clickable(block.journey_chart(run, stage), "block_journey", "stage", then=choose_stage)
 
 
 def lens_view(run: TokenRun, side: DeltaGenerator) -> None:
     """What the model would answer if it stopped early."""
-    furniture.show_chart(block.lens(run), key="block_lens")
+    pictures.show_chart(block.lens(run), key="block_lens")
     st.caption(block.why_it_snaps(run))
     next_tokens(run, side)
 
@@ -105,14 +106,14 @@ def tensor_view(run: TokenRun, side: DeltaGenerator) -> None:
     matrix, rows, columns = as_matrix(name, trace[name], head)
     whole = " Nothing is removed here." if run.part else ""
     st.markdown(f"**{name}**: {meaning(name)}. Row {run.position} is the token in question.{whole}")
-    furniture.show_picture(tensor_picture(matrix.numpy(), max_rows=64, enlarge=False), f"Rows: {rows}. Columns: {columns}. "
-                           "Blue is negative, orange positive, clear is zero.")
+    pictures.show_picture(tensor_picture(matrix.numpy(), max_rows=64, enlarge=False), f"Rows: {rows}. Columns: {columns}. "
+                          "Blue is negative, orange positive, clear is zero.")
 
 
 def next_tokens(run: TokenRun, side: DeltaGenerator) -> None:
     """What comes out, beside the picture of what makes it."""
     with side:
-        furniture.show_chart(block.next_tokens(run), key="block_next")
+        pictures.show_chart(block.next_tokens(run), key="block_next")
 
 
 VIEWS = {"Contributions": contribution_view, "Heads and experts": piece_view, "Every removal": removal_view,
@@ -140,7 +141,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
             st.info(str(why), icon=":material/hourglass:")
 
 
-furniture.header("block")
+header("block")
 study = state.study()
 place = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)

@@ -6,11 +6,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.app.controls import has_text, layer, view
-from gptoss.app.live import live_model, live_run, weights_in_words
+from gptoss.app.header import header
+from gptoss.app.lesson import code_drawer
+from gptoss.app.live import live_model, live_run
 from gptoss.app.study import Study
+from gptoss.app.weights import weights_in_words
 from gptoss.charts import token_chips
 from gptoss.lessons.build import controls
 from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock
@@ -47,14 +50,14 @@ def accounting(study: Study) -> None:
     shown = view(["Parameters", "KV cache", "FLOPs per token"], key="cost", label="Cost", default="KV cache")
     sizes = study.config, state.pinned() and state.pinned().config
     if shown == "Parameters":
-        furniture.show_chart(parameters_chart(*sizes), key="parameters")
+        pictures.show_chart(parameters_chart(*sizes), key="parameters")
     elif shown == "KV cache":
-        furniture.show_chart(kv_cache_chart(*sizes, study.context), key="kv_cache")
+        pictures.show_chart(kv_cache_chart(*sizes, study.context), key="kv_cache")
     else:
-        furniture.show_chart(flops_chart(*sizes, study.context), key="flops")
+        pictures.show_chart(flops_chart(*sizes, study.context), key="flops")
 
 
-furniture.header("build")
+header("build")
 study = state.study()
 left, right = st.columns([1, 3], gap="medium")
 with left:
@@ -62,6 +65,6 @@ with left:
 with right:
     generate = picture(study, tokens, beside)
 accounting(study)
-furniture.code_drawer(Transformer, LanguageModel, TransformerBlock, AttentionBlock, MLPBlock)
+code_drawer(Transformer, LanguageModel, TransformerBlock, AttentionBlock, MLPBlock)
 if generate:
     generate()

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import pictures, state
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.lessons.claims.controls.claims_board import (
@@ -38,13 +39,13 @@ def board(study: Study) -> None:
             st.markdown(summary(found), width="content")
             measure_all(study, found)
         progress = st.container()
-        furniture.show_chart(strip(found, names, chosen), key="claims_strip", on_select=picks_claim)
+        pictures.show_chart(strip(found, names, chosen), key="claims_strip", on_select=picks_claim)
     code_drawer(chosen)
     claims_in_words(found, names)
     measure_next(study, progress)
 
 
-furniture.header("claims")
+header("claims")
 study = state.study().small
 board(study)
 below(claims_lesson(study))

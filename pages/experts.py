@@ -3,8 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.controls import choose
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.live import NO_TWIN
 from gptoss.app.retrained import RETRAINED, show_retrained
@@ -67,10 +68,10 @@ def routing(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, co
         expert, token = expert_slider(study, here), token_slider(tokens)
     with place:
         chart = routing_map(here.chosen, here.weights, study.experts, tokens.labels, expert, token - 40, token)
-        furniture.show_chart(chart, key="experts_map", height=430, on_select=picks("experts_map", "expert", "token"))
+        pictures.show_chart(chart, key="experts_map", height=430, on_select=picks("experts_map", "expert", "token"))
         if chart.note:
-            furniture.show_picture(charts.routing_picture(here.chosen, here.weights, study.experts, expert),
-                                   f"The whole text: {len(tokens)} tokens from left to right, experts from top to bottom.")
+            pictures.show_picture(charts.routing_picture(here.chosen, here.weights, study.experts, expert),
+                                  f"The whole text: {len(tokens)} tokens from left to right, experts from top to bottom.")
 
 
 def load(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
@@ -84,14 +85,14 @@ def load(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, contr
     bars, layers = place.columns([3, 2], gap="medium")
     with bars:
         key = f"experts_load_{charts.ORDERS.index(order)}"
-        furniture.show_chart(load_chart(live.layers[layer], twin and twin.layers[layer], order, expert), key,
-                             on_select=picks(key, "expert"))
+        pictures.show_chart(load_chart(live.layers[layer], twin and twin.layers[layer], order, expert), key,
+                            on_select=picks(key, "expert"))
     if twin is None:
         layers.caption(NO_TWIN)
         return
     with layers:
-        furniture.show_chart(charts.load_by_layer(unevenness(live.layers, twin.layers, measure), measure, layer),
-                             key=f"experts_{measure}")
+        pictures.show_chart(charts.load_by_layer(unevenness(live.layers, twin.layers, measure), measure, layer),
+                            key=f"experts_{measure}")
 
 
 def router(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
@@ -102,10 +103,10 @@ def router(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, con
     logits, chosen = live.layers[layer].logits[token], live.layers[layer].chosen[token]
     scores, weights = place.columns([3, 2], gap="medium")
     with scores:
-        furniture.show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
-                             on_select=picks("experts_scores", "expert"))
+        pictures.show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
+                            on_select=picks("experts_scores", "expert"))
     with weights:
-        furniture.show_chart(charts.router_weights(routing_orders(logits, study.active), expert), key="experts_weights")
+        pictures.show_chart(charts.router_weights(routing_orders(logits, study.active), expert), key="experts_weights")
 
 
 def activation(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
@@ -116,7 +117,7 @@ def activation(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int,
         linear = st.slider("Linear half", -10.0, 10.0, 1.0, 0.5, key="experts_linear", bind="query-params")
         variant = st.radio("Compare with", ACTIVATIONS[1:], key="experts_variant", bind="query-params")
     with place:
-        furniture.show_chart(swiglu_chart(study, live, layer, token, linear, variant), key="experts_swiglu")
+        pictures.show_chart(swiglu_chart(study, live, layer, token, linear, variant), key="experts_swiglu")
         st.caption(f"The gate's own curve, x·sigmoid(1.702·x), stays within {gelu_gap():.3f} of GELU.")
 
 
@@ -127,7 +128,7 @@ def touched(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, co
         batch = st.select_slider("Batch (tokens)", BATCHES, 32, key="experts_batch", bind="query-params")
     frame = touched_by_batch(live.layers[layer], study.config, sorted({*BATCHES, *BETWEEN, len(tokens)}))
     with place:
-        furniture.show_chart(charts.touched_experts(frame, study.experts, batch), key="experts_touched")
+        pictures.show_chart(charts.touched_experts(frame, study.experts, batch), key="experts_touched")
         st.caption(touched_in_words(study.config, batch))
 
 
@@ -135,13 +136,13 @@ def cost(study: Study) -> None:
     """What the mixture costs at the real size, beside dense MLPs."""
     designs, growth = st.columns([3, 2], gap="medium")
     with designs:
-        furniture.show_chart(dense_chart(study.config), key="experts_dense")
+        pictures.show_chart(dense_chart(study.config), key="experts_dense")
     with growth:
-        furniture.show_chart(growth_chart(study.config), key="experts_growth")
+        pictures.show_chart(growth_chart(study.config), key="experts_growth")
     st.caption(HINTS[COST])
 
 
-furniture.header("experts")
+header("experts")
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)

@@ -3,8 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.controls import choose
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
@@ -31,7 +32,7 @@ def picture(study: Study, words: str, special: bool) -> None:
     elif not words:
         st.info("Type a text, or choose an example, and both models read it.", icon=":material/edit:")
     elif view == baseline.SIZES:
-        furniture.show_chart(baseline.size_chart(study.config, both.real.config, study.context, words), key="gpt2_sizes")
+        pictures.show_chart(baseline.size_chart(study.config, both.real.config, study.context, words), key="gpt2_sizes")
         baseline.say_the_limits(both)
     else:
         live(both, view, both.same_text(words, special), layer)
@@ -69,8 +70,8 @@ def next_tokens(both: Pair, same: SharedText) -> None:
     for place, model in zip(st.columns(2, gap="medium"), (GPT_2, GPT_OSS), strict=True):
         probabilities = baseline.next_probabilities(both, model, tuple(ids[model]))
         with place:
-            furniture.show_chart(likely_tokens(model, labels[model], probabilities, entropy(probabilities)),
-                                 key=f"gpt2_next_{model}")
+            pictures.show_chart(likely_tokens(model, labels[model], probabilities, entropy(probabilities)),
+                                key=f"gpt2_next_{model}")
     st.caption(f"{baseline.whose_weights(both)} Bits a token cannot be compared across vocabularies; beside the most that "
                "each allows, they can.")
 
@@ -80,12 +81,12 @@ def attention(ours: Trace, theirs: Trace, layer: int, other: int) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         weights = theirs[f"block.{other}.attn.weights"][0].float().numpy()
-        furniture.show_picture(all_heads(GPT_2, weights, None),
-                               f"GPT-2, layer {other}: {len(weights)} heads, no sink, no window.")
+        pictures.show_picture(all_heads(GPT_2, weights, None),
+                              f"GPT-2, layer {other}: {len(weights)} heads, no sink, no window.")
     with right:
         weights, sink = (ours[f"block.{layer}.attn.{name}"][0].float().numpy() for name in ("weights", "sink_mass"))
-        furniture.show_picture(all_heads(GPT_OSS, weights, sink),
-                               f"GPT-OSS, layer {layer}: {len(weights)} heads. Pink is what the sink takes.")
+        pictures.show_picture(all_heads(GPT_OSS, weights, sink),
+                              f"GPT-OSS, layer {layer}: {len(weights)} heads. Pink is what the sink takes.")
 
 
 def tensors(ours: Trace, theirs: Trace, layer: int, other: int) -> None:
@@ -95,7 +96,7 @@ def tensors(ours: Trace, theirs: Trace, layer: int, other: int) -> None:
                "turns queries and keys instead. Shapes begin with the batch.")
 
 
-furniture.header("gpt2")
+header("gpt2")
 study = state.study().small
 above = st.container()
 special = text.text_drawer()

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import pictures, state
+from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Try, below
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
@@ -42,16 +43,16 @@ def film(study: Study) -> None:
         return
     title.subheader(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
     steps = study.context if view == WHOLE else steps_shown(study.config, study.context)
-    furniture.show_chart(cache_film(cache_growth(study.config, steps)), key="gqa_film")
+    pictures.show_chart(cache_film(cache_growth(study.config, steps)), key="gqa_film")
 
 
-furniture.header("gqa")
+header("gqa")
 study = state.study()
 heads, costs = st.columns([3, 2], gap="medium")
 with heads:
-    furniture.show_drawing(head_sharing(study.heads, study.kv, study.config.head_dim))
+    pictures.show_drawing(head_sharing(study.heads, study.kv, study.config.head_dim))
 with costs:
-    furniture.show_chart(kv_head_costs(costs_by_kv_heads(study.config, study.context), study.context), key="gqa_costs")
+    pictures.show_chart(kv_head_costs(costs_by_kv_heads(study.config, study.context), study.context), key="gqa_costs")
 film(study)
 below(Lesson(
     path="gqa", prediction=prediction(study),

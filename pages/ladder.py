@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.charts import next_token
@@ -42,11 +43,11 @@ def ladder(study: Study) -> None:
     with left:
         waterfall = st.container()
     with right:
-        furniture.show_drawing(block_drawing(config))
+        pictures.show_drawing(block_drawing(config))
         st.caption(":gray-badge[grey] is GPT-2's own, :violet-badge[violet] came with a rung.")
     if measure != TIME:
         with waterfall:
-            furniture.show_chart(cost_chart(config, measure, study.context), key=f"ladder_{MEASURES.index(measure)}")
+            pictures.show_chart(cost_chart(config, measure, study.context), key=f"ladder_{MEASURES.index(measure)}")
             say_order(config, measure, study)
     expected(study, LadderConfig(study.live_config, rungs))
     if measure == TIME:  # last: all the rest is there before the first pass is timed
@@ -76,14 +77,14 @@ def expected(study: Study, live: LadderConfig) -> None:
         return
     after = expectation(study, live, tokens.ids)
     with chart:
-        furniture.show_chart(next_token(labels_of(live), after.probabilities, top=5), key="ladder_next")
+        pictures.show_chart(next_token(labels_of(live), after.probabilities, top=5), key="ladder_next")
     words.markdown(
         f"Entropy **{after.entropy:.2f} bits**; a blind guess among {live.vocab_size:,} tokens has {after.most:.2f}. The "
         f"live vocabulary is a small part of {'o200k' if 'o200k' in live else 'GPT-2'}'s, so texts take more tokens than "
         f"in the real one. The weights are random, seed {study.seed}: what the model prefers is chance.")
 
 
-furniture.header("ladder", untrained=True)
+header("ladder", untrained=True)
 study = state.study().small
 ladder(study)
 below(ladder_lesson(study, register.of_page("ladder")))

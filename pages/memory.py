@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import pictures, state
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -40,9 +41,9 @@ def memory(chosen: Setting) -> None:
     by_format, machines = memory_charts(chosen)
     kept, fits = st.columns([4, 5], gap="small")
     with kept:
-        furniture.show_chart(by_format, key="memory_formats")
+        pictures.show_chart(by_format, key="memory_formats")
     with fits:
-        furniture.show_chart(machines, key="memory_machines")
+        pictures.show_chart(machines, key="memory_machines")
     st.caption(f"{about_model(chosen)} Beside a machine: the users of this context that fit into it with the weights, or "
                "how many times its memory all this takes. Activations are left out there, since a server can read prompts "
                "in pieces. GB are 10⁹ bytes, as on data sheets.")
@@ -53,9 +54,9 @@ def cache(chosen: Setting) -> None:
     film, totals = cache_charts(chosen)
     layers, designs = st.columns([5, 4], gap="small")
     with layers:
-        furniture.show_chart(film, key="memory_film")
+        pictures.show_chart(film, key="memory_film")
     with designs:
-        furniture.show_chart(totals, key="memory_designs")
+        pictures.show_chart(totals, key="memory_designs")
     st.caption(f"{about_model(chosen)} Sliding layers keep a ring of the window's size, full layers every token. MHA has a "
                "KV head for each query head, MQA one for all; windows as they are, unless every layer is full. GiB are 2³⁰ "
                "bytes.")
@@ -69,7 +70,7 @@ def roofline(chosen: Setting) -> None:
         phase, operator = operator_controls()
         st.markdown(worked_out(chosen, machine(), phase, operator))
     with roof:
-        furniture.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
+        pictures.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
                                  then=choose_operator)
     st.caption(f"{about_model(chosen)} A mark's area is its share of its phase's time. Click one, or choose it beside.")
 
@@ -82,12 +83,12 @@ def speed(chosen: Setting) -> None:
         on = machine()
         st.caption(about_bound(on, chosen))
     with times:
-        furniture.show_chart(time_chart(chosen, on), key="memory_time")
+        pictures.show_chart(time_chart(chosen, on), key="memory_time")
     rates, touched = st.columns([5, 4], gap="small")
     with rates:
-        furniture.show_chart(speed_chart(chosen, on), key="memory_speed")
+        pictures.show_chart(speed_chart(chosen, on), key="memory_speed")
     with touched:
-        furniture.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
+        pictures.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
     st.caption(f"{about_model(chosen)} Solid: the batch fits into the machine's memory; dashed: it does not.")
 
 
@@ -107,7 +108,7 @@ def memory_and_compute(study: Study) -> None:
     draw(setting(study))
 
 
-furniture.header("memory")
+header("memory")
 study = state.study().small
 memory_and_compute(study)
 below(memory_lesson(study, register.of_page("memory")))

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -45,7 +46,7 @@ def block(study: Study, source: Source, at: Place) -> None:
     outlier_controls()
     view = block_view(source, at)
     st.markdown(say_block(view))
-    furniture.show_chart(view.chart, key="mxfp4_block_chart")
+    pictures.show_chart(view.chart, key="mxfp4_block_chart")
     st.html(view.strip)
     st.caption(":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits, "
                f"and the multiples of the scale that they mean. {at.matrix} of expert {at.expert} in layer {at.layer}, row "
@@ -57,9 +58,9 @@ def matrix(study: Study, source: Source, at: Place) -> None:
     view = matrix_view(source, at)
     left, right = st.columns([4, 5], gap="medium")
     with left:
-        furniture.show_chart(view.histogram, key="mxfp4_histogram")
+        pictures.show_chart(view.histogram, key="mxfp4_histogram")
     with right:
-        furniture.show_chart(view.formats, key="mxfp4_formats")
+        pictures.show_chart(view.formats, key="mxfp4_formats")
     st.markdown(say_matrix(view, at, weights_in_words(study, source)))
     st.markdown(size_table(study, source, at))
     st.caption("  \n".join(f"**{each.name}**: {each.says}." for each in FORMATS.values()))
@@ -80,10 +81,10 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
         words.markdown(say_training(study, ids))
     left, right = st.columns(2, gap="medium")
     with left:
-        furniture.show_chart(view.by_layer, key="mxfp4_layers")
+        pictures.show_chart(view.by_layer, key="mxfp4_layers")
     if view.by_format:
         with right:
-            furniture.show_chart(view.by_format, key="mxfp4_changes")
+            pictures.show_chart(view.by_format, key="mxfp4_changes")
     offer_known_text(study, view)
     st.markdown(effect_table(view))
     cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
@@ -114,7 +115,7 @@ def quantisation(study: Study, tokens: text.Tokens) -> None:
     draw(study, source, chosen_place(study, source))
 
 
-furniture.header("mxfp4")
+header("mxfp4")
 study = state.study().small
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)

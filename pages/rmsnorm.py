@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
+from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
-from gptoss.app.live import weights_in_words
 from gptoss.app.study import Study
+from gptoss.app.weights import weights_in_words
 from gptoss.claims import register
 from gptoss.lessons.rmsnorm import controls as norms
 from gptoss.lessons.rmsnorm.measure import WIDTHS, StepwiseLayerNorm, measure_times, normalise_in, output_size
@@ -47,9 +48,9 @@ def plane(study: Study, tokens: text.Tokens) -> None:
                                  help="Features of a vector. Two can be drawn as they are.")
     charts = norms.plane_charts(width, distortion)
     with before:
-        furniture.show_chart(charts[0], key="rmsnorm_before")
+        pictures.show_chart(charts[0], key="rmsnorm_before")
     with after:
-        furniture.show_chart(charts[1], key="rmsnorm_after")
+        pictures.show_chart(charts[1], key="rmsnorm_after")
     st.caption("Follow the lines: RMSNorm (gpt-oss) moves each vector along its own line onto the circle, whatever its "
                "length was. LayerNorm (GPT-2) takes the mean away first" + (
                    ": of two features it is only known which is larger." if width == 2 else
@@ -70,14 +71,14 @@ def activations(study: Study, tokens: text.Tokens) -> None:
                    "scale is part of them: 1 until it is learned.")
     charts = norms.activation_charts(study, tokens, place, distortion)
     with before:
-        furniture.show_chart(charts[0], key="rmsnorm_values_before")
+        pictures.show_chart(charts[0], key="rmsnorm_values_before")
     with after:
-        furniture.show_chart(charts[1], key="rmsnorm_values_after")
+        pictures.show_chart(charts[1], key="rmsnorm_values_after")
 
 
 def depth(study: Study, tokens: text.Tokens) -> None:
     """How the stream grows from norm to norm, and what is read of it."""
-    furniture.show_chart(norms.depth_chart(study, tokens), key="rmsnorm_depth")
+    pictures.show_chart(norms.depth_chart(study, tokens), key="rmsnorm_depth")
     st.caption("Every half block adds to the stream, so it grows with depth. What each half block reads has size 1. "
                "Dots are medians over the tokens of your text, bars reach from the smallest to the largest.")
 
@@ -93,9 +94,9 @@ def formats(study: Study, tokens: text.Tokens) -> None:
                    "float16 has more bits, but its squares overflow beyond 65,504.")
     charts = norms.format_charts(study.hidden, size)
     with sizes:
-        furniture.show_chart(charts[0], key="rmsnorm_outputs")
+        pictures.show_chart(charts[0], key="rmsnorm_outputs")
     with errors:
-        furniture.show_chart(charts[1], key="rmsnorm_errors")
+        pictures.show_chart(charts[1], key="rmsnorm_errors")
 
 
 def times(study: Study, tokens: text.Tokens) -> None:
@@ -110,12 +111,12 @@ def times(study: Study, tokens: text.Tokens) -> None:
     measured = norms.times_chart(study.hidden)
     with chart:
         if measured:
-            furniture.show_chart(measured, key="rmsnorm_times")
+            pictures.show_chart(measured, key="rmsnorm_times")
         else:
             st.info(f"Nothing is measured yet at width {study.hidden:,}. Press the button.", icon=":material/timer:")
 
 
-furniture.header("rmsnorm")
+header("rmsnorm")
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)

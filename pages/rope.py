@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import pictures, state
 from gptoss.app.controls import choose
+from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, below
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -62,9 +63,9 @@ def arrows(config: ModelConfig, context: int) -> None:
     before, after = (rotation.hands(config, query_at + by, key_at + by) for by in (0, shift))
     large, small = st.columns(2, gap="medium", vertical_alignment="center")
     with large:
-        furniture.show_drawing(clock(before.of(pair), after.of(pair), pair, pairs, query_at + shift, key_at + shift))
+        pictures.show_drawing(clock(before.of(pair), after.of(pair), pair, pairs, query_at + shift, key_at + shift))
     with small:
-        furniture.show_drawing(clock_grid(after.query, after.key, pair))
+        pictures.show_drawing(clock_grid(after.query, after.key, pair))
     st.caption(describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, rotation.step(config, pair)))
 
 
@@ -74,19 +75,19 @@ def scores(config: ModelConfig, context: int) -> None:
     with dials:
         kind = st.radio("Query and key", rotation.VECTORS, key="rope_vectors", bind="query-params")
     with large:
-        furniture.show_chart(score_chart(config, kind, context, state.study().seed), key="rope_scores")
+        pictures.show_chart(score_chart(config, kind, context, state.study().seed), key="rope_scores")
 
 
 def wavelengths(config: ModelConfig, context: int) -> None:
     """How many tokens each pair takes for a turn."""
-    furniture.show_chart(wavelength_chart(config, context), key="rope_wavelengths")
+    pictures.show_chart(wavelength_chart(config, context), key="rope_wavelengths")
 
 
 def yarn(config: ModelConfig, context: int) -> None:
     """Which pairs keep, blend or stretch their frequency, beside three other ways."""
     large, facts = st.columns([4, 3], gap="medium")
     with large:
-        furniture.show_chart(stretch_chart(config), key="rope_stretch")
+        pictures.show_chart(stretch_chart(config), key="rope_stretch")
     with facts:
         show_schemes(config, context)
         say_what_the_reference_says(config)
@@ -99,7 +100,7 @@ def tables(config: ModelConfig, context: int) -> None:
     cos, sin = rotation.rotation_picture(config, start)
     for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), (cos, sin), strict=True):
         with column:
-            furniture.show_drawing(rotation_table(values, name, start))
+            pictures.show_drawing(rotation_table(values, name, start))
 
 
 def reading(config: ModelConfig, context: int) -> None:
@@ -124,7 +125,7 @@ def picture(study: Study) -> None:
         st.caption(where_the_live_model_differs(study))
 
 
-furniture.header("rope")
+header("rope")
 study = state.study()
 picture(study)
 config = settings(study)

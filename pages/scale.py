@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import pictures, state
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -36,9 +37,9 @@ def memory(study: Study, chosen: Setting) -> None:
     by_stage, fitting = memory_charts(study.config, chosen)
     need, fits = st.columns([5, 4], gap="small")
     with need:
-        furniture.show_chart(by_stage, key="scale_memory")
+        pictures.show_chart(by_stage, key="scale_memory")
     with fits:
-        furniture.show_chart(fitting, key="scale_fits")
+        pictures.show_chart(fitting, key="scale_fits")
     st.caption(":material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer states and "
                "master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights. Full circle: fits, with the "
                "share of memory taken. Ring: too large, and how many times.")
@@ -53,10 +54,10 @@ def time(study: Study, chosen: Setting) -> None:
         utilisation = dial("Utilisation of the peak (%)", "utilisation", range(5, 81, 5),
                            "The model's own FLOPs as a share of what the data sheet promises.")
     hours, compute = time_charts(study.config, chosen, tokens, utilisation)
-    furniture.show_chart(hours, key="scale_hours")
+    pictures.show_chart(hours, key="scale_hours")
     st.caption(":material/schedule: Bars: hours of one accelerator. Beside them: the time that all of them together take.")
     st.markdown(say_compute(study.config, chosen, tokens))
-    furniture.show_chart(compute, key="scale_compute")
+    pictures.show_chart(compute, key="scale_compute")
 
 
 def batch_and_schedule(chosen: Setting) -> None:
@@ -73,7 +74,7 @@ def batch_and_schedule(chosen: Setting) -> None:
     batch, accumulation = batch_arithmetic(chosen, wanted)
     steps = steps_of(tokens, batch)
     st.markdown(say_batch(chosen, batch, accumulation, steps))
-    furniture.show_chart(schedule(steps, warmup, peak), key="scale_schedule")
+    pictures.show_chart(schedule(steps, warmup, peak), key="scale_schedule")
     st.caption(":material/info: An example of its kind: OpenAI has published no schedule for gpt-oss.")
 
 
@@ -93,7 +94,7 @@ def training_at_scale(study: Study) -> None:
     offer_large_model(study)
 
 
-furniture.header("scale")
+header("scale")
 study = state.study().small
 training_at_scale(study)
 measured_row(study)

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, layer_shown, picks, view
+from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
-from gptoss.app.live import weights_in_words
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import RANDOM, Study
+from gptoss.app.weights import weights_in_words
 from gptoss.claims import register
 from gptoss.lessons.sinks import charts, controls, measure
 from gptoss.model.attention import explicit_attention
@@ -39,16 +40,16 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     with middle:
         gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
                                 query.halving[head].item(), head, own if setting.override else None)
-        furniture.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
+        pictures.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
     with right:
-        furniture.show_chart(charts.gated_weights(
+        pictures.show_chart(charts.gated_weights(
             query.weights(head).numpy(), query.weights_without(head).numpy(),
             tokens.labels[query.first_key:query.position + 1], query.first_key), key="sinks_weights")
     more = view(MORE, "sinks_view", "More")
     if more == RETRAINED:
         show_retrained("sinks", study)
     elif more == BY_POSITION:
-        furniture.show_chart(charts.sink_share(measure.sink_share_by_position(now)), key="sinks_by_position")
+        pictures.show_chart(charts.sink_share(measure.sink_share_by_position(now)), key="sinks_by_position")
         st.caption("Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0: an artefact of not training. "
                    f"Uneven scores favour keys over a sink. Drawn: {weights_in_words(study)}.")
     else:
@@ -98,7 +99,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
         checks=lambda: how_we_know(study, tokens))
 
 
-furniture.header("sinks")
+header("sinks")
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import state
 from gptoss.app.book import PAGES, Page, sections
+from gptoss.app.header import header
 from gptoss.lessons.start.controls import show_diagram
 
 
@@ -14,7 +15,7 @@ def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
     return (pages[start:start + size] for start in range(0, len(pages), size))
 
 
-furniture.header("start")
+header("start")
 show_diagram(state.study())
 st.markdown(
     "**GPT-OSS** is a pair of language models, gpt-oss-20b and gpt-oss-120b, whose weights OpenAI published in August 2025. "

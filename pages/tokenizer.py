@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -48,7 +49,7 @@ def languages(written: str) -> None:
     """One story in many languages, and the reader's text."""
     quantity = st.segmented_control("Measure", MEASURES, default=PER_CHARACTER, key="tokenizer_measure",
                                     bind="query-params", required=True, label_visibility="collapsed")
-    furniture.show_chart(shown.language_chart(written, quantity), key=f"tokenizer_by_language_{quantity}")
+    pictures.show_chart(shown.language_chart(written, quantity), key=f"tokenizer_by_language_{quantity}")
     texts = st.expander("The story in every language", key="tokenizer_story", on_change="rerun")
     if texts.open:
         texts.table({each.name: each.text for each in LANGUAGES})
@@ -59,7 +60,7 @@ def sizes(written: str, study: Study) -> None:
     """Tokens against parameters, for every size of the vocabulary."""
     size = st.select_slider("Vocabulary (tokens)", SIZES, O200K, key="tokenizer_size", bind="query-params",
                             format_func="{:,}".format)
-    furniture.show_chart(shown.size_chart(written, study.config, size), key="tokenizer_by_size")
+    pictures.show_chart(shown.size_chart(written, study.config, size), key="tokenizer_by_size")
 
 
 @st.fragment
@@ -72,7 +73,7 @@ def search() -> None:
     st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
 
 
-furniture.header("tokenizer")
+header("tokenizer")
 study = state.study()
 view = st.segmented_control("View", views.VIEWS, default=views.TOKENS, key="tokenizer_view", bind="query-params",
                             required=True, label_visibility="collapsed")

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gptoss.app import furniture, state
+from gptoss.app import state
+from gptoss.app.header import header
 from gptoss.app.lesson import below
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -19,7 +20,7 @@ def contest(study: Study, pace_now: float | None) -> None:
     picture(study, view)
 
 
-furniture.header("training")
+header("training")
 study = state.study().small
 pace_now = pace(current())
 st.fragment(contest, run_every=pace_now)(study, pace_now)

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import furniture, state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.accounts import CONTEXTS
+from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
@@ -82,14 +83,14 @@ def masks(study: Study, tokens: text.Tokens, window: int, token: int) -> None:
         st.caption(f"The window drawn: {window or 'off'}. The model's own: {study.window or 'off'}, in even layers, of a "
                    f"context of {study.config.max_context_length:,} tokens.")
     with square:
-        furniture.show_chart(window_mask(sliding, full, tokens.labels, token), key="window_mask",
-                             on_select=picks_token("window_mask", "query"))
+        pictures.show_chart(window_mask(sliding, full, tokens.labels, token), key="window_mask",
+                            on_select=picks_token("window_mask", "query"))
 
 
 def ladders(study: Study, tokens: text.Tokens, window: int, layers: int, token: int) -> None:
     """What has reached one token after each layer, when every layer slides and when every other one does."""
-    furniture.show_chart(reach_ladder(known_by_layer(layers, window, len(tokens), token), tokens.labels, token),
-                         key="window_reach", on_select=picks_token("window_reach", "position"))
+    pictures.show_chart(reach_ladder(known_by_layer(layers, window, len(tokens), token), tokens.labels, token),
+                        key="window_reach", on_select=picks_token("window_reach", "position"))
     if study.window:
         st.caption(f"At the real size, {study.layers} layers that all slide over {study.window:,} tokens would reach "
                    f"{sliding_reach(study.layers, study.window):,} back, in a context of "
@@ -98,11 +99,11 @@ def ladders(study: Study, tokens: text.Tokens, window: int, layers: int, token: 
 
 def cost(study: Study) -> None:
     """What windows save at the real size, at the sidebar's context."""
-    furniture.show_chart(cache_strip(cache_by_kind(study.config, study.context), study.context), key="window_strip")
+    pictures.show_chart(cache_strip(cache_by_kind(study.config, study.context), study.context), key="window_strip")
     frame = costs_by_context(study.config, CONTEXTS)
     for place, column in zip(st.columns(2, gap="medium"), ("bytes", "scores"), strict=True):
         with place:
-            furniture.show_chart(context_lines(frame, column, study.context), key=f"window_{column}")
+            pictures.show_chart(context_lines(frame, column, study.context), key=f"window_{column}")
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
@@ -130,7 +131,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
         lambda: how_we_know(study, tokens.ids))
 
 
-furniture.header("window")
+header("window")
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)

@@ -11,8 +11,8 @@ import streamlit as st
 
 from gptoss.app import state
 from gptoss.app.book import PAGES
-from gptoss.app.furniture import literal
 from gptoss.app.large import TooLong
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.verdicts import Claim, badge, decide, known
 from gptoss.units import number
@@ -86,6 +86,14 @@ class Lesson:
 def below(lesson: Lesson) -> None:
     """Draw the lesson's tabs: last on every component page."""
     _tabs(lesson)
+
+
+def code_drawer(*objects: object, label: str = "The code that ran") -> None:
+    """The very code that ran, in a drawer that does no work while it is closed."""
+    drawer = st.expander(label, icon=":material/code:", key="code_drawer", on_change="rerun")
+    if drawer.open:
+        for shown in objects:
+            drawer.code(inspect.getsource(shown), language="python")
 
 
 @st.fragment

@@ -18,16 +18,7 @@ from gptoss.app.cache import Cache
 from gptoss.app.served import CHECKPOINT, served
 from gptoss.app.study import RANDOM, SEEDS, Study
 from gptoss.app.turns import HEAVY, MEASURING  # noqa: F401
-from gptoss.app.weights import (  # noqa: F401
-    CHANGED,
-    SERVED,
-    Weights,
-    back_to_trained,
-    load,
-    shape_of,
-    weights_in_words,
-    weights_of,
-)
+from gptoss.app.weights import load, shape_of, weights_of
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import furniture
+from gptoss.app import pictures
 from gptoss.app.accounts import remembered
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -75,7 +75,7 @@ def show_retrained(page: str, study: Study) -> None:
     chosen = under_study(page, study)
     losses, words = st.columns(2, gap="medium")
     with losses:
-        furniture.show_chart(_losses_chart(page, chosen), key=f"{page}_retrained")
+        pictures.show_chart(_losses_chart(page, chosen), key=f"{page}_retrained")
     with words:
         st.table(_table(page), hide_index=True, alt="What each variant takes, and how often its answers are right")
         st.caption(f"Right answers: of seed {SEEDS[0]} · of seed {SEEDS[1]}. " + (

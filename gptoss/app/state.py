@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from gptoss.app import live, served, trained
+from gptoss.app import served, trained
 from gptoss.app.book import PAGES
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.app.text import current_text, set_text, text_from_query, text_to_query
+from gptoss.app.weights import weights_of
 from gptoss.config import PRESETS, ModelConfig
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
@@ -207,7 +208,7 @@ def _effect(before: Study, after: Study) -> str:
     if "new shape" in effects:
         return "new shape"
     if effects & {"weights kept", "other weights"}:
-        return "weights kept" if live.weights_of(before).name == live.weights_of(after).name else "other weights"
+        return "weights kept" if weights_of(before).name == weights_of(after).name else "other weights"
     return "accounting" if effects else ""
 
 

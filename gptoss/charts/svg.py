@@ -7,11 +7,6 @@ from html import escape
 
 from gptoss.charts.images import Picture
 
-# For a drawing that comes twice, in blocks of these classes: one for wide screens, one for narrow ones.
-TWO_WIDTHS = """<style>
-.drawing-narrow {display: none}
-@media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}
-</style>"""
 TEXT_SIZE = 16
 HEADING_SIZE = 18
 _CHARACTER_WIDTH = 0.49  # of the text size, on average over Latin text in the app's sans-serif

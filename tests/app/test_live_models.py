@@ -7,9 +7,10 @@ import torch
 from dial_moves import reachable_studies
 from hypothesis import given, settings
 
-from gptoss.app.live import CACHED_ATTENTION_CELLS, live_model, live_run, shape_of
+from gptoss.app.live import CACHED_ATTENTION_CELLS, live_model, live_run
 from gptoss.app.study import DIALS, Study
 from gptoss.app.text import live_tokens
+from gptoss.app.weights import shape_of
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 

@@ -10,6 +10,7 @@ from gptoss.app import large, live, served
 from gptoss.app.served import CHECKPOINT, Served
 from gptoss.app.study import DIALS, Study
 from gptoss.app.text import live_tokens, vocabulary_labels
+from gptoss.app.weights import SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.model import Transformer
 from gptoss.model.packed_experts import PackedExperts
@@ -154,16 +155,16 @@ def test_its_precision_has_one_position(serve):
 def test_what_is_said_of_its_weights(serve):
     serve()
     study = Study.of_preset(CHECKPOINT)
-    assert live.weights_of(study) == live.Weights(live.SERVED, CHECKPOINT, "the server's checkpoint")
-    changed = live.weights_of(study.moved(window=16)[0])
+    assert weights_of(study) == Weights(SERVED, CHECKPOINT, "the server's checkpoint")
+    changed = weights_of(study.moved(window=16)[0])
     assert changed.words == "the server's checkpoint, window changed"
     assert changed.said == "The window was 9 in the checkpoint and is 16 now: the same weights."
-    both = live.weights_of(study.moved(window=16, sinks="off")[0])
+    both = weights_of(study.moved(window=16, sinks="off")[0])
     assert both.words == "the server's checkpoint, window and sinks changed"
     other = study.moved(layers=2)[0]
-    assert live.weights_of(other).kind == "random"
-    assert live.back_to_trained(other) == study
-    assert live.weights_of(study.moved(weights="random")[0]).kind == "random"
+    assert weights_of(other).kind == "random"
+    assert back_to_trained(other) == study
+    assert weights_of(study.moved(weights="random")[0]).kind == "random"
 
 
 def test_its_own_weights_run_under_every_setting(serve):
@@ -182,7 +183,7 @@ def test_a_small_one_has_a_twin_and_a_large_one_has_none(serve, monkeypatch):
     assert not live.has_twin(study)  # of 39 million parameters: its twin would be a scale model
     serve()
     study = Study.of_preset(CHECKPOINT)
-    assert live.has_twin(study) and live.weights_of(live.twin(study)).kind == "random"
+    assert live.has_twin(study) and weights_of(live.twin(study)).kind == "random"
 
 
 def test_where_models_are_built_a_scale_model_stands_in_for_a_large_one(serve, monkeypatch):
@@ -191,7 +192,7 @@ def test_where_models_are_built_a_scale_model_stands_in_for_a_large_one(serve, m
     assert study.small is study
     monkeypatch.setattr(served, "LARGE", 0)
     assert study.is_large and study.small.live_config == ODD.replace(vocab_size=8192)
-    assert live.weights_of(study.small).kind == "random" and study.small.changes == {}
+    assert weights_of(study.small).kind == "random" and study.small.changes == {}
     assert Study.of_preset("gpt-oss-20b").small == Study.of_preset("gpt-oss-20b")
 
 

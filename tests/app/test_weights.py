@@ -8,8 +8,9 @@ from dial_moves import reachable_studies
 from hypothesis import given, settings
 
 from gptoss.app import live, trained
-from gptoss.app.live import CHANGED, Weights, back_to_trained, live_model, running, twin, weights_in_words, weights_of
+from gptoss.app.live import live_model, running, twin
 from gptoss.app.study import RANDOM, TRAINED, Study
+from gptoss.app.weights import CHANGED, Weights, back_to_trained, weights_in_words, weights_of
 from gptoss.config import ModelConfig
 from gptoss.model import GPT2, Transformer
 from gptoss.training.contestants import Contestant, contestants

@@ -32,7 +32,7 @@ _TINT_RULES = "".join(f".qs .{kind}{n} {{background-color: {palette.fade(colour,
 _SHEET_STYLE = f"""
 .qs {{font-size: 0.9rem; line-height: 1.25}}
 .qs p {{margin: 0 0 0.35rem}}
-.stHtml .qs table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
+.qs.qs table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
 .qs td, .qs th {{padding: 1px 4px; height: 1.38rem; border: none; font-weight: 400; text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; text-overflow: ellipsis}}
 .qs tbody th {{text-align: left; line-height: 1; font-family: "Source Code Pro", monospace; font-size: 0.8rem}}
@@ -81,7 +81,7 @@ _SEEN = Shade(palette.KEY, "black", kind="key"), palette.QUERY
 _LOOKS_STYLE = """<style>
 .looks {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem 2rem}
 .looks p {margin: 0.4rem 0 0; font-size: 0.9rem; opacity: 0.8}
-.stHtml .looks h3 {padding: 0 0 0.5rem; margin: 0; font-size: 1.25rem}
+.looks.looks h3 {padding: 0 0 0.5rem; margin: 0; font-size: 1.25rem}
 </style>"""
 
 

@@ -14,20 +14,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app.controls import layer_shown
 from gptoss.app.lesson import Prediction, Try
-from gptoss.app.live import (
-    CHANGED,
-    HEAVY,
-    SERVED,
-    Running,
-    cached,
-    live_run,
-    make_ready,
-    model_of,
-    pass_over,
-    running,
-)
+from gptoss.app.live import HEAVY, Running, cached, live_run, make_ready, model_of, pass_over, running
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
+from gptoss.app.weights import CHANGED, SERVED
 from gptoss.lessons.attention.charts import MOST_HEADS, STEPS, HeadTile, head_tile
 from gptoss.lessons.attention.measure import (
     LayerHeads,

@@ -10,9 +10,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, furniture, text
-from gptoss.app.live import LiveRun, Running, live_model, running, turn, weights_in_words
+from gptoss.app import controls, pictures, text
+from gptoss.app.live import LiveRun, Running, live_model, running, turn
 from gptoss.app.study import RANDOM, Study
+from gptoss.app.weights import weights_in_words
 from gptoss.charts import expert_load, head_grid, head_map, next_token, routing_map
 from gptoss.model import next_token_probabilities
 from gptoss.tokenizer import compact_vocabulary
@@ -31,10 +32,10 @@ def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, besid
     window = study.config.window_of(layer)
     large, small = st.columns([3, 2])
     with large:
-        furniture.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
+        pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
     with small:
         with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
-        furniture.show_picture(
+        pictures.show_picture(
             head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640, enlarge=False),
             f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
     if study.window and window and len(tokens) <= study.window:
@@ -50,9 +51,9 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
         expert = controls.expert(study, "Expert shown")
     where, how_often = st.columns([3, 2])
     with where:
-        furniture.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
+        pictures.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
     with how_often:
-        furniture.show_chart(expert_load(counts, len(tokens), expert), key="expert_load")
+        pictures.show_chart(expert_load(counts, len(tokens), expert), key="expert_load")
         st.caption(f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page "
                    "shows both.")
 
@@ -64,7 +65,7 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
     row = table.loc[table["tensor"] == name].iloc[0]
     size = f"mean {row['mean']:.3f}, std {row['std']:.3f}" if row["mean"] == row["mean"] else "numbers are names"
     st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")
-    furniture.show_tensor(name, run.trace[name], controls.head_shown(study))
+    pictures.show_tensor(name, run.trace[name], controls.head_shown(study))
     st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
 
 
@@ -78,8 +79,8 @@ def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, bes
     sampling = (temperature, None if top_k == "all" else top_k, top_p)
     with chart:
         probabilities = next_token_probabilities(run.trace["logits"][0, -1], *sampling).numpy()
-        furniture.show_chart(next_token(text.vocabulary_labels(study.live_config.vocab_size), probabilities),
-                             key="next_token")
+        pictures.show_chart(next_token(text.vocabulary_labels(study.live_config.vocab_size), probabilities),
+                            key="next_token")
     return generator(study, tokens, *sampling)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptoss.app.live import HEAVY, live_model, pass_over, running, weights_in_words
+from gptoss.app.live import HEAVY, live_model, pass_over, running
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
+from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters, forward_flops
 from gptoss.lessons.experts import measure

@@ -21,7 +21,7 @@ COLOURS = {GPT_OSS: palette.ACCENT, GPT_2: palette.GPT2}
 
 _STYLE = f"""<style>
 .beside {{width: 100%; border-collapse: collapse; font-size: 1rem; line-height: 1.35}}
-.stHtml .beside th, .stHtml .beside td {{text-align: left; vertical-align: top; padding: 4px 10px; border: 0;
+.beside.beside th, .beside.beside td {{text-align: left; vertical-align: top; padding: 4px 10px; border: 0;
   border-bottom: 1px solid {palette.GRID}; overflow-wrap: anywhere}}
 .beside th {{font-weight: 600}}
 .beside.named tbody th {{white-space: nowrap}}
@@ -31,13 +31,13 @@ _STYLE = f"""<style>
 .beside small {{opacity: 0.75; font-size: 0.88rem; font-weight: 400}}
 .beside .wrong {{text-decoration: line-through; text-decoration-thickness: 1px}}
 .beside code {{font-size: 0.9rem; background: none; color: inherit; padding: 0}}
-.stHtml .beside-scroll {{max-height: 400px; overflow: auto}}
+.beside-scroll.beside-scroll {{max-height: 400px; overflow: auto}}
 @media (max-width: 640px) {{
-  .stHtml .beside-scroll {{max-height: none}}
+  .beside-scroll.beside-scroll {{max-height: none}}
   .beside thead {{display: none}}
   .beside tr, .beside td, .beside tbody th {{display: block}}
-  .stHtml .beside td, .stHtml .beside tbody th {{border-bottom: 0; padding: 2px 8px}}
-  .stHtml .beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 6px 0}}
+  .beside.beside td, .beside.beside tbody th {{border-bottom: 0; padding: 2px 8px}}
+  .beside.beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 6px 0}}
 }}
 </style>"""
 

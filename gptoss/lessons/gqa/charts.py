@@ -12,7 +12,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
-from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, TWO_WIDTHS, Pen
+from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen
 from gptoss.config import divisors_of
 
 _PAD, _TITLE = 14, 34  # px inside a frame, and the room its title takes
@@ -44,14 +44,14 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
 
     Each group of query heads hangs on the one key head and the one value head that it shares. GQA stands between
     with `kv_heads`, or, where that is an end, with the divisor of `heads` nearest to its square root. There are two
-    drawings, for wide screens and for phones, and a style that shows one of them. Raises `ValueError` where
-    `kv_heads` does not divide `heads`.
+    drawings, for wide screens and for phones, of which the app's style shows one. Raises `ValueError` where `kv_heads`
+    does not divide `heads`.
     """
     if heads % kv_heads:
         raise ValueError(f"kv_heads={kv_heads} is impossible; allowed: {', '.join(map(str, divisors_of(heads)))}")
     rows = _rows(heads, kv_heads)
     said = describe_sharing(heads, kv_heads, head_dim)
-    return TWO_WIDTHS + "".join(f'<div class="drawing-{name}">{_drawing(rows, kv_heads, head_dim, *size, said)}</div>'
+    return "".join(f'<div class="drawing-{name}">{_drawing(rows, kv_heads, head_dim, *size, said)}</div>'
                    for name, size in (("wide", _WIDE), ("narrow", _NARROW)))
 
 

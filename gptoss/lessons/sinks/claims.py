@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gptoss.app.live import live_model, running, turn, weights_in_words
+from gptoss.app.live import live_model, running, turn
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
+from gptoss.app.weights import weights_in_words
 from gptoss.cost import count_parameters
 from gptoss.lessons.sinks.measure import check_sinks
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import controls, furniture, text
+from gptoss.app import controls, pictures, text
 from gptoss.app.computed import computed, traced
 from gptoss.app.study import Study
 from gptoss.charts import next_token
@@ -86,6 +86,6 @@ def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) ->
             f"{effect.layer_cosine:.4f}: each head closes by its own factor.\n"
             f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
     with chart:
-        furniture.show_chart(next_token(
+        pictures.show_chart(next_token(
             text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(), top=5,
             before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")

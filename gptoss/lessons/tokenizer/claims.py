@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gptoss.app.furniture import literal
+from gptoss.app.markdown import literal
 from gptoss.app.verdicts import Verdict
 from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.harmony import NOTEBOOK_EXAMPLE

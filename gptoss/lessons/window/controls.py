@@ -9,10 +9,11 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from gptoss.app.furniture import show_chart
 from gptoss.app.large import TooLong
-from gptoss.app.live import HEAVY, Running, cached, live_model, model_of, refuse_if_large, running, weights_in_words
+from gptoss.app.live import HEAVY, Running, cached, live_model, model_of, refuse_if_large, running
+from gptoss.app.pictures import show_chart
 from gptoss.app.study import DIALS, Study
+from gptoss.app.weights import weights_in_words
 from gptoss.cost import kv_cache_bytes
 from gptoss.lessons.window.charts import output_distances
 from gptoss.lessons.window.measure import (

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from gptoss.app import live
 from gptoss.app.lesson import TABS
 from gptoss.app.study import Study
+from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS
 from gptoss.cost import MACHINES, expected_experts_touched, scale_model
 from gptoss.lessons.memory.controls import memory_measured
@@ -228,7 +229,7 @@ def test_closed_forms_and_live_counts_stand_side_by_side(preset):
     assert_fine(at)
     table = next(each.value for each in at.markdown if "counted live" in each.value)
     assert table.count(":material/check:") >= 5 and ":material/close:" not in table
-    assert live.weights_in_words(Study.of_preset(preset)) in table
+    assert weights_in_words(Study.of_preset(preset)) in table
 
 
 @pytest.fixture

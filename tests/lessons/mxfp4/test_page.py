@@ -7,7 +7,7 @@ import pytest
 import torch
 from reader import address, assert_fine, captions, open_page, type_text
 
-from gptoss.app import live
+from gptoss.app import band
 from gptoss.app.lesson import TABS
 from gptoss.app.study import Study
 from gptoss.config import PRESETS
@@ -212,7 +212,7 @@ def test_a_model_without_whole_blocks_leaves_the_page_standing(monkeypatch, view
     config = PRESETS["classroom"].replace(hidden_size=width, intermediate_size=64 if width == 48 else 40)
     monkeypatch.setattr(Study, "live_config", property(
         lambda study: config if study.weights == "random" else scale_model(study.config)))
-    monkeypatch.setattr(live, "back_to_trained", lambda study: study)  # no dial leads from such a shape to a trained one
+    monkeypatch.setattr(band, "back_to_trained", lambda study: study)  # no dial leads from such a shape to a trained one
     at = open_page(PAGE, mxfp4_view=view, weights="random")
     assert not at.exception
     assert "no multiple of 32, and the format has no padding" in at.warning[0].value

@@ -10,8 +10,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from gptoss.app.furniture import literal
 from gptoss.app.live import Running, live_model, model_of, pass_over, refuse_if_large, running, turn
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study, shortened
 from gptoss.app.text import Tokens, vocabulary_labels
 from gptoss.charts import Chart, next_token

@@ -8,9 +8,9 @@ from functools import partial
 import streamlit as st
 import torch
 
-from gptoss.app.furniture import literal
 from gptoss.app.lesson import Lesson, Prediction, Try
 from gptoss.app.live import HEAVY, MAX_LIVE_TOKENS, refuse_if_large
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
 from gptoss.app.verdicts import Claim

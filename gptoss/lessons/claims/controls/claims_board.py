@@ -9,7 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import furniture, live, state
+from gptoss.app import lesson, live, state
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.verdicts import (
     COMPUTED,
@@ -120,7 +121,7 @@ def summary(found: dict[str, str]) -> str:
 def say(claim: Claim, study: Study) -> Verdict | None:
     """The chosen claim: what is said, what is so, and on what that was found."""
     decided = known(claim, study)
-    st.markdown(f"### “{furniture.literal(claim.sentence)}”")
+    st.markdown(f"### “{literal(claim.sentence)}”")
     about = f"{claim.about}, {study.name}" if claim.follows else claim.about
     st.caption(f"{claim.origin} · {claim.topic} · {_KINDS[claim.kind]}, on {about}")
     if decided is None:
@@ -144,7 +145,7 @@ def actions(claim: Claim, study: Study, decided: Verdict | None) -> None:
 
 def code_drawer(claim: Claim) -> None:
     """The code that decides the chosen claim, in a drawer that does no work while it is closed."""
-    furniture.code_drawer(*claim.decided_by, label="The code that decides it")
+    lesson.code_drawer(*claim.decided_by, label="The code that decides it")
 
 
 def claims_in_words(found: dict[str, str], names: Sequence[str]) -> None:
@@ -152,14 +153,14 @@ def claims_in_words(found: dict[str, str], names: Sequence[str]) -> None:
     if names:
         st.markdown("\n".join(f"- {_in_a_line(BY_NAME[name], found[name])}" for name in names))
         return
-    words = furniture.literal(st.session_state.get(FIND) or "")
+    words = literal(st.session_state.get(FIND) or "")
     st.info(f"No claim has all of “{words}” and what the filters ask for." if words else
             "No claim has what the filters ask for.", icon=":material/search_off:")
     st.button("Show all claims", key="claims_all", on_click=_show_all)
 
 
 def _in_a_line(claim: Claim, verdict: str) -> str:
-    return f"**{claim.name}** {badge(verdict)} {furniture.literal(claim.sentence)} :gray[:small[{claim.source}]]"
+    return f"**{claim.name}** {badge(verdict)} {literal(claim.sentence)} :gray[:small[{claim.source}]]"
 
 
 def _show_all() -> None:

@@ -12,18 +12,10 @@ import streamlit as st
 import torch
 
 from gptoss import units
-from gptoss.app import furniture
-from gptoss.app.live import (
-    CACHED_ATTENTION_CELLS,
-    HEAVY,
-    MAX_LIVE_TOKENS,
-    MEASURING,
-    Running,
-    model_of,
-    running,
-    weights_of,
-)
+from gptoss.app import pictures
+from gptoss.app.live import CACHED_ATTENTION_CELLS, HEAVY, MAX_LIVE_TOKENS, MEASURING, Running, model_of, running
 from gptoss.app.study import RANDOM, Study
+from gptoss.app.weights import weights_of
 from gptoss.charts import Chart
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
@@ -209,7 +201,7 @@ def clocks(both: Pair, text: SharedText) -> None:
         st.info(f"Nothing is measured yet. Both are built {REPEATS[CLOCKS[0]]} times, read the text {REPEATS[CLOCKS[1]]} "
                 f"times and write {REPEATS[CLOCKS[2]]} tokens, taking turns.", icon=":material/timer:")
         return
-    furniture.show_chart(clock_spread(found.times), key="gpt2_clocks")
+    pictures.show_chart(clock_spread(found.times), key="gpt2_clocks")
     memory = "; ".join(f"{model}: weights {units.size(weights)}, cache {units.size(cache)}"
                        for model, (weights, cache) in found.held.items())
     st.caption(f"Medians, with the middle half of the measurements as a line. Live models in {both.study.precision}, "

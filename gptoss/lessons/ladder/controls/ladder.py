@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from gptoss.app import furniture, live
+from gptoss.app import live, pictures
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens, current_text, live_tokens, vocabulary_labels
 from gptoss.charts import Chart
@@ -136,7 +136,7 @@ def times(study: Study, rungs: frozenset[str]) -> None:
     with st.spinner("Another reader's measurement is running; yours is next." if live.MEASURING.locked() else
                     f"Timing {len(path)} models, one after the other."):
         measured = {config: _timing(study, config, ids, again) for config, ids in texts.items()}
-    furniture.show_chart(_time_chart(path[-1], measured), key="ladder_time")
+    pictures.show_chart(_time_chart(path[-1], measured), key="ladder_time")
     _say_how(measured, texts)
     st.button("Measure again", icon=":material/replay:", type="tertiary", key="ladder_again", on_click=_ask_again)
 

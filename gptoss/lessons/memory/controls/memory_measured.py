@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from gptoss import units
-from gptoss.app import furniture, live
+from gptoss.app import live, pictures
 from gptoss.app.study import Study
 from gptoss.app.text import current_text, live_tokens
+from gptoss.app.weights import weights_in_words
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes, pass_activation_bytes
@@ -202,11 +203,11 @@ def _show(found: Measurement) -> None:
     times, parts = trial_charts(found.passes)
     clock, why = st.columns(2, gap="medium")
     with clock:
-        furniture.show_chart(times, key="memory_times")
+        pictures.show_chart(times, key="memory_times")
         st.caption("Ring: the bound, from the rates measured here and the experts that were touched. Dot: the median, with "
                    "its quartiles. Beside it how many times the bound that is.")
     with why:
-        furniture.show_chart(parts, key="memory_why")
+        pictures.show_chart(parts, key="memory_why")
         st.caption("**Bound**: FLOPs or bytes at this machine's rates. **Matrices alone**: what the same products take "
                    "beyond it, or spare where a cache holds what the bound reads from memory. **Calls**: asking torch for "
                    "all other operations, as a model of the smallest widths does. **All else**: norms, rotations, "
@@ -244,7 +245,7 @@ def _show_counts(study: Study, tokens: tuple[int, ...]) -> None:
     """Closed forms and live counts of one pass over the text."""
     tokens = tokens[:COUNTED_TOKENS]
     st.markdown(f"**The same quantities, computed and counted**: the live model reads {len(tokens)} tokens of your text; "
-                f"{live.weights_in_words(study)}.\n\n" + counts_table(_counts(live.running(study), tokens)))
+                f"{weights_in_words(study)}.\n\n" + counts_table(_counts(live.running(study), tokens)))
 
 
 def counts_table(counts: tuple[Count, ...]) -> str:

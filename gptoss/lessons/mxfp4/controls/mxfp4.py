@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from gptoss import units
-from gptoss.app import live, state
+from gptoss.app import state
 from gptoss.app.controls import choose, layer_shown
 from gptoss.app.live import HEAVY, Running, model_of, running
 from gptoss.app.study import RANDOM, Study
+from gptoss.app.weights import weights_of
 from gptoss.charts import Chart
 from gptoss.checkpoint.mxfp4 import BLOCK_SIZE
 from gptoss.config import ModelConfig
@@ -114,7 +115,7 @@ def _sharing_unrounded(config: ModelConfig, sinks: float | None, precision: str)
 
 def has_unrounded(study: Study) -> bool:
     """Whether the weights that run were trained a second time without rounding: those of `classroom` were."""
-    return live.weights_of(study).name == CLASSROOM
+    return weights_of(study).name == CLASSROOM
 
 
 def source_of(study: Study) -> Source:
@@ -125,7 +126,7 @@ def source_of(study: Study) -> Source:
 
 def weights_in_words(study: Study, source: Source) -> str:
     """For captions: whose weights these are."""
-    words = live.weights_in_words(study)
+    words = weights_of(study).words
     return f"{words}, from the same training without rounding" if source.unrounded else words
 
 
@@ -352,7 +353,7 @@ def _original(source: Source, tokens: tuple[int, ...]) -> Reading:
 
 def offer_known_text(study: Study, view: ModelView) -> None:
     """Trained weights on a text unlike their training: say so, and offer one that is like it."""
-    if live.weights_of(study).kind == RANDOM or not view.original > STRANGE:
+    if weights_of(study).kind == RANDOM or not view.original > STRANGE:
         return
     known = next(sample for sample in SAMPLES if sample.name == LIKE_TRAINING)
     with st.container(horizontal=True, vertical_alignment="center"):

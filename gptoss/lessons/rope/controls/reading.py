@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss.app import pictures
 from gptoss.config import ModelConfig
 from gptoss.lessons.rope import charts
 from gptoss.lessons.rope.claims import DOCUMENTS, READ, TRAINED, by_scheme, read_further, shares
@@ -25,7 +25,7 @@ def show_reading() -> None:
         found = read_further()
     large, words = st.columns([4, 3], gap="medium")
     with large:
-        furniture.show_chart(charts.accuracy_by_distance(accuracy_by_distance(found, ENDS), TRAINED), key="rope_reading")
+        pictures.show_chart(charts.accuracy_by_distance(accuracy_by_distance(found, ENDS), TRAINED), key="rope_reading")
     with words:
         st.markdown(in_words(found))
     st.caption(f"Measured on this server with the trained `{CLASSROOM}` that ships, whatever model is under study: "

@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import furniture
+from gptoss.app import pictures
 from gptoss.app.lesson import Prediction, Try
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -155,7 +155,7 @@ def how_we_know(config: ModelConfig, context: int) -> None:
         f"- Cosines and sines on this page against the table that the model reads, 512 positions: **{table:.1e}**.\n"
         f"- Scores of equal distance, with the key at {', '.join(f'{at:,}' for at in rotation.places(context))}. In exact "
         f"arithmetic they are equal; each number format keeps that as far as it can tell angles apart:")
-    furniture.show_chart(spread_by_format(rotation.spread_frame(config, rotation.AGREEING, context)), key="rope_spread")
+    pictures.show_chart(spread_by_format(rotation.spread_frame(config, rotation.AGREEING, context)), key="rope_spread")
 
 
 def _whole_page() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import furniture, live, state
+from gptoss.app import live, pictures, state
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
@@ -236,7 +236,7 @@ def measured_row(study: Study) -> None:
         return
     with st.spinner("Another reader's measurement is running; yours is next." if live.MEASURING.locked() else "Training."):
         step = measured_step(config, study.seed)
-    furniture.show_chart(predicted_and_measured(compared(config, step)), key="scale_step")
+    pictures.show_chart(predicted_and_measured(compared(config, step)), key="scale_step")
     st.caption(_why_they_differ(config, step))
 
 

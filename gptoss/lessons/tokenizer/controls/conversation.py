@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from gptoss import units
-from gptoss.app.furniture import literal
+from gptoss.app.markdown import literal
 from gptoss.lessons.tokenizer.charts import Span, folded, harmony_stream, stream_spans
 from gptoss.lessons.tokenizer.controls.conversation_editor import MAX_MESSAGES, editor, talk, who
 from gptoss.tokenizer import encode_prefix

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from gptoss.app.furniture import literal
+from gptoss.app.markdown import literal
 from gptoss.tokenizer.harmony import (
     CHANNELS,
     CONSTRAIN,

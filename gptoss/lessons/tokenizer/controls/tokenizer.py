@@ -7,7 +7,7 @@ from functools import lru_cache
 import streamlit as st
 
 from gptoss import units
-from gptoss.app.furniture import literal
+from gptoss.app.markdown import literal
 from gptoss.charts.chart import Chart
 from gptoss.config import ModelConfig
 from gptoss.lessons.tokenizer import charts, measure

@@ -31,8 +31,8 @@ _CHOSEN, _OTHER, _NOW, _POINT = "chosen head", "other head", "this moment", "val
 STYLE = f"""<style>
 .replay {{display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 6px; font-size: 14px;
   line-height: {_ROW}px}}
-.stHtml .replay p {{grid-column: 1 / -1; margin: 0.5rem 0 0; font-size: 0.9rem; line-height: 1.4; opacity: 0.8}}
-.stHtml .replay h4 {{grid-column: 1 / -1; margin: 0 0 0.3rem; padding: 0; font-size: 1rem; line-height: 1.3}}
+.replay.replay p {{grid-column: 1 / -1; margin: 0.5rem 0 0; font-size: 0.9rem; line-height: 1.4; opacity: 0.8}}
+.replay.replay h4 {{grid-column: 1 / -1; margin: 0 0 0.3rem; padding: 0; font-size: 1rem; line-height: 1.3}}
 .replay .across {{display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr)}}
 .replay .down {{text-align: right}}
 .replay .down div {{height: {_ROW}px; max-width: 84px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}}

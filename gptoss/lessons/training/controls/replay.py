@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import streamlit as st
 
-from gptoss.app.furniture import show_chart
+from gptoss.app.pictures import show_chart
 from gptoss.lessons.training.charts.replay import (
     INDUCTION,
     PREVIOUS,

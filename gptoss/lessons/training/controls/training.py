@@ -15,8 +15,9 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import furniture, state, text, trained
+from gptoss.app import pictures, state, text, trained
 from gptoss.app.jobs import DONE, FAILED, JOBS, KEPT_MINUTES, PAUSED, RUNNING, STOPPED, WAITING, View
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.checkpoint import CheckpointError
@@ -137,8 +138,8 @@ def picture(study: Study, view: View | None) -> None:
         how_far.progress(min(view.at / view.plan.recipe.steps, 1.0), text=_state_in_words(view))
         troubles = [f"{one.contestant.title}: {one.trouble}" for one in view.standings if one.trouble]
         for sentence in filter(None, (*view.said, *troubles, view.message)):
-            st.warning(furniture.literal(sentence), icon=":material/info:")
-    furniture.show_chart(_losses(study, view, domain), key="training_losses")
+            st.warning(literal(sentence), icon=":material/info:")
+    pictures.show_chart(_losses(study, view, domain), key="training_losses")
 
 
 def _about_shipped() -> str:
@@ -220,9 +221,9 @@ def _rate_and_gradient(view: View | None) -> None:
         return
     left, right = st.columns(2)
     with left:
-        furniture.show_chart(curves.rates(standings), key="training_rate")
+        pictures.show_chart(curves.rates(standings), key="training_rate")
     with right:
-        furniture.show_chart(curves.gradients(standings), key="training_gradient")
+        pictures.show_chart(curves.gradients(standings), key="training_gradient")
 
 
 def _load(view: View | None) -> None:
@@ -237,7 +238,7 @@ def _load(view: View | None) -> None:
     layers = max(one.contestant.config.num_hidden_layers for one in standings)
     layer = st.segmented_control("Layer", ["all", *range(layers)], default="all", key=key("layer"), required=True,
                                  persist_state="session") if layers > 1 else "all"
-    furniture.show_chart(curves.expert_loads(standings, None if layer == "all" else layer), key="training_load")
+    pictures.show_chart(curves.expert_loads(standings, None if layer == "all" else layer), key="training_load")
     st.caption("An even load does not come by itself: experts that are chosen get trained, and are chosen more. A balancing "
                "loss, added to the loss of every step, is what evens it out.")
 
@@ -258,7 +259,7 @@ def _answers(view: View | None) -> None:
     if not answer_rows(latest, domain)["asked"].sum():
         st.info(f"Nothing of {domain} has been asked yet.", icon=":material/hourglass:")
         return
-    furniture.show_chart(curves.answers(latest, domain), key="training_answers")
+    pictures.show_chart(curves.answers(latest, domain), key="training_answers")
 
 
 def _samples(view: View | None) -> None:

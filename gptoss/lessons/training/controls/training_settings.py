@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import furniture
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.training.contest import MOST, Plan
 from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
@@ -190,5 +190,5 @@ def _data() -> tuple[Mixture, str]:
 
 def sentence(problem: ValueError) -> str:
     """What the library says, as a sentence for the page."""
-    words = furniture.literal(str(problem))
+    words = literal(str(problem))
     return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

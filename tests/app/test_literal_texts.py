@@ -1,9 +1,9 @@
-"""How furniture keeps a reader's text from being read as Markdown, and how dials show their values."""
+"""How the app keeps a reader's text from being read as Markdown, and how dials show their values."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss.app.furniture import literal
+from gptoss.app.markdown import literal
 from gptoss.app.study import DIALS
 
 PUNCTUATION = r"\`*_{}[]<>#$~|:"

@@ -1,0 +1,78 @@
+"""Charts, pictures and drawings on a page, each with its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+import pandas as pd
+import pyarrow as pa
+import streamlit as st
+from torch import Tensor
+
+from gptoss.app.markdown import literal
+from gptoss.charts import Chart, Picture, tensor_picture
+from gptoss.trace import as_matrix
+
+
+def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
+    """A chart, and below it what its data say in words and what it leaves out.
+
+    Its table is one click away in the bar that Streamlit shows over it. The words stand below as text: a changing `alt`
+    would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
+    selection comes back.
+    """
+    event = st.vega_lite_chart(as_arrow(chart.data), chart.spec, alt=chart.name, key=key, height=height,
+                               on_select=on_select)
+    st.caption(literal(chart.alt) + (f" :material/content_cut: Shown: {chart.note}." if chart.note else ""))
+    return event
+
+
+def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], None]) -> None:
+    """A chart whose marks can be clicked: `then` is called with the value of `field` in what was clicked.
+
+    The chart's selection toggles, so that a second click on the same mark is an event too: what was clicked is what
+    came or went since the chart was drawn.
+    """
+    def clicked() -> None:
+        changed = _picked(st.session_state[key], field) ^ drawn
+        if len(changed) == 1:
+            then(changed.pop())
+
+    drawn = _picked(show_chart(chart, key=key, on_select=clicked), field)
+
+
+def _picked(event: object, field: str) -> set:
+    return {point[field] for point in event.selection.get("picked", []) if field in point}
+
+
+def as_arrow(frame: pd.DataFrame) -> pa.Table:
+    """The frame as the table that Streamlit sends, column by column: its own way asks a pool of threads every time."""
+    return pa.table({
+        name: pa.DictionaryArray.from_arrays(column.cat.codes.to_numpy(), pa.array(column.cat.categories))
+        if isinstance(column.dtype, pd.CategoricalDtype) else pa.array(column.to_numpy())
+        for name, column in frame.items()})
+
+
+def show_picture(picture: Picture, caption: str = "") -> None:
+    """A picture made of pixels with its alternative text.
+
+    It travels inside the page: as a file of its own it could be gone when a run is overtaken by the next.
+    """
+    st.html(f'<img src="{picture.address()}" alt="{escape(picture.alt)}" '
+            'style="width: 100%; image-rendering: pixelated; border-radius: 6px">')
+    if caption:
+        st.caption(caption)
+
+
+def show_tensor(name: str, tensor: Tensor, head: int) -> None:
+    """A tensor of a trace as a heat map: of one with heads, that `head`."""
+    matrix, rows, columns = as_matrix(name, tensor, head)
+    show_picture(tensor_picture(matrix.numpy(), max_rows=64, enlarge=False), f"Rows: {rows}. Columns: {columns}. "
+                 "Blue is negative, orange positive, clear is zero.")
+
+
+def show_drawing(svg: str) -> None:
+    """A drawing made of shapes, with its alternative text inside."""
+    # st.html takes SVG out; inside a block of HTML, Markdown leaves its words alone.
+    st.markdown(f"<div>{svg}</div>", unsafe_allow_html=True)
