@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from gptoss.app.live import live_model, running, turn
+from gptoss.app.computed import computed
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
 from gptoss.app.weights import weights_in_words
 from gptoss.cost import count_parameters
-from gptoss.lessons.sinks.measure import check_sinks
+from gptoss.lessons.sinks import measure
 
 NOTICEABLE = 1e-3  # a share of attention by which two passes have to differ; rounding in bfloat16 stays below it
+
+check_sinks = computed(measure.check_sinks, entries=8)
 
 
 def bias_for_the_first_tokens(study: Study) -> Verdict:
     """Claim 5: with and without sinks, position 0 has the same share of what the real keys get."""
-    model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
-    with turn(running(study)):
-        checks = check_sinks(model, tokens, layer=0)
+    checks = check_sinks(study, example_tokens(study.live_config.vocab_size).ids, 0)
     logits = count_parameters(study.config).sinks
     return Verdict.of(abs(checks.first_with - checks.first_without) > NOTICEABLE, (
         f"With sinks position 0 has {checks.first_with:.3%} of what the real keys get from the last query, without them "

@@ -11,8 +11,8 @@ from gptoss.app.computed import computed, traced
 from gptoss.app.study import Study
 from gptoss.charts import next_token
 from gptoss.lessons.sinks import measure
+from gptoss.lessons.sinks.claims import check_sinks
 from gptoss.lessons.sinks.measure import REMOVED, SinkChecks, SinkOverride, SinkPass
-from gptoss.tokenizer import DEFAULT_SAMPLE
 
 FIRST_QUERY = 21  # far enough into a text to have keys to weigh
 FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something to see
@@ -57,7 +57,6 @@ def setting(study: Study, tokens: int) -> Setting:
 
 own_pass = traced(measure.sink_pass_of, names=measure.SINK_TENSORS)
 set_pass = computed(measure.run_with_sinks)
-check_sinks = computed(measure.check_sinks, entries=8)
 
 
 def sink_pass(study: Study, tokens: tuple[int, ...], layer: int, override: SinkOverride | None) -> SinkPass:
@@ -70,7 +69,7 @@ def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
 
     Over the first `MAX_CHECKED` tokens of the text, or of the first example where there is no text.
     """
-    tokens = tokens or text.live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
+    tokens = tokens or text.example_tokens(study.live_config.vocab_size).ids
     return check_sinks(study, tokens[:MAX_CHECKED], layer)
 
 

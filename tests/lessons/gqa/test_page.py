@@ -4,8 +4,7 @@ import pytest
 from reader import address, assert_fine, dial, move, open_page, type_text
 
 from gptoss.app.lesson import TABS
-from gptoss.app.study import Study
-from gptoss.lessons.gqa.controls import SHARES, prediction
+from gptoss.lessons.gqa.controls import SHARES
 
 PAGE = "pages/gqa.py"
 CLOSE, WHOLE = VIEWS = "The first steps", "The whole context"
@@ -91,9 +90,10 @@ def test_the_prediction(preset, kv, answer, figures):
 
 
 def test_a_question_is_asked_even_where_there_is_nothing_to_share():
-    study = Study.of_preset("classroom").moved(heads=1)[0]
-    asked = prediction(study)
-    assert "gpt-oss-120b" in asked.question and asked.answer() == "about 0.1%"
+    at = open_page(PAGE, preset="classroom", heads="1", kv="1")
+    assert "gpt-oss-120b: 8 KV groups become 1" in said(at)
+    commit(at, "about 0.1%")
+    assert at.success
 
 
 @pytest.mark.parametrize(("number", "kv", "context"), [(0, 64, 131_072), (1, 1, 131_072), (2, 64, 2048)])
