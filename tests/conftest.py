@@ -1,9 +1,16 @@
 """Settings of the whole test set."""
 
+from functools import cache
+
 import torch
 from hypothesis import settings
+from streamlit.components.v2 import manifest_scanner
 
 torch.set_num_threads(1)  # the models are tiny: a second thread costs more than it gives
+
+# Every new AppTest reads the metadata of all installed packages, to see whether one brings a component. That takes 0.1 s,
+# twice as long as most pages, and never changes.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 # The first example pays for imports and warm-up, so no example has a deadline.
 settings.register_profile("gptoss", deadline=None, max_examples=25)

@@ -18,12 +18,11 @@ VITAL_SIGNS = 5
 
 
 def open_page(file: str = BUILD, **address: str) -> AppTest:
-    """A new session that comes with an address and goes to one page, with the drawer of further dials open."""
+    """A new session that comes to one page with an address, with the drawer of further dials open."""
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.session_state["more_dials"] = True
     for key, value in address.items():
         at.query_params[key] = value
-    at.run()
     return at.switch_page(file).run()
 
 
