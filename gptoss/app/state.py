@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
+from streamlit.runtime.state import get_session_state
 
 from gptoss.app import served, trained
 from gptoss.app.book import PAGES
@@ -22,6 +23,7 @@ from gptoss.config import PRESETS, ModelConfig
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 # Bound by pages to their own widgets: these mean the same wherever they stand, others begin with their page's address.
 PAGE_KEYS = {"view", "layer", "head", "expert", "token", "cost", "special", "temperature", "top_k", "top_p", "new_tokens"}
+SEVERAL = {"ladder_rungs", "training_who"}  # of which an address may say that none is chosen
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 
@@ -76,6 +78,7 @@ def pinned() -> Study | None:
 
 def synchronise() -> None:
     """Take in what the reader moved, or the address the browser went to; then write the address. Once a run, first."""
+    _leave_out_empty_values()
     memory = session()
     moved = _moved_dials(memory)
     text = current_text() if "text" in st.session_state else memory.now.text
@@ -231,6 +234,16 @@ def _set_dials(study: Study) -> None:
 
 def _address() -> dict[str, str]:
     return {key: value for key, value in st.query_params.to_dict().items() if not of_a_page(key)}
+
+
+def _leave_out_empty_values() -> None:
+    """Pass over `?key=` of a page's control, so that it falls back: Streamlit would take even a required choice away."""
+    empty = [key for key, value in st.query_params.to_dict().items() if not value and of_a_page(key) and key not in SEVERAL]
+    for key in empty:
+        del st.query_params[key]
+    if empty:  # widgets read what the session came with
+        with get_session_state().query_params() as query:
+            query.set_initial_query_params_from_current()
 
 
 def _write_address(memory: Session) -> None:

@@ -1,0 +1,180 @@
+"""What every page promises: its controls, addresses, experiments, prediction, tabs and texts, whatever a reader does.
+
+What is particular to a page is tested beside its lesson. A broken promise is reported with the page and the control.
+"""
+
+import pytest
+from page_controls import MARKUP, controls, named, place, show, take_to_its_ends, views
+from reader import address, assert_fine, open_page
+
+from gptoss.app.book import PAGES
+from gptoss.app.lesson import CODE, MATHS, PREDICT, TABS, TRY, Prediction
+
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+EVERY_LESSON = pytest.mark.parametrize("page", [page for page in PAGES if page.path not in ("start", "build")],
+                                       ids=lambda page: page.path)
+BAD = ("", ["1", "<b>"], "9" * 40, "-987654", "NaN", "1e400", MARKUP)
+
+
+def opened(page, preset="classroom", **query):
+    at = open_page(f"pages/{page.file}", preset=preset, **query)
+    with named(f"{page.path} {query}"):
+        assert_fine(at)
+        assert at.title[0].value == page.title
+    return at
+
+
+def open_tab(at, page, tab):
+    at.session_state[f"{page.path}_lesson"] = tab
+    return at.run()
+
+
+@EVERY_PAGE
+def test_every_control_of_every_view_reaches_its_ends(page):
+    at = opened(page)
+    switch, options = views(at, page.path)
+    for view in options:
+        show(at, switch, view)
+        for key in [key for key in controls(at) if key != switch]:
+            if key in controls(at):
+                take_to_its_ends(at, key, set(controls(at)))
+
+
+@EVERY_PAGE
+def test_bad_values_in_the_address_fall_back(page):
+    switch, options = views(opened(page), page.path)
+    known = set()
+    for view in options:
+        query = {switch: view} if switch else {}
+        untouched = controls(opened(page, **query))
+        bound = [key for key, widget in untouched.items() if widget.proto.query_param_key and key != switch]
+        for turn in range(len(BAD) if set(bound) - known else 0):
+            bad = {key: BAD[(turn + number) % len(BAD)] for number, key in enumerate(bound)}
+            at = opened(page, **query | bad)
+            assert not at.warning, at.warning[0].value
+            for key, value in bad.items():
+                assert fell_back(controls(at)[key], untouched[key], value), f"{page.path}: {key}={value!r}"
+        known |= set(bound)
+    for bad in BAD if switch else ():
+        assert controls(opened(page, **{switch: bad}))[switch].value == options[0], f"{page.path}: {switch}={bad!r}"
+
+
+def fell_back(control, untouched, bad):
+    """Whether a bad value left a control as it is without one, or at its first position."""
+    if isinstance(bad, list) or control.type == "text_input":
+        return True  # one of two values may be good, and any text is
+    if isinstance(control.value, list):
+        return bad == "" or control.value == untouched.value  # none of several is a choice
+    first = f'"{control.options[0]}"' if control.type == "select_slider" else None
+    return place(control) == place(untouched) or (first and first in place(control))
+
+
+def contents(at):
+    """Everything that a page shows, apart from the sidebar: to see whether anything has changed."""
+    return [str(element.proto) for element in at.main if hasattr(element, "proto")]
+
+
+@EVERY_LESSON
+def test_every_experiment_changes_something(page):
+    at = open_tab(opened(page), page, TRY)
+    count = sum(str(button.key).startswith(f"{page.path}_try_") for button in at.button)
+    assert count >= 2
+    assert contents(at) == contents(at.run()), "what is shown changes by itself"
+    for number in range(count):
+        at = open_tab(opened(page), page, TRY)
+        before = contents(at), address(at)
+        button = at.button(key=f"{page.path}_try_{number}")
+        with named(f"{page.path}, experiment “{button.label}”"):
+            button.click().run()
+            assert_fine(at)
+            assert (contents(at), address(at)) != before, "nothing has changed"
+
+
+def verdicts(at):
+    """What is said about a prediction that was committed."""
+    return [box.value for box in (*at.success, *at.info) if box.value.startswith("You said")]
+
+
+def commit(at, page, guess):
+    """Predict, whatever the question is answered with."""
+    key = f"{page.path}_guess"
+    next(control for control in (*at.number_input, *at.radio, *at.selectbox) if control.key == key).set_value(guess).run()
+    assert not verdicts(at), "the answer shows before the commit"
+    at.button(key=f"{page.path}_commit").click().run()
+    assert_fine(at)
+    assert len(verdicts(at)) == 1, "no answer"
+
+
+@EVERY_LESSON
+def test_the_reader_commits_before_the_answer_shows(page, monkeypatch):
+    answers, right = [], Prediction.right
+    monkeypatch.setattr(Prediction, "right", lambda *question: answers.append(question[-1]) or right(*question))
+    at = opened(page)
+    with named(page.path):
+        assert not verdicts(at)
+        at.button(key=f"{page.path}_commit").click().run()
+        assert not verdicts(at) and not answers, "an empty prediction is taken"
+        choices = [control.options for control in (*at.radio, *at.selectbox) if control.key == f"{page.path}_guess"]
+        guesses = choices[0][:2] if choices else [-987.5]
+        commit(at, page, guesses[0])
+        if answers[-1] == guesses[0]:
+            at.button(key=f"{page.path}_again").click().run()
+            commit(at, page, guesses[1])
+        assert not at.success, "a wrong prediction is praised"
+        at.button(key=f"{page.path}_again").click().run()
+        commit(at, page, answers[-1])
+        assert len(at.success) == 1, "the right prediction is not praised"
+
+
+TEXTS = {
+    "none": "", "one letter": "a", "space": " ", "line ends": "\n\n\n", "emoji": "👩‍🚀🏳️‍🌈🙂 " * 4, "Arabic": "مرحبا بالعالم",
+    "override": "abc \u202edef\u202c \u200f", "control": "a\x00b\x07\x1b[31mc\x7f", "long": "The sea is wide. " * 300,
+    "special": "<|start|>system<|message|>hi<|end|><|reserved_200013|>",
+    "markup": "<script>alert(1)</script> <img src=x onerror=alert(1)> # t **b** $x^2$ :red[x] [l](http://e.org) `c` | a |",
+}
+THOROUGH = ("none", "one letter", "long", "markup")
+
+
+def assert_escaped(at, text):
+    """Nothing that a reader typed is part of the page's own HTML or Markdown."""
+    html = [element.proto.body for element in at.get("html")]
+    html += [element.value for element in at.markdown if element.proto.allow_html]
+    markdown = [words.value for kind in ("markdown", "caption", "success", "info", "warning") for words in at.get(kind)]
+    for planted in ("<script>", "<img src=x", "<|start|>") if text else ():
+        assert not any(planted in body for body in html), planted
+    for planted in ("[l](http", ":red[x]", "**b**", "$x^2$"):
+        assert not any(planted in body for body in markdown), planted
+
+
+@EVERY_PAGE
+def test_any_text_stays_whole_and_is_shown_as_text(page):
+    at = opened(page)
+    if not at.main.text_area:
+        for text in TEXTS.values():
+            assert_escaped(opened(page, text=text), text)
+        return
+    switch, options = views(at, page.path)
+    for name, text in TEXTS.items():
+        show(at, switch, options[0])
+        at.text_area(key="text").set_value(text).run()
+        steps = max(len(options), len(TABS)) if name in THOROUGH else 1
+        for step in range(steps):
+            view, tab = options[step % len(options)], TABS[step % len(TABS)]
+            with named(f"{page.path}, text “{name}”, view {view}, tab {tab}"):
+                at.session_state[f"{page.path}_lesson"] = tab
+                show(at, switch, view)
+                assert_fine(at)
+                assert at.session_state["text"] == text
+                assert_escaped(at, text)
+
+
+@EVERY_LESSON
+def test_every_tab_opens(page):
+    at = opened(page, preset="gpt-oss-20b")
+    offered = [tab.label for tab in at.tabs if tab.label in TABS]
+    assert offered[:4] == [PREDICT, TRY, MATHS, CODE]
+    for tab in offered:
+        with named(f"{page.path}, tab {tab}"):
+            open_tab(at, page, tab)
+            assert_fine(at)
+            assert [len(panel) > 0 for panel in at.tabs if panel.label == tab] == [True], "it is empty"
