@@ -4,7 +4,7 @@ What is particular to a page is tested beside its lesson. A broken promise is re
 """
 
 import pytest
-from page_controls import MARKUP, controls, named, place, show, take_to_its_ends, views
+from page_controls import MARKUP, assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
 
 from gptoss.app.book import PAGES
@@ -13,6 +13,13 @@ from gptoss.app.lesson import CODE, MATHS, PREDICT, TABS, TRY, Prediction
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 EVERY_LESSON = pytest.mark.parametrize("page", [page for page in PAGES if page.path not in ("start", "build")],
                                        ids=lambda page: page.path)
+# Between them, every dial at both its ends.
+EXTREMES = {
+    "largest": {"layers": "48", "hidden": "5760", "heads": "128", "kv": "128", "experts": "256", "active": "128",
+                "window": "off", "sinks": "off", "context": "131072", "factor": "64", "theta": "1000000", "every": "4"},
+    "smallest": {"layers": "1", "hidden": "64", "heads": "1", "kv": "1", "experts": "1", "active": "1", "window": "1",
+                 "context": "128", "factor": "1", "theta": "1000", "precision": "bfloat16", "every": "1"},
+}
 BAD = ("", ["1", "<b>"], "9" * 40, "-987654", "NaN", "1e400", MARKUP)
 
 
@@ -38,6 +45,19 @@ def test_every_control_of_every_view_reaches_its_ends(page):
         for key in [key for key in controls(at) if key != switch]:
             if key in controls(at):
                 take_to_its_ends(at, key, set(controls(at)))
+
+
+@EVERY_PAGE
+@pytest.mark.parametrize("extreme", EXTREMES.values(), ids=EXTREMES)
+def test_every_view_of_an_extreme_model_shows_something(page, extreme):
+    at = opened(page, preset="gpt-oss-120b", **extreme)
+    switch, options = views(at, page.path)
+    for view in options:
+        with named(f"{page.path}, view {view}"):
+            show(at, switch, view)
+            assert_fine(at)
+            assert_shows_something(at)
+            assert not at.warning, at.warning[0].value
 
 
 @EVERY_PAGE

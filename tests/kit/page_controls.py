@@ -64,6 +64,16 @@ def place(widget: Widget) -> str:
     return str(state)
 
 
+def assert_shows_something(at: AppTest) -> None:
+    """A chart with data, a drawing, a picture or a table; or a word on why there is none, or a button for it."""
+    charts = [chart for chart in at.main.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+    drawings = [words for words in at.main.markdown if "<svg" in words.value]
+    bodies = [html for html in at.main.get("html") if "vital-signs" not in html.proto.body]
+    to_press = [button for button in at.main.button if str(button.key).endswith("_measure")]
+    reasons = [*at.main.info, *at.main.warning, *to_press]
+    assert charts or drawings or bodies or at.main.dataframe or at.main.table or reasons, "nothing is shown"
+
+
 @contextmanager
 def named(where: str) -> Iterator[None]:
     """Say where a broken promise was met."""
@@ -79,6 +89,7 @@ def move(at: AppTest, key: str, value: object) -> None:
         wanted = place(put(at, key, value))
         at.run()
         assert_fine(at)
+        assert_shows_something(at)
         assert key not in controls(at) or place(controls(at)[key]) == wanted, place(controls(at)[key])
 
 
