@@ -1,23 +1,24 @@
 """Attention: one head large, and one query of it step by step, with real numbers."""
 
+from functools import partial
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import live, pictures, state, text
-from gptoss.app.controls import choose
+from gptoss import units
+from gptoss.app import pictures, state, text
+from gptoss.app.controls import has_text, layer_shown, picks
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.live import live_run
 from gptoss.app.study import Study
-from gptoss.app.weights import weights_in_words, weights_of
 from gptoss.charts import head_map
 from gptoss.claims import register
-from gptoss.lessons.attention import controls as glue
-from gptoss.lessons.attention.charts import head_gallery, looks_in_text, query_worksheet, spread_in_words
-from gptoss.lessons.attention.measure import even_entropy_bits, head_weights, keys_to_show, looks, query_steps
+from gptoss.lessons.attention import charts, controls, measure
 from gptoss.model import AttentionBlock
 from gptoss.model.attention import explicit_attention, fused_attention, visible
 
-KEYS_SHOWN = 7
+KEYS_SHOWN, ASKED = 7, 12  # rows of the worksheet, tokens of the question
 
 MATHS = r"""
 For the query of token $i$ and the key of token $j$, both turned to their positions by RoPE, with head size $d$ and
@@ -40,82 +41,81 @@ $2^H$ counts places.
 """
 
 
-@st.fragment(key=glue.EXPLORER)
-def explore(study: Study, tokens: text.Tokens, controls: list[DeltaGenerator]) -> None:
-    """One head of one layer on the reader's text."""
-    with controls[0]:
-        layer = choose("Layer", range(study.live_config.num_hidden_layers), key="layer")
-    with controls[1]:
-        head = choose("Head", range(study.heads), key="head")
-    with controls[2]:
-        token = glue.choose_token(len(tokens))
-    view = glue.layer_view(study, tokens.ids, layer)
-    steps = query_steps(view.heads, head, token)
-    with controls[3]:
-        key = glue.choose_key(len(tokens), steps.best_key)
-    weights, sink = head_weights(view.heads, head)
+@st.fragment(key="attention_explorer")
+def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator]) -> None:
+    """One head of one layer on the reader's text: its map, a query's worksheet, the text itself, and other heads."""
+    here = controls.setting(study, len(tokens), places)
+    view = controls.layer_view(study, tokens.ids, here.layer)
+    steps = measure.query_steps(view.heads, here.head, here.token)
+    with places[3]:
+        key = controls.key_in_formula(len(tokens), steps.best_key)
+    weights, sink = measure.head_weights(view.heads, here.head)
+    window, keys = view.heads.window, measure.keys_to_show(steps, key, KEYS_SHOWN)
     large, small = st.columns([4, 5], gap="medium")
     with large:
-        pictures.show_chart(head_map(weights, sink, tokens.labels, view.heads.window, (token, key)),
-                            key="attention_map", on_select=glue.pick_cell)
+        pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key)), key="attention_map",
+                             on_select=picks("attention_map", token="query", attention_key="key"))
     with small:
-        shown = keys_to_show(steps, key, KEYS_SHOWN)
-        glue.step_player(lambda step, playing: st.html(
-            query_worksheet(steps, shown, key, tokens.labels, step, playing)))
-    st.html(looks_in_text(*looks(weights, view.heads.window, token), token, tokens.labels))
-    side_by_side(study, tokens, layer, head, view)
+        controls.step_player(lambda step, playing: st.html(
+            charts.query_worksheet(steps, keys, key, tokens.labels, step, playing)))
+    st.html(charts.looks_in_text(*measure.looks(weights, window, here.token), here.token, tokens.labels))
+    controls.side_by_side(study, tokens, here, view)
 
 
-def side_by_side(study: Study, tokens: text.Tokens, layer: int, head: int, view: glue.LayerView) -> None:
-    """Up to eight heads from the most focused to the most spread, and those of the untrained twin beside them."""
-    mine, other = st.columns(2, gap="medium")
-    with mine:
-        st.subheader("From focused to spread", anchor=False)
-        pictures.show_chart(head_gallery(view.tiles, head), key="attention_heads", on_select=glue.pick_head)
-    with other:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.subheader("What chance looks like", anchor=False)
-            show = live.has_twin(study) and st.toggle(
-                "Show the twin", key="attention_twin", bind="query-params",
-                help=f"The same shape, never trained: {weights_in_words(live.twin(study))}.")
-        if not live.has_twin(study):
-            st.caption(live.NO_TWIN)
-        twin = glue.layer_view(live.twin(study), tokens.ids, layer) if show else None
-        if twin:
-            pictures.show_chart(head_gallery(twin.tiles), key="attention_twin_heads")
-        even = even_entropy_bits(len(tokens), view.heads.window, sink=study.sinks == "on")
-        weights = weights_of(study)
-        st.markdown(spread_in_words(view.entropies, even, weights.words, twin and twin.entropies)
-                    + glue.LEARNT[weights.kind])
+def because(study: Study, weight: float) -> str:
+    """What the answer to the prediction means."""
+    seen = measure.visible_keys(ASKED - 1, study.window)
+    places = f"{seen} keys" if study.sinks == "off" else f"{seen} keys and the sink"
+    return f"Equal scores make equal shares, and {places} share: 1 / {seen + (study.sinks != 'off')}."
+
+
+def how_we_know(study: Study, tokens: text.Tokens) -> None:
+    """The formula against the fused kernel, and one head at a time against the whole pass."""
+    if not has_text(tokens, "its heads are checked"):
+        return
+    here = layer_shown(study)
+    heads = controls.layer_view(study, tokens.ids, here).heads
+    kernel = controls.compare_kernels(heads)
+    recorded = controls.compare_with_trace(heads, live_run(study, tokens.ids, here).trace, here)
+    st.markdown(
+        f"Measured now, in layer {here}, on all {heads.count} heads and {heads.tokens} tokens, in {study.precision}:\n"
+        f"- The formula, step by step, against torch's fused kernel, which never stores a weight: outputs at most "
+        f"**{units.number(kernel.difference, 2)}** apart, over {kernel.values:,} numbers of up to {kernel.largest:.2f}.\n"
+        f"- The weights on this page, one head at a time, against those that the whole pass recorded: at most "
+        f"**{units.number(recorded, 2)}** apart.\n\n"
+        f"One rounding of a number near 1 in {study.precision} is {units.number(kernel.rounding, 2)}.")
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
+    """What stands below the picture."""
+    window = f"with a window of {study.window}" if study.window else "without a window"
+    sink = "The sinks are off." if study.sinks == "off" else "The sink's logit is 0 as well."
     return Lesson(
-        path="attention", prediction=glue.equal_scores(study), maths=MATHS,
-        code=[explicit_attention, visible, fused_attention, AttentionBlock],
+        path="attention", maths=MATHS, code=[explicit_attention, visible, fused_attention, AttentionBlock],
+        prediction=Prediction(
+            f"The query is token number {ASKED} of a text, in a layer {window}. All its scores are 0. {sink} "
+            "What weight does each key that it sees get?",
+            lambda: 100 * measure.weight_when_scores_are_equal(ASKED, study.window, study.sink_override or 0.0),
+            partial(because, study), unit="%", show=units.number),
         tries=[
-            glue.look_up_what_came_next(),
+            controls.look_up_what_came_next(),
             Try("A window of 8 tokens", "Layer 0 slides: at step 3 the mask now cuts on the left too, and the map becomes "
-                "a band.", dials={"window": 8}, controls={"layer": 0, glue.STEP: 3}),
+                "a band.", dials={"window": 8}, controls={"layer": 0, controls.STEP: 3}),
             Try("Switch the sinks off", "At step 4 the sum has no sink in it: the weights of the keys alone add up to 1.",
-                dials={"sinks": "off"}, controls={glue.STEP: 4}),
+                dials={"sinks": "off"}, controls={controls.STEP: 4}),
             Try("The same words again", "In layer 0 equal tokens start with equal keys and values: the green strips of the "
                 "three cats match. RoPE turns the keys by position, so that their q · k differ.",
-                text="The cat the cat the cat", controls={"layer": 0, glue.STEP: 5, glue.TOKEN: 5, glue.KEY: 3}),
-        ],
-        claims=register.of_page("attention"),
-        checks=lambda: glue.how_we_know(study, tokens))
+                text="The cat the cat the cat", controls={"layer": 0, controls.STEP: 5, "token": 5, controls.KEY: 3})],
+        claims=register.of_page("attention"), checks=lambda: how_we_know(study, tokens))
 
 
 header("attention")
 study = state.study()
-*controls, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
+*places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
 with drawer:
     special = text.text_drawer()
 tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
-if len(tokens):
-    explore(study, tokens, controls)
+if has_text(tokens, "the heads look at it"):
+    picture(study, tokens, places)
     text.say_what_was_cut(tokens)
-else:
-    st.info("Type a text, or choose an example, and the heads look at it.", icon=":material/edit:")
 below(lesson(study, tokens))

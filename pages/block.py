@@ -3,152 +3,114 @@
 from functools import partial
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import pictures, state, text
-from gptoss.app.controls import choose, step_through
+from gptoss.app import state, text
+from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
 from gptoss.app.large import TooLong
-from gptoss.app.lesson import below
-from gptoss.app.live import live_run
+from gptoss.app.lesson import Lesson, Prediction, below
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
-from gptoss.charts import tensor_picture
 from gptoss.claims import register
-from gptoss.lessons.block.charts import PIECES, block_flow
-from gptoss.lessons.block.controls import block
-from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, TokenRun
-from gptoss.lessons.block.controls.block_lesson import lesson
-from gptoss.lessons.block.measure import (
-    answer_direction,
-    contributions,
-    final_streams_without_each,
-    logit_lens,
-    stream_without,
-)
+from gptoss.lessons.block import controls, measure
+from gptoss.lessons.block.controls import TokenRun
 from gptoss.model import TransformerBlock
-from gptoss.trace import as_matrix, meaning, summary
+from gptoss.units import number, percent, plural, signed
 
+MATHS = r"""
+Every half block reads the stream $x$, normalised, and **adds** to it. Nothing is ever overwritten:
 
-def remove(name: str) -> None:
-    """Take a part out, or put it back if it is out."""
-    st.session_state["block_remove"] = NOTHING if st.session_state.get("block_remove") == name else name
+$$
+y = x + \text{attention}(\text{RMSNorm}(x)), \qquad z = y + \text{experts}(\text{RMSNorm}(y))
+$$
 
+So the last stream is a sum: the embedding $a_0$ and what each of the $2L$ half blocks added.
 
-def remove_piece(piece: str, layer: int, number: int) -> None:
-    """Take a head or an expert out, or put it back, and make it the one in question."""
-    st.session_state[piece] = number
-    remove(f"layer {layer} {piece} {number}")
+$$
+x_{\text{final}} = a_0 + a_1 + \dots + a_{2L}
+$$
 
+The answer's logit is its row $u$ of the unembedding times the normalised stream. The final RMSNorm divides by
+$r = \sqrt{\text{mean}(x_{\text{final}}^2) + \varepsilon}$ and multiplies by its scale $\gamma$. With $r$ kept at the
+value that this run has, the logit splits into one number for each addition. This is *direct logit attribution*:
 
-def choose_stage(stage: str) -> None:
-    """Step to a stage of the journey."""
-    st.session_state["block_stage"] = stage
+$$
+\text{logit} = u \cdot \frac{\gamma \odot x_{\text{final}}}{r} = \sum_{i=0}^{2L} \; a_i \cdot \frac{\gamma \odot u}{r}
+$$
 
+A bar tells what a part says to the answer **directly**. It is silent about what later parts make of it: they read
+the stream too. Removing the part and running the rest again measures both (*ablation*). The **logit lens** reads the
+stream early: the same final norm and unembedding after each stage.
 
-def contribution_view(run: TokenRun, side: DeltaGenerator) -> None:
-    """The answer's logit, half block by half block."""
-    pictures.show_clickable(block.waterfall(run), "block_waterfall", "part", then=remove)
-    next_tokens(run, side)
-
-
-def piece_view(run: TokenRun, side: DeltaGenerator) -> None:
-    """The heads and the experts of one layer."""
-    with side:
-        layer = choose("Layer", range(run.config.num_hidden_layers), key="layer")
-    for piece, count in zip(PIECES, (run.config.num_attention_heads, run.config.num_experts), strict=True):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = choose(piece.capitalize(), range(count), key=piece)
-            name = f"layer {layer} {piece} {chosen}"
-            out = run.part is not None and run.part.name == name
-            st.button("Put back" if out else "Remove", on_click=remove, args=(name,), key=f"block_remove_{piece}")
-        pictures.show_clickable(block.pieces(run, piece, layer, chosen), f"block_{piece}s", "number",
-                             then=partial(remove_piece, piece, layer))
-    if run.part:
-        st.caption("The bars are those of the whole model, before the removal.")
-    next_tokens(run, side)
-
-
-def removal_view(run: TokenRun, side: DeltaGenerator) -> None:
-    """Every half block removed in turn."""
-    pictures.show_clickable(block.every_removal(run), "block_removals", "part", then=remove)
-    st.caption("Filled: the part is left out and every block behind it runs again. Dashed: what its bar alone foresees. "
-               "They differ because the blocks behind read another stream and add something else. Dotted: nothing removed.")
-    next_tokens(run, side)
-
-
-def journey_view(run: TokenRun, side: DeltaGenerator) -> None:
-    """The token's way, and one addition in its own plane."""
-    names = block.stages(run.config)["stage"].tolist()
-    stage = names.index(step_through("Stage", names, key="block_stage", default=names[1]))
-    with side:
-        pictures.show_drawing(block.triangle(run, stage))
-        st.caption("Two vectors lie in one plane, however wide the stream is: this is that plane, true to scale.")
-    pictures.show_clickable(block.journey_chart(run, stage), "block_journey", "stage", then=choose_stage)
-
-
-def lens_view(run: TokenRun, side: DeltaGenerator) -> None:
-    """What the model would answer if it stopped early."""
-    pictures.show_chart(block.lens(run), key="block_lens")
-    st.caption(block.why_it_snaps(run))
-    next_tokens(run, side)
-
-
-def tensor_view(run: TokenRun, side: DeltaGenerator) -> None:
-    """Every tensor of one layer, in the order in which they come to be."""
-    with side:
-        layer = choose("Layer", range(run.config.num_hidden_layers), key="layer")
-        head = choose("Head", range(run.config.num_attention_heads), key="head")
-    trace = live_run(run.study, run.tokens.ids, layer).trace
-    table = summary(trace)
-    inside = [name for name in trace if name.startswith(f"block.{layer}.") or not name.startswith("block.")]
-    name = step_through("Tensor", inside, key="block_tensor", default=f"block.{layer}.attn.norm")
-    st.html(block_flow(dict(zip(table["tensor"], table["shape"], strict=True)), layer, name))
-    matrix, rows, columns = as_matrix(name, trace[name], head)
-    whole = " Nothing is removed here." if run.part else ""
-    st.markdown(f"**{name}**: {meaning(name)}. Row {run.position} is the token in question.{whole}")
-    pictures.show_picture(tensor_picture(matrix.numpy(), max_rows=64, enlarge=False), f"Rows: {rows}. Columns: {columns}. "
-                          "Blue is negative, orange positive, clear is zero.")
-
-
-def next_tokens(run: TokenRun, side: DeltaGenerator) -> None:
-    """What comes out, beside the picture of what makes it."""
-    with side:
-        pictures.show_chart(block.next_tokens(run), key="block_next")
-
-
-VIEWS = {"Contributions": contribution_view, "Heads and experts": piece_view, "Every removal": removal_view,
-         "Journey": journey_view, "Logit lens": lens_view, "Tensors": tensor_view}
+In the plane of the stream and an addition, with $c$ the cosine between them:
+$\lVert x + a \rVert^2 = \lVert x \rVert^2 + \lVert a \rVert^2 + 2c\,\lVert x \rVert \lVert a \rVert$.
+"""
 
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
     """Controls and the chosen view."""
-    view = st.segmented_control("View", list(VIEWS), default="Contributions", key="block_view", bind="query-params",
-                                required=True, label_visibility="collapsed")
+    shown = view(list(controls.VIEWS), "block_view")
     words = st.empty()
     main, side = st.columns([3, 2], gap="medium")
     with side:
-        position = block.choose_token(tokens)
-        wanted = st.segmented_control("Answer", ANSWERS, default=ANSWERS[0], key="block_answer", bind="query-params",
-                                      required=True, width="stretch", label_visibility="collapsed")
-        part = block.choose_removal(study.live_config)
-    run = TokenRun(study, tokens, position, wanted, part)
-    words.markdown(block.in_words(run))
+        run = controls.choose_run(study, tokens)
+    words.markdown(controls.in_words(run))
     with main:
         try:
-            VIEWS[view](run, side)
+            controls.VIEWS[shown](run, side)
         except TooLong as why:
             st.info(str(why), icon=":material/hourglass:")
+
+
+def because(run: TokenRun, worst: str) -> str:
+    """What the answer to the prediction means."""
+    measured, foreseen = controls.removal_probabilities(run)
+    names = [part.name for part in measure.half_block_parts(run.config.num_hidden_layers)]
+    bars = measure.contributions(run.model, run.whole, run.answer)[1:]
+    largest, hit = int(bars.argmax()), names.index(worst)
+    chance, left, alone, without = (percent(share.item(), 2) for share in (
+        run.whole_probabilities[run.answer], measured[hit], foreseen[hit], measured[largest]))
+    bar = signed(bars[largest].item())
+    return (f"At token {run.position}, {literal(run.answer_label)} falls from {chance} to {left}; by its bar "
+            f"alone it would have kept {alone}. The largest bar is that of {names[largest]}, {bar}; "
+            f"without it the answer has {without}. The view “Every removal” shows them all.")
+
+
+def how_we_know(run: TokenRun) -> None:
+    """Bars against the logit, the lens against the output, kernel against formula, removals against each other."""
+    check = controls.check_stream(run.study, run.tokens.ids, run.position, run.answer)
+    parts = plural(2 * run.config.num_hidden_layers, "half block")
+    st.markdown(
+        f"- The bars sum to {check.total:.6f}; the model's own logit is {check.logit:.6f}. They differ by "
+        f"{number(abs(check.total - check.logit), 2)}, the rounding of {run.study.precision}.\n"
+        f"- The last row of the logit lens is the model's own output: largest difference {number(check.lens, 2)}.\n"
+        f"- Attention step by step and the fused kernel give the same logits: largest difference "
+        f"{number(check.explicit, 2)}.\n"
+        f"- Removing {parts} one by one, and all of them side by side in one batch, gives the answer the same "
+        f"probabilities: largest difference {number(check.one_by_one, 2)}.")
+
+
+def lesson(study: Study, tokens: text.Tokens) -> Lesson:
+    """What stands below the picture. Its functions read the page's controls when they are called."""
+    run, parts = partial(controls.current_run, study, tokens), measure.half_block_parts(study.live_config.num_hidden_layers)
+    return Lesson(
+        path="block", maths=MATHS, tries=controls.TRIES, claims=register.of_page("block"), checks=lambda: how_we_know(run()),
+        code=[TransformerBlock, measure.contributions, measure.answer_direction, measure.stream_without,
+              measure.final_streams_without_each, measure.logit_lens],
+        prediction=Prediction(
+            "Each half block is left out in turn, and the rest of the model runs again. Which removal leaves the answer "
+            "the least probability? The bars above are one hint.",
+            answer=lambda: parts[int(controls.removal_probabilities(run())[0].argmin())].name,
+            because=lambda worst: because(run(), worst), choices=[part.name for part in parts]))
 
 
 header("block")
 study = state.study()
 place = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
-if len(tokens):
-    with place:
+with place:
+    if has_text(tokens, "the model runs on it"):
         picture(study, tokens)
-    below(lesson(study, tokens, [TransformerBlock, contributions, answer_direction, stream_without,
-                                 final_streams_without_each, logit_lens], register.of_page("block")))
-else:
-    place.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")
+if len(tokens):
+    below(lesson(study, tokens))

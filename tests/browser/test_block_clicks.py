@@ -74,10 +74,10 @@ def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(block):
     page = block()
     expect(slider(page, "Token (position)")).to_be_visible(timeout=PATIENCE)
     press(page, "Token (position)", "Home")
-    expect_address(page, block_token="0")
+    expect_address(page, token="0")
     expect(page.get_by_text("the text goes on with")).to_be_visible(timeout=PATIENCE)
     press(page, "Token (position)", "End")
-    expect_address(page, block_token=None)
+    expect_address(page, token=None)
 
 
 def test_a_phone_shows_every_view_in_one_column(block):

@@ -87,3 +87,9 @@ def captions(at: AppTest) -> str:
 
 def show(at: AppTest, view: str) -> AppTest:
     return at.segmented_control(key="view").set_value(view).run()
+
+
+def figure(text: str) -> float:
+    """A number as the app writes it: `−1,234.5`, `1.2 · 10⁻⁷`."""
+    plain = text.replace("−", "-").replace(",", "").replace(" · 10", "e")
+    return float(plain.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))

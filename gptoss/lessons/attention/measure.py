@@ -7,7 +7,7 @@ Every number comes from the tensors of a traced pass, through the model's own `e
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from gptoss.config import ModelConfig
-from gptoss.model import AttentionBlock
+from gptoss.model import AttentionBlock, Transformer
 from gptoss.model.attention import explicit_attention, fused_attention_in_parts, visible
+from gptoss.trace import trace
+from gptoss.training.induction import induction_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,12 +212,34 @@ def heads_by_entropy(entropies: np.ndarray, count: int = 8) -> list[int]:
     return order[places].tolist()
 
 
+class Induction(NamedTuple):
+    """The head that most looks up what came next the last time."""
+
+    layer: int
+    head: int
+    score: float  # the weight that it gives to that, a mean over all words that come back
+    token: int  # the last of those words
+
+
+def induction_head(model: Transformer, tokens: tuple[int, ...], labels: Sequence[str]) -> Induction:
+    """The model's induction head on a text in which words come back, over all that do: `labels` that begin with a space."""
+    distance, last = np.zeros(len(tokens), dtype=int), {}
+    for position, (token, label) in enumerate(zip(tokens, labels, strict=True)):
+        distance[position] = position - last.get(token, position) if label.startswith("␣") else 0
+        last[token] = position
+    recorded = trace(model, torch.tensor([tokens]), keep=lambda name: name.endswith("attn.weights"))
+    scores = induction_scores(torch.stack([weights[0] for weights in recorded.values()]).float().numpy(), distance)
+    layer, head = np.unravel_index(scores.argmax(), scores.shape)
+    return Induction(int(layer), int(head), float(scores.max()), int(distance.nonzero()[0][-1]))
+
+
 class KernelCheck(NamedTuple):
     """How far two ways to the same attention lie apart: the largest difference among `values` numbers of size `largest`."""
 
     difference: float
     largest: float
     values: int
+    rounding: float  # of a number near 1
 
 
 @torch.no_grad()
@@ -227,7 +251,7 @@ def compare_kernels(heads: LayerHeads) -> KernelCheck:
         _, explicit = _attend(heads, first, heads.group_size)
         difference = max(difference, (explicit[0] - fused[:, first:first + heads.group_size]).abs().max().item())
         largest = max(largest, explicit.abs().max().item())
-    return KernelCheck(difference, largest, fused.numel())
+    return KernelCheck(difference, largest, fused.numel(), torch.finfo(fused.dtype).eps)
 
 
 def compare_with_trace(heads: LayerHeads, trace: Mapping[str, Tensor], layer: int) -> float:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gptoss.config import ModelConfig
 from gptoss.model import AttentionBlock, MLPBlock, Transformer
+from gptoss.trace import trace
 
 EMBEDDING = "embedding"
 HALVES = ATTENTION, EXPERTS = ("attention", "experts")
@@ -208,6 +209,32 @@ def expert_additions(trace: Mapping[str, Tensor], layer: int, position: int) -> 
     weights = trace[f"{inside}.expert_weights"][0, position].double()
     answers = trace[f"{inside}.expert_outputs"][position].double()
     return trace[f"{inside}.experts"][0, position], weights[:, None] * answers
+
+
+@dataclass(frozen=True)
+class StreamCheck:
+    """A token's logit two ways, and the largest differences between two ways to the same numbers."""
+
+    total: float  # of the bars
+    logit: float  # the model's own
+    lens: float  # last row of the logit lens, from the model's output
+    explicit: float  # attention step by step, from the fused kernel: logits
+    one_by_one: float  # half blocks removed one by one, from all side by side: the token's probability
+
+
+@torch.no_grad()
+def check_stream(model: Transformer, tokens: tuple[int, ...], position: int, answer: int) -> StreamCheck:
+    """Check contributions, lens and removals of one text at one position, for the token `answer`."""
+    ids = torch.tensor([tokens])
+    fused, explicit = trace(model, ids, layers=[]), trace(model, ids)["logits"][0, position].float()
+    stream, logits = residual_stream(fused), fused["logits"][0, position].float()
+    final = [stream_without(model, stream, part)[-1, position] for part in half_block_parts(len(model.block))]
+    one_by_one, at_once = (logit_lens(model, streams).softmax(dim=-1)[:, answer] for streams in (
+        torch.stack(final), final_streams_without_each(model, ids[0])[:, position]))
+    here = stream[:, position]
+    return StreamCheck(contributions(model, here, answer).sum().item(), logits[answer].item(),
+                       *((ours - theirs).abs().max().item() for ours, theirs in (
+                           (logit_lens(model, here)[-1], logits), (explicit, logits), (one_by_one, at_once))))
 
 
 def _half_blocks(model: Transformer) -> list[AttentionBlock | MLPBlock]:

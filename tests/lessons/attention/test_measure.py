@@ -156,7 +156,7 @@ def test_the_kernels_differ_by_rounding_alone(layer):
     check = anatomy.compare_kernels(heads)
     mixed = result[f"block.{layer}.attn.mixed"][0]
     assert 0 < check.difference < 1e-5
-    assert check.values == mixed.numel() == 90 * 6 * 8
+    assert check.values == mixed.numel() == 90 * 6 * 8 and check.rounding == 2**-23
     assert check.largest == pytest.approx(mixed.abs().max().item(), rel=1e-5)
 
 

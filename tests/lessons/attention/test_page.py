@@ -5,14 +5,14 @@ import time
 
 import numpy as np
 import pytest
-from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
+from reader import address, assert_fine, button, captions, dial, figure, move, open_page, press, type_text
 
 from gptoss.app.lesson import TABS
 from gptoss.app.live import twin
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
-from gptoss.lessons.attention import controls as glue
-from gptoss.lessons.attention.measure import head_weights, query_steps, weight_when_scores_are_equal
+from gptoss.lessons.attention import controls
+from gptoss.lessons.attention.measure import head_weights, query_steps
 from gptoss.tokenizer import sample
 
 PAGE = "pages/attention.py"
@@ -48,9 +48,9 @@ def slider(at, key):
     return at.select_slider(key=key)
 
 
-def controls(at):
-    """What stands on the page: layer, head, token and step."""
-    return [slider(at, key).value for key in ("layer", "head", "attention_token")] + [step_shown(at)]
+def shown(at):
+    """Layer, head, token and step on the page."""
+    return [slider(at, key).value for key in ("layer", "head")] + [query_shown(at), step_shown(at)]
 
 
 def lesson(at, tab):
@@ -68,12 +68,12 @@ def test_the_default_shows_a_whole_worked_example():
     assert step_shown(at) == 5 and len(charts(at)) == 2
     sheet = worksheet(at)
     assert "1.000" in sheet and "First of 16 numbers" in sheet
-    position = slider(at, "attention_token").value
+    position = slider(at, "token").value
     assert query_shown(at) == position and f"The token at position {position}" in captions(at)
     assert "with these trained weights, 8 heads have" in words(at)
 
 
-@pytest.mark.parametrize("key", ["layer", "head", "attention_token"])
+@pytest.mark.parametrize("key", ["layer", "head", "token"])
 @pytest.mark.parametrize("place", [0, -1])
 @pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
 def test_each_control_at_its_ends(key, place, preset):
@@ -82,7 +82,7 @@ def test_each_control_at_its_ends(key, place, preset):
     control.set_value(control.options[place]).run()
     assert_fine(at)
     assert str(slider(at, key).value) == control.options[place]
-    assert query_shown(at) == slider(at, "attention_token").value
+    assert query_shown(at) == slider(at, "token").options.index(str(slider(at, "token").value))
 
 
 def test_every_step_can_be_chosen_and_walked():
@@ -100,7 +100,7 @@ def test_every_step_can_be_chosen_and_walked():
 
 
 def let_the_next_step_be_due(at):
-    at.session_state[glue.DUE] = time.monotonic() - 1
+    at.session_state[controls.DUE] = time.monotonic() - 1
     return at.run()
 
 
@@ -137,14 +137,14 @@ def test_playing_ends_when_the_reader_takes_over(how):
     at.run()
     assert_fine(at)
     assert step_shown(at) == {"Stop": 2, "Next": 3, "choose": 4}[how]
-    assert button(at, "Play") and glue.DUE not in at.session_state
+    assert button(at, "Play") and controls.DUE not in at.session_state
 
 
 def test_the_page_can_be_left_while_it_plays():
     at = opened()
     press(at, "Play")
     let_the_next_step_be_due(at)
-    at.session_state[glue.DUE] = time.monotonic() - 1
+    at.session_state[controls.DUE] = time.monotonic() - 1
     at.switch_page("pages/start.py").run()
     assert_fine(at)
     at.switch_page(PAGE).run()
@@ -154,7 +154,7 @@ def test_the_page_can_be_left_while_it_plays():
 
 def test_the_key_in_the_formula():
     at = opened()
-    slider(at, "attention_token").set_value("30").run()
+    slider(at, "token").set_value("30").run()
     heaviest = key_shown(at)
     for key in (0, 30, 31, 70):
         at.selectbox(key="attention_key").set_value(key).run()
@@ -162,39 +162,6 @@ def test_the_key_in_the_formula():
         assert key_shown(at) == key
     at.selectbox(key="attention_key").set_value(None).run()
     assert key_shown(at) == heaviest
-
-
-class Clicked:
-    """A chart's state after a click."""
-
-    def __init__(self, **fields):
-        self.selection = {"picked": [fields]} if fields else {"picked": []}
-
-
-@pytest.fixture
-def state(monkeypatch):
-    values = {}
-    monkeypatch.setattr(glue.st, "session_state", values)
-    return values
-
-
-@pytest.mark.parametrize(("cell", "wanted"), [
-    ({"query": "0012 ·cat", "key": "0003 ·12 x"}, {"attention_token": 12, "attention_key": 3}),
-    ({"query": "0012 ·cat", "key": "   0 sink"}, {"attention_token": 12}),
-    ({"query": "0012 ·cat", "key": "   2 … earlier"}, {"attention_token": 12}), ({}, {})])
-def test_a_click_on_the_map_chooses_the_query_and_the_key(state, cell, wanted):
-    state["attention_map"] = Clicked(**cell)
-    glue.pick_cell()
-    assert {key: value for key, value in state.items() if key != "attention_map"} == wanted
-
-
-def test_a_click_on_a_small_map_chooses_its_head(state):
-    state["attention_heads"] = Clicked(head=7)
-    glue.pick_head()
-    assert state["head"] == 7
-    state["attention_heads"] = Clicked()
-    glue.pick_head()
-    assert state["head"] == 7
 
 
 def test_the_twin_stands_beside_the_model():
@@ -216,30 +183,30 @@ def test_what_a_pattern_is_a_sign_of_depends_on_the_weights(setting, expected):
 
 @pytest.mark.parametrize("attempt", range(4))
 def test_every_experiment_sets_the_page(attempt):
-    at = lesson(opened(attention_token="3", head="2"), "Try this")
+    at = lesson(opened(token="3", head="2"), "Try this")
     at.button(key=f"attention_try_{(attempt + 1) % 4}").click().run()
     assert_fine(at)
     if attempt == 3:
-        found = glue.induction_head()
+        found = controls.induction_head()
         assert at.text_area(key="text").value == sample("repetition").text
-        assert controls(at) == [found.layer, found.head, found.token, 4]
+        assert shown(at) == [found.layer, found.head, found.token, 4]
         assert key_shown(at) in (found.token - 15, found.token - 14), "the word as it stood before, or what followed it"
     elif attempt == 0:
-        assert dial(at, "window").value == 8 and controls(at) == [0, 2, 3, 3]
+        assert dial(at, "window").value == 8 and shown(at) == [0, 2, 3, 3]
     elif attempt == 1:
         assert dial(at, "sinks").value == "off" and step_shown(at) == 4
         assert re.search(r'class="sink">.*?−∞.*?0\.000', worksheet(at))
     else:
         assert at.text_area(key="text").value == "The cat the cat the cat"
-        assert controls(at) == [0, 2, 5, 5] and key_shown(at) == 3
+        assert shown(at) == [0, 2, 5, 5] and key_shown(at) == 3
 
 
 def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the_twins_heads_do_not():
-    found = glue.induction_head()
+    found = controls.induction_head()
     study, tokens = Study.of_preset("classroom"), live_tokens(sample("repetition").text, 4096, False)
     again = [n for n in range(11, 22) if tokens.labels[n] != "⏎"]  # the second time of the first line of ten words
     for which, low, high in ((study, 0.3, 1), (twin(study), 0, 0.3)):
-        weights = head_weights(glue.layer_view(which, tokens.ids, found.layer).heads, found.head).weights
+        weights = head_weights(controls.layer_view(which, tokens.ids, found.layer).heads, found.head).weights
         looked_up = np.mean([weights[n, tokens.labels.index(tokens.labels[n]) + 1] for n in again])
         assert low < looked_up < high
 
@@ -248,7 +215,7 @@ def test_equal_tokens_of_the_third_experiment_have_equal_values_and_different_pr
     study = Study.of_preset("gpt-oss-20b")
     tokens = live_tokens("The cat the cat the cat", study.live_config.vocab_size, False)
     assert tokens.labels[1::2] == ("␣cat",) * 3 and len(tokens) == 6
-    steps = query_steps(glue.layer_view(study, tokens.ids, 0).heads, 0, 5)
+    steps = query_steps(controls.layer_view(study, tokens.ids, 0).heads, 0, 5)
     np.testing.assert_allclose(steps.values[1::2], steps.values[[1, 1, 1]], atol=1e-6)
     assert np.abs(np.diff(steps.products[1::2])).min() > 0.01
 
@@ -267,11 +234,6 @@ def test_the_prediction_is_asked_first_and_answered_by_the_model(settings, answe
     assert f"**It is {answer:.3g} %.**" in box and f"1 / {round(100 / answer)}." in box
 
 
-def test_the_question_of_the_notes_has_the_answer_of_the_notes():
-    """12 visible scores that are all equal and a sink of 0: one thirteenth."""
-    assert weight_when_scores_are_equal(glue.TOKENS_ASKED, 128, 0.0) == pytest.approx(1 / 13, abs=1e-7)
-
-
 @pytest.mark.parametrize("tab", TABS)
 def test_every_tab_opens(tab):
     at = lesson(opened(), tab)
@@ -282,48 +244,48 @@ def test_every_tab_opens(tab):
 def test_the_checks_are_measured_on_the_layer_shown(precision):
     at = lesson(opened(precision=precision, layer="1"), "How we know")
     assert_fine(at)
-    found = re.search(r"in layer 1, on all 8 heads and 71 tokens, in (\w+).*?\*\*(\S+)\*\* apart, over ([\d,]+).*"
-                      r"\*\*(\S+)\*\* apart", words(at), re.DOTALL)
-    assert found[1] == precision and int(found[3].replace(",", "")) == 8 * 71 * 16
-    assert float(found[2]) < (1e-5 if precision == "float32" else 0.05)
-    assert float(found[4]) < (1e-6 if precision == "float32" else 0.02)
+    match = re.search(r"in layer 1, on all 8 heads and 71 tokens, in (\w+).*?\*\*(.+?)\*\* apart, over ([\d,]+).*"
+                      r"\*\*(.+?)\*\* apart", words(at), re.DOTALL)
+    assert match[1] == precision and figure(match[3]) == 8 * 71 * 16
+    assert figure(match[2]) < (1e-5 if precision == "float32" else 0.05)
+    assert figure(match[4]) < (1e-6 if precision == "float32" else 0.02)
 
 
 @pytest.mark.parametrize("setting", [
-    {"attention_token": "999"}, {"attention_token": "x"}, {"attention_step": "0"}, {"attention_step": "many"},
+    {"token": "999"}, {"token": "x"}, {"attention_step": "0"}, {"attention_step": "many"},
     {"attention_key": "-1"}, {"attention_key": "500"}, {"attention_twin": "perhaps"}, {"layer": "99"}, {"head": "99"}])
 def test_bad_values_in_the_address_fall_back(setting):
     at = opened(**setting)
     assert_fine(at)
     assert not at.warning
     fresh = opened()
-    assert controls(at) == controls(fresh) and key_shown(at) == key_shown(fresh)
+    assert shown(at) == shown(fresh) and key_shown(at) == key_shown(fresh)
 
 
 def test_an_address_restores_the_controls():
-    at = opened(layer="2", head="5", attention_token="40", attention_step="3", attention_key="38")
+    at = opened(layer="2", head="5", token="40", attention_step="3", attention_key="38")
     assert_fine(at)
-    assert controls(at) == [2, 5, 40, 3] and key_shown(at) == 38
+    assert shown(at) == [2, 5, 40, 3] and key_shown(at) == 38
     assert not (button(at, "Back").disabled or button(at, "Next").disabled)
 
 
 def test_what_is_chosen_gives_way_when_the_text_and_the_model_shrink():
-    at = opened(preset="gpt-oss-20b", layer="3", head="63", attention_token="70", attention_key="69")
+    at = opened(preset="gpt-oss-20b", layer="3", head="63", token="70", attention_key="69")
     type_text(at, "a short one")
     assert_fine(at)
-    last = len(slider(at, "attention_token").options) - 1
+    last = len(slider(at, "token").options) - 1
     assert query_shown(at) == key_shown(at) == last
     for name in ("heads", "layers"):
         move(at, name, 0)
         assert_fine(at)
-    assert controls(at)[:2] == [0, 0]
+    assert shown(at)[:2] == [0, 0]
 
 
 def test_the_head_and_the_token_stay_when_a_dial_moves():
-    at = opened(head="5", attention_token="40", attention_step="2")
+    at = opened(head="5", token="40", attention_step="2")
     move(at, "window", 0)
     move(at, "seed", -1)
-    assert controls(at) == [0, 5, 40, 2]
+    assert shown(at) == [0, 5, 40, 2]
 
 
 @pytest.mark.parametrize("text", ["a", "a b", "<b>bold</b> **x** $y$ <|start|>", "word " * 600, "\n\n\t"])

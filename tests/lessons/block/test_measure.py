@@ -17,6 +17,7 @@ from gptoss.lessons.block.measure import (
     Part,
     additions,
     answer_direction,
+    check_stream,
     contributions,
     expert_additions,
     final_streams_without_each,
@@ -303,3 +304,10 @@ def test_half_blocks_come_in_the_order_of_the_stages():
 def test_names_of_parts_that_there_are_not(name, message):
     with pytest.raises(ValueError, match=message):
         Part.from_name(name, SMALL)
+
+
+def test_the_checks_of_a_token_find_rounding_alone():
+    check = check_stream(MODEL, tuple(TOKENS[0].tolist()), 5, 7)
+    assert check.logit == pytest.approx(TRACE["logits"][0, 5, 7].item(), abs=1e-5)
+    assert check.total == pytest.approx(check.logit, abs=1e-5)
+    assert max(check.lens, check.explicit, check.one_by_one) < 1e-4

@@ -7,8 +7,15 @@ from reader import address, assert_fine, button, captions, move, open_page, pres
 from gptoss.app.lesson import TABS
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
-from gptoss.lessons.block.controls.block import ANSWERS, NOTHING, OWN_NEXT, TokenRun, removal_probabilities, removed_part
-from gptoss.lessons.block.controls.block_lesson import TRIES
+from gptoss.lessons.block.controls import (
+    ANSWERS,
+    NOTHING,
+    OWN_NEXT,
+    TRIES,
+    TokenRun,
+    removal_probabilities,
+    removed_part,
+)
 from gptoss.lessons.block.measure import Part, contributions, half_block_parts, settled_stage
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -70,7 +77,7 @@ def test_the_deep_model_runs_all_its_layers():
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_control_at_both_ends(name):
     at = view(open_page(PAGE, preset="classroom"), name)
-    keys = ["block_token", *({"Heads and experts": ["layer", "head", "expert"], "Tensors": ["layer", "head"]}.get(name, []))]
+    keys = ["token", *({"Heads and experts": ["layer", "head", "expert"], "Tensors": ["layer", "head"]}.get(name, []))]
     for key in keys:
         for place in (0, -1):
             slider = at.select_slider(key=key)
@@ -164,21 +171,21 @@ def test_a_part_that_goes_with_its_layer_is_told():
 
 
 @pytest.mark.parametrize("settings", [
-    {"block_token": "999"}, {"block_token": "-1"}, {"block_token": "word"}, {"block_view": "Nothing"},
+    {"token": "999"}, {"token": "-1"}, {"token": "word"}, {"block_view": "Nothing"},
     {"block_answer": "mine"}, {"layer": "77"}, {"block_view": "Heads and experts", "head": "999", "expert": "x"}])
 def test_nonsense_in_the_address_falls_back(settings):
     at = open_page(PAGE, preset="gpt-oss-20b", **settings)
     assert_fine(at)
     assert at.segmented_control(key="block_view").value in VIEWS
-    assert 0 <= at.select_slider(key="block_token").value < len(at.select_slider(key="block_token").options)
+    assert str(at.select_slider(key="token").value) in at.select_slider(key="token").options
 
 
 def test_the_address_restores_the_page():
-    at = open_page(PAGE, preset="classroom", block_view="Logit lens", block_token="7", block_answer=OWN_NEXT,
+    at = open_page(PAGE, preset="classroom", block_view="Logit lens", token="7", block_answer=OWN_NEXT,
                    block_remove="layer 1 experts")
     assert_fine(at)
     assert at.segmented_control(key="block_view").value == "Logit lens"
-    assert at.select_slider(key="block_token").value == 7
+    assert at.select_slider(key="token").value == 7
     assert at.segmented_control(key="block_answer").value == OWN_NEXT
     assert removed(at) == "layer 1 experts"
     assert address(at)["preset"] == "classroom" and not at.warning
@@ -205,20 +212,20 @@ def test_no_text_is_no_error():
 
 
 def test_the_first_and_the_last_token_both_stand_in_a_link():
-    at = open_page(PAGE, preset="classroom", block_token="0")
-    assert at.select_slider(key="block_token").value == 0
+    at = open_page(PAGE, preset="classroom", token="0")
+    assert at.select_slider(key="token").value == 0
     at = open_page(PAGE, preset="classroom")
-    tokens = len(at.select_slider(key="block_token").options)
-    assert at.select_slider(key="block_token").value == tokens - 1
+    tokens = len(at.select_slider(key="token").options)
+    assert at.select_slider(key="token").value == "last"
     type_text(at, "one two")
     assert_fine(at)
-    assert at.select_slider(key="block_token").value == len(at.select_slider(key="block_token").options) - 1 < tokens - 1
+    assert at.select_slider(key="token").value == "last" and len(at.select_slider(key="token").options) < tokens
 
 
 def test_the_answer_is_held_against_the_text():
     at = open_page(PAGE, preset="classroom")
     assert "the text ends here" in words(at)
-    at.select_slider(key="block_token").set_value("10").run()
+    at.select_slider(key="token").set_value("10").run()
     assert "the text goes on with" in words(at)
     at.segmented_control(key="block_answer").set_value(OWN_NEXT).run()
     assert "it is the text's own next token" in words(at)
@@ -249,8 +256,7 @@ def test_every_experiment(number):
     at.button(key=f"block_try_{number}").click().run()
     assert_fine(at)
     for key, value in TRIES[number].controls.items():
-        shown = at.session_state[key]
-        assert shown == value or key == "block_token" and shown == 70
+        assert at.session_state[key] == value
 
 
 def default_run():
@@ -314,7 +320,7 @@ def test_a_prediction_is_answered_after_it_is_committed(guess, right):
 
 def test_the_prediction_follows_the_token():
     at = open_page(PAGE, preset="classroom")
-    at.select_slider(key="block_token").set_value("12").run()
+    at.select_slider(key="token").set_value("12").run()
     at.radio(key="block_guess").set_value("layer 1 experts").run()
     press(at, "Commit")
     study = Study.of_preset("classroom")
@@ -337,10 +343,10 @@ def test_every_tab(tab):
 
 def test_a_dial_that_moves_keeps_the_token_and_the_removal():
     at = open_page(PAGE, preset="classroom")
-    at.select_slider(key="block_token").set_value("12").run()
+    at.select_slider(key="token").set_value("12").run()
     at.selectbox(key="block_remove").set_value("layer 1 experts").run()
     for name in ("window", "seed", "heads", "experts"):
         move(at, name, 0)
         move(at, name, -1)
         assert_fine(at)
-        assert at.select_slider(key="block_token").value == 12 and removed(at) == "layer 1 experts"
+        assert at.select_slider(key="token").value == 12 and removed(at) == "layer 1 experts"
