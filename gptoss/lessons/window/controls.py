@@ -1,78 +1,92 @@
-"""The window page's own controls, and what it asks of the live model."""
+"""The window page's own controls, its views, and what it asks of the live model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
+from gptoss.app import controls, pictures, text
+from gptoss.app.accounts import CONTEXTS
+from gptoss.app.computed import computed
 from gptoss.app.large import TooLong
-from gptoss.app.live import HEAVY, Running, cached, live_model, model_of, refuse_if_large, running
-from gptoss.app.pictures import show_chart
 from gptoss.app.study import DIALS, Study
 from gptoss.app.weights import weights_in_words
-from gptoss.cost import kv_cache_bytes
-from gptoss.lessons.window.charts import output_distances
-from gptoss.lessons.window.measure import (
-    fused_difference,
-    gradient_reach,
-    mask_disagreements,
-    outputs_by_window,
-    reach,
-    read_with_cache,
-    windows_in,
-)
+from gptoss.lessons.window import charts, measure
 from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
-from gptoss.units import size
 
 SMALL_WINDOW = 8  # tokens: small enough to be seen on a short text
 FIRST_TOKEN = 47  # of the first example: room before it for four windows of 8, and some text after it
 CHECKED_TOKENS = 96  # of the text, for what runs the live model many times
+DIAL = DIALS["window"]
+WINDOW = controls.Key("window_w", SMALL_WINDOW)
 
-_DIAL = DIALS["window"]
-_POSITIONS = _DIAL.options(None)
+_POSITIONS = DIAL.options(None)
 _FOLLOWED = "followed_window"  # the sidebar's window when the picture last took it over
 
-
-def window_slider(study: Study) -> int:
-    """The window that the pictures show: small at first, and the model's own as soon as the sidebar's dial moves.
-
-    The real window is longer than most texts on a page, so that a picture of it would show nothing.
-    """
-    as_published = study.window == Study.of_preset(study.preset).window
-    followed = st.session_state.setdefault(_FOLLOWED, study.window)
-    if study.window != followed:
-        st.session_state[_FOLLOWED] = st.session_state["window_w"] = study.window
-    return st.select_slider(
-        "Window drawn (tokens)", _POSITIONS, SMALL_WINDOW if as_published else study.window, key="window_w",
-        bind="query-params", width=215, format_func=_DIAL.spell,
-        help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since a "
-        f"published model's is often longer than the text; here the model's is {_DIAL.show(study.window)}. Move the one in "
-        "the sidebar, and this one moves too.")
+check_windows = computed(measure.check_windows, entries=8, many_passes="This check")
+outputs_by_window = computed(measure.outputs_by_window, entries=8, many_passes="Trying every window")
 
 
-def token_slider(tokens: int) -> int:
-    """The token in question: the keyboard's way to what a click on a chart does."""
-    return st.select_slider("Query (token)", range(tokens), min(FIRST_TOKEN, 2 * tokens // 3), key="window_token",
-                            bind="query-params", width=225, disabled=tokens == 1,
-                            help="Hold an arrow key and the window moves.")
+class Setting(NamedTuple):
+    """What the page's own controls say."""
+
+    window: int  # tokens, 0 for none
+    token: int  # position of the query
 
 
-def layer_slider() -> int:
+def setting(study: Study, tokens: int) -> Setting:
+    """The window drawn and the query."""
+    window = _window(study)
+    return Setting(window, controls.token(tokens, _first(tokens), "Query (token)", width=225,
+                                          help="Hold an arrow key and the window moves."))
+
+
+def setting_shown(tokens: int) -> Setting:
+    """The same for the tabs below the picture."""
+    return Setting(WINDOW.value, controls.token_shown(tokens, _first(tokens)))
+
+
+def layers_drawn() -> int:
     """How many layers a ladder has: up to as many as leave its labels room."""
     return st.select_slider("Layers drawn", range(1, 7), 4, key="window_layers", bind="query-params", width=135)
 
 
-def picks_token(chart: str, field: str) -> Callable[[], None]:
-    """The callback of a click on a chart: the token that was hit becomes the query."""
-    def pick() -> None:
-        hits = st.session_state[chart].selection["picked"]
-        if hits and hits[0].get(field, -1) >= 0:
-            st.session_state["window_token"] = int(hits[0][field])
-    return pick
+def masks(study: Study, tokens: text.Tokens, setting: Setting) -> None:
+    """The window in the text itself, and the same query as one row of the mask."""
+    sliding, full = (measure.mask(len(tokens), window).numpy() for window in (setting.window, 0))
+    words, square = st.columns([3, 2], gap="medium")
+    with words:
+        st.html(charts.window_in_text(tokens.labels, sliding[setting.token], full[setting.token], setting.token))
+        st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in even layers, "
+                   f"of a context of {study.config.max_context_length:,} tokens.")
+    with square:
+        pictures.show_chart(charts.window_mask(sliding, full, tokens.labels, setting.token), key="window_mask",
+                            on_select=controls.picks("window_mask", token="query"))
+
+
+def ladders(study: Study, tokens: text.Tokens, setting: Setting, layers: int) -> None:
+    """What has reached one token after each layer, when every layer slides and when every other one does."""
+    known = measure.known_by_layer(layers, setting.window, len(tokens), setting.token)
+    pictures.show_chart(charts.reach_ladder(known, tokens.labels, setting.token), key="window_reach",
+                        on_select=controls.picks("window_reach", token="position"))
+    if study.window:
+        st.caption(f"At the real size, {study.layers} layers that all slide over {study.window:,} tokens would reach "
+                   f"{measure.sliding_reach(study.layers, study.window):,} back, in a context of "
+                   f"{study.config.max_context_length:,}.")
+
+
+def cost(study: Study) -> None:
+    """What windows save at the real size, at the sidebar's context."""
+    strip = charts.cache_strip(measure.cache_by_kind(study.config, study.context), study.context)
+    pictures.show_chart(strip, key="window_strip")
+    frame = measure.costs_by_context(study.config, CONTEXTS)
+    for place, column in zip(st.columns(2, gap="medium"), ("bytes", "scores"), strict=True):
+        with place:
+            pictures.show_chart(charts.context_lines(frame, column, study.context), key=f"window_{column}")
 
 
 @lru_cache(maxsize=4)
@@ -81,10 +95,11 @@ def first_tokens(count: int) -> str:
     return DEFAULT_SAMPLE.text[:encode_prefix(DEFAULT_SAMPLE.text, count).characters_used]
 
 
-def output_distances_of(study: Study, ids: Sequence[int]) -> pd.DataFrame:
+def output_distances(study: Study, ids: Sequence[int]) -> pd.DataFrame:
     """What other windows do to the live model's next-token distribution after the text's end, its weights kept."""
-    refuse_if_large(study, "Trying every window")
-    return _output_distances(running(study), tuple(ids[-CHECKED_TOKENS:]))
+    ids, own = tuple(ids[-CHECKED_TOKENS:]), study.live_config.sliding_window
+    return outputs_by_window(study, ids, (
+        *(window for window in _POSITIONS if 0 < window < len(ids) or window == own and window), 0))
 
 
 @st.fragment
@@ -95,52 +110,32 @@ def same_weights_drawer(study: Study, ids: Sequence[int]) -> None:
     if drawer.open and ids:
         with drawer:
             try:
-                show_chart(output_distances(output_distances_of(study, ids), study.window), key="window_moved")
-                st.caption(in_other_windows(study))
+                pictures.show_chart(charts.output_distances(output_distances(study, ids), study.window), key="window_moved")
+                st.caption(
+                    f"Each window makes another function of the same weights, here {weights_in_words(study)}. Trained ones "
+                    "know their own window only, random ones give no reason why one should be better. This is not what the "
+                    "choice of a window costs: for that, each has to be trained.")
             except TooLong as why:
                 st.info(str(why), icon=":material/hourglass:")
 
 
-def in_other_windows(study: Study) -> str:
-    """What the distances of other windows mean for these weights, and what they do not."""
-    return (f"Each window makes another function of the same weights, here {weights_in_words(study)}. Trained ones know "
-            "their own window only, random ones give no reason why one should be better. This is not what the choice of a "
-            "window costs: for that, each has to be trained.")
+def _window(study: Study) -> int:
+    """The window that the pictures show: small at first, and the model's own as soon as the sidebar's dial moves.
+
+    The real window is longer than most texts on a page, so that a picture of it would show nothing.
+    """
+    as_published = study.window == Study.of_preset(study.preset).window
+    followed = st.session_state.setdefault(_FOLLOWED, study.window)
+    if study.window != followed:
+        st.session_state[_FOLLOWED] = study.window
+        WINDOW.set(study.window)
+    return st.select_slider(
+        "Window drawn (tokens)", _POSITIONS, SMALL_WINDOW if as_published else study.window, key=WINDOW.name,
+        bind="query-params", width=215, format_func=DIAL.spell,
+        help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since a "
+        f"published model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in "
+        "the sidebar, and this one moves too.")
 
 
-def how_we_know(study: Study, ids: Sequence[int]) -> None:
-    """The masks, the two attention paths, the reach and the cache, each against an independent witness."""
-    if not ids:
-        st.info("There is no text to check on.", icon=":material/edit:")
-        return
-    refuse_if_large(study, "This check")
-    window = st.session_state.get("window_w", SMALL_WINDOW)
-    study = replace(study, window=window)
-    stop = min(st.session_state.get("window_token", FIRST_TOKEN) + 1, len(ids))
-    ids = ids[max(0, stop - CHECKED_TOKENS):stop]
-    model = live_model(study).model
-    with HEAVY:
-        found = gradient_reach(model, ids, len(ids) - 1)
-        fused = fused_difference(model, ids, 0)
-        cache, cached_difference = read_with_cache(model, ids)
-    expected = reach(windows_in(model), len(ids))[:, -1]
-    counted = kv_cache_bytes(study.live_config, len(ids), bytes_per_value=model.dtype.itemsize)
-    slots = ", ".join(str(layer.slots) for layer in cache.layers)
-    st.markdown(
-        f"On the {len(ids)} tokens up to the query, in the live model with the window drawn, {_DIAL.show(window)}:\n\n"
-        f"- **The mask** against the rule, spelt out pair by pair: {mask_disagreements(len(ids), window):,} of "
-        f"{len(ids) ** 2:,} pairs differ.\n"
-        f"- **Reach**, from products of masks, against the gradient of the query's stream with respect to every embedding, "
-        f"after every layer: zero or not agrees in {int((found == expected).sum())} of {found.numel()} cases.\n"
-        f"- **Fused against explicit attention** in layer 0: they differ by {fused:.1e} of the largest value at most.\n"
-        f"- **The cache** that this text filled has {slots} slots in its layers and takes {size(cache.nbytes)}; the closed "
-        f"form says {size(counted)}. Its logits and those without a cache differ by {cached_difference:.1e} of the largest.")
-    st.caption("The project's tests do the same for many windows, layers and every token, with 64-bit numbers.")
-
-
-@cached(max_entries=8)
-def _output_distances(running: Running, ids: tuple[int, ...]) -> pd.DataFrame:
-    model, own = model_of(running).model, running.config.sliding_window
-    shown = [window for window in _POSITIONS if 0 < window < len(ids) or window == own and window] + [0]
-    with HEAVY:
-        return outputs_by_window(model, ids, shown)
+def _first(tokens: int) -> int:
+    return min(FIRST_TOKEN, 2 * tokens // 3)

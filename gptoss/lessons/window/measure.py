@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,26 @@ def read_with_cache(model: Transformer, ids: Sequence[int], singly: int = 8) -> 
     logits = [model(piece, cache) for piece in (tokens[:, :first], *tokens[:, first:].split(1, dim=1)) if piece.shape[1]]
     whole = model(tokens)
     return cache, ((torch.cat(logits, dim=1) - whole).abs().max() / whole.abs().max()).item()
+
+
+class WindowChecks(NamedTuple):
+    """What is said of windows, compared with what a live model does on one text."""
+
+    reached: int  # (layer, token) pairs in which `reach` and the gradient agree about the last token
+    cases: int  # of so many
+    fused: float  # largest difference of fused and explicit attention in layer 0, as a share of the largest value
+    slots: tuple[int, ...]  # of the cache that the text filled, by layer
+    cache_bytes: int
+    value_bytes: int  # of one number in that cache
+    cached: float  # largest difference of the logits with and without that cache, as a share of the largest logit
+
+
+def check_windows(model: Transformer, ids: Sequence[int]) -> WindowChecks:
+    """Reach, both attention paths and the cache of `model` on a text, each against an independent witness."""
+    found, expected = gradient_reach(model, ids, len(ids) - 1), reach(windows_in(model), len(ids))[:, -1]
+    cache, cached = read_with_cache(model, ids)
+    return WindowChecks(int((found == expected).sum()), found.numel(), fused_difference(model, ids, 0),
+                        tuple(layer.slots for layer in cache.layers), cache.nbytes, model.dtype.itemsize, cached)
 
 
 @lru_cache(maxsize=64)

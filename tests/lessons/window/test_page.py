@@ -7,7 +7,7 @@ from gptoss.app.lesson import TABS
 
 FILE = "pages/window.py"
 VIEWS = ["Mask", "Reach", "Cost"]
-SLIDERS = ["window_w", "window_token", "window_layers"]
+SLIDERS = ["window_w", "token", "window_layers"]
 
 
 def open_window(**address):
@@ -68,7 +68,7 @@ def test_every_view_and_every_control_to_both_ends(view, expected):
 def test_the_ends_of_the_controls_are_in_the_picture():
     at = show(open_window(), "Reach")
     slide(at, "window_layers", -1)
-    slide(at, "window_token", -1)
+    slide(at, "token", -1)
     assert "Every layer sliding: layer by layer it knows 1, 8, 15, 22, 29, 36, 43 tokens" in said(at)
     assert "Alternating: layer by layer it knows 1, 8, 71, 71, 71, 71, 71 tokens" in said(at)
     slide(at, "window_w", 0)
@@ -81,11 +81,11 @@ def test_the_ends_of_the_controls_are_in_the_picture():
 def test_the_controls_keep_their_places_from_view_to_view():
     at = open_window()
     at.select_slider(key="window_w").set_value("4").run()
-    at.select_slider(key="window_token").set_value("20").run()
+    at.select_slider(key="token").set_value("20").run()
     for view in ("Reach", "Cost", "Mask"):
         show(at, view)
         assert_fine(at)
-    assert at.select_slider(key="window_w").value == 4 and at.select_slider(key="window_token").value == 20
+    assert at.select_slider(key="window_w").value == 4 and at.select_slider(key="token").value == 20
 
 
 def test_the_picture_follows_the_sidebars_window():
@@ -110,7 +110,7 @@ def test_an_address_may_name_either_window(settings, expected):
 
 @pytest.mark.parametrize("bad", ["", "7", "-1", "nonsense", "1e999", "<b>"])
 def test_bad_values_in_the_address_leave_a_whole_page(bad):
-    at = open_window(preset="gpt-oss-20b", window_view=bad, window_w=bad, window_token=bad, window_layers=bad)
+    at = open_window(preset="gpt-oss-20b", window_view=bad, window_w=bad, token=bad, window_layers=bad)
     assert_fine(at)
     show(at, "Reach")
     assert_fine(at)
@@ -125,8 +125,8 @@ def test_texts_of_all_kinds(view, text, count):
     type_text(at, text)
     assert_fine(at)
     if count and view != "Cost":
-        assert at.select_slider(key="window_token").disabled == (count == 1)
-        assert len(at.select_slider(key="window_token").options) == count
+        assert at.select_slider(key="token").disabled == (count == 1)
+        assert len(at.select_slider(key="token").options) == count
     assert "<script>" not in "".join(html.proto.body for html in at.get("html"))
 
 
@@ -141,11 +141,11 @@ def test_no_text_asks_for_one_and_leaves_the_costs():
 
 
 def test_a_shorter_text_brings_the_query_back_into_it():
-    at = slide(open_window(), "window_token", -1)
-    assert at.select_slider(key="window_token").value == 70
+    at = slide(open_window(), "token", -1)
+    assert at.select_slider(key="token").value == "last"
     type_text(at, "Only a few tokens here.")
     assert_fine(at)
-    assert at.select_slider(key="window_token").value < 10
+    assert at.select_slider(key="token").value == "last"
 
 
 def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
@@ -155,7 +155,7 @@ def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
     offer = next(each for each in at.button if each.label.startswith("Use a longer text"))
     offer.click().run()
     assert_fine(at)
-    assert len(at.select_slider(key="window_token").options) > 128
+    assert len(at.select_slider(key="token").options) > 128
     assert not [each for each in at.button if each.label.startswith("Use a longer text")]
 
 
@@ -171,7 +171,7 @@ def test_try_32_tokens_with_a_window_of_8():
     assert_fine(at)
     assert "Of 528 query-key pairs a sliding layer keeps 228" in said(at)
     assert "228 of 528 query-key pairs remain" in words(at)
-    assert "32 tokens" in said(at) and at.select_slider(key="window_token").value == 31
+    assert "32 tokens" in said(at) and at.select_slider(key="token").value == "last"
 
 
 def test_try_four_layers_of_sixteen():
@@ -219,13 +219,13 @@ def test_the_code_is_that_which_ran():
 
 @pytest.mark.parametrize("settings", [
     {"preset": "gpt-oss-20b"}, {"preset": "classroom", "window_w": "1"}, {"preset": "classroom", "window_w": "off"},
-    {"preset": "classroom", "window_token": "0"}, {"preset": "classroom", "sinks": "off", "precision": "bfloat16"}],
+    {"preset": "classroom", "token": "0"}, {"preset": "classroom", "sinks": "off", "precision": "bfloat16"}],
     ids=str)
 def test_the_checks_agree(settings):
     at = open_tab(open_window(**settings), "How we know")
     assert_fine(at)
     found = next(each.value for each in at.markdown if each.value.startswith("On the "))
-    count = 1 if "window_token" in settings else 48
+    count = 1 if "token" in settings else 48
     assert f"On the {count} tokens up to the query" in found
     assert f"0 of {count ** 2:,} pairs differ" in found
     cases = 5 * count
