@@ -7,7 +7,8 @@ import streamlit as st
 from gptoss.app import state
 from gptoss.app.book import PAGES, Page, sections
 from gptoss.app.header import header
-from gptoss.lessons.start.controls import show_diagram
+from gptoss.app.pictures import show_drawing
+from gptoss.lessons.start import charts
 
 
 def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
@@ -16,7 +17,8 @@ def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
 
 
 header("start")
-show_diagram(state.study())
+study = state.study()
+show_drawing(charts.drawing(study.config, study.live_config))
 st.markdown(
     "**GPT-OSS** is a pair of language models, gpt-oss-20b and gpt-oss-120b, whose weights OpenAI published in August 2025. "
     "Their layers look back through a short window and over the whole text in turn; groups of query heads share their "

@@ -80,3 +80,8 @@ class Pen:
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
                 f'aria-label="{said}" style="width:100%;height:auto;display:block;font-family:inherit">'
                 f"<title>{said}</title>{''.join(self._elements)}</svg>")
+
+
+def at_both_widths(wide: str, narrow: str) -> str:
+    """Two versions of a drawing, of which a screen shows the one that fits it."""
+    return f'<div class="drawing-wide">{wide}</div><div class="drawing-narrow">{narrow}</div>'

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
-from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen
+from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen, at_both_widths
 from gptoss.config import divisors_of
 
 _PAD, _TITLE = 14, 34  # px inside a frame, and the room its title takes
@@ -51,8 +51,7 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
         raise ValueError(f"kv_heads={kv_heads} is impossible; allowed: {', '.join(map(str, divisors_of(heads)))}")
     rows = _rows(heads, kv_heads)
     said = describe_sharing(heads, kv_heads, head_dim)
-    return "".join(f'<div class="drawing-{name}">{_drawing(rows, kv_heads, head_dim, *size, said)}</div>'
-                   for name, size in (("wide", _WIDE), ("narrow", _NARROW)))
+    return at_both_widths(*(_drawing(rows, kv_heads, head_dim, *size, said) for size in (_WIDE, _NARROW)))
 
 
 def describe_sharing(heads: int, kv_heads: int, head_dim: int) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 
+from gptoss import units
 from gptoss.charts import palette
-from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen
+from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen, at_both_widths
 from gptoss.config import ModelConfig
 
 _PAD = 18  # px between a card's edge and what is in it
@@ -30,6 +31,11 @@ def architecture_diagram(config: ModelConfig, live: ModelConfig | None = None, n
     else:
         width, height = 1000, _draw_wide(pen, config, live)
     return pen.picture(width, height, describe_architecture(config, live))
+
+
+def drawing(config: ModelConfig, live: ModelConfig) -> str:
+    """The diagram for wide screens and for narrow ones; each screen shows its own."""
+    return at_both_widths(architecture_diagram(config, live), architecture_diagram(config, live, narrow=True))
 
 
 def describe_architecture(config: ModelConfig, live: ModelConfig | None = None) -> str:
@@ -121,7 +127,7 @@ def _layer_row(pen: Pen, config: ModelConfig, x: float, y: float, width: float, 
 def _layer_legend(pen: Pen, config: ModelConfig, middle: float, y: float) -> None:
     """How many layers there are, and of each kind: two centred lines, the first on the baseline `y`."""
     sliding = _sliding_layers(config)
-    pen.text(middle, y, _counted(config.num_hidden_layers, "layer"), HEADING_SIZE, anchor="middle", bold=True)
+    pen.text(middle, y, units.plural(config.num_hidden_layers, "layer"), HEADING_SIZE, anchor="middle", bold=True)
     for left, colour, words in ((middle - 100, palette.SLIDING, f"{sliding} sliding"),
                                 (middle + 24, palette.FULL, f"{config.num_hidden_layers - sliding} full")):
         pen.box(left, y + 14, 14, 14, colour, 3)
@@ -170,7 +176,7 @@ def _card(pen: Pen, config: ModelConfig, x: float, y: float, width: float, conte
 def _attention(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
     pen.text(x, y, "Attention", HEADING_SIZE, bold=True)
     heads, groups = config.num_attention_heads, config.num_key_value_heads
-    y = pen.paragraph(x, y + 25, f"{_counted(heads, 'query head')} on {_counted(groups, 'KV head')}, "
+    y = pen.paragraph(x, y + 25, f"{units.plural(heads, 'query head')} on {units.plural(groups, 'KV head')}, "
                                  f"{config.group_size} to each; head size {config.head_dim}", width)
     y = _head_groups(pen, config, x, y - 8, width) + 28
     y = _legend_row(pen, x, y, width, (
@@ -216,7 +222,7 @@ def _masks(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> f
     """What a query may see in a layer of each kind, as small masks with their reach; returns the lower edge."""
     kinds = [(palette.FULL, "full", "every token so far", 0)]
     if _sliding_layers(config):
-        kinds.insert(0, (palette.SLIDING, "sliding", f"the last {_counted(config.sliding_window, 'token')}", 3))
+        kinds.insert(0, (palette.SLIDING, "sliding", f"the last {units.plural(config.sliding_window, 'token')}", 3))
     side_by_side = width > 400
     for place, (colour, name, reach, band) in enumerate(kinds):
         left = x + width / 2 * place if side_by_side else x
@@ -239,7 +245,7 @@ def _mask(pen: Pen, x: float, y: float, side: float, colour: str, band: int, ste
 def _experts(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
     experts, active = config.num_experts, config.experts_per_token
     pen.text(x, y, "Router and experts", HEADING_SIZE, bold=True)
-    y = pen.paragraph(x, y + 25, f"each token goes to {active} of {_counted(experts, 'expert')}; an expert is SwiGLU, "
+    y = pen.paragraph(x, y + 25, f"each token goes to {active} of {units.plural(experts, 'expert')}; an expert is SwiGLU, "
                                  f"{config.hidden_size:,}\u00a0→\u00a0{config.intermediate_size:,}\u00a0→\u00a0{config.hidden_size:,}",
                       width)
     columns = 32 if experts > 48 and width > 400 else 16
@@ -262,8 +268,4 @@ def _footer(pen: Pen, config: ModelConfig, live: ModelConfig | None, x: float, y
 
 def _live_in_words(config: ModelConfig, live: ModelConfig) -> str:
     return (f"Running live: a scale model with {live.num_hidden_layers} of "
-            f"{_counted(config.num_hidden_layers, 'layer')}, width {live.hidden_size:,} of {config.hidden_size:,}.")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+            f"{units.plural(config.num_hidden_layers, 'layer')}, width {live.hidden_size:,} of {config.hidden_size:,}.")
