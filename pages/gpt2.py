@@ -1,99 +1,105 @@
 """GPT-2 vs GPT-OSS: two real models on the same text, equal in one respect of the reader's choice."""
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import pictures, state, text
-from gptoss.app.controls import choose
+from gptoss import units
+from gptoss.app import state, text
 from gptoss.app.header import header
-from gptoss.app.lesson import below
-from gptoss.app.live import live_run
-from gptoss.app.study import Study
+from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.study import RANDOM, Study
 from gptoss.claims import register
-from gptoss.lessons.gpt2.charts import all_heads, likely_tokens, tensor_columns
-from gptoss.lessons.gpt2.controls import baseline
-from gptoss.lessons.gpt2.controls.baseline import Pair
-from gptoss.lessons.gpt2.controls.baseline_lesson import lesson
-from gptoss.lessons.gpt2.measure.baseline import GPT_2, GPT_OSS, SharedText, aligned, entropy, same_depth
-from gptoss.trace import Trace
+from gptoss.config import GPT2_PRESETS
+from gptoss.cost import count_parameters
+from gptoss.cost.matching import ACTIVE, COMPUTE, TOTAL, held_equal, matched_gpt2
+from gptoss.lessons.gpt2 import controls, measure
+from gptoss.model import GPT2
+from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
+
+CONTEXT = 1024
+XL = "GPT-2 XL"
+MATHS = r"""
+With width $d$, $L$ layers, a vocabulary of $V$ and $n$ positions GPT-2 has
+
+$$ \text{total} = \underbrace{V d + n d}_{\text{tokens, positions}}
++ L\,\big(\underbrace{12 d^2 + 13 d}_{\text{one block}}\big) + 2d $$
+
+parameters, and a token uses all but the positions: $4d^2$ of a block in attention, $8d^2$ in the MLP. In GPT-OSS a layer
+has $E$ experts of width $m$, of which a token uses $k$, and queries of $H$ heads on $G$ key/value heads of size $h$:
+
+$$ \text{total} \approx L\,\big(2 d h (H + G) + 3 E d m\big) + 2 V d
+\qquad \text{active} \approx L\,\big(2 d h (H + G) + 3 k d m\big) + V d. $$
+
+One more token after $n - 1$ others costs about two operations an active parameter, and attention on top:
+
+$$ \text{FLOPs} \approx 2 \cdot \text{active} + 4 H h \sum_{\ell} \min(n, W_\ell), $$
+
+with $W_\ell$ the window of layer $\ell$. GPT-2 has none, and $H h = d$. The cache holds $2 \cdot 2$ bytes times $G h$ for
+each token and layer: in GPT-2 $G h = d$.
+
+A distribution $p$ over the next token has the entropy $-\sum_i p_i \log_2 p_i$ bits. It is at most $\log_2 V$, so that two
+models with other vocabularies cannot be compared by their bits a token.
+"""
 
 
 @st.fragment
 def picture(study: Study, words: str, special: bool) -> None:
     """What is held equal, which GPT-2 that makes, and one view of both."""
-    equal, view = baseline.controls()
-    both = baseline.pair(study, equal)
-    at_real_size = view in (baseline.SIZES, baseline.TABLE)
-    layer, line = st.columns([1, 3], gap="medium") if view in (baseline.ATTENTION, baseline.TENSORS) else (None, st)
-    with line.container():
-        baseline.say_the_match(both, live=not at_real_size)
-    if view == baseline.TABLE:
-        st.html(baseline.table(study.config, both.real.config, study.context))
-    elif not words:
-        st.info("Type a text, or choose an example, and both models read it.", icon=":material/edit:")
-    elif view == baseline.SIZES:
-        pictures.show_chart(baseline.size_chart(study.config, both.real.config, study.context, words), key="gpt2_sizes")
-        baseline.say_the_limits(both)
-    else:
-        live(both, view, both.same_text(words, special), layer)
+    equal, view = controls.setting()
+    controls.draw(controls.pair(study, equal), view, words, special, register.BY_NAME)
 
 
-def live(both: Pair, view: str, same: SharedText, place: DeltaGenerator | None) -> None:
-    """A view of the two live models; `place` is for the slider of views that show one layer."""
-    if view == baseline.TIMES:
-        baseline.clocks(both, same)
-    elif view == baseline.NEXT:
-        next_tokens(both, same)
-    else:
-        ours, theirs = both.study.live_config.num_hidden_layers, both.live.config.num_hidden_layers
-        with place:
-            layer = choose("Layer of GPT-OSS", range(ours), key="layer")
-        other = same_depth(layer, ours, theirs)
-        show = attention if view == baseline.ATTENTION else tensors
-        show(*runs(both, same, layer, other), layer, other)
-        if view == baseline.ATTENTION:
-            st.caption(baseline.whose_weights(both))
-    baseline.say_the_text(same)
+def because(study: Study) -> str:
+    """What the answer to the prediction means."""
+    xl, ours = GPT2_PRESETS["gpt2-xl"], study.config
+    flops = [held_equal(config, COMPUTE, CONTEXT) for config in (xl, ours)]
+    parameters = [count_parameters(config) for config in (xl, ours)]
+    return (f"GPT-2 XL needs {units.flops(flops[0])}, {study.name} {units.flops(flops[1])}: "
+            f"{units.number(flops[1] / flops[0])} times as much, with "
+            f"{units.number(parameters[1].total / parameters[0].total)} times the parameters. What counts are the active "
+            f"ones: {units.count(parameters[0].active)} and {units.count(parameters[1].active)}.")
 
 
-def runs(both: Pair, same: SharedText, layer: int, other: int) -> tuple[Trace, Trace]:
-    """One pass of each, with the inside of one layer."""
-    return (live_run(both.study, tuple(same.gptoss.ids), layer).trace,
-            baseline.gpt2_run(both, tuple(same.gpt2.ids), other))
+def how_we_know(both: controls.Pair, ids: tuple[int, ...]) -> None:
+    """GPT-2's two paths compared with each other, and its closed form with its tensors."""
+    if ids:
+        st.markdown(f"- Explicit and fused attention of the live GPT-2 differ by at most "
+                    f"**{units.number(controls.attention_difference(both.gpt2, ids), 2)}** of the largest value, on "
+                    f"{units.plural(len(ids), 'token')} of the text.")
+    for name, config in {**GPT2_PRESETS, "the GPT-2 on this page": both.real.config}.items():
+        counted, formula = measure.meta_parameters(config), count_parameters(config).total
+        st.markdown(f"- **{name}**: {counted:,} parameters tensor by tensor, {formula:,} by the closed form, difference "
+                    f"{counted - formula}.")
+    st.caption("The tests compare this GPT-2 with Hugging Face's `GPT2LMHeadModel`: the same weights, the same logits.")
 
 
-def next_tokens(both: Pair, same: SharedText) -> None:
-    """What each expects after the text."""
-    labels = {GPT_OSS: text.vocabulary_labels(both.study.live_config.vocab_size),
-              GPT_2: baseline.gpt2_labels(both.live.config.vocab_size)}
-    ids = {GPT_OSS: same.gptoss.ids, GPT_2: same.gpt2.ids}
-    for place, model in zip(st.columns(2, gap="medium"), (GPT_2, GPT_OSS), strict=True):
-        probabilities = baseline.next_probabilities(both, model, tuple(ids[model]))
-        with place:
-            pictures.show_chart(likely_tokens(model, labels[model], probabilities, entropy(probabilities)),
-                                key=f"gpt2_next_{model}")
-    st.caption(f"{baseline.whose_weights(both)} Bits a token cannot be compared across vocabularies; beside the most that "
-               "each allows, they can.")
+def prediction(study: Study) -> Prediction:
+    """Asked of the model under study where it is the larger one, so that size does not give the answer away."""
+    xl = GPT2_PRESETS["gpt2-xl"]
+    if count_parameters(study.config).total < count_parameters(xl).total:
+        study = Study.of_preset("gpt-oss-20b")
+    theirs, ours = (held_equal(config, COMPUTE, CONTEXT) for config in (xl, study.config))
+    sizes = [units.count(count_parameters(config).total) for config in (xl, study.config)]
+    return Prediction(
+        f"GPT-2 XL ({sizes[0]} parameters) against {study.name} ({sizes[1]}): which needs more FLOPs for one token at "
+        f"{CONTEXT:,} tokens?",
+        answer=lambda: XL if theirs > ours else study.name, because=lambda _: because(study), choices=(XL, study.name))
 
 
-def attention(ours: Trace, theirs: Trace, layer: int, other: int) -> None:
-    """All heads of a layer of each, at the same depth."""
-    left, right = st.columns(2, gap="medium")
-    with left:
-        weights = theirs[f"block.{other}.attn.weights"][0].float().numpy()
-        pictures.show_picture(all_heads(GPT_2, weights, None),
-                              f"GPT-2, layer {other}: {len(weights)} heads, no sink, no window.")
-    with right:
-        weights, sink = (ours[f"block.{layer}.attn.{name}"][0].float().numpy() for name in ("weights", "sink_mass"))
-        pictures.show_picture(all_heads(GPT_OSS, weights, sink),
-                              f"GPT-OSS, layer {layer}: {len(weights)} heads. Pink is what the sink takes.")
-
-
-def tensors(ours: Trace, theirs: Trace, layer: int, other: int) -> None:
-    """Names and shapes of both passes in parallel columns."""
-    st.html(tensor_columns(aligned(ours, theirs, layer, other)))
-    st.caption(f"GPT-2's layer {other}, GPT-OSS's layer {layer}. GPT-2 adds a learned position to its embedding; GPT-OSS "
-               "turns queries and keys instead. Shapes begin with the batch.")
+def lesson(study: Study, both: controls.Pair, ids: tuple[int, ...]) -> Lesson:
+    """What follows below the picture; `ids` are the text in the live GPT-2's tokens."""
+    return Lesson(
+        path="gpt2", prediction=prediction(study), tries=[
+            Try("As many parameters", "A dense model of the same total works with all of them on every token. Compare the "
+                "FLOPs.", controls={"gpt2_equal": TOTAL, "gpt2_view": controls.SIZES}),
+            Try("As much compute", "For the same work a token, see how many more parameters the mixture of experts can "
+                "hold.", controls={"gpt2_equal": COMPUTE, "gpt2_view": controls.SIZES}),
+            Try("नमस्ते दुनिया", "GPT-2's tokenizer mostly spells the bytes of this script, so its model reads many more "
+                "tokens.", text="नमस्ते दुनिया, आज मौसम बहुत अच्छा है।",
+                controls={"gpt2_equal": ACTIVE, "gpt2_view": controls.SIZES}),
+            Try("Two guesses", "With random weights both entropies are near the most that their vocabularies allow.",
+                dials={"weights": RANDOM}, controls={"gpt2_view": controls.NEXT})],
+        maths=MATHS, code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=register.of_page("gpt2"),
+        checks=lambda: how_we_know(both, ids))
 
 
 header("gpt2")
@@ -103,5 +109,5 @@ special = text.text_drawer()
 words = text.current_text()
 with above:
     picture(study, words, special)
-same = baseline.pair(study, st.session_state.get("gpt2_equal")).same_text(words, special)
-below(lesson(study, tuple(same.gpt2.ids), register.of_page("gpt2")))
+both = controls.pair(study, controls.EQUAL.value)
+below(lesson(study, both, tuple(both.same_text(words, special).gpt2.ids[:controls.CHECKED_TOKENS])))

@@ -2,89 +2,115 @@
 
 import streamlit as st
 
-from gptoss.app import pictures, state, text
+from gptoss import units
+from gptoss.app import pictures, state
 from gptoss.app.header import header
-from gptoss.app.lesson import below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
-from gptoss.charts import next_token
 from gptoss.claims import register
 from gptoss.ladder import RUNGS, LadderConfig
-from gptoss.lessons.ladder.charts import block_drawing
-from gptoss.lessons.ladder.controls.ladder import (
-    MEASURE_KEY,
-    MEASURES,
-    choose_rungs,
-    climb,
-    cost_chart,
-    expectation,
-    labels_of,
-    set_rungs,
-    times,
-    tokens_for,
-)
-from gptoss.lessons.ladder.controls.ladder_lesson import ladder_lesson
-from gptoss.lessons.ladder.measure import CACHE, FLOPS, TIME, context_of
+from gptoss.lessons.ladder import charts, controls, measure
+from gptoss.lessons.ladder.measure import ACTIVE, CACHE, FLOPS, PARAMETERS, TIME
+from gptoss.model import LadderModel
+from gptoss.model.ladder import DenseMLP, Experts, LadderAttention, LadderBlock
 
-WAYS = (("ladder_first", "First rung", set_rungs, (tuple(RUNGS)[:1],)), ("ladder_climb", "Next rung", climb, ()),
-        ("ladder_all", "All rungs", set_rungs, (tuple(RUNGS),)))
+CHECKED = tuple(range(64))  # ids that every live vocabulary has: single bytes
+MATHS = r"""
+**One block, with parts to choose from.** Whatever the rungs, both halves read the stream $x$ and add to it:
+
+$$y = x + \text{attention}(\text{norm}(x)), \qquad z = y + \text{mlp}(\text{norm}(y))$$
+
+- **Norm.** $\gamma \odot \frac{x - \bar x}{\sqrt{\mathrm{var}(x) + \varepsilon}} + \beta$ becomes
+  $\gamma \odot \frac{x}{\sqrt{\overline{x^2} + \varepsilon}}$.
+- **Position.** A learned vector $w_p$ is added to each token, for 1,024 positions $p$; or $q$ and $k$ are turned by angles
+  $p\,\theta_i$, which YaRN makes smaller where they turn slowly.
+- **Heads.** $H$ heads of size $\text{width} / H$; or of a free size. $H$ keys and values; or $H / g$, in groups of $g$.
+- **Softmax.** $\frac{e^{s_j}}{\sum_i e^{s_i}}$ over all earlier tokens; or over a window, and with a sink
+  $\frac{e^{s_j}}{e^{\text{sink}} + \sum_i e^{s_i}}$.
+- **MLP.** $W_2\,\mathrm{gelu}(W_1 u)$; or $\sum_{e \in \text{top-}k} w_e\, W_2^{(e)} \mathrm{swiglu}(W_1^{(e)} u)$, biases
+  left out.
+- **Logits.** $E\,x$ with the embedding $E$ itself; or $U x$ with a matrix of its own.
+
+A dense SwiGLU has three matrices where GELU has two. For as many parameters it is two thirds as wide: about
+$\tfrac{8}{3}$ of the stream's width in place of 4.
+
+**Effects do not commute.** A rung's bar is $f(S \cup \{r\}) - f(S)$ after the rungs $S$ before it. After another $S$ it is
+another number: windows save more of the cache before keys and values are shared than after. Only the ends do not depend
+on the order.
+"""
 
 
 @st.fragment
-def ladder(study: Study) -> None:
+def picture(study: Study) -> None:
     """The rungs, what they change, the block that they make, and what its model expects next."""
-    rungs = choose_rungs()
-    config = LadderConfig(study.config, rungs)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        measure = st.segmented_control("Measure", MEASURES, default=MEASURES[0], key=MEASURE_KEY, bind="query-params",
-                                       required=True, label_visibility="collapsed") or MEASURES[0]
-        for key, label, move, given in WAYS:
-            st.button(label, key=key, on_click=move, args=given, type="tertiary")
+    taken = controls.rungs()
+    config, live = (LadderConfig(top, taken) for top in (study.config, study.live_config))
+    quantity = controls.quantity()
     left, right = st.columns([5, 4], gap="medium")
     with left:
         waterfall = st.container()
     with right:
-        pictures.show_drawing(block_drawing(config))
+        pictures.show_drawing(charts.block_drawing(config))
         st.caption(":gray-badge[grey] is GPT-2's own, :violet-badge[violet] came with a rung.")
-    if measure != TIME:
+    if quantity != TIME:
         with waterfall:
-            pictures.show_chart(cost_chart(config, measure, study.context), key=f"ladder_{MEASURES.index(measure)}")
-            say_order(config, measure, study)
-    expected(study, LadderConfig(study.live_config, rungs))
-    if measure == TIME:  # last: all the rest is there before the first pass is timed
+            controls.costs(config, quantity, study.context)
+    controls.expected(study, live)
+    if quantity == TIME:  # last: all the rest is there before the first pass is timed
         with waterfall:
-            times(study, rungs)
+            controls.times(study, taken)
 
 
-def say_order(config: LadderConfig, measure: str, study: Study) -> None:
-    """Why the bars stand in this order, and at which context they are counted."""
-    context = (f" Each model is counted at the {study.context:,} tokens of the dial or as many as its positions are made "
-               f"for: GPT-2 {context_of(config.replace(()), study.context):,}, the result "
-               f"{context_of(config, study.context):,}.") if measure in (CACHE, FLOPS) else ""
-    st.caption(":material/format_list_numbered: Effects do not commute, so the order is fixed: a bar is what its rung "
-               f"changes after those above it. In brackets: what a rung left out would change there.{context}")
+def because(bottom: LadderConfig, top: LadderConfig) -> str:
+    """What the answer to the prediction means."""
+    before, after = (units.count(measure.cost(config, ACTIVE, 1)) for config in (bottom, top))
+    frame = measure.waterfall(top, lambda config: measure.cost(config, PARAMETERS, 1)).iloc[1:-1]
+    change = frame["stop"] - frame["start"]
+    largest = change.idxmax()
+    return (f"{before} active parameters become {after}. The rung that adds most to the total is "
+            f"{frame.loc[largest, 'step']} with {units.count(change[largest])}.")
 
 
-def expected(study: Study, live: LadderConfig) -> None:
-    """The reader's text through the live model of these rungs."""
-    st.subheader("It runs: what this model expects next", anchor=False)
-    tokens = tokens_for(live)
-    chart, words = st.columns([5, 4], gap="medium")
-    with words:
-        text.text_drawer()
-        text.say_what_was_cut(tokens)
-    if not len(tokens):
-        chart.info("Type a text, or choose an example, and the model runs on it.", icon=":material/edit:")
-        return
-    after = expectation(study, live, tokens.ids)
-    with chart:
-        pictures.show_chart(next_token(labels_of(live), after.probabilities, top=5), key="ladder_next")
-    words.markdown(
-        f"Entropy **{after.entropy:.2f} bits**; a blind guess among {live.vocab_size:,} tokens has {after.most:.2f}. The "
-        f"live vocabulary is a small part of {'o200k' if 'o200k' in live else 'GPT-2'}'s, so texts take more tokens than "
-        f"in the real one. The weights are random, seed {study.seed}: what the model prefers is chance.")
+def how_we_know(study: Study) -> None:
+    """Both ends compared with the models themselves, and the closed forms with counted weights, at this moment."""
+    gpt2, gpt_oss = controls.differences(study.live_config, CHECKED, study.seed)
+    path = measure.path_of(LadderConfig.climbed(study.config))
+    off = max(abs(measure.cost(config, PARAMETERS, 1) - measure.counted(config)) for config in path)
+    st.markdown(
+        f"At this moment, with the live sizes, seed {study.seed} and {len(CHECKED)} tokens:\n"
+        f"- **No rung**: the ladder's model with the weights of a `GPT2` gives its logits, up to "
+        f"**{units.number(gpt2, 2)}** of the largest.\n"
+        f"- **All rungs**: with the weights of a `Transformer` it gives that one's, up to **{units.number(gpt_oss, 2)}**.\n"
+        f"- **On the way**: {len(path)} models of the real size were laid out without memory and their weights counted. "
+        f"The closed form is off by at most **{off}** parameters.\n\n"
+        "The tests take any subset of rungs: each model gives the same logits at once, step by step from its cache, and "
+        "with every tensor recorded; caches and FLOPs equal real caches and torch's own FLOP counter; `GPT2` equals "
+        "Hugging Face's `GPT2LMHeadModel`.")
+
+
+def lesson(study: Study) -> Lesson:
+    """What follows below the picture."""
+    bottom, top = LadderConfig(study.config), LadderConfig.climbed(study.config)
+    total, active = (measure.cost(top, of, 1) / measure.cost(bottom, of, 1) for of in (PARAMETERS, ACTIVE))
+    rungs, quantity = controls.RUNGS_KEY.name, controls.MEASURE_KEY.name
+    return Lesson(
+        path="ladder",
+        prediction=Prediction(
+            f"From a GPT-2 of {units.plural(study.layers, 'layer')} and width {study.hidden:,} to {study.name}, all "
+            f"parameters together become {units.number(total)} times as many. How many times as many work on one token?",
+            answer=lambda: active, because=lambda _: because(bottom, top), unit="times", tolerance=0.15, show=units.number),
+        tries=[
+            Try("GPT-2 with RoPE alone", "RoPE costs nothing: the cache grows because a longer context becomes possible.",
+                controls={rungs: ["rope"], quantity: CACHE}),
+            Try("Experts alone", "Hardly any more compute for one token. Now look at the parameters.",
+                controls={rungs: ["experts"], quantity: FLOPS}),
+            Try("All rungs, the cache", "YaRN makes the long context possible; grouped queries and windows pay for it.",
+                controls={rungs: list(RUNGS), quantity: CACHE})],
+        maths=MATHS, code=[LadderModel, LadderBlock, LadderAttention, DenseMLP, Experts, LadderConfig],
+        claims=register.of_page("ladder"), checks=lambda: how_we_know(study))
 
 
 header("ladder", untrained=True)
 study = state.study().small
-ladder(study)
-below(ladder_lesson(study, register.of_page("ladder")))
+picture(study)
+below(lesson(study))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
+from typing import Protocol
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.images import Picture, head_grid
@@ -17,6 +19,7 @@ from gptoss.charts.labels import TOKEN_OF_LABEL
 from gptoss.charts.prediction import next_token
 
 GPT_OSS, GPT_2 = "GPT-OSS", "GPT-2"
+FALSE = "false"  # the verdict on a claim that is struck through
 COLOURS = {GPT_OSS: palette.ACCENT, GPT_2: palette.GPT2}
 
 _STYLE = f"""<style>
@@ -42,6 +45,16 @@ _STYLE = f"""<style>
 </style>"""
 
 
+class Row(Protocol):
+    """A row of the comparison, as `measure.Row` has it."""
+
+    name: str
+    gpt2: str
+    gptoss: str
+    source: str
+    claims: tuple[str, ...]
+
+
 def size_bars(sizes: pd.DataFrame, show: Callable[[float, str], str]) -> Chart:
     """Both models' sizes, two bars a quantity, each as a share of the larger of the two, with its figure.
 
@@ -53,9 +66,9 @@ def size_bars(sizes: pd.DataFrame, show: Callable[[float, str], str]) -> Chart:
                         figure=[show(value, unit) for value, unit in zip(sizes["value"], sizes["unit"], strict=True)])
     data["place"] = data["place"].map("{:04d} ".format) + data["quantity"]
     pairs = data.pivot(index="quantity", columns="model", values="figure").loc[data["quantity"].unique()]
-    said = "; ".join(f"{name} {row[GPT_OSS]} and {row[GPT_2]}" for name, row in pairs.iterrows())
+    words = "; ".join(f"{name} {row[GPT_OSS]} and {row[GPT_2]}" for name, row in pairs.iterrows())
     return Chart(_sizes_spec(), data[["place", "quantity", "model", "share", "figure"]], "Sizes of GPT-OSS and GPT-2",
-                 f"GPT-OSS and GPT-2: {said}.")
+                 f"GPT-OSS and GPT-2: {words}.")
 
 
 @cache
@@ -99,8 +112,9 @@ def all_heads(model: str, weights: np.ndarray, sink: np.ndarray | None) -> Pictu
     picture = head_grid(np.concatenate([strip[..., None], weights], axis=-1), columns=columns, width=640, enlarge=False)
     first = weights[:, -1, 0].mean()
     words = "no sink" if sink is None else f"sinks that take {sink.mean():.1%} on average"
-    return Picture(picture.image, f"{model}: attention weights of {heads} heads over {queries} tokens, with {words}. The "
-                                  f"last query gives its first token {first:.2%} on average.")
+    return Picture(picture.image, (
+        f"{model}: attention weights of {units.plural(heads, 'head')} over {units.plural(queries, 'token')}, with {words}. "
+        f"The last query gives its first token {units.percent(first, 2)} on average."))
 
 
 def tensor_columns(tensors: pd.DataFrame) -> str:
@@ -119,25 +133,30 @@ def _shape(model: str, shape: str) -> str:
     return f'<td class="{kind}">{escape(shape) or f"not in {model}"}</td>'
 
 
-def comparison_table(rows: Iterable) -> str:
-    """Both models row by row, as an HTML table, with what the notebook says struck through and put right.
+def comparison_table(rows: Iterable[Row], verdicts: Mapping[str, tuple[str, str, str, str]]) -> str:
+    """Both models row by row, as an HTML table, with what people say about a row and what became of it.
 
-    A row has `name`, `gpt2`, `gptoss`, `source` and `corrections`, each of which has `claim`, `says` and `found`.
+    `verdicts` has the claims of the rows by their numbers: who says so, the claim, the verdict and its sentence.
     """
     rows = list(rows)
     body = "".join(
         f"<tr><th>{escape(row.name)}</th>"
         f'<td class="gpt-2">{escape(row.gpt2)}</td><td class="gpt-oss">{escape(row.gptoss)}'
-        + "".join(f'<br><small>Notebook, claim {each.claim}: <span class="wrong">{escape(each.says)}</span>. '
-                  f"{escape(each.found[:1].upper() + each.found[1:])}.</small>" for each in row.corrections)
+        + "".join(_verdict(*verdicts[claim]) for claim in row.claims)
         + f"</td><td><small>{escape(row.source)}</small></td></tr>" for row in rows)
     return _table(("", GPT_2, GPT_OSS, "Where it comes from"), body,
                   f"{len(rows)} ways in which GPT-2 and GPT-OSS differ", "named")
 
 
-def _table(titles: Iterable[str], body: str, said: str, kind: str = "") -> str:
+def _verdict(source: str, claim: str, verdict: str, sentence: str) -> str:
+    kind = "wrong" if verdict == FALSE else "said"
+    return (f'<br><small>{escape(source[:1].upper() + source[1:])}: <span class="{kind}">{escape(claim)}</span>. '
+            f"{escape(verdict.capitalize())}{'.' if not sentence else ': '}{escape(sentence)}</small>")
+
+
+def _table(titles: Iterable[str], body: str, words: str, kind: str = "") -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    return (f'{_STYLE}<div class="beside-scroll" tabindex="0" role="region" aria-label="{escape(said)}">'
+    return (f'{_STYLE}<div class="beside-scroll" tabindex="0" role="region" aria-label="{escape(words)}">'
             f'<table class="beside {kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
 
 
@@ -147,11 +166,11 @@ def clock_spread(times: pd.DataFrame) -> Chart:
     `times` has the columns `work`, `model`, `median`, `low` and `high`, in seconds.
     """
     data = times.assign(**{name: (times[name] * 1000).round(4) for name in ("median", "low", "high")})
-    data["label"] = data["median"].map("{:.3g} ms".format)
-    said = "; ".join(f"{row.work}, {row.model}: {row.label} (half of them {row.low:.3g} to {row.high:.3g})"
-                     for row in data.itertuples())
+    data["label"] = times["median"].map(units.seconds)
+    words = "; ".join(f"{row.work}, {row.model}: {units.seconds(row.median)} (half of them {units.seconds(row.low)} to "
+                      f"{units.seconds(row.high)})" for row in times.itertuples())
     return Chart(_clocks_spec(), data[["work", "model", "median", "low", "high", "label"]],
-                 "Measured times of GPT-OSS and GPT-2", f"{said}.")
+                 "Measured times of GPT-OSS and GPT-2", f"{words}.")
 
 
 @cache

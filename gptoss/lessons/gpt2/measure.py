@@ -35,7 +35,6 @@ from gptoss.tokenizer import (
 )
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 from gptoss.tokenizer.harmony import Message, render
-from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
 from gptoss.trace import Trace, meaning, trace
 
 GPT_OSS, GPT_2 = MODELS = "GPT-OSS", "GPT-2"
@@ -43,7 +42,6 @@ COUNTED = 20_000  # characters of a text that the real tokenizers count
 BUILD, READ, WRITE = CLOCKS = "Build the model", "Read the text", "Write one token"
 REPEATS = {BUILD: 5, READ: 7, WRITE: 15}
 GPT2_PAPER = "Radford et al., 2019"
-OFFICIAL = ModelConfig.preset("gpt-oss-20b")  # what the notebook's sentences are compared with
 
 # What the trace's meanings say of GPT-OSS alone, in words that hold for both.
 _MEANINGS = {
@@ -228,23 +226,14 @@ def meta_parameters(config: GPT2Config) -> int:
 
 
 @dataclass(frozen=True)
-class Correction:
-    """What the notebook says, and what this app finds instead."""
-
-    claim: int  # its number in the app's list of the notebook's claims
-    says: str
-    found: str
-
-
-@dataclass(frozen=True)
 class Row:
-    """One row: the two cells, where they come from, and what people get wrong about it."""
+    """One row: the two cells, where they come from, and the numbers of the claims that people make about it."""
 
     name: str
     gpt2: str
     gptoss: str
     source: str
-    corrections: tuple[Correction, ...] = ()
+    claims: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=32)
@@ -270,11 +259,7 @@ def positions(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
         "Positions", f"a learned vector for each of {gpt2.max_context_length:,}: {learned:,} parameters",
         f"queries and keys turned (RoPE, theta {gptoss.rope_theta:,.0f}), stretched {gptoss.rope_scaling_factor:g} times by "
         "YaRN: no parameters", "configurations and count_parameters; arXiv 2104.09864, 2309.00071",
-        (Correction(13, "RoPE's positions are unlimited",
-                    f"trained on {OFFICIAL.initial_context_length:,} tokens; YaRN takes it to "
-                    f"{OFFICIAL.max_context_length:,}"),
-         Correction(17, "its baseline has learned absolute positions",
-                    "it has none, and ReLU and norms after each half: no GPT-2. The one on this page has them")))
+        ("13", "17"))
 
 
 def attention(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
@@ -316,35 +301,26 @@ def size(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
         return (f"{units.plural(config.num_hidden_layers, 'layer')}, width {config.hidden_size:,}, {total:,} parameters; "
                 f"embedding and unembedding {tied}")
 
-    untied = count_parameters(OFFICIAL)
     models = GPT2(gpt2.replace(num_hidden_layers=1), device="meta"), _meta(gptoss)
     tied = ["are two tables" if hasattr(model, "unembedding") else "are one table" for model in models]
     return Row(
         "Sizes", cell(gpt2, tied[0]), cell(gptoss, tied[1]), "configurations, count_parameters, and the models' parts",
-        (Correction(7, "embedding and head are tied in GPT-OSS",
-                    f"two tables: {untied.embedding:,} and {untied.unembedding:,} parameters"),))
+        ("7",))
 
 
 def longest_context(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
-    times = OFFICIAL.max_context_length / gpt2.max_context_length
     return Row(
         "Context", f"{gpt2.max_context_length:,} tokens, one learned position each",
         f"{gptoss.max_context_length:,} tokens: {gptoss.initial_context_length:,} × {gptoss.rope_scaling_factor:g}",
         "configurations",
-        (Correction(12, "context 4096+, 4x+ longer than GPT-2",
-                    f"{OFFICIAL.max_context_length:,}: {units.number(times)} times"),))
+        ("12",))
 
 
 def tokenizer(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
-    counts = language_counts()
-    ratio, estimate = counts["gpt2"] / counts["o200k"], NOTEBOOK_ESTIMATES[50_257]
-    names = counts.assign(ratio=ratio).sort_values("ratio")["language"]
     return Row(
         "Tokenizer", f"byte-pair encoding, {get_encoding('gpt2').n_vocab:,} ids",
         f"byte-pair encoding, {get_encoding('o200k_harmony').n_vocab:,} ids", "tiktoken's own encodings, counted",
-        (Correction(14, f"a vocabulary of 50k needs an estimated {estimate} times the tokens",
-                    f"GPT-2's needs {ratio.min():.2f} ({names.iloc[0]}) to {ratio.max():.2f} times ({names.iloc[-1]}), one "
-                    f"story in {len(counts)} languages and in code"),))
+        ("14a",))
 
 
 def special_tokens(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
@@ -383,11 +359,10 @@ def sparsity(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
         return counts.active / counts.total
 
     times = count_parameters(gptoss).experts / count_parameters(gptoss).active_experts
-    official = " and ".join(f"{share(ModelConfig.preset(name)):.1%} in {name}" for name in ("gpt-oss-20b", "gpt-oss-120b"))
     return Row(
         "Sparsity", f"dense: {share(gpt2):.1%} of all parameters work on a token, all but the positions",
         f"{share(gptoss):.1%} of all parameters work on a token; of the experts' {1 / times:.1%}", "count_parameters",
-        (Correction(10, "32x capacity with ~3% compute, ~30x compute gain", f"active of all parameters: {official}"),))
+        ("10a",))
 
 
 def conversation(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:

@@ -1,13 +1,15 @@
-"""The ladder from GPT-2 to GPT-OSS: a waterfall of what the rungs change, and the block as it stands."""
+"""The ladder from GPT-2 to GPT-OSS: a waterfall of what the rungs change, and the block that they make."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 import altair as alt
 import pandas as pd
 
+from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.svg import TEXT_SIZE, Pen
@@ -20,15 +22,24 @@ _ADDS, _TAKES, _NOTHING = "adds", "takes away", "nothing"
 _COLOURS = {GPT2_ITSELF: palette.GPT2, _ADDS: palette.POSITIVE, _TAKES: palette.NEGATIVE, RESULT: palette.ACCENT,
             _NOTHING: palette.MUTED}
 
-_COUNTS = {" T": 1e12, " B": 1e9, " M": 1e6, " K": 1e3, "": 1}
-_COUNT_WORDS = {"T": "trillions", "B": "billions", "M": "millions", "K": "thousands", "": "count"}
-_BYTES = {" TiB": 2**40, " GiB": 2**30, " MiB": 2**20, " KiB": 2**10, " B": 1}
-_OPERATIONS = {" TFLOP": 1e12, " GFLOP": 1e9, " MFLOP": 1e6, " kFLOP": 1e3, " FLOP": 1}
-_SECONDS = {" s": 1.0, " ms": 1e-3, " µs": 1e-6}
-UNITS = {"Parameters": _COUNTS, "Active parameters": _COUNTS, "KV cache": _BYTES, "FLOPs per token": _OPERATIONS,
-         "Measured time": _SECONDS}
-_AXES = {"Parameters": "parameters", "Active parameters": "active parameters", "KV cache": "KV cache of one sequence",
-         "FLOPs per token": "compute for one token", "Measured time": "one forward pass"}
+class Quantity(NamedTuple):
+    """A measure of the ladder: what its axis says, what writes its values, and its units, the largest first."""
+
+    axis: str
+    write: Callable[[float], str]
+    units: dict[str, float]
+
+
+_COUNTS = {"trillions": 1e12, "billions": 1e9, "millions": 1e6, "thousands": 1e3, "count": 1}
+MEASURES = {
+    "Parameters": Quantity("parameters", units.count, _COUNTS),
+    "Active parameters": Quantity("active parameters", units.count, _COUNTS),
+    "KV cache": Quantity("KV cache of one sequence", units.size,
+                         {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}),
+    "FLOPs per token": Quantity("compute for one token", units.flops,
+                                {"TFLOP": 1e12, "GFLOP": 1e9, "MFLOP": 1e6, "kFLOP": 1e3, "FLOP": 1}),
+    "Measured time": Quantity("one forward pass", units.seconds, {"s": 1.0, "ms": 1e-3, "µs": 1e-6}),
+}
 
 _WIDTH = 404.0  # px of the drawing's own grid
 _STREAM, _LEFT, _PAD, _GAP = 22.0, 50.0, 10.0, 9.0
@@ -37,26 +48,25 @@ _NAMES = 106.0  # px that the names of parts take
 
 
 def waterfall_chart(frame: pd.DataFrame, measure: str) -> Chart:
-    """Bars from GPT-2's value over each rung's change to the result, one of the measures of `UNITS`.
+    """Bars from GPT-2's value over each rung's change to the result, one of `MEASURES`.
 
     `frame` has a row for every one of `STEPS`, with `start` and `stop` in parameters, bytes, FLOPs or seconds, and
-    `taken`. Of a rung that is not taken no bar is drawn; its change stands in brackets, if it has one. Columns `low`
+    `taken`. Of a rung that is not taken no bar is drawn; its change is shown in brackets, if it has one. Columns `low`
     and `high`, where there are any, are the spread around `stop`, drawn as a line.
     """
-    units = UNITS[measure]
+    quantity, spread = MEASURES[measure], "low" in frame
     largest = frame.loc[frame["taken"], ["start", "stop"]].to_numpy().max()
-    unit = _unit(largest, units)
-    spread = "low" in frame
-    rows = []
+    unit = next((name for name, scale in quantity.units.items() if largest >= scale), [*quantity.units][-1])
+    scale, rows = quantity.units[unit], []
     for row in frame.itertuples(index=False):
         stop = row.stop if row.taken else row.start
         ends = (row.low, row.high) if spread and row.taken else (stop, stop)
-        rows.append((row.step, row.start / units[unit], stop / units[unit], *(end / units[unit] for end in ends),
-                     max(row.start, stop, ends[1]) / units[unit], _kind(row), _label(row, units)))
+        rows.append((row.step, row.start / scale, stop / scale, *(end / scale for end in ends),
+                     max(row.start, stop, ends[1]) / scale, _kind(row), _label(row, quantity.write)))
     columns = ["step", "start", "stop", "low", "high", "edge", "kind", "change"]
     data = pd.DataFrame(rows, columns=columns).round(9)
-    return Chart(_waterfall_spec(measure, unit.strip(), spread), data, f"{measure} from GPT-2 over each rung to the result",
-                 _describe(frame, units, measure))
+    return Chart(_waterfall_spec(measure, unit, spread), data, f"{measure} from GPT-2 over each rung to the result",
+                 _describe(frame, measure))
 
 
 def _kind(row) -> str:
@@ -67,48 +77,36 @@ def _kind(row) -> str:
     return _ADDS if row.stop > row.start else _TAKES
 
 
-def _label(row, units: dict[str, float]) -> str:
+def _label(row, write: Callable[[float], str]) -> str:
     """The value of an end, or the change of a rung with its sign; in brackets where it is not taken."""
     if row.step in (GPT2_ITSELF, RESULT):
-        return amount(row.stop, units)
+        return write(row.stop)
     change = row.stop - row.start
     if not change:
         return "no change" if row.taken else "not taken"
-    words = f"{'+' if change > 0 else '−'}{amount(abs(change), units)}"
-    return words if row.taken else f"({words})"
+    return units.signed(change, write) if row.taken else f"({units.signed(change, write)})"
 
 
-def amount(value: float, units: dict[str, float]) -> str:
-    """A number in the largest unit of which there is one: three digits, `3.61 B`."""
-    unit = _unit(value, units)
-    scaled = value / units[unit]
-    digits = 0 if units[unit] == 1 and units is not _SECONDS else max(0, 3 - len(str(int(scaled))))
-    return f"{scaled:,.{digits}f}{unit}"
-
-
-def _unit(value: float, units: dict[str, float]) -> str:
-    return next((name for name, each in units.items() if value >= each), [*units][-1])
-
-
-def _describe(frame: pd.DataFrame, units: dict[str, float], measure: str) -> str:
+def _describe(frame: pd.DataFrame, measure: str) -> str:
+    write = MEASURES[measure].write
     first, last = frame["stop"].iloc[0], frame["stop"].iloc[-1]
     taken = frame[frame["taken"]].iloc[1:-1]
-    text = f"{measure}: GPT-2 {amount(first, units)}, result {amount(last, units)}"
+    text = f"{measure}: GPT-2 {write(first)}, result {write(last)}"
     if taken.empty:
         return f"{text}. No rung is taken."
     change = taken["stop"] - taken["start"]
-    extremes = (("Most is added by", "+", change.idxmax(), change.max() > 0),
-                ("Most is taken away by", "−", change.idxmin(), change.min() < 0))
-    parts = [f"{words} {taken.loc[at, 'step']} ({sign}{amount(abs(change[at]), units)})."
-             for words, sign, at, there in extremes if there]
-    return f"{text}, {last / first:.3g} times as much. {' '.join(parts) or 'No rung changes it.'}"
+    extremes = (("Most is added by", change.idxmax(), change.max() > 0),
+                ("Most is taken away by", change.idxmin(), change.min() < 0))
+    parts = [f"{words} {taken.loc[place, 'step']} ({units.signed(change[place], write)})."
+             for words, place, exists in extremes if exists]
+    return f"{text}, {units.number(last / first)} times as much. {' '.join(parts) or 'No rung changes it.'}"
 
 
 @cache
 def _waterfall_spec(measure: str, unit: str, spread: bool) -> dict:
     colour = alt.Color("kind:N", scale=alt.Scale(domain=[*_COLOURS], range=[*_COLOURS.values()]), legend=alt.Legend(
         title=None, values=[_ADDS, _TAKES], symbolType="square", columns=2))
-    title = f"{_AXES[measure]} ({_COUNT_WORDS[unit] if UNITS[measure] is _COUNTS else unit})"
+    title = f"{MEASURES[measure].axis} ({unit})"
     base = blank_chart().encode(y=alt.Y("step:N", scale=alt.Scale(domain=list(STEPS)), axis=alt.Axis(
         title="rungs, in this order", ticks=False, labelLimit=160, domain=False)))
     x = alt.X("start:Q", scale=alt.Scale(zero=True, nice=False), axis=alt.Axis(title=title, tickCount=4, format="~r"))
@@ -184,7 +182,7 @@ def _attention(config: LadderConfig) -> list[Chip]:
     if "rope" in config:
         chips.append(Chip("RoPE", "rope"))
     if "yarn" in config:
-        chips.append(Chip(f"YaRN ×{config.rotary.rope_scaling_factor:g}", "yarn"))
+        chips.append(Chip(f"YaRN {units.ratio(config.rotary.rope_scaling_factor)}", "yarn"))
     window = f"window {config.sliding_window:,}" if config.sliding_window else "sees everything"
     return [*chips, _chip(config, "window", window), _chip(config, "sinks", "sink" if "sinks" in config else "no sink")]
 

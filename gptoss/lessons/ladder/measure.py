@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from gptoss import timing
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes
 from gptoss.ladder import RUNGS, LadderConfig
@@ -29,6 +29,18 @@ class Timing(NamedTuple):
     low: float
     high: float
     passes: int
+
+
+class Expectation(NamedTuple):
+    """The next token that a model expects."""
+
+    probabilities: np.ndarray  # (vocabulary,)
+    entropy: float  # bits
+
+    @property
+    def most(self) -> float:
+        """Bits of a blind guess over the whole vocabulary."""
+        return float(np.log2(len(self.probabilities)))
 
 
 class Baseline(NamedTuple):
@@ -99,6 +111,23 @@ def waterfall(config: LadderConfig, value: Callable[[LadderConfig], float], unta
     return pd.DataFrame(rows, columns=["step", "start", "stop", "taken"])
 
 
+def ladder_model(config: LadderConfig, seed: int, precision: str, sinks: float | None) -> LadderModel:
+    """A model on the ladder with random weights; `sinks` replaces every sink logit, where it has sinks."""
+    model = LadderModel(config, dtype=getattr(torch, precision), seed=seed).requires_grad_(False)
+    if sinks is not None and "sinks" in config:
+        for block in model.block:
+            block.attn.sinks.fill_(sinks)
+    return model
+
+
+@torch.inference_mode()
+def expectation(model: LadderModel, tokens: tuple[int, ...]) -> Expectation:
+    """What a model expects after `tokens`, of which there is at least one."""
+    logarithms = model(torch.tensor([tokens]))[0, -1].double().log_softmax(-1)
+    probabilities = logarithms.exp()
+    return Expectation(probabilities.numpy(), -(probabilities * logarithms).sum().item() / np.log(2))
+
+
 @torch.inference_mode()
 def forward_time(model: nn.Module, tokens: tuple[int, ...], passes: int = 9, budget: float = 0.3) -> Timing:
     """Time forward passes over `tokens` after one that is not counted.
@@ -109,11 +138,20 @@ def forward_time(model: nn.Module, tokens: tuple[int, ...], passes: int = 9, bud
     model(batch)
     taken: list[float] = []
     while len(taken) < 3 or (len(taken) < passes and sum(taken) < budget):
-        start = time.perf_counter()
-        model(batch)
-        taken.append(time.perf_counter() - start)
-    low, median, high = np.quantile(taken, (0.25, 0.5, 0.75)).tolist()
-    return Timing(median, low, high, len(taken))
+        taken.append(timing.seconds(lambda: model(batch)))
+    return Timing(*timing.spread(taken), len(taken))
+
+
+def time_waterfall(config: LadderConfig, timings: dict[LadderConfig, Timing]) -> pd.DataFrame:
+    """A `waterfall` of medians, in seconds, with the quartiles around each `stop` in the columns `low` and `high`.
+
+    `timings` has all models of `path_of(config)`.
+    """
+    frame = waterfall(config, lambda model: timings[model].median, untaken=False)
+    levels = {timing.median: timing for timing in timings.values()}
+    ends = [levels[stop][1:3] if taken else (stop, stop)
+            for stop, taken in zip(frame["stop"], frame["taken"], strict=True)]
+    return frame.assign(low=[low for low, _ in ends], high=[high for _, high in ends])
 
 
 @torch.inference_mode()
@@ -127,6 +165,12 @@ def ends_differ_by(top: ModelConfig, tokens: tuple[int, ...], seed: int = 0) -> 
             _difference(Transformer(top, seed=seed), LadderConfig.climbed(top), tokens))
 
 
+@lru_cache(maxsize=64)
+def counted(config: LadderConfig) -> int:
+    """Parameters of a model that exists in names and shapes alone, counted tensor by tensor."""
+    return sum(parameter.numel() for parameter in LadderModel(config, device="meta").parameters())
+
+
 def _difference(model: nn.Module, config: LadderConfig, tokens: tuple[int, ...]) -> float:
     same = LadderModel(config, device="meta")
     same.load_state_dict(model.state_dict(), assign=True)
@@ -136,12 +180,12 @@ def _difference(model: nn.Module, config: LadderConfig, tokens: tuple[int, ...])
 
 @torch.inference_mode()
 def baseline(model: GPT2, tokens: tuple[int, ...]) -> Baseline:
-    """Read off a running GPT-2 what it has: positions, an activation, and where its norms stand."""
-    told: dict[str, torch.Tensor] = {}
-    model(torch.tensor([tokens]), record=told.__setitem__)
+    """Read off a running GPT-2 what it has: positions, an activation, and where its norms are."""
+    recorded: dict[str, torch.Tensor] = {}
+    model(torch.tensor([tokens]), record=recorded.__setitem__)
     twice = model.embed(torch.tensor([[tokens[0], tokens[0]]]), start=0)[0]
-    added = told["embedding"] + told["block.0.attn.out"]
+    added = recorded["embedding"] + recorded["block.0.attn.out"]
     return Baseline(
         model.position.num_embeddings, float((twice[0] - twice[1]).norm()),
-        float((told["block.0.mlp.activated"] < 0).float().mean()),
-        float((added - told["block.0.after_attn"]).abs().max()))
+        float((recorded["block.0.mlp.activated"] < 0).float().mean()),
+        float((added - recorded["block.0.after_attn"]).abs().max()))

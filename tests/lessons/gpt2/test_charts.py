@@ -1,4 +1,4 @@
-"""GPT-2 beside GPT-OSS: bars, next tokens, heads, parallel columns, the table of corrections, and clocks."""
+"""GPT-2 beside GPT-OSS: bars, next tokens, heads, parallel columns, the table of both, and clocks."""
 
 from types import SimpleNamespace
 
@@ -72,7 +72,7 @@ def test_all_heads_in_one_picture(heads):
     weights = np.tril(np.ones((heads, 6, 6)))
     weights /= weights.sum(-1, keepdims=True)
     without = all_heads(GPT_2, weights, None)
-    assert f"GPT-2: attention weights of {heads} heads over 6 tokens, with no sink" in without.alt
+    assert f"GPT-2: attention weights of {heads} head{'s' * (heads > 1)} over 6 tokens, with no sink" in without.alt
     assert "16.67% on average" in without.alt
     with_sink = all_heads(GPT_OSS, weights / 2, np.full((heads, 6), 0.5))
     assert "sinks that take 50.0% on average" in with_sink.alt
@@ -93,13 +93,14 @@ def test_tensors_in_parallel_columns():
     assert 'class="gpt-2 none"' in html
 
 
-def test_the_table_puts_right_what_is_wrong():
-    wrong = SimpleNamespace(claim=7, says="tied <i>", found="two tables of 5")
-    html = comparison_table([SimpleNamespace(name="Sizes", gpt2="one & one", gptoss="two", source="counted",
-                                             corrections=(wrong,)),
-                             SimpleNamespace(name="Norm", gpt2="a", gptoss="b", source="code", corrections=())])
-    assert 'Notebook, claim 7: <span class="wrong">tied &lt;i&gt;</span>. Two tables of 5.' in html
-    assert "one &amp; one" in html and html.count("Notebook") == 1 and "2 ways" in html
+def test_the_table_tells_what_became_of_claims():
+    rows = [SimpleNamespace(name="Sizes", gpt2="one & one", gptoss="two", source="counted", claims=("7", "9")),
+            SimpleNamespace(name="Norm", gpt2="a", gptoss="b", source="code", claims=())]
+    html = comparison_table(rows, {"7": ("somebody", "tied <i>", "false", "Two tables of 5."),
+                                   "9": ("somebody", "large", "not measured yet", "")})
+    assert 'Somebody: <span class="wrong">tied &lt;i&gt;</span>. False: Two tables of 5.</small>' in html
+    assert 'Somebody: <span class="said">large</span>. Not measured yet.</small>' in html
+    assert "one &amp; one" in html and html.count("Somebody") == 2 and "2 ways" in html
 
 
 def test_clocks_are_well_made():
@@ -110,4 +111,4 @@ def test_clocks_are_well_made():
 def test_clocks_show_medians_and_spreads_in_milliseconds():
     data = times().data
     assert data["median"].tolist() == [10, 10, 20, 20] and data["high"].tolist() == [20, 20, 40, 40]
-    assert "Build, GPT-OSS: 10 ms (half of them 8 to 20)" in times().alt
+    assert "Build, GPT-OSS: 10 ms (half of them 8 ms to 20 ms)" in times().alt

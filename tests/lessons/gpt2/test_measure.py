@@ -8,18 +8,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss import timing
 from gptoss.config import GPT2_PRESETS, PRESETS, GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes, scale_model
 from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, held_equal, matched_gpt2
-from gptoss.lessons.gpt2.measure import baseline
-from gptoss.lessons.gpt2.measure.baseline import (
+from gptoss.lessons.gpt2 import measure
+from gptoss.lessons.gpt2.measure import (
     BUILD,
     MODELS,
     READ,
     REPEATS,
+    ROWS,
     WRITE,
     aligned,
     attention_difference,
+    clocks,
+    comparison,
     entropy,
     held_bytes,
     measurements,
@@ -28,9 +32,7 @@ from gptoss.lessons.gpt2.measure.baseline import (
     same_depth,
     shared_text,
     sizes,
-    spread,
 )
-from gptoss.lessons.gpt2.measure.baseline_table import ROWS, comparison
 from gptoss.model import GPT2, Transformer
 from gptoss.model.attention import fused_attention_in_parts
 from gptoss.tokenizer import SAMPLES, compact_vocabulary, get_encoding
@@ -158,7 +160,7 @@ def test_measurements_do_the_work_and_give_seconds():
         return built[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baseline.time, "perf_counter", lambda: next(clock))
+        patch.setattr(timing.time, "perf_counter", lambda: next(clock))
         for name, work in measurements(build, IDS):
             assert work() == 1  # one tick between start and end
             counted.append(name)
@@ -166,9 +168,18 @@ def test_measurements_do_the_work_and_give_seconds():
     assert len(built) == 1 + REPEATS[BUILD]
 
 
-def test_spread_is_the_median_and_the_quartiles():
-    values = [5.0, 1.0, 2.0, 4.0, 3.0, 100.0]
-    assert spread(values) == tuple(np.quantile(values, [0.5, 0.25, 0.75]))
+def test_both_models_are_timed_in_turn():
+    work = clocks(SMALL, TINY, 0, "float32", (tuple(IDS), tuple(IDS[:9])))
+    shares = []
+    with pytest.raises(StopIteration) as end:
+        while True:
+            shares.append(next(work))
+    times = end.value.value.times
+    assert [share for share, _ in shares] == sorted(share for share, _ in shares) and shares[-1][0] == 1
+    assert len(shares) == sum(REPEATS.values()) + len(REPEATS) and "build the model" in shares[0][1]
+    assert set(times["work"]) == {BUILD, READ, WRITE} and set(times["model"]) == set(MODELS) and len(times) == 6
+    assert (times["low"] <= times["median"]).all() and (times["median"] <= times["high"]).all()
+    assert all(weights > 0 and cache > 0 for weights, cache in end.value.value.held.values())
 
 
 @pytest.mark.parametrize("dtype, width", [(torch.float32, 4), (torch.bfloat16, 2)])
@@ -186,7 +197,7 @@ def test_explicit_and_fused_attention_agree(layer):
 
 
 def test_a_fused_path_that_sees_the_future_too_little_is_noticed(monkeypatch):
-    monkeypatch.setattr(baseline, "fused_attention_in_parts",
+    monkeypatch.setattr(measure, "fused_attention_in_parts",
                         lambda q, k, v, sinks, window: fused_attention_in_parts(q, k, v, sinks, 3))
     assert attention_difference(GPT2(TINY), IDS) > 0.01
 
@@ -208,12 +219,8 @@ def test_the_table_has_every_row_asked_for_and_a_source_for_each(rows):
     assert len(ROWS) == 14
 
 
-def test_the_corrections_are_the_six_of_the_notebooks_rows(rows):
-    corrections = [each for row in rows.values() for each in row.corrections]
-    assert sorted(each.claim for each in corrections) == [7, 10, 12, 13, 14, 17]
-    found = {each.claim: each.found for each in corrections}
-    assert "579,133,440" in found[7] and "17.3%" in found[10] and "4.4%" in found[10]
-    assert "131,072: 128 times" in found[12] and "4,096" in found[13]
+def test_six_claims_belong_to_rows(rows):
+    assert sorted(claim for row in rows.values() for claim in row.claims) == ["10a", "12", "13", "14a", "17", "7"]
 
 
 def test_cells_hold_published_figures(rows):

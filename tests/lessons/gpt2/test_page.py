@@ -1,20 +1,17 @@
 """The page on GPT-2: every view and respect, extremes, texts, measurements one at a time, and the lesson."""
 
-import threading
-
 import numpy as np
 import pytest
 from reader import assert_fine, captions, open_page, type_text
 
 from gptoss.app.lesson import TABS
-from gptoss.app.live import MEASURING, live_run
+from gptoss.app.live import live_run
 from gptoss.app.study import Study
 from gptoss.config import GPT2_PRESETS, ModelConfig
-from gptoss.cost.matching import ACTIVE, EQUALS, TOTAL, WIDTH, matched_gpt2
-from gptoss.lessons.gpt2.controls import baseline
-from gptoss.lessons.gpt2.controls.baseline import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
-from gptoss.lessons.gpt2.controls.baseline_lesson import CONTEXT, XL, flops_at
-from gptoss.lessons.gpt2.measure.baseline import BUILD, GPT_OSS, MODELS, READ, WRITE
+from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, held_equal, matched_gpt2
+from gptoss.lessons.gpt2 import controls
+from gptoss.lessons.gpt2.controls import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
+from gptoss.lessons.gpt2.measure import GPT_OSS, MODELS
 
 PAGE = "pages/gpt2.py"
 TEXTS = {"one token": "a", "markup": "<script>alert(1)</script> **bold** $x$ <|endoftext|>",
@@ -42,9 +39,9 @@ def open_tab(at, name):
 
 @pytest.fixture
 def nothing_measured():
-    baseline._measured().clear()
+    controls.timed.cache.clear()
     yield
-    baseline._measured().clear()
+    controls.timed.cache.clear()
 
 
 @pytest.mark.parametrize("dials", [
@@ -110,7 +107,9 @@ def test_tensors_in_parallel_name_what_each_lacks():
 def test_the_table_has_its_rows_and_corrections():
     shown = html(show(open_page(PAGE, preset="gpt-oss-20b"), TABLE))
     assert shown.count('<td class="gpt-2">') == 14
-    assert shown.count("Notebook, claim") == 6 and "579,133,440" in shown
+    assert shown.count("The notebook, claim") == 6 and shown.count('class="wrong"') == 4
+    assert "579.13 M parameters beside an embedding" in shown and "17.3% in gpt-oss-20b" in shown
+    assert "Embedding and head are tied</span>. False: GPT-2 has no unembedding.weight" in shown
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -141,48 +140,9 @@ def test_clocks_wait_for_a_press_measure_and_remember(nothing_measured):
     assert "Nothing is measured yet" in said(at)
     at.button(key="gpt2_measure").click().run()
     assert_fine(at)
-    (found,) = baseline._measured().values()
-    assert set(found.times["work"]) == {BUILD, READ, WRITE} and len(found.times) == 6
-    assert (found.times["low"] <= found.times["median"]).all() and (found.times["median"] <= found.times["high"]).all()
-    assert all(weights > 0 and cache > 0 for weights, cache in found.held.values())
     assert "weights 10.70 MiB" in captions(at), "2,804,160 parameters of four bytes"
     other = show(open_page(PAGE, preset="classroom"), TIMES)
     assert "Nothing is measured yet" not in said(other), "another session sees what was measured"
-
-
-def test_one_measurement_at_a_time(nothing_measured):
-    """A second session waits with a sign of it until the first has done."""
-    at = show(open_page(PAGE, preset="classroom"), TIMES)
-    shown, finished = [], threading.Event()
-    original = baseline.st.delta_generator.DeltaGenerator.progress
-
-    def note(self, value, text=None):
-        shown.append(text)
-        if text and "Another measurement" in text:
-            MEASURING.release()  # the other one has done
-            finished.set()
-        return original(self, value, text)
-
-    MEASURING.acquire()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baseline.st.delta_generator.DeltaGenerator, "progress", note)
-        at.button(key="gpt2_measure").click().run()
-    assert_fine(at)
-    assert finished.is_set() and any("Another measurement is running" in (text or "") for text in shown)
-    assert len(baseline._measured()) == 1 and not MEASURING.locked()
-
-
-def test_a_measurement_that_fails_lets_the_next_one_in(nothing_measured, monkeypatch):
-    at = show(open_page(PAGE, preset="classroom"), TIMES)
-    monkeypatch.setattr(baseline, "measurements", lambda build, ids: (_ for _ in ()).throw(RuntimeError("broken")))
-    at.button(key="gpt2_measure").click().run()
-    assert at.exception and not MEASURING.locked()
-
-
-def test_what_is_remembered_is_bounded(nothing_measured):
-    for number in range(baseline.KEPT + 3):
-        baseline._remember((number,), None)
-    assert list(baseline._measured()) == [(number,) for number in range(3, baseline.KEPT + 3)]
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -198,12 +158,12 @@ def test_every_try(number):
 @pytest.mark.parametrize("guess", [0, 1])
 def test_predict_and_commit(preset, guess):
     at = open_page(PAGE, preset=preset)
-    config = ModelConfig.preset("gpt-oss-20b")  # it stands in where the model under study is the smaller one
-    assert flops_at(config, CONTEXT) > flops_at(GPT2_PRESETS["gpt2-xl"], CONTEXT)
+    config = ModelConfig.preset("gpt-oss-20b")  # in place of a model under study that is the smaller one
+    assert held_equal(config, COMPUTE, 1024) > held_equal(GPT2_PRESETS["gpt2-xl"], COMPUTE, 1024)
     answer = "gpt-oss-20b"
     choice = next(each for kind in ("selectbox", "radio", "segmented_control") for each in at.get(kind)
                   if each.key == "gpt2_guess")
-    choice.set_value((XL, answer)[guess])
+    choice.set_value(("GPT-2 XL", answer)[guess])
     at.button(key="gpt2_commit").click().run()
     assert_fine(at)
     assert f"**It is {answer}.**" in said(at)
@@ -221,9 +181,13 @@ def test_every_tab(tab):
 @pytest.mark.parametrize("model", MODELS)
 def test_next_tokens_are_those_of_the_traced_models(model):
     """The fast path of the view against the logits that a trace records."""
-    both = baseline.pair(Study.of_preset("classroom"), ACTIVE)
+    both = controls.pair(Study.of_preset("classroom"), ACTIVE)
     same = both.same_text("The sea is wide.", special=False)
-    run, ids = ((live_run(both.study, tuple(same.gptoss.ids), 0).trace, same.gptoss.ids) if model == GPT_OSS
-                else (baseline.gpt2_run(both, tuple(same.gpt2.ids), 0), same.gpt2.ids))
-    expected = run["logits"][0, -1].softmax(-1).numpy()
-    np.testing.assert_allclose(baseline.next_probabilities(both, model, tuple(ids)), expected, atol=1e-5)
+    if model == GPT_OSS:
+        ids, runs = tuple(same.gptoss.ids), both.study
+        recorded = live_run(both.study, ids, 0).trace
+    else:
+        ids, runs = tuple(same.gpt2.ids), both.gpt2
+        recorded = controls.recorded(both.gpt2, ids, 0)
+    expected = recorded["logits"][0, -1].softmax(-1).numpy()
+    np.testing.assert_allclose(controls.next_probabilities(runs, ids), expected, atol=1e-5)

@@ -1,0 +1,229 @@
+"""GPT-2 beside the model under study: what is held equal, both live on one text, and the views that draw them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import streamlit as st
+
+from gptoss import units
+from gptoss.app import controls, pictures, text, verdicts
+from gptoss.app.computed import computed, measured
+from gptoss.app.live import CACHED_ATTENTION_CELLS, MAX_LIVE_TOKENS, Built, live_run, weights_of
+from gptoss.app.study import RANDOM, Study
+from gptoss.app.verdicts import Claim
+from gptoss.charts import Chart
+from gptoss.config import GPT2Config, ModelConfig
+from gptoss.cost import count_parameters, kv_cache_bytes
+from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, Match, matched_gpt2, shared_context
+from gptoss.lessons.gpt2 import charts, measure
+from gptoss.lessons.gpt2.measure import GPT_2, GPT_OSS, REPEATS, SharedText
+from gptoss.tokenizer.compact_gpt2 import compact_gpt2
+
+SIZES, NEXT, ATTENTION, TENSORS, TABLE, TIMES = VIEWS = "Sizes", "Next token", "Attention", "Tensors", "Table", "Clocks"
+EQUAL = controls.Key("gpt2_equal", ACTIVE)
+
+CHECKED_TOKENS = 128  # of the text, for the check of attention
+
+_HELD = {WIDTH: ("Width", "{:,}".format), TOTAL: ("Total", units.count), ACTIVE: ("Active", units.count),
+         COMPUTE: ("FLOPs per token", units.flops)}
+_UNITS = {"parameters": units.count, "bytes": units.size, "FLOPs": units.flops, "tokens": "{:,.0f}".format}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both sides at the real size and live, and what is held equal."""
+
+    study: Study
+    real: Match
+    live: Match
+
+    @property
+    def gpt2(self) -> Built:
+        """The live GPT-2, with random weights."""
+        return Built(measure.random_gpt2, (self.live.config, self.study.seed, self.study.precision))
+
+    def same_text(self, words: str, special: bool) -> SharedText:
+        """The beginning of the text that both live models can read, in the tokens of each."""
+        return measure.shared_text(words, self.study.live_config.vocab_size, self.live.config.vocab_size, MAX_LIVE_TOKENS,
+                                   special)
+
+
+def pair(study: Study, equal: str) -> Pair:
+    """The study and the GPT-2 matched to it, at the real size and live. An unknown `equal` is active parameters."""
+    equal = equal if equal in EQUALS else ACTIVE
+    return Pair(study, *(matched_gpt2(config, equal, study.context) for config in (study.config, study.live_config)))
+
+
+def setting() -> tuple[str, str]:
+    """What is held equal, and what is shown."""
+    with st.container(horizontal=True, gap="medium"):
+        equal = controls.view(EQUALS, EQUAL.name, "Held equal", EQUAL.default, width="content", label_visibility="visible",
+                              help="GPT-2 is made as large as it takes to have as wide and as many layers, as many "
+                                   "parameters, as many active ones, or as many FLOPs per token.")
+        return equal, controls.view(VIEWS, "gpt2_view", "Shown", width="content", label_visibility="visible")
+
+
+def draw(both: Pair, view: str, words: str, special: bool, claims: Mapping[str, Claim]) -> None:
+    """What is held equal, and the chosen view of both. `claims` are what people say, by number, for the table."""
+    of_a_layer = view in (ATTENTION, TENSORS)
+    place, line = st.columns([1, 3], gap="medium") if of_a_layer else (None, st)
+    line.markdown(match_in_words(both, live=view not in (SIZES, TABLE)))
+    if view == TABLE:
+        table(both, claims)
+    elif controls.has_text(words, "both models read it"):
+        if view == SIZES:
+            sizes(both, words)
+            return
+        same = both.same_text(words, special)
+        if of_a_layer:
+            with place:
+                layer = controls.layer(both.study, "Layer of GPT-OSS")
+            (attention if view == ATTENTION else tensors)(both, same, layer)
+        else:
+            (clocks if view == TIMES else next_tokens)(both, same)
+        say_the_text(same)
+
+
+def match_in_words(both: Pair, live: bool) -> str:
+    """Which GPT-2 the model under study is compared with, and how near the match came."""
+    match = both.live if live else both.real
+    config = match.config
+    what, show = _HELD[match.equal]
+    near = "exactly" if match.wanted == match.found else units.signed(match.error, units.percent)
+    return (f"**{'Live GPT-2' if live else 'GPT-2'}**: {units.plural(config.num_hidden_layers, 'layer')}, width "
+            f"{config.hidden_size:,}, heads {config.num_attention_heads}, {units.count(count_parameters(config).total)} "
+            f"parameters. {what}: {show(match.found)} for {show(match.wanted)}, {near}.")
+
+
+def say_the_text(same: SharedText) -> None:
+    """How many tokens each live model reads, and what was cut."""
+    used = same.gptoss.characters_used
+    cut = "" if used >= same.characters else (
+        f" :material/content_cut: The first {used:,} of {same.characters:,} characters, which both can read in "
+        f"{MAX_LIVE_TOKENS} tokens.")
+    st.caption(f"The live models read the same text in their own small vocabularies: GPT-OSS in "
+               f"{units.plural(len(same.gptoss.ids), 'token')}, GPT-2 in {len(same.gpt2.ids)}.{cut}")
+
+
+def whose_weights(study: Study) -> str:
+    """What may be compared: the GPT-2 of this page was never trained, the model under study perhaps was."""
+    weights = weights_of(study)
+    if weights.kind == RANDOM:
+        return f"Nothing here was trained: GPT-2 and GPT-OSS have {weights.words}, and guess by chance."
+    return (f"GPT-2's weights are random, GPT-OSS has {weights.words}: what it knows better it owes to its training, not to "
+            "its design. The page Training trains both alike.")
+
+
+def sizes(both: Pair, words: str) -> None:
+    """What both cost at their real sizes, and what GPT-2 cannot do at the sidebar's context."""
+    study, gpt2 = both.study, both.real.config
+    pictures.show_chart(_size_chart(study.config, gpt2, study.context, words), key="gpt2_sizes")
+    shared = shared_context(study.context)
+    if study.context > shared:
+        st.caption(f":material/block: GPT-2 has {shared:,} positions and reads no more. At {study.context:,} tokens, the "
+                   f"context chosen, GPT-OSS's cache holds {units.size(kv_cache_bytes(study.config, study.context))}. Cache "
+                   f"and FLOPs above, of one more token: at {shared:,} for both.")
+    else:
+        st.caption(f"Cache and FLOPs, of one more token, at {study.context:,} tokens, the context chosen. GPT-2 has "
+                   f"positions for {gpt2.max_context_length:,}.")
+
+
+@lru_cache(maxsize=64)
+def _size_chart(config: ModelConfig, gpt2: GPT2Config, context: int, words: str) -> Chart:
+    tokens = measure.real_tokens(words)
+    return charts.size_bars(measure.sizes(config, gpt2, context, tokens), lambda value, unit: _UNITS[unit](value))
+
+
+def table(both: Pair, claims: Mapping[str, Claim]) -> None:
+    """Both row by row, with what people say about a row and what became of it."""
+    rows = measure.comparison(both.real.config, both.study.config, both.study.context)
+    found = {number: verdicts.known(claims[number], both.study) for row in rows for number in row.claims}
+    st.html(charts.comparison_table(rows, {
+        number: (claims[number].origin, claims[number].sentence, found[number].verdict if found[number] else verdicts.OPEN,
+                 _plain(found[number].sentence) if found[number] else "") for number in found}))
+
+
+def _plain(markdown: str) -> str:
+    """A sentence without the marks that Markdown takes for its own."""
+    return re.sub(r"[`\\]", "", markdown)
+
+
+next_probabilities = computed(measure.next_probabilities, entries=64)
+recorded = computed(measure.recorded, entries=8, when=lambda model, ids, layer: (
+    len(ids) ** 2 * model.values[0].num_attention_heads <= CACHED_ATTENTION_CELLS))
+timed = measured(measure.clocks, entries=32, doing="Measuring …")
+attention_difference = computed(measure.attention_difference)
+
+
+def next_tokens(both: Pair, same: SharedText) -> None:
+    """What each expects after the text."""
+    study = both.study
+    sides = ((GPT_2, both.gpt2, same.gpt2.ids, _gpt2_labels(both.live.config.vocab_size)),
+             (GPT_OSS, study, same.gptoss.ids, text.vocabulary_labels(study.live_config.vocab_size)))
+    for place, (name, model, ids, labels) in zip(st.columns(2, gap="medium"), sides, strict=True):
+        likely = next_probabilities(model, tuple(ids))
+        with place:
+            pictures.show_chart(charts.likely_tokens(name, labels, likely, measure.entropy(likely)),
+                                 key=f"gpt2_next_{name}")
+    st.caption(f"{whose_weights(study)} Bits a token cannot be compared across vocabularies; beside the most that each "
+               "allows, they can.")
+
+
+@lru_cache(maxsize=8)
+def _gpt2_labels(size: int) -> tuple[str, ...]:
+    return tuple(map(compact_gpt2(size).label, range(size)))
+
+
+def _runs(both: Pair, same: SharedText, layer: int) -> tuple[dict, dict, int]:
+    """One pass of each with the inside of one layer, GPT-2's at the same depth, and which layer that is."""
+    other = measure.same_depth(layer, both.study.live_config.num_hidden_layers, both.live.config.num_hidden_layers)
+    return (live_run(both.study, tuple(same.gptoss.ids), layer).trace, recorded(both.gpt2, tuple(same.gpt2.ids), other),
+            other)
+
+
+def attention(both: Pair, same: SharedText, layer: int) -> None:
+    """All heads of a layer of each, at the same depth."""
+    ours, theirs, other = _runs(both, same, layer)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        weights = theirs[f"block.{other}.attn.weights"][0].float().numpy()
+        pictures.show_picture(charts.all_heads(GPT_2, weights, None),
+                               f"GPT-2, layer {other}: {units.plural(len(weights), 'head')}, no sink, no window.")
+    with right:
+        weights, sink = (ours[f"block.{layer}.attn.{name}"][0].float().numpy() for name in ("weights", "sink_mass"))
+        pictures.show_picture(
+            charts.all_heads(GPT_OSS, weights, sink),
+            f"GPT-OSS, layer {layer}: {units.plural(len(weights), 'head')}. Pink is what the sink takes.")
+    st.caption(whose_weights(both.study))
+
+
+def tensors(both: Pair, same: SharedText, layer: int) -> None:
+    """Names and shapes of both passes in parallel columns."""
+    ours, theirs, other = _runs(both, same, layer)
+    st.html(charts.tensor_columns(measure.aligned(ours, theirs, layer, other)))
+    st.caption(f"GPT-2's layer {other}, GPT-OSS's layer {layer}. GPT-2 adds a learned position to its embedding; GPT-OSS "
+               "turns queries and keys instead. Shapes begin with the batch.")
+
+
+@st.fragment
+def clocks(both: Pair, same: SharedText) -> None:
+    """Times on this machine: measured when asked for, and remembered."""
+    study = both.study
+    work = (study.live_config, both.live.config, study.seed, study.precision, (tuple(same.gptoss.ids), tuple(same.gpt2.ids)))
+    pressed = st.button("Measure both", icon=":material/timer:", key="gpt2_measure", type="primary")
+    found = timed.again(*work) if pressed else timed.known(*work)
+    if found is None:
+        build, read, write = REPEATS.values()
+        st.info(f"Nothing is measured yet. Both are built {build} times, read the text {read} times and write {write} "
+                "tokens, taking turns.", icon=":material/timer:")
+        return
+    pictures.show_chart(charts.clock_spread(found.times), key="gpt2_clocks")
+    memory = "; ".join(f"{model}: weights {units.size(weights)}, cache {units.size(cache)}"
+                       for model, (weights, cache) in found.held.items())
+    st.caption(f"Medians, with the middle half of the measurements as a line. Live models in {study.precision}, "
+               f"{units.plural(found.threads, 'thread')}. Bytes their tensors hold after the text: {memory}. Small models "
+               "on a processor mostly wait between small steps: these times say little about the real sizes.")
