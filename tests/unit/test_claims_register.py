@@ -166,7 +166,7 @@ MEASURED_WHEN_ASKED_FOR = {
     "5": ["classroom has 32 sink logits", "one for each of 8 heads in 4 layers"],
     "13": ["In gpt-oss-20b, 14 of 32 pairs reach angles within 131,072 tokens that 4,096 tokens never showed",
            "with YaRN at factor 32 it is 0"],
-    "15": ["Its training loss goes from 6.9", "apart from it by at most 0.0e+00"],
+    "15": ["Its training loss goes from 6.9", "apart from it by at most 0: noise"],
     "16": ["20.0 B parameters in two bytes", "12 bytes of them for each parameter beside 4 of weight",
            "weights 41.8 GB, master weights 83.7 GB, gradients 41.8 GB, optimizer states 167 GB"],
     "20": ["width 2,880", "LayerNorm takes"],

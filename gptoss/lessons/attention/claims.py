@@ -20,9 +20,9 @@ def head_size_is_divided(study: Study) -> Verdict:
     config, size = study.config, head_size(study.config)
     true = kv_cache_bytes(config, study.context)
     return Verdict.of(size.measured == size.divided, (
-        f"The query, key and value projection of {study.name} has {size.measured:g} rows for each head; "
-        f"{config.hidden_size:,} / {config.num_attention_heads} is {size.divided:g}. By that rule its KV cache at "
-        f"{study.context:,} tokens would be {units.size(true * size.divided / size.measured)} in place of "
+        f"The query, key and value projection of {study.name} has {units.number(size.measured)} rows for each head; "
+        f"{config.hidden_size:,} / {config.num_attention_heads} is {units.number(size.divided)}. By that rule its KV cache "
+        f"at {study.context:,} tokens would be {units.size(true * size.divided / size.measured)} in place of "
         f"{units.size(true)}."))
 
 

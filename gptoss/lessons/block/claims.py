@@ -32,7 +32,8 @@ def largest_bar_matters_most(study: Study) -> Verdict:
     bars = contributions(model, stream, answer)[1:]
     names = [part.name for part in half_block_parts(study.live_config.num_hidden_layers)]
     largest, worst = int(bars.argmax()), int(left.argmin())
+    beside = "no other removal leaves it less" if largest == worst else (
+        f"without {names[worst]}, whose bar is {bars[worst]:.2f}, it has {left[worst]:.2%}")
     return Verdict.of(largest == worst, (
-        f"At token {len(tokens) - 1} the largest bar is {names[largest]} with {bars[largest]:.2f} of the logit; without it "
-        f"the answer has {left[largest]:.2%}. Without {names[worst]}, whose bar is {bars[worst]:.2f}, it has "
-        f"{left[worst]:.2%}."))
+        f"At token {len(tokens) - 1} the largest bar is {names[largest]} with {bars[largest]:.2f} of the logit. Without it "
+        f"the answer has {left[largest]:.2%}; {beside}."))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptoss.app.live import HEAVY, live_model, pass_over, running
+from gptoss.app.live import live_model, pass_over, running
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
+from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters, forward_flops
 from gptoss.lessons.experts import measure
 from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.units import number
 
 LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
 UNBALANCED = "unbalanced"  # the shipped model that was trained without a balancing loss
@@ -44,8 +46,8 @@ def compute_gain() -> Verdict:
     of_whole, of_mlps = (25 < gain < 35 for gain in (whole, mlps))
     return Verdict.of(of_whole, partly=of_mlps, sentence=(
         f"Against a dense model of the same size, one token costs the MLPs of gpt-oss-120b {mlps:.0f} times less. The whole "
-        f"model, attention and unembedding with it, saves {whole:.3g} times. In gpt-oss-20b it is {small_mlps:.0f} and "
-        f"{small:.3g} times."))
+        f"model, attention and unembedding with it, saves {number(whole)} times. In gpt-oss-20b it is {small_mlps:.0f} and "
+        f"{number(small)} times."))
 
 
 def _gains(config: ModelConfig) -> tuple[float, float]:

@@ -32,9 +32,9 @@ def inference_reduced(study: Study) -> Verdict:
     weights = checkpoint_bytes(study.config)
     memory = (checkpoint_bytes(plain) + before) / (weights + now)
     return Verdict.of(7 <= memory <= 9, (
-        f"With sharing and windows the cache is {before / now:.3g} times smaller: {units.size(now)} instead of "
+        f"With sharing and windows the cache is {units.number(before / now)} times smaller: {units.size(now)} instead of "
         f"{units.size(before)}. The weights stay, {units.size(weights)} or {weights / (weights + now):.0%} of both, "
-        f"so inference takes {memory:.3g} times less."))
+        f"so inference takes {units.number(memory)} times less."))
 
 
 def head_size_from_width(study: Study) -> Verdict:

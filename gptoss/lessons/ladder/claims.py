@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gptoss import units
-from gptoss.app.live import HEAVY
 from gptoss.app.study import Study
+from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.cost import count_parameters
 from gptoss.ladder import LadderConfig
@@ -20,9 +20,10 @@ def simple_gpt(study: Study) -> Verdict:
         gpt2 = baseline(GPT2(LadderConfig(study.live_config).bottom, seed=study.seed), READ)
     return Verdict.of(False, (
         "The notebook's class has no positions at all, and uses ReLU and a norm after each addition. The live GPT-2 here: "
-        f"a learned vector for each of {gpt2.positions:,} positions, so that one token enters positions 0 and 1 as "
-        f"vectors {gpt2.moved:.2g} apart; {gpt2.below_zero:.0%} of its activations are below zero, where ReLU has none; "
-        f"and stream plus attention differs from the next stream by {gpt2.left_over:.1g}, so no norm comes after."))
+        f"a learned vector for each of {gpt2.positions:,} positions, so that one token enters positions 0 and 1 as vectors "
+        f"{units.number(gpt2.moved, 2)} apart; {gpt2.below_zero:.0%} of its activations are below zero, where ReLU has "
+        f"none; and stream plus attention differs from the next stream by {units.number(gpt2.left_over, 1)}, so no norm "
+        "comes after."))
 
 
 def tied(study: Study) -> Verdict:

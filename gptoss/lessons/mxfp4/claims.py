@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gptoss import units
-from gptoss.app.live import HEAVY
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
+from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.checkpoint.mxfp4 import BLOCK_SIZE
 from gptoss.cost import count_parameters
@@ -32,9 +32,9 @@ def quarter_of_bf16(study: Study) -> Verdict:
     packed, plain = (model_bytes(study.config, FORMATS[name]) for name in (MXFP4, BF16))
     near = [abs(share - 1 / 4) <= NEAR for share in (experts, packed / plain)]
     return Verdict.of(all(near), partly=any(near), sentence=(
-        f"A block of 32 has 32 · 4 + 8 bits, {bits:g} a weight: {experts:.1%} of bf16's 16. Of all {study.name} it is "
-        f"{packed / plain:.1%}, {units.size(packed)} instead of {units.size(plain)}: attention, embedding and unembedding "
-        f"stay in bf16."))
+        f"A block of 32 has 32 · 4 + 8 bits, {units.number(bits)} a weight: {experts:.1%} of bf16's 16. Of all {study.name} "
+        f"it is {packed / plain:.1%}, {units.size(packed)} instead of {units.size(plain)}: attention, embedding and "
+        "unembedding stay in bf16."))
 
 
 def everything_is_mxfp4(study: Study) -> Verdict:
@@ -60,8 +60,8 @@ def costs_nothing(study: Study) -> Verdict:
                        for name in (MXFP4, "int8, row a scale"))
     return Verdict.of(mxfp4.divergence == 0, (
         f"In {study.name}, trained without rounding, the next-token distribution of {len(tokens)} tokens moves by "
-        f"{mxfp4.divergence:.2g} nats a token, and {mxfp4.same_token:.1%} of the most probable tokens stay. In int8 with a "
-        f"scale a row it moves by {rows.divergence:.2g}."))
+        f"{units.number(mxfp4.divergence, 2)} nats a token, and {mxfp4.same_token:.1%} of the most probable tokens stay. In "
+        f"int8 with a scale a row it moves by {units.number(rows.divergence, 2)}."))
 
 
 def outlier_ruins_the_matrix(study: Study) -> Verdict:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from gptoss.app.live import HEAVY, MEASURING
 from gptoss.app.study import Study
+from gptoss.app.turns import HEAVY, MEASURING
 from gptoss.app.verdicts import Verdict
 from gptoss.lessons.rmsnorm.measure import CONTENDERS, format_errors, measure_times, output_size, speed_ratio
 from gptoss.model import RMSNorm
+from gptoss.units import number
 
 NOTEBOOK_EPS = 1e-6
 SMALL = 0.001  # the size of an input beside which an eps counts
@@ -22,10 +23,10 @@ def as_in_the_notebook(study: Study) -> Verdict:
     lost = (one + NOTEBOOK_EPS == one).item()
     return Verdict.of(norm.eps == NOTEBOOK_EPS and norm.scale.dtype == torch.bfloat16, (
         f"The class that runs here has eps {_power(norm.eps)} and computes in "
-        f"{str(norm.scale.dtype).removeprefix('torch.')}. With eps {_power(NOTEBOOK_EPS)} an input of size {SMALL:g} leaves "
-        f"at {output_size(SMALL, NOTEBOOK_EPS):.2f} instead of {output_size(SMALL):.2f}. In bfloat16 throughout, an output "
-        f"is off by up to {errors['all in bfloat16']:.2%} instead of {errors['float32 inside']:.2%}, which is the last "
-        f"rounding alone; and 1 + {_power(NOTEBOOK_EPS)} "
+        f"{str(norm.scale.dtype).removeprefix('torch.')}. With eps {_power(NOTEBOOK_EPS)} an input of size {number(SMALL)} "
+        f"leaves at {output_size(SMALL, NOTEBOOK_EPS):.2f} instead of {output_size(SMALL):.2f}. In bfloat16 throughout, an "
+        f"output is off by up to {errors['all in bfloat16']:.2%} instead of {errors['float32 inside']:.2%}, which is the "
+        f"last rounding alone; and 1 + {_power(NOTEBOOK_EPS)} "
         f"{'is 1 there: such an eps disappears beside values of size 1' if lost else 'keeps its eps there'}."))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from gptoss.app.live import HEAVY, Running, cached, model_of
+from gptoss.app.live import Running, cached, model_of
 from gptoss.app.study import Study
+from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.lessons.rope.measure import AGREEING, RANDOM, meets_new_angles, near_and_far, norm_growth
@@ -16,6 +17,7 @@ from gptoss.training.domains import RECALL
 from gptoss.training.length_generalisation import answers, scheme_frequencies, under_scheme
 from gptoss.training.schemes import NOTEBOOK, PLAIN, SCHEMES, YARN
 from gptoss.training.shipped import CLASSROOM
+from gptoss.units import number
 
 PUBLISHED_FACTOR = PRESETS["gpt-oss-20b"].rope_scaling_factor
 _READER = ModelConfig.preset(CLASSROOM)
@@ -32,22 +34,24 @@ def blend_is_reversed(study: Study) -> Verdict:
     if config.rope_scaling_factor <= 1:
         config = config.replace(rope_scaling_factor=PUBLISHED_FACTOR)
     plain, yarn, notebook = (scheme_frequencies(config, scheme) for scheme in (PLAIN, YARN, NOTEBOOK))
-    ours, theirs = plain / yarn, plain / notebook
+    ours, theirs = plain / yarn, plain / notebook  # by pair, the fastest first
     return Verdict.of(bool(torch.allclose(ours, theirs)), (
-        f"The other way round. From the fastest pair to the slowest, at factor {config.rope_scaling_factor:g}, YaRN slows "
-        f"{ours[0]:.3g} to {ours[-1]:.3g} times; this blend slows {theirs[0]:.3g} to {theirs[-1]:.3g} times. The view "
-        f"“Trained on {TRAINED}, reading {READ}” shows what a trained model reads under each."))
+        f"The other way round. From the fastest pair to the slowest, at factor {number(config.rope_scaling_factor)}, YaRN "
+        f"slows {number(ours[0].item())} to {number(ours[-1].item())} times; this blend slows {number(theirs[0].item())} to "
+        f"{number(theirs[-1].item())} times. The view “Trained on {TRAINED}, reading {READ}” shows what a "
+        "trained model reads under each."))
 
 
 def norms_grow(study: Study) -> Verdict:
     """Claim 4: how long a vector is after it was turned, as a multiple of what it was."""
     config, here = study.config, study.config.rope_scaling_factor
     grown = {factor: norm_growth(config.replace(rope_scaling_factor=float(factor))) for factor in (1, 2, 32, here)}
-    beside = "" if here in (1, 2, 32) else f", {grown[here][1]:.4f} times at the factor {here:g} set now"
+    turned = max(abs(end - 1) for end in grown[1])
+    beside = "" if here in (1, 2, 32) else f", {grown[here][1]:.4f} times at the factor {number(here)} set now"
     return Verdict.of(all(abs(end - 1) < 1e-3 for end in grown[here]), (
-        f"The rotation alone does: at factor 1 lengths change by at most {max(abs(end - 1) for end in grown[1]):.1g} of "
-        f"themselves. YaRN's concentration makes q and k {grown[2][1]:.4f} times as long at the notebook's factor 2 and "
-        f"{grown[32][1]:.4f} times at gpt-oss's 32{beside}."))
+        f"The rotation alone does: at factor 1 lengths change by at most {number(turned, 1)} of themselves. YaRN's "
+        f"concentration makes q and k {grown[2][1]:.4f} times as long at the notebook's factor 2 and {grown[32][1]:.4f} "
+        f"times at gpt-oss's 32{beside}."))
 
 
 def angles_are_new(study: Study) -> Verdict:
@@ -61,7 +65,7 @@ def angles_are_new(study: Study) -> Verdict:
         f"An angle can be computed for any position, but weights cannot read it unless training showed it. Reading {READ} "
         f"tokens, the shipped {CLASSROOM} answers after the trained length rightly {read}. In {study.name}, {new[PLAIN]} of "
         f"{config.head_dim // 2} pairs reach angles within {context:,} tokens that {config.initial_context_length:,} tokens "
-        f"never showed; with YaRN at factor {config.rope_scaling_factor:g} it is {new[YARN]}."))
+        f"never showed; with YaRN at factor {number(config.rope_scaling_factor)} it is {new[YARN]}."))
 
 
 def scores_fall(study: Study) -> Verdict:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gptoss.app.live import HEAVY, MEASURING
+from gptoss import units
 from gptoss.app.study import Study
+from gptoss.app.turns import HEAVY, MEASURING
 from gptoss.app.verdicts import Verdict
 from gptoss.cost import Layout, count_parameters, learning_rate, training_bytes
 from gptoss.cost.scale import REPLICATED
@@ -24,7 +25,7 @@ def training_memory_left_out(study: Study) -> Verdict:
     parameters = count_parameters(study.live_config).total
     left_out, kept = step.gradients + step.optimizer_states, sum(step.activations.values())
     parts = training_bytes(study.config, Layout(world=1), REPLICATED, 1, study.config.initial_context_length)
-    sizes = ", ".join(f"{part} {size / 1e9:,.3g} GB" for part, size in parts.items() if size)
+    sizes = ", ".join(f"{part} {units.decimal(size, 'B')}" for part, size in parts.items() if size)
     return Verdict.of(left_out == 0, (
         f"37.3 is {37.3 * 2**30 / 2 / 1e9:.1f} B parameters in two bytes each: weights alone. Left out are gradients and "
         f"optimizer states: a real AdamW step at the live size, weighed here, held {left_out / parameters:.0f} bytes of "

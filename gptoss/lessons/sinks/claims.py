@@ -9,6 +9,7 @@ from gptoss.app.verdicts import Verdict
 from gptoss.app.weights import weights_in_words
 from gptoss.cost import count_parameters
 from gptoss.lessons.sinks import measure
+from gptoss.units import number
 
 NOTICEABLE = 1e-3  # a share of attention by which two passes have to differ; rounding in bfloat16 stays below it
 
@@ -21,6 +22,6 @@ def bias_for_the_first_tokens(study: Study) -> Verdict:
     logits = count_parameters(study.config).sinks
     return Verdict.of(abs(checks.first_with - checks.first_without) > NOTICEABLE, (
         f"With sinks position 0 has {checks.first_with:.3%} of what the real keys get from the last query, without them "
-        f"{checks.first_without:.3%}; no key's share moves by more than {checks.ratios:.2g}. {study.name} has {logits:,} "
-        f"sink logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. OpenAI's are "
-        f"learned and come with the checkpoint; these are part of {weights_in_words(study)}."))
+        f"{checks.first_without:.3%}; no key's share moves by more than {number(checks.ratios, 2)}. {study.name} has "
+        f"{logits:,} sink logits, one for each of {study.heads} heads in {study.layers} layers, and none for a position. "
+        f"OpenAI's are learned and come with the checkpoint; these are part of {weights_in_words(study)}."))

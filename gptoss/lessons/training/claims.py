@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gptoss.app.live import HEAVY
+from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.config import ModelConfig
 from gptoss.lessons.training.measure import nearest_decay, noise, shipped_curve, shipped_floors, shipped_standing
@@ -18,6 +18,7 @@ from gptoss.training.domains import ARITHMETIC, REPETITION
 from gptoss.training.recipe import Recipe
 from gptoss.training.shipped import CLASSROOM
 from gptoss.training.trainer import Trainer
+from gptoss.units import number
 
 # A run that takes a second: one layer, sums of numbers, whose floor is known.
 SHORT_RUN = Recipe(steps=30, batch=8, length=32, warmup=5)
@@ -41,11 +42,11 @@ def training_curves() -> Verdict:
         f"one layer learns sums for {SHORT_RUN.steps} steps of {SHORT_RUN.batch} × {SHORT_RUN.length} tokens. Its training "
         f"loss goes from {first.training[0]:.2f} to {first.training[-1]:.2f} nats, the loss on texts it has not seen from "
         f"{first.before:.2f} to {first.after:.2f}; the floor of such texts is {first.floor:.2f}. The same run once more is "
-        f"apart from it by at most {apart:.1e}: noise would not come back. Nor is a longer run a decay with noise: in that "
-        f"of the shipped {CLASSROOM}, from step {steps[0]:,} on, the best a + b·exp(−step/c) misses the loss on repetition "
-        f"by up to {miss[worst]:.2f} nats, at step {steps[worst]:,}, while steps that follow each other scatter by "
-        f"{noise(own[len(own) // 2:]):.2f}. Skills come one after the other. Nine tenths of the way to its floor are done: "
-        f"{learned}."))
+        f"apart from it by at most {number(apart, 2)}: noise would not come back. Nor is a longer run a decay with noise: "
+        f"in that of the shipped {CLASSROOM}, from step {steps[0]:,} on, the best a + b·exp(−step/c) misses the loss on "
+        f"repetition by up to {miss[worst]:.2f} nats, at step {steps[worst]:,}, while steps that follow each other scatter "
+        f"by {noise(own[len(own) // 2:]):.2f}. Skills come one after the other: nine tenths of the way to its floor are done "
+        f"in {learned}."))
 
 
 class ShortRun(NamedTuple):

@@ -6,6 +6,7 @@ from gptoss.app.study import Study
 from gptoss.app.verdicts import Verdict
 from gptoss.lessons.window.measure import windows_in
 from gptoss.model import Transformer
+from gptoss.units import number
 
 
 def block_order(study: Study) -> Verdict:
@@ -22,5 +23,5 @@ def context_length(study: Study) -> Verdict:
     config = study.config
     start, context = config.initial_context_length, config.max_context_length
     return Verdict.of(context == start, partly=context > start, sentence=(
-        f"As a lower bound it holds. {start:,} is where YaRN starts: stretched by {config.rope_scaling_factor:g} it is "
-        f"{context:,} tokens, which is {context // 1024} times GPT-2's 1,024."))
+        f"As a lower bound it holds. {start:,} is where YaRN starts: stretched by {number(config.rope_scaling_factor)} it "
+        f"is {context:,} tokens, which is {context // 1024} times GPT-2's 1,024."))
