@@ -45,8 +45,8 @@ def training_curves() -> Verdict:
         f"apart from it by at most {number(apart, 2)}: noise would not come back. Nor is a longer run a decay with noise: "
         f"in that of the shipped {CLASSROOM}, from step {steps[0]:,} on, the best a + b·exp(−step/c) misses the loss on "
         f"repetition by up to {miss[worst]:.2f} nats, at step {steps[worst]:,}, while steps that follow each other scatter "
-        f"by {noise(own[len(own) // 2:]):.2f}. Skills come one after the other: nine tenths of the way to its floor are done "
-        f"in {learned}."))
+        f"by {noise(own[len(own) // 2:]):.2f}. Skills come one after the other: nine tenths of the way to its floor are "
+        f"done in {learned}."))
 
 
 class ShortRun(NamedTuple):
