@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from gptoss.config import ModelConfig
 from gptoss.model.fast.experts import SMALL as SMALL
 from gptoss.model.fast.experts import Matrices, fast_mixture
-from gptoss.model.fast.packed import expert_matrices
+from gptoss.model.fast.packed import PackedExperts, expert_matrices
 from gptoss.model.linear import Linear
 from gptoss.model.recording import Record, unrecorded
 from gptoss.model.rmsnorm import RMSNorm
@@ -26,6 +26,20 @@ def swiglu(x: Tensor, limit: float) -> Tensor:
     linear = linear.clamp(-limit, limit)
     activated = gate * torch.sigmoid(ALPHA * gate)
     return torch.addcmul(activated, activated, linear)  # activated * (linear + 1), in one step
+
+
+def linear_by_expert(t: Tensor, experts: Tensor, weight: Tensor | PackedExperts, bias: Tensor) -> Tensor:
+    """Multiply what was sent to each expert by that expert's matrix: einsum("beck,bek->bec", weight[experts], t) + bias.
+
+    Letters as in the reference: b is a token, e one of its choices, k a feature before and c one after. Shapes: t (b, e, k),
+    experts (b, e), weight (num_experts, c, k), bias (num_experts, c) -> (b, e, c). The reference gathers `weight[experts]`,
+    which copies a whole matrix for every choice of every token; here each matrix is used once, where it is.
+    """
+    out = t.new_empty(*experts.shape, weight.shape[1])
+    for expert in experts.unique().tolist():
+        sent = (experts == expert).nonzero(as_tuple=True)  # (rows,) each: the tokens that chose it, and as which choice
+        out[sent] = F.linear(t[sent], weight[expert], bias[expert]).to(t.dtype)  # autocast multiplies in another format
+    return out
 
 
 class MLPBlock(nn.Module):
@@ -60,16 +74,12 @@ class MLPBlock(nn.Module):
         t, experts, weights = (part.flatten(0, 1) for part in (normed, chosen.indices, weights))  # (batch * tokens, ...)
         if record is unrecorded:  # nobody looks at single answers, so tokens may be sorted and small experts batched
             return x + fast_mixture(t, experts, weights, self._parts(), self.activate).view_as(x)
-        # Expert by expert: the reference gathers k matrices for every token, which would copy each of them many times.
-        mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = self._parts()
-        answers = logits.new_empty(*experts.shape, t.shape[-1])                  # (batch * tokens, k, hidden)
-        for expert in experts.unique().tolist():
-            token, choice = (experts == expert).nonzero(as_tuple=True)           # (rows,) each: who chose it, and as which
-            hidden = F.linear(t[token], mlp1_weight[expert], mlp1_bias[expert])  # (rows, 2 * intermediate)
-            hidden = self.activate(hidden)                                       # (rows, intermediate)
-            answers[token, choice] = F.linear(hidden, mlp2_weight[expert], mlp2_bias[expert])  # (rows, hidden)
-        record("expert_outputs", answers)
-        out = (answers * weights[..., None]).sum(dim=1).view_as(x)               # (batch, tokens, hidden)
+        t = t[:, None].expand(*experts.shape, -1)                                # (batch * tokens, k, hidden)
+        t = linear_by_expert(t, experts, self.mlp1_weight, self.mlp1_bias)       # (batch * tokens, k, 2 * intermediate)
+        t = self.activate(t)                                                     # (batch * tokens, k, intermediate)
+        t = linear_by_expert(t, experts, self.mlp2_weight, self.mlp2_bias)       # (batch * tokens, k, hidden)
+        record("expert_outputs", t)
+        out = (t * weights[..., None]).sum(dim=1).view_as(x)                     # (batch, tokens, hidden)
         record("out", out)
         return x + out
 
