@@ -1,10 +1,10 @@
-"""The page on GPT-2: every view and respect, extremes, texts, measurements one at a time, and the lesson."""
+"""The page on GPT-2: what is held equal, what each view shows, times that are measured, and the lesson's figures."""
 
 import numpy as np
 import pytest
 from reader import assert_fine, captions, open_page, type_text
 
-from gptoss.app.lesson import TABS
+from gptoss.app.lesson import CHECKS, TRY
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
 from gptoss.config import GPT2_PRESETS, ModelConfig
@@ -14,8 +14,6 @@ from gptoss.lessons.gpt2.controls import ATTENTION, NEXT, SIZES, TABLE, TENSORS,
 from gptoss.lessons.gpt2.measure import GPT_OSS, MODELS
 
 PAGE = "pages/gpt2.py"
-TEXTS = {"one token": "a", "markup": "<script>alert(1)</script> **bold** $x$ <|endoftext|>",
-         "long": "The sea is wide. " * 300, "Hindi": "नमस्ते दुनिया " * 100}
 
 
 def said(at):
@@ -44,17 +42,10 @@ def nothing_measured():
     controls.timed.cache.clear()
 
 
-@pytest.mark.parametrize("dials", [
-    {}, {"preset": "classroom"}, {"preset": "notebook"}, {"preset": "gpt-oss-120b"},
-    {"heads": "128", "kv": "128", "experts": "256", "active": "128", "layers": "48", "hidden": "5760"},
-    {"heads": "1", "kv": "1", "layers": "1", "hidden": "64", "experts": "1", "active": "1", "context": "128"},
-    {"precision": "bfloat16"}, {"sinks": "off", "window": "off"}], ids=str)
-def test_every_view_of_any_model(dials):
-    at = open_page(PAGE, **{"preset": "gpt-oss-20b"} | dials)
+def test_every_view_of_a_model_in_half_precision_without_sinks():
+    at = open_page(PAGE, preset="gpt-oss-20b", precision="bfloat16", sinks="off")
     for view in VIEWS:
-        show(at, view)
-        assert_fine(at)
-        assert not at.warning
+        assert_fine(show(at, view))
 
 
 @pytest.mark.parametrize("equal", EQUALS)
@@ -112,27 +103,10 @@ def test_the_table_has_its_rows_and_corrections():
     assert "Embedding and head are tied</span>. False: GPT-2 has no unembedding.weight" in shown
 
 
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_any_text(text):
-    at = type_text(open_page(PAGE, preset="gpt-oss-20b"), text)
-    for view in VIEWS:
-        show(at, view)
-        assert_fine(at)
-    show(at, NEXT)
-    assert ("which both can read in 512 tokens" in captions(at)) == (len(text) > 1000)
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_without_a_text(view):
-    at = show(type_text(open_page(PAGE, preset="gpt-oss-20b"), ""), view)
-    assert_fine(at)
-    assert bool(at.info) == (view != TABLE)
-
-
-def test_bad_values_in_the_address_fall_back():
-    at = open_page(PAGE, gpt2_equal="price", gpt2_view="nowhere", layer="99")
-    assert_fine(at)
-    assert at.segmented_control(key="gpt2_view").value == SIZES
+def test_a_long_text_is_cut_where_both_models_are_full():
+    at = show(type_text(open_page(PAGE, preset="gpt-oss-20b"), "The sea is wide. " * 300), NEXT)
+    assert "which both can read in 512 tokens" in captions(at)
+    assert "which both" not in captions(type_text(at, "The sea is wide."))
 
 
 def test_clocks_wait_for_a_press_measure_and_remember(nothing_measured):
@@ -145,37 +119,26 @@ def test_clocks_wait_for_a_press_measure_and_remember(nothing_measured):
     assert "Nothing is measured yet" not in said(other), "another session sees what was measured"
 
 
-@pytest.mark.parametrize("number", range(4))
-def test_every_try(number):
-    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), TABS[1])
-    at.button(key=f"gpt2_try_{number}").click().run()
+def test_an_experiment_sets_what_is_held_equal():
+    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), TRY)
+    at.button(key="gpt2_try_0").click().run()
     assert_fine(at)
-    if number == 0:
-        assert at.segmented_control(key="gpt2_equal").value == TOTAL
+    assert at.segmented_control(key="gpt2_equal").value == TOTAL
 
 
 @pytest.mark.parametrize("preset", ["gpt-oss-20b", "classroom"])
-@pytest.mark.parametrize("guess", [0, 1])
-def test_predict_and_commit(preset, guess):
+def test_the_larger_model_needs_more_compute(preset):
     at = open_page(PAGE, preset=preset)
     config = ModelConfig.preset("gpt-oss-20b")  # in place of a model under study that is the smaller one
     assert held_equal(config, COMPUTE, 1024) > held_equal(GPT2_PRESETS["gpt2-xl"], COMPUTE, 1024)
-    answer = "gpt-oss-20b"
-    choice = next(each for kind in ("selectbox", "radio", "segmented_control") for each in at.get(kind)
-                  if each.key == "gpt2_guess")
-    choice.set_value(("GPT-2 XL", answer)[guess])
+    at.radio(key="gpt2_guess").set_value("gpt-oss-20b").run()
     at.button(key="gpt2_commit").click().run()
-    assert_fine(at)
-    assert f"**It is {answer}.**" in said(at)
-    assert bool(at.success) == bool(guess)
+    assert "**It is gpt-oss-20b.**" in at.success[0].value and "What counts are the active ones" in at.success[0].value
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_every_tab(tab):
-    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), tab)
-    assert_fine(at)
-    if tab == "How we know":
-        assert said(at).count("difference 0.") == 5 and "1,557,611,200" in said(at)
+def test_the_checks_count_the_published_models():
+    words = said(open_tab(open_page(PAGE, preset="gpt-oss-20b"), CHECKS))
+    assert words.count("difference 0.") == 5 and "1,557,611,200" in words
 
 
 @pytest.mark.parametrize("model", MODELS)
