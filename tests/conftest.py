@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 from hypothesis import settings
+from nightly import EXAMPLES, NIGHTLY
 from streamlit.components.v2 import manifest_scanner
 
 torch.set_num_threads(1)  # the models are tiny: a second thread costs more than it gives
@@ -15,3 +16,11 @@ manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_componen
 # The first example pays for imports and warm-up, so no example has a deadline.
 settings.register_profile("gptoss", deadline=None, max_examples=25)
 settings.load_profile("gptoss")
+
+
+def pytest_collection_modifyitems(items):
+    """Many examples of every property at night."""
+    for test in (item.obj for item in items if NIGHTLY and hasattr(item, "obj")):
+        few = getattr(test, "_hypothesis_internal_use_settings", None)
+        if few:
+            test._hypothesis_internal_use_settings = settings(few, max_examples=EXAMPLES * few.max_examples)

@@ -1,6 +1,7 @@
 """The address of a session: written after every move, understood on arrival, and honest about what it cannot read."""
 
 import pytest
+from nightly import at_night
 from reader import (
     BUILD,
     FILES,
@@ -58,15 +59,17 @@ def test_every_move_is_written_at_once():
     assert address(at)["pinned"] == "gpt-oss-20b,heads=128,window=off"
 
 
-@pytest.mark.parametrize("bad, words", [
+BAD = [
     ({"preset": "gpt-oss-5b"}, "gpt-oss-5b"), ({"layers": "many"}, "Layers"), ({"heads": "12", "kv": "5"}, "KV groups"),
     ({"experts": "2", "active": "64"}, "Active experts"), ({"context": "1e400"}, "Context length"),
     ({"window": "-5"}, "Sliding window"), ({"theta": "NaN"}, "RoPE theta"), ({"precision": "float64"}, "Precision"),
     ({"sinks": ""}, "Sinks"), ({"pinned": "x"}, "Pinned model"), ({"sample": "none"}, "example"),
     ({"colour": "red"}, "colour"), ({"layers": "x" * 5000}, "Layers"), ({"preset": "🙂"}, "🙂"),
-    ({"layers": "<script>alert(1)</script>"}, "Layers")],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "")
-@pytest.mark.parametrize("file", FILES)
+    ({"layers": "<script>alert(1)</script>"}, "Layers")]
+
+
+@pytest.mark.parametrize("bad, words", BAD, ids=lambda value: str(value)[:40] if isinstance(value, dict) else "")
+@pytest.mark.parametrize("file", at_night(FILES, [BUILD]))
 def test_a_bad_address_falls_back_with_a_notice(file, bad, words):
     at = open_page(file, **({"preset": "gpt-oss-20b"} | bad))
     assert_fine(at)
@@ -75,6 +78,14 @@ def test_a_bad_address_falls_back_with_a_notice(file, bad, words):
     move(at, "layers", 0)
     assert not at.warning, "the notice goes with the first move"
     assert address(at)["preset"] in state.PRESETS
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_page_says_what_it_could_not_read(file):
+    at = open_page(file, preset="gpt-oss-20b", layers="many", heads="12", kv="5", colour="red")
+    assert_fine(at)
+    assert len(at.warning) == 1
+    assert all(words in at.warning[0].value for words in ("Layers", "KV groups", "colour"))
 
 
 def test_undo_takes_back_one_move_after_another():
