@@ -1,145 +1,112 @@
 """Experts: where the router sends the tokens, what an expert computes, and what a mixture costs."""
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import pictures, state, text
-from gptoss.app.controls import choose
+from gptoss.app import controls as kit
+from gptoss.app import state, text
 from gptoss.app.header import header
-from gptoss.app.lesson import below
-from gptoss.app.live import NO_TWIN
+from gptoss.app.lesson import Lesson, Prediction, below
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
-from gptoss.charts import routing_map
 from gptoss.claims import register
-from gptoss.lessons.experts import charts
-from gptoss.lessons.experts.controls.routing import (
-    BATCHES,
-    BETWEEN,
-    COST,
-    HINTS,
-    LOAD,
-    ROUTER,
-    ROUTING,
-    SWIGLU,
-    TOUCHED,
-    VIEWS,
-    LiveRouting,
-    dense_chart,
-    expert_slider,
-    growth_chart,
-    live_routing,
-    load_chart,
-    picks,
-    swiglu_chart,
-    token_slider,
-    touched_in_words,
-    twin_routing,
-)
-from gptoss.lessons.experts.controls.routing_lesson import experts_lesson
-from gptoss.lessons.experts.measure import ACTIVATIONS, gelu_gap, routing_orders, touched_by_batch, unevenness
+from gptoss.config import PRESETS
+from gptoss.cost import expected_experts_touched
+from gptoss.lessons.experts import controls, measure
+from gptoss.model import MLPBlock
+from gptoss.model.experts import swiglu
+from gptoss.units import number, percent
+
+ASKED, BATCH = PRESETS["gpt-oss-120b"], 32  # of the question
+
+MATHS = r"""
+**The router** scores every expert for $u = \mathrm{RMSNorm}(x)$, keeps the $k$ best, and takes a softmax over those:
+
+$$
+\ell = W_g u + b_g, \qquad S = \text{top-}k(\ell)
+$$
+
+$$
+w_e = \frac{e^{\ell_e}}{\sum_{j \in S} e^{\ell_j}}
+$$
+
+With the softmax over all $E$ experts first, the kept weights $p_e$ sum to less than 1, and
+$p_e / \sum_{j \in S} p_j = w_e$.
+
+**An expert** is an MLP with a gate. Even rows of $W_1$ give the gate $g$, odd ones the linear half $l$. The block adds
+
+$$
+\sum_{e \in S} w_e \left( W_2\, \mathrm{swiglu}(W_1 u + b_1) + b_2 \right)
+$$
+
+with each expert's own $W$ and $b$, and
+
+$$
+\mathrm{swiglu}(g, l) = \hat g \cdot \sigma(1.702\, \hat g) \cdot (\hat l + 1)
+$$
+
+where $\hat g = \min(g, 7)$ and $\hat l$ is $l$ kept between $-7$ and $7$.
+
+**Blind choice**, $T$ tokens with $k$ of $E$ experts each: the squared coefficient of variation of the load has
+
+$$
+\text{mean } \frac{E - k}{T k}, \qquad \text{variance } \frac{2\,(T - 1)(E - k)^2}{T^3 k^2 (E - 1)}
+$$
+
+**Touched** by a batch of $B$ tokens, on average: $E \left(1 - (1 - k/E)^B\right)$ experts.
+"""
 
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
     """One of seven views, its controls beside it."""
-    view = st.segmented_control("View", VIEWS, default=ROUTING, key="experts_view", bind="query-params", required=True,
-                                label_visibility="collapsed")
-    if view == RETRAINED:
-        return show_retrained("experts", study)
-    if view == COST:
-        return cost(study)
-    if not len(tokens):
-        st.info("Type a text, or choose an example, and the router sends its tokens to the experts.", icon=":material/edit:")
+    shown = kit.view(controls.VIEWS, "experts_view")
+    if shown == RETRAINED:
+        show_retrained("experts", study)
+    elif shown == controls.COST:
+        controls.cost(study)
+    elif kit.has_text(tokens, "the router sends its tokens to the experts"):
+        beside, place = st.columns([2, 9], gap="medium")
+        with beside:
+            layer = kit.layer(study)
+        live = controls.live_routing(study, tokens.ids)
+        controls.OF_A_TEXT[shown](study, tokens, live, layer, beside, place)
+        beside.caption(controls.HINTS[shown])
+
+
+def because(touched: float) -> str:
+    """What the answer to the prediction means."""
+    return (f"The {BATCH} tokens make {BATCH * ASKED.experts_per_token} choices, but some fall on the same expert: "
+            f"E·(1 − (1 − k/E)^B). One token reads {percent(ASKED.experts_per_token / ASKED.num_experts)} of the experts' "
+            f"weights, this batch {percent(touched / ASKED.num_experts, 0)}.")
+
+
+def how_we_know(study: Study, tokens: text.Tokens) -> None:
+    """The fast path of the experts against the formula, and chance against its closed form."""
+    if not kit.has_text(tokens, "its tokens are computed in two ways"):
         return
-    controls, place = st.columns([2, 9], gap="medium")
-    with controls:
-        layer = choose("Layer", range(study.live_config.num_hidden_layers), key="layer")
-    draw = {ROUTING: routing, LOAD: load, ROUTER: router, SWIGLU: activation, TOUCHED: touched}[view]
-    draw(study, tokens, live_routing(study, tokens.ids), layer, controls, place)
-    controls.caption(HINTS[view])
+    layer = kit.layer_shown(study)
+    check = controls.check_experts(study, controls.live_routing(study, tokens.ids), layer)
+    st.markdown(
+        "**The fast path is the formula.** The model sorts all choices by expert and answers them in batches. In layer "
+        f"{layer}, {check.tokens} tokens were also answered one by one, as the formula says. Largest difference: "
+        f"**{number(check.batched, 2)}** for the path that runs, {number(check.in_turn, 2)} for the one that records every "
+        f"expert. The answers are {number(check.scale, 2)} large (root mean square), in {study.precision}.\n\n"
+        "**Two orders, one result.** For the last token, softmax over all experts, then top-k, then division by the sum "
+        f"differs from gpt-oss's weights by at most **{number(check.orders, 2)}**.\n\n"
+        f"**What chance gives.** {len(tokens)} tokens, {study.active} of {study.experts} experts each, chosen blindly: the "
+        f"squared variation is {check.exact[0]:.4f} ± {check.exact[1]:.4f} by the closed form and "
+        f"**{check.drawn[0]:.4f} ± {check.drawn[1]:.4f}** in {measure.NULL_DRAWS} random routings with a fixed seed, from "
+        "which the grey bands are read (a Monte Carlo null).")
 
 
-def routing(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
-            place: DeltaGenerator) -> None:
-    """A column per token, a row per expert."""
-    here = live.layers[layer]
-    with controls:
-        expert, token = expert_slider(study, here), token_slider(tokens)
-    with place:
-        chart = routing_map(here.chosen, here.weights, study.experts, tokens.labels, expert, token - 40, token)
-        pictures.show_chart(chart, key="experts_map", height=430, on_select=picks("experts_map", "expert", "token"))
-        if chart.note:
-            pictures.show_picture(charts.routing_picture(here.chosen, here.weights, study.experts, expert),
-                                  f"The whole text: {len(tokens)} tokens from left to right, experts from top to bottom.")
-
-
-def load(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
-         place: DeltaGenerator) -> None:
-    """How uneven the load is, and whether chance would do the same."""
-    twin = twin_routing(study, tokens.ids)
-    with controls:
-        expert = expert_slider(study, live.layers[layer])
-        order = st.radio("Order", charts.ORDERS, key="experts_order", bind="query-params")
-        measure = st.radio("Measure", charts.MEASURES, key="experts_measure", bind="query-params")
-    bars, layers = place.columns([3, 2], gap="medium")
-    with bars:
-        key = f"experts_load_{charts.ORDERS.index(order)}"
-        pictures.show_chart(load_chart(live.layers[layer], twin and twin.layers[layer], order, expert), key,
-                            on_select=picks(key, "expert"))
-    if twin is None:
-        layers.caption(NO_TWIN)
-        return
-    with layers:
-        pictures.show_chart(charts.load_by_layer(unevenness(live.layers, twin.layers, measure), measure, layer),
-                            key=f"experts_{measure}")
-
-
-def router(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
-           place: DeltaGenerator) -> None:
-    """One token's logits, and what two orders of top-k and softmax make of them."""
-    with controls:
-        expert, token = expert_slider(study, live.layers[layer]), token_slider(tokens)
-    logits, chosen = live.layers[layer].logits[token], live.layers[layer].chosen[token]
-    scores, weights = place.columns([3, 2], gap="medium")
-    with scores:
-        pictures.show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
-                            on_select=picks("experts_scores", "expert"))
-    with weights:
-        pictures.show_chart(charts.router_weights(routing_orders(logits, study.active), expert), key="experts_weights")
-
-
-def activation(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
-               place: DeltaGenerator) -> None:
-    """A neuron's output against its gate, and the real neurons of one token's best expert."""
-    with controls:
-        token = token_slider(tokens)
-        linear = st.slider("Linear half", -10.0, 10.0, 1.0, 0.5, key="experts_linear", bind="query-params")
-        variant = st.radio("Compare with", ACTIVATIONS[1:], key="experts_variant", bind="query-params")
-    with place:
-        pictures.show_chart(swiglu_chart(study, live, layer, token, linear, variant), key="experts_swiglu")
-        st.caption(f"The gate's own curve, x·sigmoid(1.702·x), stays within {gelu_gap():.3f} of GELU.")
-
-
-def touched(study: Study, tokens: text.Tokens, live: LiveRouting, layer: int, controls: DeltaGenerator,
-            place: DeltaGenerator) -> None:
-    """How many experts a batch of tokens visits."""
-    with controls:
-        batch = st.select_slider("Batch (tokens)", BATCHES, 32, key="experts_batch", bind="query-params")
-    frame = touched_by_batch(live.layers[layer], study.config, sorted({*BATCHES, *BETWEEN, len(tokens)}))
-    with place:
-        pictures.show_chart(charts.touched_experts(frame, study.experts, batch), key="experts_touched")
-        st.caption(touched_in_words(study.config, batch))
-
-
-def cost(study: Study) -> None:
-    """What the mixture costs at the real size, beside dense MLPs."""
-    designs, growth = st.columns([3, 2], gap="medium")
-    with designs:
-        pictures.show_chart(dense_chart(study.config), key="experts_dense")
-    with growth:
-        pictures.show_chart(growth_chart(study.config), key="experts_growth")
-    st.caption(HINTS[COST])
+def lesson(study: Study, tokens: text.Tokens) -> Lesson:
+    """What stands below the picture."""
+    return Lesson(
+        path="experts", maths=MATHS, code=[MLPBlock, swiglu, expected_experts_touched], tries=controls.TRIES,
+        prediction=Prediction(
+            f"128 experts, 4 active: how many different experts of a layer do {BATCH} independent tokens touch?",
+            lambda: expected_experts_touched(ASKED, BATCH), because, unit="experts", tolerance=0.03, show="{:.0f}".format),
+        claims=register.of_page("experts"), checks=lambda: how_we_know(study, tokens))
 
 
 header("experts")
@@ -148,4 +115,4 @@ above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
     picture(study, tokens)
-below(experts_lesson(study, tokens.ids, register.of_page("experts")))
+below(lesson(study, tokens))

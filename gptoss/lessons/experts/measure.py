@@ -53,6 +53,20 @@ class Routing:
         return np.bincount(self.chosen.ravel(), minlength=self.num_experts)
 
 
+@dataclass(frozen=True, eq=False)
+class LiveRouting:
+    """What every layer's router did with a text, and the stream that it read."""
+
+    layers: tuple[Routing, ...]
+    streams: tuple[Tensor, ...]  # by layer: (1, tokens, hidden)
+
+
+def live_routing(trace: Trace, model: Transformer) -> LiveRouting:
+    """The routing of one traced text, from its stream after every attention half: no layer's inside is needed."""
+    layers = routing_of_every_layer(model, trace)
+    return LiveRouting(layers, tuple(trace[f"block.{layer}.after_attn"] for layer in range(len(layers))))
+
+
 @torch.no_grad()
 def routing_of_every_layer(model: Transformer, trace: Trace) -> tuple[Routing, ...]:
     """The routing of one traced text in every layer of `model`, layer 0 first.
@@ -367,26 +381,34 @@ def by_number_of_experts(config: ModelConfig) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class PathCheck:
-    """The same answers computed in three ways: the largest differences, in the units of the residual stream."""
+class ExpertCheck:
+    """Two ways to the same numbers: the experts' answers, in the units of the residual stream, weights, and chance."""
 
-    tokens: int  # compared one by one
-    batched: float  # the path that runs, from the sum done token by token
-    in_turn: float  # the path that is recorded, expert by expert, from the same sum
+    tokens: int  # answered one by one
+    batched: float  # largest difference of the path that runs from the sum done token by token
+    in_turn: float  # the same of the path that is recorded, expert by expert
     scale: float  # root mean square of the sums
+    orders: float  # largest difference between weights of the last token in two orders of top-k and softmax
+    exact: tuple[float, float]  # mean and spread of the squared variation under blind choice, by the closed form
+    drawn: tuple[float, float]  # the same in random routings
 
 
 @torch.no_grad()
-def check_expert_paths(mlp: MLPBlock, stream: Tensor, most: int = 16) -> PathCheck:
-    """Run the experts on `stream` (1, tokens, hidden) as the model does, and `most` of its tokens one by one.
+def check_experts(model: Transformer, live: LiveRouting, layer: int, most: int = 16) -> ExpertCheck:
+    """Run one layer's experts on a text as the model does, and `most` of its tokens one by one; check weights and chance.
 
     The fast path sorts all choices by expert and answers them in batches; the sum token by token is the formula.
     """
+    mlp, stream, here = model.block[layer].mlp, live.streams[layer], live.layers[layer]
     batched, in_turn = (mlp(stream, record)[0] - stream[0] for record in (unrecorded, lambda name, value: None))
-    kept = mlp.norm(stream)[0, :most]
-    expected = torch.stack([one_token(mlp, token) for token in kept])
-    worst = [(path[:most] - expected).abs().max().item() for path in (batched, in_turn)]
-    return PathCheck(len(kept), *worst, expected.square().mean().sqrt().item())
+    some = mlp.norm(stream)[0, :most]
+    expected = torch.stack([one_token(mlp, token) for token in some])
+    worst = ((path[:most] - expected).abs().max().item() for path in (batched, in_turn))
+    tokens, active = here.chosen.shape
+    orders, shape = routing_orders(here.logits[-1], active), (tokens, here.num_experts, active)
+    return ExpertCheck(len(some), *worst, expected.square().mean().sqrt().item(),
+                       (orders["renormalised"] - orders["top-k, softmax"]).abs().max(),
+                       variation_squared_moments(*shape), drawn_moments(*shape))
 
 
 def one_token(mlp: MLPBlock, token: Tensor) -> Tensor:

@@ -26,13 +26,14 @@ from gptoss.lessons.experts.measure import (
     NULL_DRAWS,
     ONE_EXPERT,
     PLAIN,
+    LiveRouting,
     Routing,
     activation,
     activation_curves,
     against_dense,
     balancing_loss,
     by_number_of_experts,
-    check_expert_paths,
+    check_experts,
     drawn_moments,
     expected_entropy,
     expected_touched_in_text,
@@ -385,25 +386,33 @@ def test_more_experts_make_a_larger_model_and_hardly_a_slower_one(config):
         assert (row.total, row.active) == (count_parameters(changed).total, count_parameters(changed).active)
 
 
+def of_one_layer(mlp, stream):
+    """The routing of a stream in layer 0."""
+    return LiveRouting((route(mlp.gate(mlp.norm(stream))[0], mlp.experts_per_token),), (stream,))
+
+
 @pytest.mark.parametrize("active", [1, 3, 6])
 @pytest.mark.parametrize("tokens", [1, 2, 40])
 def test_the_paths_agree_and_the_check_would_tell(tokens, active):
     model = noisy_model(CONFIG.replace(experts_per_token=active))
     mlp = model.block[0].mlp
     stream = torch.randn(1, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
-    check = check_expert_paths(mlp, stream, most=16)
+    check = check_experts(model, of_one_layer(mlp, stream), 0, most=16)
     assert check.tokens == min(tokens, 16)
-    assert max(check.batched, check.in_turn) < 1e-5 < check.scale
+    assert max(check.batched, check.in_turn, check.orders) < 1e-5 < check.scale
+    assert (check.exact, check.drawn) == tuple(
+        moments(tokens, CONFIG.num_experts, active) for moments in (variation_squared_moments, drawn_moments))
     answers = torch.stack([one_token(mlp, token) for token in mlp.norm(stream)[0]])
     torch.testing.assert_close(mlp(stream)[0] - stream[0], answers, atol=1e-5, rtol=1e-4)
     assert check.scale == pytest.approx(answers[:16].square().mean().sqrt().item(), rel=1e-5)
 
 
 def test_a_broken_path_is_seen(monkeypatch):
-    mlp = noisy_model().block[0].mlp
+    model = noisy_model()
+    mlp = model.block[0].mlp
     stream = torch.randn(1, 9, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr("gptoss.model.fast.experts.answer_at_once", lambda rows, *rest: torch.zeros_like(rows))
-    check = check_expert_paths(mlp, stream)
+    check = check_experts(model, of_one_layer(mlp, stream), 0)
     assert check.batched > 0.1 and check.in_turn < 1e-5
 
 

@@ -1,0 +1,191 @@
+"""The experts page's controls: the live model's routing of the reader's text and its untrained twin's, in seven views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from gptoss import units
+from gptoss.app import controls
+from gptoss.app.accounts import remembered
+from gptoss.app.computed import computed, traced
+from gptoss.app.controls import EXPERT, picks
+from gptoss.app.lesson import Try
+from gptoss.app.live import NO_TWIN, has_twin, live_model, twin
+from gptoss.app.pictures import show_chart, show_picture
+from gptoss.app.retrained import RETRAINED
+from gptoss.app.study import Study
+from gptoss.app.text import Tokens
+from gptoss.charts import Chart, routing_map
+from gptoss.config import ModelConfig
+from gptoss.cost import expected_experts_touched, weight_bytes
+from gptoss.lessons.experts import charts, measure
+from gptoss.lessons.experts.charts import BY_RANK
+from gptoss.lessons.experts.measure import AS_IN_GPT_OSS, LiveRouting, Routing
+from gptoss.model import MLPBlock
+
+ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
+    "Routing", "Load", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
+HINTS = {
+    ROUTING: "Each column is a token, dark is weight. Click a square: its expert turns violet. The number is only a name.",
+    LOAD: "Grey is where blind choice ends up nine times in ten. The twin has random weights, has learned nothing and "
+          "leaves the grey too: like tokens go the same way. Only what goes beyond the twin can be specialisation.",
+    ROUTER: "Every expert gets a score. The best are kept, and a softmax over them shares out the answer.",
+    SWIGLU: "A neuron multiplies its gate's curve by its linear half plus 1. Both are cut off at 7.",
+    COST: "Every dense MLP lies on the line: more parameters, more compute. The mixture leaves it, by the dashed sides.",
+    TOUCHED: "All experts take memory, only those that the batch touches are read. Tokens of one text are alike, and so "
+             "they touch fewer.",
+}
+BATCHES = tuple(2**power for power in range(10))  # 1 to 512 tokens
+BETWEEN = tuple(3 * 2**power for power in range(8))  # where curves are drawn too
+LINEAR_HALVES = (-3.0, -1.0, 0.0, 1.0, 3.0)  # of the pale curves
+TRIES = (
+    Try("A batch on gpt-oss-120b", "Move the batch: one token reads 4 of 128 experts, a few hundred read them all.",
+        preset="gpt-oss-120b", controls={"experts_view": TOUCHED, "experts_batch": 32}),
+    Try("One word, 64 times", "Equal tokens go the same way, so that the load is very uneven, whatever was learned or not.",
+        text="the" + " the" * 63, controls={"experts_view": LOAD, "layer": 0}),
+    Try("Every expert active", "With 8 of 8 active nothing is saved: the mixture's point falls on the dense line.",
+        dials={"experts": 8, "active": 8}, controls={"experts_view": COST}))
+
+live_routing = traced(measure.live_routing, names=("after_attn",), inside=False, entries=12)  # of (study, tokens)
+check_experts = computed(measure.check_experts)  # of (study, live routing, layer)
+
+
+def mlp_of(study: Study, layer: int) -> MLPBlock:
+    """The expert block of one layer of the live model."""
+    return live_model(study).model.block[layer].mlp
+
+
+def token_slider(tokens: Tokens) -> int:
+    """The token whose way is followed."""
+    return controls.token(len(tokens), 0)
+
+
+def expert_slider(study: Study, here: Routing) -> int:
+    """The expert in colour: at first the layer's busiest, so that there is something to see."""
+    if "expert_offered" not in st.session_state:
+        st.session_state["expert_offered"] = True
+        if EXPERT.name not in st.session_state and EXPERT.name not in st.query_params:
+            EXPERT.set(int(here.counts.argmax()))
+    return controls.expert(study)
+
+
+def routing(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
+            place: DeltaGenerator) -> None:
+    """A column per token, a row per expert."""
+    here = live.layers[layer]
+    with beside:
+        expert, token = expert_slider(study, here), token_slider(tokens)
+    with place:
+        chart = routing_map(here.chosen, here.weights, study.experts, tokens.labels, expert, token - 40, token)
+        show_chart(chart, key="experts_map", height=430, on_select=picks("experts_map", expert="expert", token="token"))
+        if chart.note:
+            show_picture(charts.routing_picture(here.chosen, here.weights, study.experts, expert),
+                         f"The whole text: {len(tokens)} tokens from left to right, experts from top to bottom.")
+
+
+def load(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator, place: DeltaGenerator) -> None:
+    """How uneven the load is, and whether chance would do the same."""
+    other = live_routing(twin(study), tokens.ids) if has_twin(study) else None
+    with beside:
+        expert = expert_slider(study, live.layers[layer])
+        order = st.radio("Order", charts.ORDERS, key="experts_order", bind="query-params")
+        unevenness = st.radio("Measure", charts.MEASURES, key="experts_measure", bind="query-params")
+    bars, layers = place.columns([3, 2], gap="medium")
+    with bars:
+        key = f"experts_load_{charts.ORDERS.index(order)}"
+        show_chart(load_chart(live.layers[layer], other and other.layers[layer], order, expert), key,
+                   on_select=picks(key, expert="expert"))
+    if other is None:
+        layers.caption(NO_TWIN)
+        return
+    with layers:
+        show_chart(charts.load_by_layer(measure.unevenness(live.layers, other.layers, unevenness), unevenness, layer),
+                   key=f"experts_{unevenness}")
+
+
+def load_chart(live: Routing, other: Routing | None, order: str, selected: int) -> Chart:
+    """The load of one layer over the band of chance, in the order asked for, and the twin's if there is one."""
+    tokens, active = live.chosen.shape
+    chance = measure.uniform_routing(tokens, live.num_experts, active)
+    if order == BY_RANK:
+        numbers = np.argsort(-live.counts, kind="stable")
+        return charts.load_against_uniform(numbers, live.counts[numbers], chance.ranked[:, ::2], tokens, order, selected,
+                                           None if other is None else -np.sort(-other.counts))
+    band = np.tile([chance.one_expert.low, chance.one_expert.high], (live.num_experts, 1))
+    return charts.load_against_uniform(np.arange(live.num_experts), live.counts, band, tokens, order, selected)
+
+
+def router(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
+           place: DeltaGenerator) -> None:
+    """One token's logits, and what two orders of top-k and softmax make of them."""
+    with beside:
+        expert, token = expert_slider(study, live.layers[layer]), token_slider(tokens)
+    logits, chosen = live.layers[layer].logits[token], live.layers[layer].chosen[token]
+    scores, weights = place.columns([3, 2], gap="medium")
+    with scores:
+        show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
+                   on_select=picks("experts_scores", expert="expert"))
+    with weights:
+        show_chart(charts.router_weights(measure.routing_orders(logits, study.active), expert), key="experts_weights")
+
+
+def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
+           place: DeltaGenerator) -> None:
+    """A neuron's output against its gate, and the real neurons of one token's best expert."""
+    with beside:
+        token = token_slider(tokens)
+        linear = st.slider("Linear half", -10.0, 10.0, 1.0, 0.5, key="experts_linear", bind="query-params")
+        variant = st.radio("Compare with", measure.ACTIVATIONS[1:], key="experts_variant", bind="query-params")
+    limit, best = study.live_config.swiglu_limit, int(live.layers[layer].chosen[token, 0])
+    chosen, compared = (measure.activation_curves((linear,), limit, name) for name in (AS_IN_GPT_OSS, variant))
+    neurons = measure.neurons(mlp_of(study, layer), live.streams[layer][0, token], best)
+    with place:
+        show_chart(charts.swiglu_curves(measure.activation_curves(LINEAR_HALVES, limit), chosen, compared, variant,
+                                        neurons), key="experts_swiglu")
+        st.caption(f"The gate's own curve, x·sigmoid(1.702·x), stays within {measure.gelu_gap():.3f} of GELU.")
+
+
+def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
+            place: DeltaGenerator) -> None:
+    """How many experts a batch of tokens visits."""
+    with beside:
+        batch = st.select_slider("Batch (tokens)", BATCHES, 32, key="experts_batch", bind="query-params")
+    frame = measure.touched_by_batch(live.layers[layer], study.config, sorted({*BATCHES, *BETWEEN, len(tokens)}))
+    weights = weight_bytes(study.config)
+    resident = weights["mlp1"] + weights["mlp2"] + weights["expert biases"]
+    share = expected_experts_touched(study.config, batch) / study.config.num_experts
+    with place:
+        show_chart(charts.touched_experts(frame, study.experts, batch), key="experts_touched")
+        st.caption(f"At the real size the experts of all layers take {units.size(resident)} of memory (MXFP4). A step with "
+                   f"{units.plural(batch, 'independent token')} reads {units.size(resident * share)} of them, "
+                   f"{units.percent(share, 0)}, by the formula.")
+
+
+OF_A_TEXT: dict[str, Callable[[Study, Tokens, LiveRouting, int, DeltaGenerator, DeltaGenerator], None]] = {
+    ROUTING: routing, LOAD: load, ROUTER: router, SWIGLU: swiglu, TOUCHED: touched}
+
+
+def cost(study: Study) -> None:
+    """What the mixture costs at the real size, beside dense MLPs."""
+    designs, growth = st.columns([3, 2], gap="medium")
+    with designs:
+        show_chart(_dense_chart(study.config), key="experts_dense")
+    with growth:
+        show_chart(_growth_chart(study.config), key="experts_growth")
+    st.caption(HINTS[COST])
+
+
+@remembered
+def _dense_chart(config: ModelConfig) -> Chart:
+    """Parameters against compute of the real size's MLPs, as a mixture and as dense ones."""
+    return charts.mixture_against_dense(measure.against_dense(config))
+
+
+@remembered
+def _growth_chart(config: ModelConfig) -> Chart:
+    """Parameters of the real size against its number of experts."""
+    return charts.growth_by_experts(measure.by_number_of_experts(config), config.num_experts)
