@@ -14,15 +14,14 @@ import streamlit as st
 from streamlit.runtime.state import get_session_state
 
 from gptoss.app import served, trained
-from gptoss.app.book import PAGES
+from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.app.text import current_text, set_text, text_from_query, text_to_query
 from gptoss.app.weights import weights_of
 from gptoss.config import PRESETS, ModelConfig
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
-# Bound by pages to their own widgets: these mean the same wherever they stand, others begin with their page's address.
-PAGE_KEYS = {"view", "layer", "head", "expert", "token", "cost", "special", "temperature", "top_k", "top_p", "new_tokens"}
+PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}
 SEVERAL = {"ladder_rungs", "training_who"}  # of which an address may say that none is chosen
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
@@ -168,7 +167,7 @@ def query() -> dict[str, str]:
 
 def of_a_page(key: str) -> bool:
     """Whether a key of the address belongs to a page's own control."""
-    return key in PAGE_KEYS or any(page.owns(key) for page in PAGES)
+    return key in PAGE_KEYS
 
 
 def _moved_dials(memory: Session) -> dict[str, object]:
@@ -185,7 +184,9 @@ def _moved_dials(memory: Session) -> dict[str, object]:
 
 
 def _page_values() -> dict[str, object]:
-    return {key: value for key, value in st.session_state.items() if of_a_page(key)}
+    """What is set on pages, also what no address keeps: a page's own keys begin with its address."""
+    of_pages = tuple(f"{page.path}_" for page in PAGES)
+    return {key: value for key, value in st.session_state.items() if of_a_page(key) or key.startswith(of_pages)}
 
 
 def _in_flight(memory: Session) -> bool:
