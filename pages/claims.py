@@ -47,12 +47,11 @@ def picture(study: Study) -> None:
         chosen = controls.choose_claim(CLAIMS)
         controls.actions(chosen, study, controls.show_claim(chosen, study))
     with strip:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(controls.summary(reached), width="content")
-            controls.measure_all(reached, study)
+        st.markdown(controls.summary(reached))
         progress = st.container()
         pictures.show_chart(controls.strip(CLAIMS, reached, names, chosen), key="claims_strip",
                              on_select=controls.picks_claim)
+        controls.measure_all(reached, study)
     code_drawer(*chosen.decided_by, label="The code that decides it")
     controls.claims_in_words(CLAIMS, reached, names)
     controls.measure_next(CLAIMS, study, progress)

@@ -65,7 +65,7 @@ def _spec(rows: int) -> dict:
         opacity=found)
     ink = alt.Color("ink:N", scale=alt.Scale(domain=[_ON_COLOUR, _ON_PALE], range=["black", palette.MUTED]), legend=None)
     words = [base.mark_text(dy=dy, fontSize=size, tooltip=False).encode(text=f"{field}:N", color=ink)
-             for field, dy, size in (("claim", -9, FONT_SIZE + 2), ("word", 11, FONT_SIZE))]
+             for field, dy, size in (("claim", -9, FONT_SIZE + 2), ("word", 11, FONT_SIZE - 1))]
     frames = base.mark_rect(cornerRadius=6, fillOpacity=0, stroke=palette.ACCENT, strokeWidth=5, cursor="pointer").encode(
         strokeOpacity=alt.StrokeOpacity("chosen:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
         tooltip=[alt.Tooltip("claim:N"), alt.Tooltip("says:N"), alt.Tooltip("verdict:N")],

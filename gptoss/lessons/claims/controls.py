@@ -62,7 +62,7 @@ def matches(claim: Claim, words: str) -> bool:
 
 def filters(claims: Sequence[Claim], study: Study) -> None:
     """The search box and the two filters."""
-    find, verdict, topic = st.columns([3, 6, 3], gap="medium", vertical_alignment="bottom")
+    find, verdict, topic = st.columns([9, 21, 8], gap="medium", vertical_alignment="bottom")
     looks = {"on_change": _to_the_first, "args": (claims, study), "label_visibility": "collapsed", "bind": "query-params"}
     with find:
         st.text_input("Find", key=FIND.name, placeholder="cache, 120b, tokens …", max_chars=80, type="search",
