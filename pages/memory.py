@@ -1,114 +1,125 @@
 """Memory and compute: what it takes to run the model under study, and what bounds its speed."""
 
+from functools import partial
+
 import streamlit as st
 
-from gptoss.app import pictures, state
+from gptoss import cost, units
+from gptoss.app import controls, state
 from gptoss.app.header import header
-from gptoss.app.lesson import below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.lessons.memory.controls.memory import (
-    CACHE,
-    MEASURED,
-    MEMORY,
-    ROOFLINE,
-    SPEED,
-    VIEWS,
-    Setting,
-    about_bound,
-    about_model,
-    cache_charts,
-    choose_operator,
-    load_controls,
-    machine,
-    machine_control,
-    memory_charts,
-    model_control,
-    operator_controls,
-    roofline_chart,
-    setting,
-    speed_chart,
-    time_chart,
-    touched_chart,
-    worked_out,
-)
-from gptoss.lessons.memory.controls.memory_lesson import memory_lesson
-from gptoss.lessons.memory.controls.memory_measured import measured_here
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.lessons.memory.controls import bounds, load, timing
 
+ASKED_BATCH = 16  # tokens of the question's decoding step
+MATHS = r"""
+**Memory.** Weights: every parameter once, $\frac{17}{32}$ byte in MXFP4 ($4.25$ bits), $2$ in bf16. The cache of $B$
+sequences of $s$ tokens, with $G$ KV heads of size $d$ and $b$ bytes a value:
 
-def memory(chosen: Setting) -> None:
-    """All that is kept in memory, by formats and part, and what that fills of which machine."""
-    by_format, machines = memory_charts(chosen)
-    kept, fits = st.columns([4, 5], gap="small")
-    with kept:
-        pictures.show_chart(by_format, key="memory_formats")
-    with fits:
-        pictures.show_chart(machines, key="memory_machines")
-    st.caption(f"{about_model(chosen)} Beside a machine: the users of this context that fit into it with the weights, or "
-               "how many times its memory all this takes. Activations are left out there, since a server can read prompts "
-               "in pieces. GB are 10⁹ bytes, as on data sheets.")
+$$
+\text{cache} = B \sum_{\text{layers}} 2\,G\,d\,b\,\min(s, w_\text{layer}), \qquad
+\text{users} = \left\lfloor \frac{\text{memory} - \text{weights}}{\text{cache of one}} \right\rfloor
+$$
 
+A full layer has no window: $w = \infty$. A ring of $w$ slots stops growing once it is full.
 
-def cache(chosen: Setting) -> None:
-    """The KV cache layer by layer, and against other designs."""
-    film, totals = cache_charts(chosen)
-    layers, designs = st.columns([5, 4], gap="small")
-    with layers:
-        pictures.show_chart(film, key="memory_film")
-    with designs:
-        pictures.show_chart(totals, key="memory_designs")
-    st.caption(f"{about_model(chosen)} Sliding layers keep a ring of the window's size, full layers every token. MHA has a "
-               "KV head for each query head, MQA one for all; windows as they are, unless every layer is full. GiB are 2³⁰ "
-               "bytes.")
+**Experts touched.** A token misses one of $E$ experts with probability $1 - \frac kE$. If $B$ tokens choose $k$ each,
+independently and evenly, they visit
 
+$$
+E\left(1 - \left(1 - \tfrac kE\right)^B\right)
+$$
 
-def roofline(chosen: Setting) -> None:
-    """Every operator under the machine's roof, and one of them worked out."""
-    roof, detail = st.columns([5, 3], gap="medium")
-    with detail:
-        machine_control()
-        phase, operator = operator_controls()
-        st.markdown(worked_out(chosen, machine(), phase, operator))
-    with roof:
-        pictures.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
-                                 then=choose_operator)
-    st.caption(f"{about_model(chosen)} A mark's area is its share of its phase's time. Click one, or choose it beside.")
+different experts of a layer. Those are read, once each: neither all of them nor only the active ones.
 
+**The roofline.** An operator of $F$ FLOPs that moves $M$ bytes, on a machine of peak $P$ and bandwidth $W$, takes
 
-def speed(chosen: Setting) -> None:
-    """The least time of both phases, tokens a second and experts touched against the batch."""
-    choice, times = st.columns([2, 5], gap="medium", vertical_alignment="center")
-    with choice:
-        machine_control()
-        on = machine()
-        st.caption(about_bound(on, chosen))
-    with times:
-        pictures.show_chart(time_chart(chosen, on), key="memory_time")
-    rates, touched = st.columns([5, 4], gap="small")
-    with rates:
-        pictures.show_chart(speed_chart(chosen, on), key="memory_speed")
-    with touched:
-        pictures.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
-    st.caption(f"{about_model(chosen)} Solid: the batch fits into the machine's memory; dashed: it does not.")
+$$
+t \ge \max\left(\frac FP, \frac MW\right), \qquad \text{reachable rate} = \min\left(P,\; W \cdot \frac FM\right)
+$$
+
+$\frac FM$ is its intensity. Where it is below $\frac PW$, memory binds. A matrix of $r \times c$ values in $b$ bytes that
+meets $n$ tokens has $\frac{2nrc}{b\,rc + \dots} \approx \frac{2n}b$: more tokens at once, more FLOPs for a byte. Attention's
+scores and values gain nothing from a batch, since every sequence has keys of its own: $\frac{2H}{Gb}$ for $H$ query
+heads, whatever $B$.
+
+**Speed.** A pass takes at least the sum over its operators, since each waits for the one before; a decoding step of $B$
+sequences gives at most $B / \sum t$ tokens a second.
+"""
 
 
 @st.fragment
-def memory_and_compute(study: Study) -> None:
-    """The page's picture, in five views."""
+def picture(study: Study) -> None:
+    """What is kept and how fast it is at best, in four views of closed forms; and one that measures here."""
     with st.container(horizontal=True, gap="medium"):
-        view = st.segmented_control("View", VIEWS, default=MEMORY, key="memory_view", bind="query-params", required=True,
-                                    label_visibility="collapsed", wrap=True)
-        if view != MEASURED:
-            model_control(study)
-    if view == MEASURED:
-        measured_here(study)
+        view = controls.view(load.VIEWS, "memory_view", wrap=True)
+        if view != load.MEASURED:
+            load.model_control(study)
+    if view == load.MEASURED:
+        timing.measured_here(study)
         return
-    load_controls(study)
-    draw = {CACHE: cache, ROOFLINE: roofline, SPEED: speed}.get(view, memory)  # also where an address names no view
-    draw(setting(study))
+    load.load_controls(study)
+    draw = {load.MEMORY: bounds.memory, load.CACHE: bounds.cache, load.ROOFLINE: bounds.roofline, load.SPEED: bounds.speed}
+    draw[view](load.setting(study))
+
+
+def because(config: ModelConfig, touched: float) -> str:
+    """Why so many experts are touched."""
+    missed = 1 - config.experts_per_token / config.num_experts
+    return (f"One token misses a given expert with probability {units.number(missed)}, all {ASKED_BATCH} of them with "
+            f"{units.number(missed ** ASKED_BATCH, 2)}. So {units.percent(touched / config.num_experts, 0)} of the experts' "
+            f"bytes are read, where one token alone reads {units.percent(1 - missed)}.")
+
+
+def how_we_know() -> None:
+    """Published sizes against the closed forms at this moment, how the tests check them, and every machine's source."""
+    st.markdown(
+        f"Computed at this moment:\n\n{load.sizes_table()}\n"
+        "The model card (arXiv 2508.10925) says 12.8 and 60.8 GiB for the checkpoints.\n\n"
+        "The tests compare every operator's FLOPs with torch's own counter in real passes, weights and cache with real "
+        "tensors, experts touched with real routers, and activations with the tensors that were alive, for randomly "
+        "drawn configurations. The view *Measured here* compares the bound with a clock.\n\n"
+        "Left out of the bound: starting kernels, norms, activation functions, and bandwidth that stays below the data "
+        f"sheet's. Memory is the machine's own; driver and system take some of it. GB are 10⁹ bytes, GiB 2³⁰.\n"
+        + load.machines_table())
+
+
+def tries() -> list[Try]:
+    """Experiments: a large model on one machine, a cache larger than the weights, windows off, and compute that binds."""
+    return [
+        Try("gpt-oss-120b on one H100", "Its weights fit beside the caches of a few users. Shorten the context, and there "
+            "is room for more.", controls=load.moved(model=load.LARGE)),
+        Try("16 users at full context", "Now the cache of gpt-oss-20b outweighs its weights, nearly all of it in the full "
+            "layers.", controls=load.moved(batch=16)),
+        Try("Windows off", "Every layer keeps every token: twice the cache at full context, and a film without blue frames.",
+            preset=load.SMALL, dials={"window": 0}, controls=load.moved(model=load.UNDER_STUDY, view=load.CACHE)),
+        Try("Until compute binds", "512 users on an H100: qkv reaches the ceiling. The experts do not, since each of them "
+            "meets only some of the tokens, and scores and values never do.",
+            controls=load.moved(view=load.ROOFLINE, batch=512, context=1024, phase="decode", operator="qkv")),
+        Try("gpt-oss-120b at home", "One user, 8,192 tokens, 128 GB shared by all processors. No peak is published, so only "
+            "memory bounds here. Then take the experts in bf16.",
+            controls=load.moved(view=load.SPEED, model=load.LARGE, context=8192, machine="Ryzen AI Max+ 395")),
+    ]
+
+
+def lesson(study: Study) -> Lesson:
+    """What stands below the picture. The question is about the model under study where it is large and chooses experts."""
+    asked = study.config.num_experts > study.config.experts_per_token and load.is_large(study)
+    name, config = (study.name, study.config) if asked else (load.SMALL, PRESETS[load.SMALL])
+    return Lesson(
+        path="memory", maths=MATHS, tries=tries(), checks=how_we_know, claims=register.of_page("memory"),
+        prediction=Prediction(
+            f"{name} writes one token for each of {ASKED_BATCH} users at once. Each token chooses "
+            f"{config.experts_per_token} of {config.num_experts} experts. How many different experts does a layer have to "
+            "read, if choices are independent and even?", answer=lambda: cost.expected_experts_touched(config, ASKED_BATCH),
+            because=partial(because, config), unit="experts", tolerance=0.1, show=units.number),
+        code=[cost.serving_bytes, cost.cache_film, cost.users_at_once, cost.expected_experts_touched, cost.prefill_operators,
+              cost.decode_operators, cost.Accelerator.peak, cost.bounds, cost.bound_seconds, cost.tokens_per_second])
 
 
 header("memory")
 study = state.study().small
-memory_and_compute(study)
-below(memory_lesson(study, register.of_page("memory")))
+picture(study)
+below(lesson(study))

@@ -1,101 +1,122 @@
 """Training at scale: memory of every accelerator and what fits, compute and hours, batches and the schedule."""
 
+import math
+from functools import partial
+
 import streamlit as st
 
-from gptoss.app import pictures, state
+from gptoss import cost, units
+from gptoss.app import controls as shared
+from gptoss.app import state
 from gptoss.app.header import header
-from gptoss.app.lesson import below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.lessons.scale.controls.scale import (
-    BATCHES,
-    MEMORY,
-    PEAKS,
-    TIME,
-    TOKENS,
-    VIEWS,
-    WARMUPS,
-    Setting,
-    batch_arithmetic,
-    common_dials,
-    dial,
-    measured_row,
-    memory_charts,
-    offer_large_model,
-    say_batch,
-    say_compute,
-    schedule,
-    setting,
-    steps_of,
-    time_charts,
-)
-from gptoss.lessons.scale.controls.scale_lesson import scale_lesson
+from gptoss.config import ModelConfig
+from gptoss.cost.activations import RECOMPUTED
+from gptoss.cost.scale import rank_config
+from gptoss.lessons.scale import controls
+from gptoss.lessons.scale.measure import state_bytes
+from gptoss.training.step_memory import training_step
 
+ASKED_MEMORY = 80 * 10**9  # bytes of the accelerator in the question
+MATHS = r"""
+**A batch.** $w$ accelerators, of which $t$ divide each matrix, read $w/t$ different micro batches of $m$ sequences of $s$
+tokens. A batch of $B$ tokens takes $a = \frac{B}{m\,s\,w/t}$ accumulation steps: a whole number, or it is no batch.
 
-def memory(study: Study, chosen: Setting) -> None:
-    """What one accelerator holds, however training is divided, and which accelerators are large enough."""
-    by_stage, fitting = memory_charts(study.config, chosen)
-    need, fits = st.columns([5, 4], gap="small")
-    with need:
-        pictures.show_chart(by_stage, key="scale_memory")
-    with fits:
-        pictures.show_chart(fitting, key="scale_fits")
-    st.caption(":material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer states and "
-               "master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights. Full circle: fits, with the "
-               "share of memory taken. Ring: too large, and how many times.")
+**The schedule.** Step $i$ of $n$ with $u$ steps of warmup, from a peak $\eta$ to a share $f$ of it:
 
+$$
+\eta_i = \eta\,\frac{i+1}{u} \;\; (i < u), \qquad
+\eta_i = \eta\left(f + (1-f)\,\tfrac12\left(1 + \cos \pi\,\frac{i+1-u}{n-u}\right)\right) \;\; (i \ge u)
+$$
 
-def time(study: Study, chosen: Setting) -> None:
-    """Compute of the whole training, and the hours it takes."""
-    left, right = st.columns(2, gap="medium")
-    with left:
-        tokens = dial("Tokens to train on", "tokens", TOKENS)
-    with right:
-        utilisation = dial("Utilisation of the peak (%)", "utilisation", range(5, 81, 5),
-                           "The model's own FLOPs as a share of what the data sheet promises.")
-    hours, compute = time_charts(study.config, chosen, tokens, utilisation)
-    pictures.show_chart(hours, key="scale_hours")
-    st.caption(":material/schedule: Bars: hours of one accelerator. Beside them: the time that all of them together take.")
-    st.markdown(say_compute(study.config, chosen, tokens))
-    pictures.show_chart(compute, key="scale_compute")
+**Compute.** A matrix of $p$ parameters costs a token $2p$ FLOPs forward, and $4p$ backward: for the gradient of its input
+and for its own. So the rule $6 \cdot \text{active} \cdot \text{tokens}$. It counts biases, norms and sinks, which multiply
+nothing, and misses attention's scores and values: $12\,H d \cdot \overline{\text{visible keys}}$ a token and layer. The
+unembedding is in both.
 
+**Hours** $= \dfrac{\text{FLOPs}}{\text{peak} \cdot \text{utilisation} \cdot 3600}$.
 
-def batch_and_schedule(chosen: Setting) -> None:
-    """From tokens to batches to steps, and the learning rate over them."""
-    batch_place, tokens_place, warmup_place, peak_place = st.columns(4, gap="medium")
-    with batch_place:
-        wanted = dial("Tokens a batch", "batch", BATCHES)
-    with tokens_place:
-        tokens = dial("Tokens to train on", "tokens", TOKENS)
-    with warmup_place:
-        warmup = dial("Warmup (steps)", "warmup", WARMUPS)
-    with peak_place:
-        peak = dial("Peak learning rate", "peak", PEAKS)
-    batch, accumulation = batch_arithmetic(chosen, wanted)
-    steps = steps_of(tokens, batch)
-    st.markdown(say_batch(chosen, batch, accumulation, steps))
-    pictures.show_chart(schedule(steps, warmup, peak), key="scale_schedule")
-    st.caption(":material/info: An example of its kind: OpenAI has published no schedule for gpt-oss.")
+**State.** Each parameter: $2$ bytes weight, $4$ master weight, $2$ gradient ($4$ in fp32), $8$ AdamW moments. ZeRO divides
+by the accelerators that hold the same parameter: $w/t$ for the dense part, $\frac{w}{t\,p}$ for experts that $p$ divide.
+One block is whole while it works.
+
+**Activations**, bytes in bf16 for one token and layer (hidden $h$, $H$ heads and $G$ KV heads of $d$, $k$ experts of width
+$I$), as this implementation keeps them:
+
+$$
+\underbrace{8\,(2h + 1)}_{\text{two norms, fp32}} + \underbrace{2\,(h + 2Hd + 2Gd) + 4H}_{\text{attention in one kernel}}
++ \underbrace{2h + 28k + 2k\,(3h + 7I)}_{\text{router and experts}}
+$$
+
+and once for a token $4(2h+1) + 2h + 4V + 16$ for the last norm and the loss over a vocabulary of $V$; cosines and sines,
+which a batch shares, left out. Attention written out keeps $4 H$ bytes more for every key that is multiplied.
+"""
 
 
 @st.fragment
-def training_at_scale(study: Study) -> None:
-    """The page's picture, in three views, and the lesson on what they show."""
-    common_dials()
-    view = st.segmented_control("View", VIEWS, default=MEMORY, key="scale_view", bind="query-params", required=True,
-                                label_visibility="collapsed")
-    chosen = setting(study)
-    if view == MEMORY:
-        memory(study, chosen)
-    elif view == TIME:
-        time(study, chosen)
-    else:
-        batch_and_schedule(chosen)
-    offer_large_model(study)
+def picture(study: Study) -> None:
+    """What one accelerator holds, the hours, and the batches, in three views under the dials that all of them need."""
+    controls.common_dials()
+    view = shared.view(controls.VIEWS, "scale_view")
+    draw = {controls.MEMORY: controls.memory, controls.TIME: controls.time}.get(view, controls.batch_and_schedule)
+    draw(study, controls.setting(study))
+    controls.offer_large_model(study)
+
+
+def because(config: ModelConfig, _: float) -> str:
+    """What the training state consists of."""
+    parameters, kept = cost.count_parameters(config).total, state_bytes(config)
+    return (f"{parameters:,} parameters × {kept / parameters:.0f} bytes are {units.decimal(kept, 'B')}: "
+            f"{kept / cost.checkpoint_bytes(config):.0f} times the checkpoint, whose experts take 4.25 bits a value.")
+
+
+def how_we_know(study: Study) -> None:
+    """The closed forms beside a step at this moment, a published figure, and where the data of accelerators come from."""
+    st.markdown(
+        f"{controls.step_in_words(study)}\n\n{controls.published_hours()}\n\n"
+        "The tests compare the bytes kept with autograd's for random shapes in both formats, on a CPU and on CUDA; the "
+        "parts of tensor parallelism with a model's tensors, cut; divided state with all accelerators together; and "
+        "torch counts that a backward pass multiplies twice what the forward pass did. "
+        "`tests/benchmarks/training_memory.py` takes larger steps on any device.\n\n"
+        "Not counted: driver, gaps between tensors, buffers for sending, and results that pass by. Peaks are for dense "
+        f"bf16, GB are 10⁹ bytes:\n{controls.accelerators_table()}")
+
+
+def tries() -> list[Try]:
+    """Experiments: too large by activations, saved by recomputation, saved by dividing, and what time it takes."""
+    large = partial(Try, preset=controls.LARGE)
+    return [
+        large("gpt-oss-120b on 64 accelerators", "Even fully divided, a step does not fit in 80 GB. Which part is largest?",
+              controls=controls.moved()),
+        large("Compute it twice", "Only block inputs are kept, and each block runs a second time: one more forward pass of "
+              "compute for a fraction of the activations.", controls=controls.moved(keep=RECOMPUTED)),
+        large("Divide the experts", "512 accelerators, each group of 8 with every expert once. Now even ZeRO-2 comes near.",
+              controls=controls.moved(world=512, expert=8, keep=RECOMPUTED)),
+        large("A degree that is impossible", "16 accelerators cannot share 8 KV heads evenly.",
+              controls=controls.moved(tensor=16)),
+        large("How long?", "A trillion tokens on 4,096 accelerators. Move the utilisation: nobody reaches the sheet's peak.",
+              controls=controls.moved(world=4096, expert=8, keep=RECOMPUTED, view=controls.TIME)),
+    ]
+
+
+def lesson(study: Study) -> Lesson:
+    """What stands below the picture. The question is about the large model where the one under study would fit."""
+    asked = study if state_bytes(study.config) > ASKED_MEMORY else Study.of_preset(controls.LARGE)
+    return Lesson(
+        path="scale", maths=MATHS, tries=tries(), claims=register.of_page("scale"), checks=lambda: how_we_know(study),
+        prediction=Prediction(
+            f"The checkpoint of {asked.name} takes {units.decimal(cost.checkpoint_bytes(asked.config), 'B')}. Training "
+            "keeps weights, master weights, gradients and optimizer states. Divided evenly, how many accelerators of 80 GB "
+            "hold that state, without any activations?", answer=lambda: math.ceil(state_bytes(asked.config) / ASKED_MEMORY),
+            because=partial(because, asked.config), unit="accelerators", tolerance=0.15, show="{:,.0f}".format),
+        code=[cost.learning_rate, cost.accumulation_steps, cost.training_flops_per_token, cost.training_bytes, rank_config,
+              cost.activation_bytes, training_step])
 
 
 header("scale")
 study = state.study().small
-training_at_scale(study)
-measured_row(study)
-below(scale_lesson(study, register.of_page("scale")))
+picture(study)
+controls.real_step(study)
+below(lesson(study))

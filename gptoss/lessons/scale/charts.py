@@ -139,7 +139,7 @@ def hours_by_accelerator(hours: pd.DataFrame, world: int) -> Chart:
         "verdict": [FITS if fits else FITS_NOT for fits in hours["fits"]],
         "figure": [seconds(_DAY * day) for day in days]})
     fastest = hours["hours"].idxmin()
-    figures = "; ".join(f"{row.accelerator} {spelled(row.hours)}" for row in hours.itertuples())
+    figures = "; ".join(f"{row.accelerator} {spelled(float(f'{row.hours:.3g}'))}" for row in hours.itertuples())
     return Chart(_hours_spec(), data, "Hours of training by accelerator",
                  f"Accelerator hours: {figures}. The fastest, {hours.loc[fastest, 'accelerator']}, takes "
                  f"{seconds(_DAY * days[fastest])} on {on_all} of them.")
@@ -158,12 +158,14 @@ def _hours_spec() -> dict:
     return specification(alt.layer(bars, figures), height=350, right=110)
 
 
-def compute_parts(parts: pd.DataFrame, sequence: int) -> Chart:
-    """Where the compute of one token goes: counted exactly, and by the rule of thumb, stacked by part of the model.
+def compute_parts(exact: Mapping[str, float], thumb: Mapping[str, float], sequence: int) -> Chart:
+    """Where the compute of one token goes, counted exactly and by the rule of thumb, stacked by part of the model.
 
-    `parts` has the columns `count` (`EXACT` or `THUMB`), `name` (an operator or weight) and `flops`.
+    `exact` has the FLOPs by operator, `thumb` by weight; the token is one of a sequence of `sequence`.
     """
-    summed = parts.assign(part=parts["name"].map(palette.part_of)).groupby(["count", "part"], sort=False)["flops"].sum()
+    parts = pd.DataFrame([(count, palette.part_of(name), flops) for count, by_name in ((EXACT, exact), (THUMB, thumb))
+                          for name, flops in by_name.items()], columns=["count", "part", "flops"])
+    summed = parts.groupby(["count", "part"], sort=False)["flops"].sum()
     data = (summed / 1e9).round(9).rename("gflops").reset_index()
     data["place"] = data["part"].map([*palette.PARTS].index)
     totals = data.groupby("count")["gflops"].sum()

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from gptoss import units
+from gptoss.app.computed import measured
 from gptoss.app.study import Study
-from gptoss.app.turns import HEAVY, MEASURING
 from gptoss.app.verdicts import Verdict
 from gptoss.cost import Layout, count_parameters, learning_rate, training_bytes
 from gptoss.cost.scale import REPLICATED
-from gptoss.model import Transformer
-from gptoss.training.step_memory import random_tokens, training_step
+from gptoss.lessons.scale import measure
+from gptoss.lessons.scale.measure import STEP_BATCH, STEP_TOKENS
 
-STEP_BATCH, STEP_TOKENS = 4, 96  # the step that is measured: sequences, and tokens of each
 # What the notebook's schedule follows: GPT-3's warmup (arXiv 2005.14165) and a reproduction's budget, in tokens.
 WARMUP_TOKENS, BUDGET_TOKENS, BATCH_TOKENS = 375_000_000, 10_000_000_000, 2**19
 PEAK, FLOOR = 6e-4, 0.1  # of that schedule: the highest learning rate, and the share of it at the end
 
+weighed_step = measured(measure.weighed_step, entries=8, doing="Training.")
+
 
 def training_memory_left_out(study: Study) -> Verdict:
     """Claim 16: a real step at the live size, weighed, and the account of the real size."""
-    with MEASURING, HEAVY:
-        model = Transformer(study.live_config, seed=study.seed)
-        step = training_step(model, random_tokens(model, STEP_BATCH, STEP_TOKENS, study.seed))
+    step = weighed_step(study.live_config, study.seed)
     parameters = count_parameters(study.live_config).total
     left_out, kept = step.gradients + step.optimizer_states, sum(step.activations.values())
     parts = training_bytes(study.config, Layout(world=1), REPLICATED, 1, study.config.initial_context_length)

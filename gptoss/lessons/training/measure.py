@@ -14,15 +14,18 @@ import pandas as pd
 from gptoss.config import ModelConfig
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contest import Standing
-from gptoss.training.domains import RECALL
+from gptoss.training.contestants import Contestant
+from gptoss.training.corpus import Corpus, Mixture
+from gptoss.training.domains import GENERATED, RECALL, draw
 from gptoss.training.evaluation import Evaluation
 from gptoss.training.recipe import Recipe
-from gptoss.training.shipped import shipped
-from gptoss.training.storage import read_evaluation
-from gptoss.training.trainer import Step
+from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.training.storage import read_evaluation, resume, state_bytes
+from gptoss.training.trainer import Step, Trainer
 
 TRAINING, VALIDATION = "training", "validation"
 PROMPT = 40  # characters of a prompt that are shown
+TINY = ModelConfig.preset(CLASSROOM).replace(num_hidden_layers=2, hidden_size=32, intermediate_size=32, vocab_size=512)
 
 
 def shipped_floors(name: str) -> dict[str, float]:
@@ -147,3 +150,52 @@ def noise(losses: np.ndarray) -> float:
     """The standard deviation of a step's loss around its neighbours', from the differences of neighbours; NaN for one."""
     changes = np.diff(np.asarray(losses, dtype=float))
     return float(np.sqrt((changes**2).mean() / 2)) if len(changes) else float("nan")
+
+
+@dataclass(frozen=True)
+class Rise:
+    """The two neighbouring moments of a run between which the best head's score rises fastest, and the scores there."""
+
+    before: int
+    after: int
+    low: float
+    high: float
+
+
+def induction_rise(name: str) -> Rise:
+    """When the induction head of a shipped model appeared."""
+    recording = shipped()[name].recording()
+    _, scores = recording.scores()
+    best = scores.reshape(len(recording.steps), -1).max(axis=1)
+    before, after = steepest(np.array(recording.steps), -best)
+    return Rise(before, after, *(float(best[recording.steps.index(step)]) for step in (before, after)))
+
+
+def nearest_to_a_floor() -> tuple[float, str, str]:
+    """Loss less floor where that is least among what ships: in nats, with the model's name and the domain."""
+    return min((loss - floor, name, domain) for name, model in shipped().items()
+               for domain, loss in model.measured().losses.items()
+               if not math.isnan(floor := shipped_floors(name).get(domain, math.nan)))
+
+
+def spread_of_floors(length: int, documents: int = 256) -> float:
+    """The largest difference, in nats, between a domain's floors over two draws of `documents` of `length` tokens."""
+    vocabulary = compact_vocabulary(ModelConfig.preset(CLASSROOM).vocab_size)
+    floors = [[draw(domain, vocabulary, np.random.default_rng(seed), documents, length + 1).entropy[:, 1:].mean()
+               for domain in GENERATED] for seed in (0, 1)]
+    return float(np.abs(np.subtract(*floors)).max())
+
+
+def interrupted(length: int, steps: int = 6) -> tuple[float, int]:
+    """Train a small model in one go and with a pause; the largest difference of a step's loss, and the steps."""
+    recipe = Recipe(steps=steps, batch=4, length=length, warmup=1)
+    corpus = Corpus(compact_vocabulary(TINY.vocab_size), Mixture.of(dict.fromkeys(GENERATED, 1)), length)
+    whole, first, second = (Trainer(Contestant("tiny", "a small model", TINY).build(), corpus, recipe) for _ in range(3))
+    for _ in range(steps):
+        whole.train()
+    for _ in range(steps // 2):
+        first.train()
+    resume(second, state_bytes(first))
+    while not second.done:
+        second.train()
+    return max(abs(a.loss - b.loss) for a, b in zip(whole.steps, second.steps, strict=True)), steps

@@ -33,15 +33,13 @@ def stages(scale):
 
 def charts(seed):
     hours = pd.DataFrame({"accelerator": ["a", "b"], "hours": [3e6 + seed * 1e5, 1e6 + seed * 1e5], "fits": [False, True]})
-    flops = pd.DataFrame([(EXACT, "qkv", 2e9 + seed * 1e8), (EXACT, "scores", 1e9), (EXACT, "mlp1", 5e9),
-                          (THUMB, "qkv", 2e9), (THUMB, "experts", 5e9), (THUMB, "norms", 1e6)],
-                         columns=["count", "name", "flops"])
+    exact, thumb = {"qkv": 2e9 + seed * 1e8, "scores": 1e9, "mlp1": 5e9}, {"qkv": 2e9, "experts": 5e9, "norms": 1e6}
     parts = pd.DataFrame({"part": ["weights", "kept: experts"], "predicted": [4096, 100], "measured": [4096, 150 + seed]})
     return {
         "memory": memory_by_stage(stages(10**8 + seed * 10**7), tuple(MEMORIES.values())),
         "fits": what_fits({"DDP": 100 * 10**9 + seed * 10**11, "FSDP": 20 * 10**9}, MEMORIES),
         "hours": hours_by_accelerator(hours, 64),
-        "compute": compute_parts(flops, 4096),
+        "compute": compute_parts(exact, thumb, 4096),
         "schedule": schedule_curve([(0, 1e-4), (4, 5e-4 + seed * 1e-5), (10, 1e-5)], 5),
         "measured": predicted_and_measured(parts),
     }

@@ -1,25 +1,33 @@
 """The training page: shipped runs at first, its controls and refusals, and runs of a tiny model from start to end."""
 
+import functools
 import io
 import json
+import re
 import time
 import zipfile
 
+import numpy as np
 import pytest
 from reader import assert_fine, open_page, type_text
+from streamlit.testing.v1 import AppTest
 
 from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
 from gptoss.app.lesson import TABS as LESSON_TABS
 from gptoss.app.study import Study
 from gptoss.checkpoint import CheckpointError
 from gptoss.config import ModelConfig
-from gptoss.lessons.training.controls import training, training_lesson
-from gptoss.lessons.training.controls.training import JOBS, KEEP, RATE, REPLAY, SAMPLES, TABS
-from gptoss.lessons.training.controls.training_settings import DEFAULTS, SCHEDULE, candidates
+from gptoss.lessons.training import measure
+from gptoss.lessons.training.controls import results, run
+from gptoss.lessons.training.controls.plan import DEFAULTS, SCHEDULE, candidates, moved
+from gptoss.lessons.training.controls.replay import BEST_HEADS
+from gptoss.lessons.training.controls.results import KEEP, LOAD, RATE, REPLAY, SAMPLES, TABS
+from gptoss.lessons.training.controls.run import JOBS
 from gptoss.model import Transformer
 from gptoss.training.contest import MOST
 from gptoss.training.corpus import DOMAINS, LARGEST_TEXT
 from gptoss.training.domains import ARITHMETIC
+from gptoss.training.recording import Probe, Recording
 from gptoss.training.shipped import shipped
 
 PAGE = "pages/training.py"
@@ -76,9 +84,9 @@ def captions(at) -> str:
     return "\n".join(each.value for each in at.caption).replace("\\", "").lower()
 
 
-def said(at) -> str:
-    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
-    return "\n".join(words).replace("\\", "")
+def page_text(at) -> str:
+    parts = (element.value for kind in ("markdown", "success", "info", "warning", "caption") for element in at.get(kind))
+    return "\n".join(parts).replace("\\", "")
 
 
 def progress(at) -> str:
@@ -92,11 +100,11 @@ def open_tab(at, name: str, of: str = "training_behind"):
 
 # What a visitor sees who touches nothing
 
-def test_at_first_the_page_shows_how_the_shipped_models_learnt():
+def test_at_first_the_page_shows_how_the_shipped_models_learned():
     at = open_page(PAGE, preset="classroom")
     assert_fine(at)
     steps = shipped()["classroom"].history()["recipe"]["steps"]
-    assert f"recorded: the shipped models, as they learnt in {steps:,} steps" in captions(at)
+    assert f"recorded: the shipped models, as they learned in {steps:,} steps" in captions(at)
     assert "classroom, after" in captions(at) and "gpt-2, equal active parameters, after" in captions(at)
     assert not at.warning and not at.get("progress")
 
@@ -108,7 +116,7 @@ def test_every_tab_opens_before_any_run(tab):
 
 
 def test_the_shipped_load_is_shown_with_and_without_the_balancing_loss():
-    words = captions(open_tab(open_page(PAGE, preset="classroom"), training.LOAD))
+    words = captions(open_tab(open_page(PAGE, preset="classroom"), LOAD))
     assert "share of the choices" in words and "without the balancing loss" in words
 
 
@@ -347,7 +355,7 @@ def test_a_model_goes_to_every_page_and_home(page):
     at = until(train(page()), DONE)
     open_tab(at, KEEP)
     ours = view(at).standings[0]
-    packed = zipfile.ZipFile(io.BytesIO(training.checkpoint_zip(view(at), ours, owner(at))))
+    packed = zipfile.ZipFile(io.BytesIO(results.checkpoint_zip(view(at), ours, owner(at))))
     assert {"study/config.json", "study/model.safetensors", "study/vocabulary.txt", "study/history.json"} <= set(
         packed.namelist())
     assert json.loads(packed.read("study/history.json"))["at"] == 4
@@ -356,12 +364,12 @@ def test_a_model_goes_to_every_page_and_home(page):
     assert at.session_state["session"].now.study.config == ours.contestant.config
     at.switch_page("pages/build.py").run()
     assert_fine(at)
-    assert "4 steps here" in said(at)
+    assert "4 steps here" in page_text(at)
 
 
 def test_a_checkpoint_read_back_is_the_model_up_to_its_rounding(page, tmp_path):
     at = until(train(page()), DONE)
-    packed = zipfile.ZipFile(io.BytesIO(training.checkpoint_zip(view(at), view(at).standings[0], owner(at))))
+    packed = zipfile.ZipFile(io.BytesIO(results.checkpoint_zip(view(at), view(at).standings[0], owner(at))))
     packed.extractall(tmp_path)
     read = Transformer.from_checkpoint(tmp_path / "study").state_dict()
     for name, weight in JOBS.weights(owner(at), "study").items():
@@ -374,7 +382,7 @@ def test_a_checkpoint_of_a_run_that_is_gone_is_refused(page):
     kept = view(at)
     JOBS.forget(owner(at))
     with pytest.raises(CheckpointError, match="no longer here"):
-        training.checkpoint_zip(kept, kept.standings[0], owner(at))
+        results.checkpoint_zip(kept, kept.standings[0], owner(at))
     assert_fine(at.run())
 
 
@@ -383,12 +391,12 @@ def test_a_browser_is_asked_for_by_its_session(monkeypatch):
         def is_active_session(self, session):
             return session == "open"
 
-    assert training.session_is_open("whatever")  # no server at all: nobody could have left
-    monkeypatch.setattr(training.runtime, "exists", lambda: True)
-    monkeypatch.setattr(training.runtime, "get_instance", Runtime)
-    assert training.session_is_open("open") and not training.session_is_open("closed")
+    assert run.session_is_open("whatever")  # no server at all: nobody could have left
+    monkeypatch.setattr(run.runtime, "exists", lambda: True)
+    monkeypatch.setattr(run.runtime, "get_instance", Runtime)
+    assert run.session_is_open("open") and not run.session_is_open("closed")
     monkeypatch.delattr(Runtime, "is_active_session")
-    assert training.session_is_open("closed")
+    assert run.session_is_open("closed")
 
 
 # The lesson
@@ -399,31 +407,31 @@ def test_every_tab_of_the_lesson(tab):
 
 
 def test_predictions_right_and_wrong():
-    asked = training_lesson.prediction()
-    answer = asked.answer()
+    answer = float(measure.induction_rise("classroom").after)
     assert 0 < answer <= shipped()["classroom"].history()["at"]
     for guess, right in ((answer, True), (0.0, False)):
         at = open_page(PAGE, preset="classroom")
         at.number_input(key="training_guess").set_value(guess).run()
         at.button(key="training_commit").click().run()
         assert_fine(at)
-        assert bool(at.success) == right and "The loss on repetition falls fastest" in said(at)
+        assert bool(at.success) == right and "The loss on repetition falls fastest" in page_text(at)
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_every_experiment_sets_a_run_that_is_allowed(number):
+@pytest.mark.parametrize(("number", "wanted"), enumerate([
+    moved(who=["study", "unbalanced"]), moved(who=["study"], peak=10.0, warmup=50, clip=1000.0),
+    moved(who=["study", "gpt2"], **{f"share_{domain}": 100 * (domain == ARITHMETIC) for domain in DOMAINS})]))
+def test_every_experiment_sets_a_run_that_is_allowed(number, wanted):
     at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this", "training_lesson")
     at.button(key=f"training_try_{number}").click().run()
     assert_fine(at)
-    wanted = training_lesson.tries()[number].controls
-    assert {name: at.session_state[name] for name in wanted} == dict(wanted)
+    assert {name: at.session_state[name] for name in wanted} == wanted
     assert at.session_state["session"].now.study.live_config == ModelConfig.preset("classroom")
 
 
 def test_how_we_know_trains_twice_and_finds_no_difference():
-    words = said(open_tab(open_page(PAGE, preset="classroom"), "How we know", "training_lesson"))
+    words = page_text(open_tab(open_page(PAGE, preset="classroom"), "How we know", "training_lesson"))
     assert "The largest difference between their losses is **0**" in words
-    gap, name, domain = training_lesson.nearest_to_a_floor()
+    gap, name, domain = measure.nearest_to_a_floor()
     assert f"{name} comes nearest on {domain}" in words and gap > -0.05
 
 
@@ -433,3 +441,231 @@ def test_the_text_of_other_pages_changes_nothing_here(page):
     type_text(at, "<b>hello</b>")
     at.switch_page(PAGE).run()
     assert_fine(at)
+
+
+# A run replayed: through its moments, heads and recordings, shipped and live
+
+INDUCTION_HEAD, PREVIOUS_HEAD = BEST_HEADS
+PROBED = ("prose", "arithmetic", "repetition")
+
+
+def recorded(steps=(0, 50, 100, 150), layers=2, heads=3, experts=4, repeats=True, seed=0):
+    """A recording in which head 1 of layer 1 becomes an induction head, and head 2 of layer 0 looks at the token before."""
+    rng, tokens = np.random.default_rng(seed), 24
+    distance = np.zeros(tokens, dtype=int)
+    distance[12:22] = 10 * repeats
+    recording = Recording(Probe(rng.integers(0, 90, tokens), distance, rng.integers(0, 90, (len(PROBED), 20)), PROBED))
+    return extend(recording, steps, layers, heads, experts, rng)
+
+
+def extend(recording, steps, layers=2, heads=3, experts=4, rng=None):
+    """The recording gone on for these steps."""
+    rng = rng or np.random.default_rng(1)
+    tokens, distance = len(recording.probe.attention), recording.probe.distance
+    for step in steps:
+        weights = np.tril(np.full((layers, heads, tokens, tokens), 2, np.uint8))
+        repeating = np.flatnonzero(distance)
+        weights[1, 1, repeating, repeating - distance[repeating] + 1] = min(step, 250)
+        weights[0, 2, range(1, tokens), range(tokens - 1)] = 200
+        recording.attention.append(weights)
+        if experts:
+            recording.experts.append(rng.integers(0, experts, (layers, len(PROBED), 20, 2)).astype(np.uint8))
+        recording.samples.append(([1, 2, 3], [len(recording.steps) + 10, 5]))
+        recording.steps.append(step)
+    return recording
+
+
+def replay_page(recordings, losses=None):
+    """A page with nothing but the scrubber."""
+    from gptoss.lessons.training.controls.replay import replay
+    replay(recordings, lambda token: "<i>" if token == 5 else f"w{token}", losses=losses)
+
+
+def open_replay(recordings, losses=None, **address):
+    at = AppTest.from_function(replay_page, default_timeout=60, args=(recordings,), kwargs={"losses": losses})
+    for key, value in address.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+def assert_runs(at):
+    assert not at.exception, [error.message for error in at.exception]
+
+
+def html(at):
+    return " ".join(element.proto.body for element in at.get("html") if "<style>" not in element.proto.body)
+
+
+def slider(at):
+    return at.select_slider(key="training_moment")
+
+
+@functools.cache
+def shipped_ones():
+    from gptoss.training.shipped import shipped
+    return {name: shipped()[name].recording() for name in ("classroom", "gpt2")}
+
+
+def test_it_opens_at_the_newest_moment_and_says_that_weights_are_trained():
+    at = open_replay({"a run": recorded()})
+    assert_runs(at)
+    assert slider(at).value == 150 and "trained weights, step 150" in page_text(at) and "a run" in page_text(at)
+    assert "Layer 1, head 1 at step 150" in page_text(at) and html(at).count("<h4>") == 3
+
+
+def test_the_first_moment_is_said_to_be_random():
+    at = open_replay({"a run": recorded()})
+    slider(at).set_value(0).run()
+    assert_runs(at)
+    assert "random weights, step 0" in page_text(at) and "trained weights" not in page_text(at)
+
+
+def test_every_moment_can_be_looked_at():
+    at = open_replay({"a run": recorded()})
+    seen = set()
+    for step in (0, 50, 100, 150):
+        slider(at).set_value(step).run()
+        assert_runs(at)
+        seen.add(html(at))
+        assert f"at step {step}" in page_text(at) and f"w{step // 50 + 10}" in html(at), "the sample that was written then"
+    assert len(seen) == 4
+
+
+def test_the_strongest_heads_are_found_by_their_scores():
+    at = open_replay({"a run": recorded()})
+    assert at.selectbox(key="training_head").value == INDUCTION_HEAD and "layer 1, head 1 gives 59%" in html(at)
+    at.selectbox(key="training_head").set_value(PREVIOUS_HEAD).run()
+    assert_runs(at)
+    assert "Where layer 0, head 2 looks" in html(at) and "78% to the token before" in html(at)
+
+
+def test_any_head_can_be_chosen_and_stays_while_the_moment_moves():
+    at = open_replay({"a run": recorded()})
+    names = at.selectbox(key="training_head").options
+    assert len(names) == 2 + 2 * 3
+    at.selectbox(key="training_head").set_value("layer 1, head 0").run()
+    slider(at).set_value(50).run()
+    assert_runs(at)
+    assert "Where layer 1, head 0 looks" in html(at) and "Layer 1, head 0 at step 50" in page_text(at)
+
+
+def test_a_head_or_moment_that_the_other_run_does_not_have_gives_way():
+    at = open_replay({"large": recorded(heads=6), "small": recorded(steps=(0, 30))})
+    at.selectbox(key="training_head").set_value("layer 1, head 5").run()
+    slider(at).set_value(50).run()
+    at.segmented_control(key="training_run").set_value("small").run()
+    assert_runs(at)
+    assert slider(at).value == 30 and at.selectbox(key="training_head").value == INDUCTION_HEAD
+    assert "small" in page_text(at)
+
+
+def test_a_run_without_experts_says_so():
+    at = open_replay({"GPT-2": recorded(experts=0)})
+    assert_runs(at)
+    assert "No router here" in page_text(at) and html(at).count("<h4>") == 2
+
+
+def test_routing_shows_the_experts_of_this_moment():
+    recording = recorded()
+    at = open_replay({"a run": recording})
+    slider(at).set_value(50).run()
+    chosen = recording.experts[1]
+    most = max((chosen[layer, document] == expert).sum() / 20 for layer in range(2) for document in range(3)
+               for expert in range(4))
+    assert f"Most of all, {most:.0%} of the tokens" in html(at) and all(domain in html(at) for domain in PROBED)
+
+
+def test_the_samples_prompt_is_of_the_domain_whose_turn_it_was():
+    at = open_replay({"a run": recorded()})
+    for step, domain in zip((0, 50, 100, 150), (*PROBED, PROBED[0]), strict=True):
+        slider(at).set_value(step).run()
+        assert f"given a text of {domain}" in html(at)
+
+
+def test_texts_are_escaped():
+    at = open_replay({"a run": recorded()})
+    assert "<i>" not in html(at) and "<b>w13&lt;i&gt;</b>" in html(at)
+
+
+def test_the_loss_on_repetition_stands_over_the_scores_where_it_is_known():
+    losses = {"a run": {0: 8.0, 50: 4.5, 100: 3.0, 150: 2.75}}
+    at = open_replay({"a run": recorded()}, losses)
+    assert "The loss on repetition is 2.75 nats" in page_text(at)
+    assert "The loss on repetition" not in page_text(open_replay({"a run": recorded()}))
+
+
+def test_a_text_that_does_not_repeat_has_no_induction_head():
+    at = open_replay({"own text": recorded(repeats=False)})
+    assert_runs(at)
+    assert INDUCTION_HEAD not in at.selectbox(key="training_head").options[0] and "induction score" not in page_text(at)
+    assert at.selectbox(key="training_head").value == PREVIOUS_HEAD
+
+
+def test_nothing_recorded_yet_is_page_text():
+    at = open_replay({"a run": recorded(steps=())})
+    assert_runs(at)
+    assert "Nothing is recorded yet" in at.info[0].value and not at.select_slider
+    assert_runs(open_replay({}))
+
+
+def test_a_single_moment_can_be_looked_at():
+    at = open_replay({"a run": recorded(steps=(0,))})
+    assert_runs(at)
+    assert slider(at).disabled and "random weights" in page_text(at)
+
+
+def test_a_live_run_takes_along_whoever_looks_at_its_newest_moment():
+    recording = recorded()
+    at = open_replay({"a run": recording})
+    extend(recording, [200])
+    at.run()
+    assert_runs(at)
+    assert slider(at).value == 200
+    slider(at).set_value(100).run()
+    extend(recording, [250])
+    at.run()
+    assert slider(at).value == 100, "whoever looks back is left in peace"
+
+
+def test_a_moment_that_is_half_written_is_left_for_later():
+    recording = recorded()
+    recording.attention.append(recording.attention[-1])  # as a run does it: the step comes last
+    at = open_replay({"a run": recording})
+    assert_runs(at)
+    assert slider(at).value == 150
+
+
+@pytest.mark.parametrize(("name", "value"), [("training_moment", "77"), ("training_moment", "soon"),
+                                             ("training_head", "layer 9, head 9"), ("training_run", "nobody's")])
+def test_a_bad_address_falls_back(name, value):
+    at = open_replay({"a run": recorded(), "another": recorded(seed=1)}, **{name: value})
+    assert_runs(at)
+    assert "at step 150" in page_text(at) and "Layer 1, head 1" in page_text(at)
+
+
+def test_an_address_opens_its_moment_and_head():
+    at = open_replay({"a run": recorded()}, training_moment="50", training_head="layer 0, head 1")
+    assert_runs(at)
+    assert "Layer 0, head 1 at step 50" in page_text(at)
+
+
+def test_recordings_are_never_changed():
+    recording = recorded()
+    before = recording.to_bytes()
+    at = open_replay({"a run": recording})
+    for step in (0, 100):
+        slider(at).set_value(step).run()
+    assert recording.to_bytes() == before
+
+
+def test_what_ships_can_be_replayed():
+    at = open_replay(shipped_ones())
+    assert_runs(at)
+    recording = shipped_ones()["classroom"]
+    induction = recording.scores()[1][-1]
+    layer, head = np.unravel_index(induction.argmax(), induction.shape)
+    assert f"Layer {layer}, head {head} at step {recording.steps[-1]:,}" in page_text(at)
+    assert f"induction score {induction.max():.0%}" in page_text(at)
+    at.segmented_control(key="training_run").set_value("gpt2").run()
+    assert_runs(at)
+    assert "No router here" in page_text(at) and re.search(r"\d+% to the token before", html(at))

@@ -118,7 +118,7 @@ def tries() -> list[Try]:
     return [
         Try("Drag it far out", "At 32 times the largest, hardly any neighbour is left: the block has become one number.",
             controls={key("outlier"): f"{PUSHED_TIMES}", key("place"): LARGEST, key("view"): "Block"}),
-        Try("What ships is on the ticks", "Every dot stands over its tick: these weights were rounded while they learnt.",
+        Try("What ships is on the ticks", "Every dot stands over its tick: these weights were rounded while they learned.",
             preset=CLASSROOM, controls={key("weights"): AS_IT_RUNS, key("outlier"): OWN, key("view"): "Block"}),
         Try("Heavy tails, no harm", "Kurtosis far above 3, and yet an error like everywhere: large weights have large "
             "neighbours.", preset=CLASSROOM,

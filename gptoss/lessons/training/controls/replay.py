@@ -122,7 +122,7 @@ def _say_whose_weights(title: str, step: int) -> None:
         st.markdown(f":green-badge[:material/school: trained weights, step {step:,}] All pictures below are of {title} at "
                     "this moment of its training.")
     else:
-        st.markdown(":violet-badge[:material/casino: random weights, step 0] Nothing is learnt yet: what you see below is "
+        st.markdown(":violet-badge[:material/casino: random weights, step 0] Nothing is learned yet: what you see below is "
                     "chance.")
 
 

@@ -1,11 +1,10 @@
-"""What the memory page measures here: this machine's rates, passes of the live model, and live counts."""
+"""Measured here: this machine's rates and passes of the live model, in the background, and closed forms beside counts."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
@@ -14,8 +13,10 @@ from torch import Tensor
 
 from gptoss import units
 from gptoss.app import live, pictures
+from gptoss.app.computed import alone, computed
 from gptoss.app.study import Study
 from gptoss.app.text import current_text, live_tokens
+from gptoss.app.turns import HEAVY
 from gptoss.app.weights import weights_in_words
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
@@ -43,11 +44,12 @@ RATE_SECONDS = 2.0  # for which the machine's own rates are measured
 PACE = 0.5  # s between two looks at a measurement
 GRACE = 30.0  # s without a look after which a measurement gives up: its reader has gone
 COUNTED_TOKENS = 128  # at most: counting writes attention out
+_counts = computed(lambda model, tokens: live_counts(model, torch.tensor([tokens])), entries=32)
 OFFSET = 7  # tokens by which each sequence starts later in the text than the one before
 
 
 class Measurement:
-    """One reader's measurement, in the background: how far it is, and what it has found so far.
+    """One reader's measurement, in the background: how far it is, and its results so far.
 
     It waits for its turn, since two measurements at once would measure each other, and leaves the server's second place
     for heavy work to others.
@@ -70,7 +72,7 @@ class Measurement:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it as soon as the round in hand is over. What was found stays."""
+        """End it as soon as the round in hand is over. Its results stay."""
         self._stop.set()
 
     def _should_stop(self) -> bool:
@@ -78,36 +80,26 @@ class Measurement:
 
     def _work(self) -> None:
         try:
-            with self._turn():
+            with alone(self._should_stop):
                 self._measure()
-        except Stopped:
+        except (Stopped, TimeoutError):
             pass  # its reader has gone, or has seen enough
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        while not live.MEASURING.acquire(timeout=0.1):
-            if self._should_stop():
-                raise Stopped
-        try:
-            yield
-        finally:
-            live.MEASURING.release()
 
     def _measure(self) -> None:
         self.doing = "Measuring how fast this machine multiplies and reads."
-        with live.HEAVY:
+        with HEAVY:
             self.rates = machine_rates(RATE_SECONDS, self._progress(0), self._should_stop)
         for place, (batch, tokens, context) in enumerate(self._passes, 1):
             self.doing = f"Timing the live model: {work_in_words(batch, tokens, context)}."
-            with live.HEAVY:
+            with HEAVY:
                 self.passes.append(measured_pass(
                     self._model, sequences(self._tokens, batch, context), tokens, self.rates, progress=self._progress(place),
                     should_stop=self._should_stop))
 
     def _progress(self, place: int) -> Callable[[float], None]:
-        def tell(share: float) -> None:
+        def note(share: float) -> None:
             self.done = (place + share) / (len(self._passes) + 1)
-        return tell
+        return note
 
 
 def sequences(tokens: tuple[int, ...], batch: int, context: int) -> Tensor:
@@ -139,8 +131,8 @@ def _measurement() -> Measurement | None:
 
 
 def _running() -> bool:
-    found = _measurement()
-    return found is not None and found.running
+    measurement = _measurement()
+    return measurement is not None and measurement.running
 
 
 def _on_trial(study: Study, running_then: bool) -> None:
@@ -158,9 +150,9 @@ def _on_trial(study: Study, running_then: bool) -> None:
                       args=(study, tokens))
     with state:
         _say_state(study, running)
-    found = _measurement()
-    if found and found.of == live.running(study) and found.passes:
-        _show(found)
+    measurement = _measurement()
+    if measurement and measurement.of == live.running(study) and measurement.passes:
+        _show(measurement.passes)
     _show_counts(study, tokens)
 
 
@@ -175,18 +167,18 @@ def _start(study: Study, tokens: tuple[int, ...]) -> None:
 
 
 def _say_state(study: Study, running: bool) -> None:
-    found = _measurement()
+    measurement = _measurement()
     if running:
-        st.progress(found.done, found.doing)
-    elif found is None or found.of != live.running(study):
+        st.progress(measurement.done, measurement.doing)
+    elif measurement is None or measurement.of != live.running(study):
         model = units.count(count_parameters(study.live_config).total)
         st.caption(f":material/timer: Not measured yet. First this machine's own rates, then "
                    f"{len(passes_of(study.live_config))} passes of the live model ({model} parameters, {study.precision}), "
                    "in the background.")
-    elif found.rates is None:
+    elif measurement.rates is None:
         st.caption(":material/stop: Stopped before anything was measured.")
     else:
-        st.caption(rates_in_words(found.rates))
+        st.caption(rates_in_words(measurement.rates))
 
 
 def rates_in_words(rates: MachineRates) -> str:
@@ -194,13 +186,13 @@ def rates_in_words(rates: MachineRates) -> str:
     multiplies = ", ".join(f"{name} {units.decimal(rate.median, 'FLOP/s')} ({units.decimal(rate.low, 'FLOP/s')} to "
                            f"{units.decimal(rate.high, 'FLOP/s')})" for name, rate in rates.flops.items())
     reads = rates.bandwidth
-    return (f":material/memory: This machine, on {rates.threads} {'thread' if rates.threads == 1 else 'threads'}: "
+    return (f":material/memory: This machine, on {units.plural(rates.threads, 'thread')}: "
             f"multiplies {multiplies}; reads {units.decimal(reads.median, 'B/s')} ({units.decimal(reads.low, 'B/s')} to "
             f"{units.decimal(reads.high, 'B/s')}). Medians and quartiles of {rates.rounds} rounds.")
 
 
-def _show(found: Measurement) -> None:
-    times, parts = trial_charts(found.passes)
+def _show(passes: list[MeasuredPass]) -> None:
+    times, parts = trial_charts(passes)
     clock, why = st.columns(2, gap="medium")
     with clock:
         pictures.show_chart(times, key="memory_times")
@@ -212,31 +204,30 @@ def _show(found: Measurement) -> None:
                    "beyond it, or spare where a cache holds what the bound reads from memory. **Calls**: asking torch for "
                    "all other operations, as a model of the smallest widths does. **All else**: norms, rotations, "
                    "activation functions, sums.")
-    st.caption(biggest_reason(found.passes))
+    st.caption(biggest_reason(passes))
 
 
 def trial_charts(passes: list[MeasuredPass]) -> tuple[Chart, Chart]:
     """Predicted against measured times, and what the measured ones consist of."""
-    names = [work_in_words(each.batch_size, each.tokens, each.context) for each in passes]
-    times = pd.DataFrame([(name, each.predicted, each.measured.median, each.measured.low, each.measured.high)
-                          for name, each in zip(names, passes, strict=True)],
+    names = [work_in_words(one.batch_size, one.tokens, one.context) for one in passes]
+    times = pd.DataFrame([(name, one.predicted, *one.measured) for name, one in zip(names, passes, strict=True)],
                          columns=["work", "predicted", "median", "low", "high"])
-    parts = pd.DataFrame([(name, *(each.parts[part] for part in PARTS)) for name, each in zip(names, passes, strict=True)],
+    parts = pd.DataFrame([(name, *(one.parts[part] for part in PARTS)) for name, one in zip(names, passes, strict=True)],
                          columns=["work", *PARTS])
     return times_on_trial(times), where_time_goes(parts)
 
 
 def biggest_reason(passes: list[MeasuredPass]) -> str:
     """Why measured times differ from the bound, for prompts and for decoding steps: the part that adds most."""
-    said = []
-    for kind in dict.fromkeys(each.kind for each in passes):
-        of_it = [each for each in passes if each.kind == kind]
-        beyond = {part: sum(each.parts[part] for each in of_it) for part in PARTS[1:]}
+    reasons = []
+    for kind in dict.fromkeys(one.kind for one in passes):
+        of_it = [one for one in passes if one.kind == kind]
+        beyond = {part: sum(one.parts[part] for one in of_it) for part in PARTS[1:]}
         most = max(beyond, key=beyond.get)
-        whole = sum(each.measured.median for each in of_it)
-        said.append(f"{'decoding steps' if kind == DECODE else 'prompts'} took {units.seconds(whole)} together, of which "
-                    f"{beyond[most] / whole:.0%} are {most}")
-    words = "; ".join(said)
+        whole = sum(one.measured.median for one in of_it)
+        reasons.append(f"{'decoding steps' if kind == DECODE else 'prompts'} took {units.seconds(whole)} together, of which "
+                       f"{units.percent(beyond[most] / whole, 0)} are {most}")
+    words = "; ".join(reasons)
     return (f":material/lightbulb: Why they differ: {words}. Small matrices do not fill a machine, and a call costs time "
             "however little it computes: at the real size both weigh less.")
 
@@ -245,29 +236,22 @@ def _show_counts(study: Study, tokens: tuple[int, ...]) -> None:
     """Closed forms and live counts of one pass over the text."""
     tokens = tokens[:COUNTED_TOKENS]
     st.markdown(f"**The same quantities, computed and counted**: the live model reads {len(tokens)} tokens of your text; "
-                f"{weights_in_words(study)}.\n\n" + counts_table(_counts(live.running(study), tokens)))
+                f"{weights_in_words(study)}.\n\n" + counts_table(_counts(study, tokens)))
 
 
 def counts_table(counts: tuple[Count, ...]) -> str:
     """Closed form and live count side by side, in Markdown."""
-    rows = "".join(f"| {each.quantity} :small[{each.where}] | {_figure(each.closed_form)} | {_figure(each.counted)} "
-                   f"{_verdict(each)} |\n" for each in counts)
+    rows = "".join(f"| {count.quantity} :small[{count.where}] | {_figure(count.closed_form)} | {_figure(count.counted)} "
+                   f"{_verdict(count)} |\n" for count in counts)
     return f"| quantity | closed form | counted live |\n|---|---|---|\n{rows}"
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return units.fixed(value, 0 if value == int(value) else 2)
 
 
 def _verdict(count: Count) -> str:
     """Whether both are equal; an expectation need not be, and says how far off it is."""
     if count.exact or count.equal:
         return ":material/check:" if count.equal else ":material/close:"
-    return f"({count.counted / count.closed_form - 1:+.0%})".replace("-", "−")
-
-
-@live.cached(max_entries=32)
-def _counts(running: live.Running, tokens: tuple[int, ...]) -> tuple[Count, ...]:
-    model = live.model_of(running).model
-    with live.HEAVY:
-        return live_counts(model, torch.tensor([tokens]))
+    return f"({units.signed(count.counted / count.closed_form - 1, units.percent, 0)})"

@@ -1,4 +1,4 @@
-"""The training page's controls: who is trained, on what, how, and what the audience expects of it."""
+"""What is to be trained: the models, their data and schedule, and the curve that the audience expects."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from gptoss import units
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
@@ -55,6 +56,12 @@ def value(name: str):
     return st.session_state.get(key(name), DEFAULTS.get(name))
 
 
+def moved(**wanted: object) -> dict[str, object]:
+    """The widgets of an experiment: a short run as it is at first, and what the experiment moves."""
+    usual = {name: DEFAULTS[name] for name in ("source", "steps", "peak", "warmup", "clip", "balance")}
+    return {key(name): value for name, value in (usual | wanted).items()}
+
+
 def keep_hidden_values() -> None:
     """Hold on to what the controls were set to while a run hides them: Streamlit forgets a widget that is not drawn."""
     for name in DEFAULTS:
@@ -71,12 +78,12 @@ def candidates(study: Study, pinned: Study | None) -> dict[str, Contestant]:
     config = study.live_config
     everyone = contestants(config)
     if study.sinks == "off":
-        everyone = {name: dataclasses.replace(one, sinks=one.name == BASELINE) for name, one in everyone.items()
-                    if one.name != "no-sinks"}
+        everyone = {name: dataclasses.replace(contestant, sinks=name == BASELINE) for name, contestant in everyone.items()
+                    if name != "no-sinks"}
     if pinned:
         other = Contestant(PINNED, "the pinned model", pinned.live_config.replace(vocab_size=config.vocab_size),
                            sinks=pinned.sinks == "on")
-        if not any((other.config, other.sinks) == (one.config, one.sinks) for one in everyone.values()):
+        if (other.config, other.sinks) not in [(contestant.config, contestant.sinks) for contestant in everyone.values()]:
             everyone[PINNED] = other
     return everyone
 
@@ -124,8 +131,8 @@ def choose_schedule() -> None:
                      help="bfloat16 is autocast: the weights stay in float32.")
             st.slider("Seed", 0, 9, 0, key=key("seed"), bind="query-params",
                       help="Of the first weights and of the documents.")
-        st.caption(f"A run here may take {MOST_STEPS:,} steps, {MOST_TOKENS / 1e6:g} million tokens, {MOST_MINUTES} minutes "
-                   f"and {MOST_BYTES // 2**20} MiB. One trains at a time; the others wait in line.")
+        st.caption(f"A run here may take {MOST_STEPS:,} steps, {units.spelled(MOST_TOKENS)} tokens, {MOST_MINUTES} minutes "
+                   f"and {units.size(MOST_BYTES)}. One trains at a time; the others wait in line.")
 
 
 def _dial(label: str, name: str, options: Sequence, help: str) -> None:
@@ -141,7 +148,7 @@ def draw_expectation(untrained: float) -> None:
         for number, step in enumerate(guess_steps()):
             st.slider(f"Loss at step {step:,} (nats)", 0.0, LARGEST_GUESS, round(untrained, 1), 0.1,
                       key=key(f"guess_{number}"), persist_state="session", disabled=not value("draw"))
-        st.caption("The mean over the domains. A model that has learnt nothing is near "
+        st.caption("The mean over the domains. A model that has learned nothing is near "
                    f"{untrained:.1f}: the logarithm of its vocabulary.")
 
 
@@ -165,8 +172,8 @@ def domains() -> list[str]:
     return [domain for domain in DOMAINS if value(f"share_{domain}")] or list(DOMAINS)
 
 
-def plan(everyone: dict[str, Contestant]) -> Plan:
-    """What the controls say. Raises `ValueError` with a sentence where it cannot be."""
+def chosen(everyone: dict[str, Contestant]) -> Plan:
+    """What the controls say. Raises `ValueError` with a sentence where that is impossible."""
     who = [everyone[name] for name in value("who") or () if name in everyone]
     if not who:
         raise ValueError("Choose at least one model to train.")
@@ -188,7 +195,7 @@ def _data() -> tuple[Mixture, str]:
     return Mixture.of({OWN: 1}), read_own_text(file.getvalue())
 
 
-def sentence(problem: ValueError) -> str:
+def in_words(problem: ValueError) -> str:
     """What the library says, as a sentence for the page."""
     words = literal(str(problem))
     return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

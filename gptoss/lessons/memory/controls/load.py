@@ -1,0 +1,197 @@
+"""What is asked of which model on which machine: the memory page's controls, brought to what is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from gptoss import units
+from gptoss.app.study import Study
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, count_parameters, kv_cache_bytes
+from gptoss.cost.memory import MXFP4_BLOCK_VALUES
+from gptoss.lessons.memory.charts import DECODE, PHASES
+
+MEMORY, CACHE, ROOFLINE, SPEED, MEASURED = VIEWS = "Memory", "KV cache", "Roofline", "Speed", "Measured here"
+SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"
+LARGE_MODEL = 10**9  # parameters from which on serving a model is a question
+LONGEST = 131_072  # tokens
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+PROMPTS = CONTEXTS = tuple(2**power for power in range(7, 18))
+EXPERT_FORMATS, REST_FORMATS, KV_WIDTHS = ("MXFP4", "bf16", "fp32"), ("bf16", "fp32"), (1, 2, 4)
+DEFAULTS = {"batch": 1, "prompt": 1024, "context": LONGEST, "experts": "MXFP4", "rest": "bf16", "kv": 2, "machine": "H100",
+            "phase": DECODE, "operator": "mlp1"}
+OPERATORS = ("qkv", "scores", "values", "out", "router", "mlp1", "mlp2", "unembedding")
+
+BY_NAME = {machine.name: machine for machine in MACHINES}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is shown: a model at its real size, and what is asked of it."""
+
+    name: str
+    config: ModelConfig
+    load: Load
+
+    @property
+    def formats(self) -> str:
+        """The formats in a word for the experts and one for the rest."""
+        return formats_in_words(spelled(self.load.experts), self.load.rest)
+
+
+def key(name: str) -> str:
+    """The widget's key, which is also its name in the address."""
+    return f"memory_{name}"
+
+
+def value(name: str):
+    """What a control stands at."""
+    return st.session_state.get(key(name), DEFAULTS[name])
+
+
+def moved(**wanted: object) -> dict[str, object]:
+    """The widgets of an experiment: all where they are at first, and those that it moves."""
+    usual = DEFAULTS | {"view": MEMORY, "model": SMALL}
+    return {key(name): value for name, value in (usual | wanted).items()}
+
+
+def is_large(study: Study) -> bool:
+    """Whether serving the model under study is a question."""
+    return count_parameters(study.config).total >= LARGE_MODEL
+
+
+def model_control(study: Study) -> None:
+    """Which model is shown: at first the one under study, or gpt-oss-20b where that is too small to be a question."""
+    default = UNDER_STUDY if is_large(study) else SMALL
+    _follow("model", default)
+    st.segmented_control("Model", MODELS, default=default, key=key("model"), bind="query-params", required=True,
+                         label_visibility="collapsed", wrap=True,
+                         help=f"The published models, or {study.name}, as the sidebar's dials stand.")
+
+
+def load_controls(study: Study) -> None:
+    """Batch, context and prompt, and the formats in a drawer. The sidebar's context moves this one along."""
+    batch, context, prompt, formats = st.columns([4, 4, 4, 3], gap="medium", vertical_alignment="bottom")
+    start = study.context if is_large(study) else LONGEST
+    _follow("context", start)
+    with batch:
+        _slider("Batch (sequences)", "batch", BATCHES, DEFAULTS["batch"], "Users that are served at once.")
+    with context:
+        longest = _slider("Context (tokens)", "context", CONTEXTS, start,
+                          "Tokens of each sequence in the cache while it is continued.")
+    with prompt:
+        within = [tokens for tokens in PROMPTS if tokens <= longest]
+        if st.session_state.get(key("prompt"), within[0]) not in within:
+            st.session_state[key("prompt")] = within[-1]
+        _slider("Prompt (tokens)", "prompt", within, min(DEFAULTS["prompt"], longest),
+                "Tokens of each sequence that are read at once before the first is written.")
+    with formats.popover("Formats", icon=":material/data_object:", width="stretch"):
+        _radio("Experts", "experts", EXPERT_FORMATS)
+        _radio("All other weights", "rest", REST_FORMATS)
+        _radio("KV cache (bytes a value)", "kv", KV_WIDTHS)
+
+
+def machine_control() -> None:
+    """The machine whose roof and speed are shown."""
+    st.selectbox("Machine", list(BY_NAME), list(BY_NAME).index(DEFAULTS["machine"]), key=key("machine"),
+                 bind="query-params", format_func=lambda name: f"{name} · {units.decimal(BY_NAME[name].memory, 'B')}")
+
+
+def operator_controls() -> tuple[str, str]:
+    """The operator that is looked at, by keyboard; a click on the roofline moves the same two controls."""
+    phase = st.segmented_control("Phase", PHASES, default=DEFAULTS["phase"], key=key("phase"), bind="query-params",
+                                 required=True, label_visibility="collapsed")
+    operator = st.pills("Operator", OPERATORS, default=DEFAULTS["operator"], key=key("operator"), bind="query-params",
+                        required=True, label_visibility="collapsed", wrap=True)
+    return phase or DEFAULTS["phase"], operator or DEFAULTS["operator"]  # None where an address names nothing
+
+
+def choose_operator(mark: str) -> None:
+    """The callback of a click on the roofline."""
+    st.session_state[key("phase")], st.session_state[key("operator")] = mark.split()
+
+
+def machine() -> Accelerator:
+    """The machine that the reader chose."""
+    return BY_NAME[value("machine")]
+
+
+def setting(study: Study) -> Setting:
+    """What the controls say, made possible; a sentence on the page where that is something else."""
+    name = value_of_model(study)
+    config = study.config if name == UNDER_STUDY else PRESETS[name]
+    experts, refused = possible_experts(config, value("experts"))
+    if refused:
+        st.warning(refused, icon=":material/block:")
+    load = Load(value("batch"), value("prompt"), value("context"), experts.lower(), value("rest"), value("kv"))
+    return Setting(study.name if name == UNDER_STUDY else name, config, load)
+
+
+def value_of_model(study: Study) -> str:
+    """The model that the control names."""
+    return st.session_state.get(key("model")) or (UNDER_STUDY if is_large(study) else SMALL)
+
+
+def possible_experts(config: ModelConfig, wanted: str) -> tuple[str, str]:
+    """The experts' format, and a sentence where it cannot be the wanted one: MXFP4 needs whole blocks of 32 values."""
+    sizes = {"hidden size": config.hidden_size, "intermediate size": config.intermediate_size}
+    odd = [f"{name} {size:,}" for name, size in sizes.items() if size % MXFP4_BLOCK_VALUES]
+    if wanted != EXPERT_FORMATS[0] or not odd:
+        return wanted, ""
+    return "bf16", (f"MXFP4 holds blocks of {MXFP4_BLOCK_VALUES} values, and {' and '.join(odd)} cannot be divided into "
+                    "such. Experts in bf16 are shown.")
+
+
+def about_model(chosen: Setting) -> str:
+    """Which model a picture shows, since it need not be the one under study."""
+    parameters = units.count(count_parameters(chosen.config).total)
+    return f":material/deployed_code: **{chosen.name}**, {parameters} parameters."
+
+
+def sizes_table() -> str:
+    """Checkpoint and KV cache of the published models, in Markdown."""
+    rows = "".join(f"| {name} | {units.size(checkpoint_bytes(PRESETS[name]))} | "
+                   f"{units.size(kv_cache_bytes(PRESETS[name], LONGEST))} | "
+                   f"{sum(layer.bytes for layer in cache_film(PRESETS[name], LONGEST)):,} |\n" for name in (SMALL, LARGE))
+    return (f"| model | checkpoint | KV cache at {LONGEST:,} | the same, summed over the film (bytes) |\n"
+            f"|---|---|---|---|\n{rows}")
+
+
+def machines_table() -> str:
+    """Every machine's data and their source, in Markdown."""
+    def peaks(on: Accelerator) -> str:
+        return ", ".join(f"{name} {units.number(peak / 1e12, 4)}" for name, peak in on.peaks.items()) or "not published"
+
+    rows = "".join(f"| {on.name} | {on.memory / 1e9:,.0f} | {units.number(on.bandwidth / 1e9, 4)} | {peaks(on)} | "
+                   f"{on.source} |\n" for on in MACHINES)
+    return f"\n| Machine | GB | GB/s | TFLOP/s | Source |\n|---|---|---|---|---|\n{rows}"
+
+
+def _follow(name: str, start: object) -> None:
+    """Let a control go along when the place where it starts moves: the sidebar steers it until the reader does."""
+    before = st.session_state.setdefault(key(f"{name}_start"), start)
+    if before != start:
+        st.session_state[key(name)] = st.session_state[key(f"{name}_start")] = start
+
+
+def _slider(label: str, name: str, positions: Sequence[int], start: int, help: str) -> int:
+    return st.select_slider(label, positions, start, key=key(name), bind="query-params", help=help,
+                            format_func=lambda place: f"{place:,}" if isinstance(place, int) else place)
+
+
+def _radio(label: str, name: str, options: Sequence) -> None:
+    st.radio(label, options, options.index(DEFAULTS[name]), key=key(name), bind="query-params", horizontal=True)
+
+
+def spelled(number_format: str) -> str:
+    """A number format as a reader knows it."""
+    return "MXFP4" if number_format == "mxfp4" else number_format
+
+
+def formats_in_words(experts: str, rest: str) -> str:
+    """The formats of the experts and of all else: `MXFP4, rest bf16`."""
+    return f"all {rest}" if experts == rest else f"{experts}, rest {rest}"

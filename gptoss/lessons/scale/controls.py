@@ -1,0 +1,247 @@
+"""The scale page's dials, brought to what is possible, its three views, and the step that is weighed on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import streamlit as st
+
+from gptoss import units
+from gptoss.app import pictures, state
+from gptoss.app.study import Study
+from gptoss.charts import Chart
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import (
+    ACCELERATORS,
+    Layout,
+    count_parameters,
+    optimizer_steps,
+    rule_of_thumb,
+    training_flops_per_token,
+)
+from gptoss.cost.activations import FUSED, KEEPS
+from gptoss.cost.scale import fitting_layout
+from gptoss.lessons.scale import charts, measure
+from gptoss.lessons.scale.claims import weighed_step
+from gptoss.lessons.scale.measure import STEP_BATCH, STEP_TOKENS, Setting
+from gptoss.training.step_memory import MeasuredStep
+
+MEMORY, TIME, SCHEDULE = VIEWS = "Memory", "Time", "Batch and schedule"
+AS_TRAINED = "as trained"  # the model's own initial context
+LARGE = "gpt-oss-120b"
+SMALL_MODEL = 10**9  # parameters below which nobody needs more than one accelerator
+CARD_HOURS = 2.1e6  # H100 hours of gpt-oss-120b, from its model card, arXiv 2508.10925
+
+WORLDS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
+MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
+SEQUENCES = (AS_TRAINED, *(2**power for power in range(6, 18)))
+DEGREES = (1, 2, 3, 4, 8, 16, 32, 64, 128)
+BATCHES = tuple(2**power for power in range(16, 26))
+TOKENS = tuple(digit * 10**power for power in range(8, 14) for digit in (1, 2, 5))
+WARMUPS = (0, 100, 200, 500, 715, 1000, 2000, 5000, 10_000)
+PEAKS = (1e-4, 2e-4, 3e-4, 4e-4, 6e-4, 8e-4, 1e-3, 2e-3, 3e-3)
+
+DEFAULTS = {"world": 64, "micro": 1, "sequence": AS_TRAINED, "tensor": 1, "expert": 1, "keep": FUSED, "gradients": "bf16",
+            "batch": 2**22, "tokens": 10**12, "utilisation": 40, "warmup": 2000, "peak": 3e-4}
+
+
+def key(name: str) -> str:
+    """The widget's key, which is also its name in the address."""
+    return f"scale_{name}"
+
+
+def value(name: str):
+    """What a control stands at, drawn or not."""
+    return st.session_state.get(key(name), DEFAULTS[name])
+
+
+def moved(**wanted: object) -> dict[str, object]:
+    """The widgets of an experiment: the common dials where they are at first, and those that it moves."""
+    usual = {name: DEFAULTS[name] for name in ("world", "micro", "sequence", "tensor", "expert", "keep")} | {"view": MEMORY}
+    return {key(name): value for name, value in (usual | wanted).items()}
+
+
+def dial(label: str, name: str, options: Sequence, help: str | None = None):
+    """A slider of this page, kept in the address as it is written."""
+    write = units.spelled if name == "tokens" else lambda option: f"{option:,}" if isinstance(option, int) else str(option)
+    return st.select_slider(label, options, DEFAULTS[name], key=key(name), bind="query-params", help=help, format_func=write)
+
+
+def common_dials() -> None:
+    """The controls above every view, and the rarer ones in a drawer."""
+    columns = st.columns([4, 4, 4, 3], gap="medium", vertical_alignment="bottom")
+    with columns[0]:
+        dial("Accelerators", "world", WORLDS, "The world size: all that work on one training step.")
+    with columns[1]:
+        dial("Micro batch", "micro", MICRO_BATCHES, "Sequences that one accelerator reads at once.")
+    with columns[2]:
+        dial("Tokens a sequence", "sequence", SEQUENCES, "“As trained” is the model's initial context, before YaRN.")
+    with columns[3].popover("Divide more", icon=":material/call_split:", width="stretch"):
+        dial("Tensor parallel", "tensor", DEGREES, "Accelerators that divide every matrix and every head.")
+        dial("Expert parallel", "expert", DEGREES, "Accelerators that divide the experts among themselves.")
+        st.radio("Kept for the backward pass", KEEPS, KEEPS.index(DEFAULTS["keep"]), key=key("keep"), bind="query-params",
+                 help="What is not kept is computed a second time.")
+        st.radio("Gradients are added up in", ("bf16", "fp32"), key=key("gradients"), bind="query-params", horizontal=True)
+
+
+def setting(study: Study) -> Setting:
+    """The possible setting nearest to what the controls say; a sentence on the page for every wish that gives way."""
+    layout, refusals = fitting_layout(study.config, Layout(value("world"), value("tensor"), value("expert")))
+    for sentence in refusals:
+        _refuse(sentence)
+    sequence = study.config.initial_context_length if value("sequence") == AS_TRAINED else value("sequence")
+    return Setting(layout, value("micro"), max(sequence, 2), value("keep"), value("gradients"))
+
+
+def _refuse(sentence: str) -> None:
+    st.warning(f"{sentence} That is what is shown.", icon=":material/block:")
+
+
+def memory(study: Study, chosen: Setting) -> None:
+    """What one accelerator holds, however training is divided, and which accelerators are large enough."""
+    by_stage, fitting = _memory_charts(study.config, chosen)
+    need, fits = st.columns([5, 4], gap="small")
+    with need:
+        pictures.show_chart(by_stage, key="scale_memory")
+    with fits:
+        pictures.show_chart(fitting, key="scale_fits")
+    st.caption(":material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer states and "
+               "master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights. Full circle: fits, with the "
+               "share of memory taken. Ring: too large, and how many times.")
+
+
+@lru_cache(maxsize=256)
+def _memory_charts(config: ModelConfig, chosen: Setting) -> tuple[Chart, Chart]:
+    """Memory by stage, and what fits where. Shared, and never changed."""
+    by_stage = measure.stages(config, chosen)
+    memories = {machine.name: machine.memory for machine in ACCELERATORS}
+    needs = {stage: sum(parts.values()) for stage, parts in by_stage.items()}
+    return charts.memory_by_stage(by_stage, tuple(memories.values())), charts.what_fits(needs, memories)
+
+
+def time(study: Study, chosen: Setting) -> None:
+    """Compute of the whole training, and the hours it takes."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        tokens = dial("Tokens to train on", "tokens", TOKENS)
+    with right:
+        utilisation = dial("Utilisation of the peak (%)", "utilisation", range(5, 81, 5),
+                           "The model's own FLOPs as a share of what the data sheet promises.")
+    hours, compute = _time_charts(study.config, chosen, tokens, utilisation)
+    pictures.show_chart(hours, key="scale_hours")
+    st.caption(":material/schedule: Bars: hours of one accelerator. Beside them: the time that all of them together take.")
+    exact = measure.training_flops(study.config, chosen.sequence, tokens)
+    st.markdown(f"{units.spelled(tokens)} tokens: **{units.number(exact)} FLOPs** counted exactly, "
+                f"{units.number(tokens * rule_of_thumb(study.config))} by 6 × active × tokens.")
+    pictures.show_chart(compute, key="scale_compute")
+
+
+@lru_cache(maxsize=256)
+def _time_charts(config: ModelConfig, chosen: Setting, tokens: int, utilisation: int) -> tuple[Chart, Chart]:
+    """Hours by accelerator, and where the compute goes. Shared, and never changed."""
+    exact, thumb = training_flops_per_token(config, chosen.sequence), measure.thumb_flops(config)
+    hours = measure.hours(config, chosen, tokens, utilisation / 100)
+    return charts.hours_by_accelerator(hours, chosen.layout.world), charts.compute_parts(exact, thumb, chosen.sequence)
+
+
+def batch_and_schedule(_: Study, chosen: Setting) -> None:
+    """From tokens to batches to steps, and the learning rate over them."""
+    places = st.columns(4, gap="medium")
+    with places[0]:
+        wanted = dial("Tokens a batch", "batch", BATCHES)
+    with places[1]:
+        tokens = dial("Tokens to train on", "tokens", TOKENS)
+    with places[2]:
+        warmup = dial("Warmup (steps)", "warmup", WARMUPS)
+    with places[3]:
+        peak = dial("Peak learning rate", "peak", PEAKS)
+    batch, accumulation, refusal = measure.possible_batch(chosen, wanted)
+    if refusal:
+        _refuse(refusal)
+    steps, layout = optimizer_steps(tokens, batch), chosen.layout
+    readers = (units.plural(layout.data, "accelerator") if layout.tensor == 1
+               else f"{units.plural(layout.data, 'group')} of {layout.tensor}")
+    st.markdown(f"**{batch:,} tokens a batch** = {units.plural(chosen.micro_batch, 'sequence')} × {chosen.sequence:,} "
+                f"tokens × {readers} × **{units.plural(accumulation, 'accumulation step')}** · "
+                f"**{units.plural(steps, 'optimizer step')}**")
+    pictures.show_chart(_schedule(steps, min(warmup, steps), peak), key="scale_schedule")
+    st.caption(":material/info: An example of its kind: OpenAI has published no schedule for gpt-oss.")
+
+
+@lru_cache(maxsize=256)
+def _schedule(steps: int, warmup: int, peak: float) -> Chart:
+    """The learning rate over a run. Shared, and never changed."""
+    return charts.schedule_curve(measure.schedule(steps, warmup, peak), warmup)
+
+
+def offer_large_model(study: Study) -> None:
+    """A small model fits everywhere: the way to one that does not."""
+    if count_parameters(study.config).total < SMALL_MODEL:
+        st.button(f"Nothing to divide here: take {LARGE}", icon=":material/dns:", type="tertiary", key="scale_take_large",
+                  on_click=state.go_to, args=(Study.of_preset(LARGE),))
+
+
+@st.fragment
+def real_step(study: Study) -> None:
+    """One real step of the live model, on demand: what it held, beside the closed forms."""
+    config = study.live_config
+    st.subheader("The formula on trial: a real step, measured here", anchor=False)
+    st.button("Take a step and weigh it", icon=":material/scale:", key="scale_measure", on_click=_ask,
+              args=(config, study.seed))
+    if not st.session_state.get("scale_measured"):
+        st.caption("One step of AdamW in fp32 on a model of the live size, with random weights: "
+                   f"{units.count(count_parameters(config).total)} parameters, {STEP_BATCH} sequences of {STEP_TOKENS} "
+                   "random tokens. Every tensor is counted, those that autograd saves too.")
+        return
+    step = weighed_step(config, study.seed)
+    pictures.show_chart(charts.predicted_and_measured(measure.compared(config, step)), key="scale_step")
+    st.caption(_why_they_differ(config, step))
+
+
+def _ask(config: ModelConfig, seed: int) -> None:
+    st.session_state["scale_measured"] = True
+    weighed_step.forget(config, seed)
+
+
+def _why_they_differ(config: ModelConfig, step: MeasuredStep) -> str:
+    words = f"AdamW also counts its steps: 4 bytes for each of {units.plural(step.step_counters // 4, 'tensor')}."
+    if not any(step.padded_rows):
+        return words
+    padded = [rows for rows in step.padded_rows if rows is not None]
+    needed = len(padded) * STEP_BATCH * STEP_TOKENS * config.experts_per_token
+    return (f"{words} Small experts multiply in one batch, each padded to the busiest: {sum(padded):,} rows in place of "
+            f"{needed:,}. With the rows that routing gave at this moment the prediction is off by "
+            f"{measure.activations_off(config, step)['experts']:,} bytes.")
+
+
+def step_in_words(study: Study) -> str:
+    """A real step at this moment, and by how much the closed forms are off."""
+    config, step = study.live_config, weighed_step(study.live_config, study.seed)
+    off = sum(map(abs, measure.activations_off(config, step).values()))
+    return (f"At this moment, at the live size with random weights, {STEP_BATCH} sequences of {STEP_TOKENS} tokens in "
+            "fp32:\n"
+            f"- **Kept for the backward pass**: autograd saved {sum(step.activations.values()):,} bytes. With the rows that "
+            f"routing gave to experts the closed form is off by **{off:,}** bytes.\n"
+            f"- **State**: {step.weights:,} bytes of weights, {step.gradients:,} of gradients and "
+            f"{step.optimizer_states:,} of AdamW's moments. The closed form is off by "
+            f"**{measure.state_off(config, step):,}**.")
+
+
+def published_hours() -> str:
+    """What the published hours would be enough for."""
+    config = PRESETS[LARGE]
+    h100 = next(machine for machine in ACCELERATORS if machine.name == "H100")
+    flops = measure.training_flops(config, config.initial_context_length, tokens=1)
+    enough = ", ".join(f"{units.count(CARD_HOURS * 3600 * h100.flops * share / 100 / flops)} at {share}%"
+                       for share in (10, 20, 40))
+    return (f"**A published figure**: the model card says that {LARGE} took {units.spelled(CARD_HOURS)} H100 hours, and "
+            f"“trillions of tokens”. By the compute counted here those hours are enough for this many tokens: {enough} "
+            "utilisation. Which it was is not published.")
+
+
+def accelerators_table() -> str:
+    """Every accelerator's data and their source, in Markdown."""
+    rows = "".join(f"| {machine.name} | {units.number(machine.flops / 1e12, 4)} | {machine.memory / 1e9:,.0f} | "
+                   f"{machine.bandwidth / 1e9:,.0f} | {machine.source} |\n" for machine in ACCELERATORS)
+    return f"\n| Accelerator | TFLOP/s | GB | GB/s | Source |\n|---|---|---|---|---|\n{rows}"

@@ -1,0 +1,208 @@
+"""One session's run: starting and steering it, its state in words, and its losses, live, recorded or expected."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+import pandas as pd
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from gptoss import units
+from gptoss.app import state
+from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View
+from gptoss.app.markdown import literal
+from gptoss.app.study import Study
+from gptoss.charts import Chart
+from gptoss.lessons.training.charts.curves import MEAN, loss_chart
+from gptoss.lessons.training.controls import plan
+from gptoss.lessons.training.controls.plan import key, value
+from gptoss.lessons.training.measure import TRAINING, loss_rows, shipped_floors, shipped_standing
+from gptoss.training.contest import Standing
+from gptoss.training.contestants import BASELINE
+from gptoss.training.corpus import DOMAINS, OWN
+from gptoss.training.shipped import CLASSROOM, shipped
+
+ALL = "all domains"
+SHOWN = (CLASSROOM, BASELINE)  # the shipped models whose runs were recorded
+SOON, OFTEN = 0.5, 1.0  # s between two looks at a run, before its first step and after
+EVEN_GUESS = "an even guess over all tokens"
+
+
+def owner() -> str:
+    """This session's name among those who train. Nobody else can guess it."""
+    if key("owner") not in st.session_state:
+        st.session_state[key("owner")] = secrets.token_hex(16)
+    return st.session_state[key("owner")]
+
+
+def current() -> View | None:
+    """This session's run at this moment."""
+    return JOBS.view(owner())
+
+
+def pace(view: View | None) -> float | None:
+    """Seconds between two looks at a run; None where looking again would show the same."""
+    if view is None or view.state not in (WAITING, RUNNING):
+        return None
+    return OFTEN if view.at else SOON
+
+
+def presence() -> Callable[[], bool]:
+    """A function that says whether this session's browser is still connected: any thread may call it."""
+    context = get_script_run_ctx()
+    return lambda: session_is_open(context.session_id if context else "")
+
+
+def session_is_open(session: str) -> bool:
+    """Whether a browser is connected to a session. Where Streamlit cannot tell, it counts as open."""
+    try:
+        return not runtime.exists() or runtime.get_instance().is_active_session(session)
+    except (AttributeError, RuntimeError):
+        return True
+
+
+def steer(study: Study, view: View | None) -> None:
+    """The controls of a run to come, or the buttons that fit the state of one that is not over."""
+    plan.keep_hidden_values()
+    if view and view.unfinished:
+        _pause_and_stop(view)
+    else:
+        _plan_and_start(study)
+    if problem := st.session_state.pop(key("problem"), None):
+        st.warning(problem, icon=":material/block:")
+
+
+def _plan_and_start(study: Study) -> None:
+    with st.container(horizontal=True, gap="small"):
+        plan.choose_contestants(plan.candidates(study, state.pinned()))
+        plan.choose_data()
+        plan.choose_schedule()
+        plan.draw_expectation(math.log(study.live_config.vocab_size))
+        st.button("Train", key=key("start"), type="primary", icon=":material/play_arrow:", on_click=_start, args=(study,))
+
+
+def _start(study: Study) -> None:
+    """The button's callback: where a run is impossible the page says why, and nothing is lost."""
+    try:
+        JOBS.submit(owner(), plan.chosen(plan.candidates(study, state.pinned())), presence())
+    except ValueError as problem:
+        st.session_state[key("problem")] = plan.in_words(problem)
+    else:
+        st.session_state[key("drawn")] = plan.drawn(math.log(study.live_config.vocab_size))
+
+
+def _pause_and_stop(view: View) -> None:
+    paused = view.state == PAUSED
+    words, first, second = st.columns([6, 2, 2], vertical_alignment="center", gap="small")
+    words.markdown(f":small[{describe(view)}]")
+    first.button("Resume" if paused else "Pause", key=key("pause"), width="stretch",
+                 icon=":material/play_arrow:" if paused else ":material/pause:",
+                 on_click=JOBS.resume if paused else JOBS.pause, args=(owner(),))
+    second.button("Stop", key=key("stop"), icon=":material/stop:", width="stretch", on_click=JOBS.stop, args=(owner(),))
+
+
+def describe(view: View) -> str:
+    """What is trained, on what and how, in one line."""
+    recipe = view.plan.recipe
+    titles = " against ".join(contestant.title for contestant in view.plan.contestants)
+    return (f"**{titles}**: {recipe.steps:,} steps of {recipe.batch} × {recipe.length} tokens, peak rate "
+            f"{units.number(recipe.peak)}, balancing loss {units.number(recipe.balance)}, seed {recipe.seed}")
+
+
+def choose_domain(view: View | None) -> str | None:
+    """Which domain is shown: None for all."""
+    present = view.domains if view else [*shipped_floors(CLASSROOM)]
+    options = [ALL, *([MEAN] if len(present) > 1 else []), *(domain for domain in (*DOMAINS, OWN) if domain in present)]
+    if st.session_state.get(key("domain"), ALL) not in options:
+        st.session_state[key("domain")] = ALL
+    shown = st.selectbox("Loss shown", options, key=key("domain"), bind="query-params", label_visibility="collapsed")
+    return None if shown == ALL else shown
+
+
+def say_state(study: Study, view: View | None) -> None:
+    """Which run it is, and how far."""
+    if view is not None:
+        st.progress(min(view.at / view.plan.recipe.steps, 1.0), text=_state_in_words(view))
+    else:
+        st.caption(_about_expectation(study) if value("draw") else _about_shipped())
+
+
+def say_troubles(view: View | None) -> None:
+    """What went wrong, and what else a run has to say."""
+    if view is not None:
+        troubles = [f"{standing.contestant.title}: {standing.trouble}" for standing in view.standings if standing.trouble]
+        for sentence in filter(None, (*view.said, *troubles, view.message)):
+            st.warning(literal(sentence), icon=":material/info:")
+
+
+def _about_shipped() -> str:
+    history = shipped()[CLASSROOM].history()
+    recipe = history["recipe"]
+    return (f":material/history: Recorded: the shipped models, as they learned in {recipe['steps']:,} steps of "
+            f"{recipe['batch']} × {recipe['length']} tokens on {history['device']}. Press Train for your own, here.")
+
+
+def _about_expectation(study: Study) -> str:
+    vocab_size = study.live_config.vocab_size
+    return (f":material/draw: What you expect of {value('steps'):,} steps, dashed. The line is an even guess: the logarithm "
+            f"of {vocab_size:,} tokens, {math.log(vocab_size):.2f} nats. Press Train, and see.")
+
+
+def _state_in_words(view: View) -> str:
+    steps = view.plan.recipe.steps
+    if view.state == WAITING:
+        return f"Waiting: {units.plural(view.ahead, 'run')} before yours. Meanwhile the picture shows what is there already."
+    if view.state == RUNNING and not view.at:
+        return "Training: the models are built and the documents read. The picture changes with the first step."
+    done = f"step {view.at:,} of {steps:,}"
+    if view.state == RUNNING:
+        left = "" if math.isnan(view.seconds_left) else f" · {_minutes(view.seconds_left)} left"
+        speed = f" · {units.number(view.tokens_per_second)} tokens/s" if view.tokens_per_second else ""
+        return f"Training: {done}{speed}{left}"
+    word = {PAUSED: "Paused", DONE: "Done", STOPPED: "Stopped", FAILED: "Broken off"}[view.state]
+    return f"{word}: {done}, {_minutes(view.seconds)} of training. These are your models."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else units.seconds(seconds)
+
+
+def losses(study: Study, view: View | None, domain: str | None) -> Chart:
+    """The large picture: of the run, of shipped models, or what the audience expects. `domain` None means all of them."""
+    if view and any(standing.steps for standing in view.standings):
+        drawn, steps = st.session_state.get(key("drawn")), view.plan.recipe.steps
+        return _losses(view.standings, view.floors, domain, steps, drawn)
+    drawn = st.session_state.get(key("drawn")) if view else plan.drawn(math.log(study.live_config.vocab_size))
+    if drawn is None:
+        return _shipped_losses(tuple(name for name in SHOWN if name in shipped()), domain)
+    if view:
+        vocab_size, domains, steps = view.plan.contestants[0].config.vocab_size, view.domains, view.plan.recipe.steps
+    else:
+        vocab_size, domains, steps = study.live_config.vocab_size, plan.domains(), value("steps")
+    return _expectation(drawn, vocab_size, domains, steps)
+
+
+def _losses(standings: Sequence[Standing], floors: Mapping[str, float], domain: str | None, steps: int,
+            drawn: pd.DataFrame | None) -> Chart:
+    """Where `domain` has no loss yet, all that there are."""
+    rows = loss_rows(standings)
+    known = {*rows["domain"], *([MEAN] if any(standing.evaluations for standing in standings) else [])}
+    return loss_chart(rows, floors, drawn, domain if domain in known else None, steps)
+
+
+@lru_cache(maxsize=16)
+def _shipped_losses(names: tuple[str, ...], domain: str | None) -> Chart:
+    standings = [shipped_standing(name) for name in names]
+    return _losses(standings, shipped_floors(names[0]), domain, max(standing.at for standing in standings), None)
+
+
+def _expectation(drawn: pd.DataFrame, vocab_size: int, domains: Sequence[str], steps: int) -> Chart:
+    """What the audience expects, before anything has run, beside the loss of an even guess: ln(vocabulary)."""
+    guess = pd.DataFrame([(EVEN_GUESS, domain, step, math.log(vocab_size), TRAINING) for domain in domains
+                          for step in (0, steps)], columns=["contestant", "domain", "step", "loss", "kind"])
+    return loss_chart(guess, {}, drawn, MEAN, steps)
