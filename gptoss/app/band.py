@@ -10,7 +10,6 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss.app import state
 from gptoss.app.book import Page
 from gptoss.app.markdown import literal
-from gptoss.app.sidebar import describe
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.weights import CHANGED, SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import ModelConfig
@@ -74,15 +73,15 @@ def _model_in_words(study: Study, small: ModelConfig) -> tuple[str, str]:
         ("head size", small.head_dim, real.head_dim), ("expert width", small.intermediate_size, real.intermediate_size),
         ("vocabulary", small.vocab_size, real.vocab_size)) if now != whole]
     if not cut:
-        return f"**{describe(study)}**, whole", ""
-    return f"a scale model of **{describe(study)}**, {cut[0]}", f"Scaled: {', '.join(cut)}."
+        return f"**{study.in_words}**, whole", ""
+    return f"a scale model of **{study.in_words}**, {cut[0]}", f"Scaled: {', '.join(cut)}."
 
 
 def _offer_trained(study: Study, kind: str, path: str) -> None:
     """The way back to weights that were trained as they stand, and the way to training this model."""
     there = back_to_trained(study)
     st.button("Back to trained", icon=":material/school:", type="tertiary", key="back_to_trained", on_click=state.go_to,
-              args=(there,), help=f"To {describe(there)}, whose weights were trained as they stand.")
+              args=(there,), help=f"To {there.in_words}, whose weights were trained as they stand.")
     if path != "training":
         st.page_link("pages/training.py", label="Train this shape" if kind == RANDOM else "Train it so",
                      icon=":material/model_training:", query_params=state.query())

@@ -23,7 +23,6 @@ from gptoss.config import ModelConfig
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
 
-MAX_LIVE_TOKENS = 512
 CACHED_ATTENTION_CELLS = 1_000_000  # traces with more attention weights than this (4 MB) are not kept
 
 NO_TWIN = "No twin with random weights stands beside the server's checkpoint: it would have to be as large."

@@ -25,7 +25,8 @@ CHECKPOINT = "checkpoint"  # the preset's name, as the address spells it
 PRECISION = "bfloat16"  # that its weights are computed with
 UNREADABLE = "This server's own checkpoint could not be read, so it is not among the presets. The server's log says why."
 LARGE = 50_000_000  # active parameters, from which a pass takes seconds and passes are counted
-LARGE_TOKENS = 64  # that run live of a text, in a model as large as that
+MAX_LIVE_TOKENS = 512  # of a text that run live
+LARGE_TOKENS = 64  # the same for a large model
 
 _log = logging.getLogger(__name__)
 _reading = threading.Lock()
@@ -76,10 +77,10 @@ def spelt_out(name: str) -> str:
     return name.replace(CHECKPOINT, own.title) if own else name
 
 
-def most_live_tokens(vocab_size: int, otherwise: int) -> int:
+def most_live_tokens(vocab_size: int) -> int:
     """How many tokens of a text run in a live model of this vocabulary: fewer where it is a large checkpoint's."""
     own = served()
-    return LARGE_TOKENS if own and own.large and vocab_size == own.config.vocab_size else otherwise
+    return LARGE_TOKENS if own and own.large and vocab_size == own.config.vocab_size else MAX_LIVE_TOKENS
 
 
 @cache

@@ -56,7 +56,7 @@ def _buttons(study: Study) -> None:
             st.button("Pin for comparison", icon=":material/keep:", on_click=state.pin, args=(study,),
                       help="Keep this model's figures beside those of the next ones.")
     if pinned:
-        st.caption(f":material/keep: Compared with {describe(pinned)}")
+        st.caption(f":material/keep: Compared with {pinned.in_words}")
 
 
 def _dials(study: Study, dials: list[Dial]) -> None:
@@ -76,10 +76,3 @@ def _dial(study: Study, dial: Dial) -> None:
                      disabled=len(options) == 1)
     if dial.name in state.session().said:
         st.caption(f":material/info: {state.session().said[dial.name]}.")
-
-
-def describe(study: Study) -> str:
-    """A study in a few words: its preset and the dials that differ."""
-    changes = ", ".join(f"{DIALS[name].label} {DIALS[name].show(value)}" for name, value in study.changes.items())
-    preset = served.spelt_out(study.preset)
-    return f"{preset} with {changes}" if changes else preset

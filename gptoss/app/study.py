@@ -97,6 +97,13 @@ class Study:
         return replace(self, scaled=True) if self.is_large else self
 
     @property
+    def in_words(self) -> str:
+        """Its preset and the dials that differ: "gpt-oss-20b with Layers 12"."""
+        changes = ", ".join(f"{DIALS[name].label} {DIALS[name].show(value)}" for name, value in self.changes.items())
+        preset = served.spelt_out(self.preset)
+        return f"{preset} with {changes}" if changes else preset
+
+    @property
     def sink_override(self) -> float | None:
         """The logit that replaces every sink, or None to leave them as they are."""
         return NO_SINK if self.sinks == "off" else None

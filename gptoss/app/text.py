@@ -8,8 +8,7 @@ from functools import lru_cache
 
 import streamlit as st
 
-from gptoss.app.live import MAX_LIVE_TOKENS
-from gptoss.app.served import most_live_tokens
+from gptoss.app.served import MAX_LIVE_TOKENS, most_live_tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary, encode_text
 
 OWN_TEXT = "own text"
@@ -158,7 +157,7 @@ def live_tokens(text: str, vocab_size: int, special: bool) -> Tokens:
     `special` reads `<|start|>` and the like as the special tokens they spell; otherwise they are plain text.
     """
     vocabulary = compact_vocabulary(vocab_size)
-    most = most_live_tokens(vocab_size, otherwise=MAX_LIVE_TOKENS)
+    most = most_live_tokens(vocab_size)
     prefix = vocabulary.encode_prefix(text, most, special=special)
     return Tokens(tuple(prefix.ids), tuple(vocabulary.to_o200k(prefix.ids)),
                   tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)

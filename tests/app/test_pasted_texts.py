@@ -3,7 +3,7 @@
 import pytest
 from reader import BUILD, FILES, address, assert_fine, captions, open_page, show, type_text
 
-from gptoss.app.live import MAX_LIVE_TOKENS
+from gptoss.app.served import MAX_LIVE_TOKENS
 from gptoss.app.study import DEFAULT_PRESET
 from gptoss.tokenizer import SAMPLES
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss.app.live import MAX_LIVE_TOKENS
+from gptoss.app.served import MAX_LIVE_TOKENS
 from gptoss.app.text import (
     LONGEST_IN_ADDRESS,
     OWN_TEXT,

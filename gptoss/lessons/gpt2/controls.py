@@ -12,9 +12,11 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import controls, pictures, text, verdicts
 from gptoss.app.computed import computed, measured
-from gptoss.app.live import CACHED_ATTENTION_CELLS, MAX_LIVE_TOKENS, Built, live_run, weights_of
+from gptoss.app.live import CACHED_ATTENTION_CELLS, Built, live_run
+from gptoss.app.served import MAX_LIVE_TOKENS
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.verdicts import Claim
+from gptoss.app.weights import weights_of
 from gptoss.charts import Chart
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes

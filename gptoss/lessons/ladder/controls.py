@@ -10,7 +10,8 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import controls, pictures, text
 from gptoss.app.computed import computed, measured
-from gptoss.app.live import MAX_LIVE_TOKENS, Built
+from gptoss.app.live import Built
+from gptoss.app.served import MAX_LIVE_TOKENS
 from gptoss.app.study import Study
 from gptoss.charts import Chart, next_token
 from gptoss.ladder import RUNGS, LadderConfig
