@@ -174,7 +174,8 @@ def _claims(lesson: Lesson) -> None:
         study = study.small
     for claim in lesson.claims:
         verdict = known(claim, study) or decide(claim, study)
-        st.markdown(f"“{literal(claim.sentence)}” :small[{claim.origin}]  \n{badge(verdict.verdict)} {verdict.sentence}")
+        st.markdown(f"“{literal(claim.sentence)}” :small[{claim.origin} · decided on {claim.basis(study)}]  \n"
+                    f"{badge(verdict.verdict)} {verdict.sentence}")
 
 
 def _checks(lesson: Lesson) -> None:

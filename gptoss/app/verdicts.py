@@ -92,6 +92,10 @@ class Claim:
         """Who says so, with the claim's number in the notebook: `the notebook, claim 11a`."""
         return f"{self.source}, claim {self.name}" if re.match(r"\d", self.name) else self.source
 
+    def basis(self, now: Study) -> str:
+        """What it is decided on while `now` is under study, in words."""
+        return f"{self.about}, {now.name}" if self.follows else self.about
+
     def study(self, now: Study) -> Study:
         """What it is decided on while `now` is under study."""
         return (Study.of_preset(self.preset) if self.preset else now).moved(**self.dials)[0]

@@ -106,6 +106,8 @@ def test_a_claim_about_gpt_oss_has_one_verdict_whatever_is_under_study(claim):
 def test_claims_that_follow_the_model_under_study_say_so():
     assert {claim.name for claim in CLAIMS if claim.follows} == {"3", "4", "5", "21", "S1", "S2", "S7"}
     assert all(claim.about == verdicts.UNDER_STUDY and not claim.preset for claim in CLAIMS if claim.follows)
+    assert BY_NAME["3"].basis(CLASSROOM) == "the model under study, classroom"
+    assert BY_NAME["1"].basis(CLASSROOM) == "gpt-oss-120b"
 
 
 DECIDED_AT_ONCE = {

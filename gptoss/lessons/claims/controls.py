@@ -122,8 +122,7 @@ def show_claim(claim: Claim, study: Study) -> Verdict | None:
     """The chosen claim, its verdict, and what that was found on."""
     verdict = known(claim, study)
     st.markdown(f"### “{literal(claim.sentence)}”")
-    about = f"{claim.about}, {study.name}" if claim.follows else claim.about
-    st.caption(f"{claim.origin} · {claim.topic} · {_KINDS[claim.kind]}, on {about}")
+    st.caption(f"{claim.origin} · {claim.topic} · {_KINDS[claim.kind]}, on {claim.basis(study)}")
     st.markdown(f"{badge(verdict.verdict)} {verdict.sentence}" if verdict else f"{badge(OPEN)} {claim.takes}")
     return verdict
 
