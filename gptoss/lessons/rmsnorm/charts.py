@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 
@@ -18,6 +19,7 @@ BEFORE_NORM, AFTER_NORM = "before", "after"
 _CIRCLE, _CORNER, _RAY = "circle", "corner", "line from the origin"
 _REACH = 1.75  # of the plane after the norms, in its own units
 _PLANE_HEIGHT = 380
+_BOTH = alt.Scale(domain=[RMS, LAYER], range=[palette.ACCENT, palette.GPT2])
 _AXES = {2: ("feature 1", "feature 2"), 0: ("mean of the features", "spread of the features")}
 
 
@@ -32,7 +34,7 @@ def plane_before(points: np.ndarray, width: int, marked: Sequence[int] = ()) -> 
     corners = np.array([[-limit, lowest], [limit, limit]])
     data = _points([(BEFORE, points), *_rays_to(points, marked), (_CORNER, corners)])
     alt_text = (f"{len(points)} vectors of {width:,} features before a norm. Their root mean square goes from "
-                f"{sizes.min():.3g} to {sizes.max():.3g}; the axes reach to {limit:g}.")
+                f"{units.number(sizes.min())} to {units.number(sizes.max())}; the axes reach to {units.number(limit)}.")
     return Chart(_before_spec(*_AXES[2 if width == 2 else 0]), data, "Vectors in a plane, before a norm", alt_text)
 
 
@@ -44,9 +46,9 @@ def plane_after(rms: np.ndarray, layer: np.ndarray, width: int, radius: float, m
     distance = np.linalg.norm(rms, axis=1)
     ends = np.array([[1, -1], [-1, 1]]) if width == 2 else np.array([[0, 1]])
     near = (np.abs(layer[:, None] - ends).max(axis=-1).min(axis=-1) < 0.1).sum()
-    apart = " to ".join(dict.fromkeys(f"{each:.3g}" for each in (distance.min(), distance.max())))
+    apart = " to ".join(dict.fromkeys(map(units.number, (distance.min(), distance.max()))))
     alt_text = (f"RMSNorm puts all {len(rms)} vectors at a distance of {apart} from the origin, each in its own direction; "
-                f"the dashed circle has {radius:.3g}. LayerNorm puts {near} of them on "
+                f"the dashed circle has {units.number(radius)}. LayerNorm puts {near} of them on "
                 f"{'two points' if width == 2 else 'one point'}, to within 0.1.")
     if width != 2:
         alt_text += f" The median vector keeps a mean of {_short(np.median(rms[:, 0]))} after RMSNorm."
@@ -96,32 +98,33 @@ def output_sizes(curve: pd.DataFrame, size: float, outputs: Sequence[float]) -> 
     `curve` has the columns size, eps and output (the closed form); `outputs` are what RMSNorm gave at `size`, one for
     each eps in the order of the curve.
     """
-    names = {eps: f"eps {eps:.0e}".replace("e-0", "e-") for eps in curve["eps"].unique()}
+    names = {eps: f"eps {units.number(eps, 1)}" for eps in curve["eps"].unique()}
     lines = pd.DataFrame({"size": curve["size"], "output": curve["output"].round(5), "eps": curve["eps"].map(names),
                           "what": "closed form"})
     marks = pd.DataFrame({"size": size, "output": np.round(outputs, 5), "eps": list(names.values()), "what": "measured"})
-    said = ", ".join(f"{output:.3f} with {name}" for name, output in zip(names.values(), outputs, strict=True))
+    words = ", ".join(f"{output:.3f} with {name}" for name, output in zip(names.values(), outputs, strict=True))
     return Chart(_output_spec(tuple(names.values())), pd.concat([lines, marks], ignore_index=True),
-                 "Output size of RMSNorm against input size", f"An input of root mean square {size:g} leaves with {said}.")
+                 "Output size of RMSNorm against input size",
+                 f"An input of root mean square {units.number(size)} leaves with {words}.")
 
 
 def format_errors(errors: pd.DataFrame) -> Chart:
     """Median and largest error of outputs for every number format: columns format, median and largest (shares)."""
     percent = errors[["median", "largest"]].clip(lower=1e-6) * 100
     data = errors.assign(**percent.round(6), what=["ours", *["other"] * (len(errors) - 1)])
-    said = "; ".join(f"{row.format}: {row.median:.2%}, at most {row.largest:.2%}" for row in errors.itertuples())
+    words = "; ".join(f"{row.format}: {row.median:.2%}, at most {row.largest:.2%}" for row in errors.itertuples())
     return Chart(_errors_spec(), data, "Errors of RMSNorm's outputs by number format",
-                 f"Median error of an output, and the largest. {said}.")
+                 f"Median error of an output, and the largest. {words}.")
 
 
 def norm_times(times: pd.DataFrame) -> Chart:
     """Measured times: columns norm, pass (forward, backward), low, median and high, in seconds."""
     data = times.assign(**{name: (times[name] * 1e3).round(4) for name in ("low", "median", "high")})
     data["which"] = np.where(data["norm"].str.startswith("RMSNorm"), RMS, LAYER)
-    data["label"] = [f"{value:.2f} ms" for value in data["median"]]
-    said = "; ".join(f"{norm}: " + ", ".join(f"{row['pass']} {row['median']:.2f} ms" for _, row in rows.iterrows())
-                     for norm, rows in data.groupby("norm", sort=False))
-    return Chart(_times_spec(), data, "Measured times of RMSNorm and LayerNorm", f"Median times. {said}.")
+    data["label"] = times["median"].map(units.seconds)
+    words = "; ".join(f"{norm}: " + ", ".join(f"{row['pass']} {row['label']}" for _, row in rows.iterrows())
+                      for norm, rows in data.groupby("norm", sort=False))
+    return Chart(_times_spec(), data, "Measured times of RMSNorm and LayerNorm", f"Median times. {words}.")
 
 
 def _points(groups: Sequence[tuple]) -> pd.DataFrame:
@@ -148,9 +151,8 @@ def _round_up(value: float) -> float:
 
 
 def _short(value: float) -> str:
-    """A number to be read: two decimals, more only where it is small and not nothing."""
-    shown = f"{value:.2f}" if abs(value) >= 0.1 or abs(value) < 0.0005 else f"{value:.2g}"
-    return shown.removeprefix("-") if float(shown) == 0 else shown.replace("-", "−")
+    """A number with two decimals, or two digits where it is small and not nothing."""
+    return units.number(value, 2) if 0.0005 <= abs(value) < 0.1 else units.fixed(value)
 
 
 def _bins(shares: dict[str, np.ndarray], edges: np.ndarray) -> pd.DataFrame:
@@ -162,7 +164,7 @@ def _bins(shares: dict[str, np.ndarray], edges: np.ndarray) -> pd.DataFrame:
 
 
 def _plane_axis(title: str) -> alt.Axis:
-    return alt.Axis(title=title, tickCount=5, format="~g")
+    return alt.Axis(title=title, tickCount=5, format=",~r")
 
 
 def _marks_of(kind: str) -> alt.Chart:
@@ -194,9 +196,8 @@ def _after_spec(across: str, up: str) -> dict:
     y = alt.Y("y:Q", scale=_true_to_shape("height", "width"), axis=_plane_axis(up))
     circle = _marks_of(_CIRCLE).mark_line(color=palette.MUTED, strokeDash=[6, 4], strokeWidth=2, tooltip=False).encode(
         x=x, y=y, order="vector:Q")
-    both = [RMS, LAYER]
-    colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=both, range=[palette.ACCENT, palette.GPT2]))
-    shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=both, range=["circle", "square"]))
+    colour = alt.Color("kind:N", title=None, scale=_BOTH)
+    shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=[RMS, LAYER], range=["circle", "square"]))
     points = [_marks_of(kind).mark_point(filled=True, opacity=0.55, size=size, tooltip=ROW).encode(
         x=x, y=y, color=colour, shape=shape) for kind, size in ((LAYER, 170), (RMS, 45))]
     return specification(alt.layer(circle, *points, *_rays(x, y)), height=_PLANE_HEIGHT, canvas=True)
@@ -211,12 +212,12 @@ def _true_to_shape(along: str, other: str) -> alt.Scale:
 @cache
 def _histogram_spec(before: bool) -> dict:
     x = alt.X("from:Q", bin="binned", scale=alt.Scale(nice=False), axis=alt.Axis(
-        title="value of a feature", tickCount=7, format="~g"))
+        title="value of a feature", tickCount=7, format=",~r"))
     y = alt.Y("share:Q", stack=None, axis=alt.Axis(title="values (% of all, per bin)", format=".1~%", tickCount=5))
-    kinds, colours = ([BEFORE], [palette.MAGNITUDE]) if before else ([RMS, LAYER], [palette.ACCENT, palette.GPT2])
-    colour = alt.Color("what:N", title=None, legend=None if before else alt.Legend(), scale=alt.Scale(
-        domain=kinds, range=colours))
-    bars = _named(kinds[0]).mark_bar(opacity=0.55, tooltip=ROW, binSpacing=0).encode(x=x, x2="to:Q", y=y, color=colour)
+    scale = alt.Scale(domain=[BEFORE], range=[palette.MAGNITUDE]) if before else _BOTH
+    colour = alt.Color("what:N", title=None, legend=None if before else alt.Legend(), scale=scale)
+    bars = _named(BEFORE if before else RMS).mark_bar(opacity=0.55, tooltip=ROW, binSpacing=0).encode(
+        x=x, x2="to:Q", y=y, color=colour)
     outline = _named(LAYER).mark_line(interpolate="step-after", strokeWidth=3, tooltip=False).encode(x=x, y=y, color=colour)
     return specification(bars if before else alt.layer(bars, outline), height=_PLANE_HEIGHT, canvas=True)
 
@@ -243,7 +244,7 @@ def _stream_spec() -> dict:
 def _output_spec(names: tuple[str, ...]) -> dict:
     colour = alt.Color("eps:N", title=None, scale=alt.Scale(domain=list(names), range=[palette.ACCENT, palette.MUTED]))
     x = alt.X("size:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
-        title="root mean square of the input (log scale)", format="~g", tickCount=5))
+        title="root mean square of the input (log scale)", format=",~r", tickCount=5))
     y = alt.Y("output:Q", scale=alt.Scale(domain=[0, 1.05], nice=False), axis=alt.Axis(
         title="root mean square of the output", tickCount=5))
     lines = blank_chart().transform_filter(alt.datum.what == "closed form").mark_line(strokeWidth=3, tooltip=ROW).encode(
@@ -259,7 +260,7 @@ def _errors_spec() -> dict:
     y = alt.Y("format:N", sort=None, axis=alt.Axis(title=None, ticks=False, labelLimit=220))
     colour = alt.Color("what:N", legend=None, scale=alt.Scale(
         domain=["ours", "other"], range=[palette.ACCENT, palette.MUTED]))
-    axis = alt.Axis(title="error of an output (%, log)", format="~g", values=[0.01, 0.1, 1, 10, 100])
+    axis = alt.Axis(title="error of an output (%, log)", format=",~r", values=[0.01, 0.1, 1, 10, 100])
     scale = alt.Scale(type="log", domainMin=0.005, domainMax=100, nice=False, clamp=True)
     base = blank_chart().encode(y=y, color=colour, x=alt.X("median:Q", scale=scale, axis=axis))
     ranges = base.mark_rule(strokeWidth=6, opacity=0.45, strokeCap="round", tooltip=ROW).encode(x2="largest:Q")
@@ -270,17 +271,15 @@ def _errors_spec() -> dict:
 @cache
 def _times_spec() -> dict:
     passes = ["forward", "backward"]
-    whichs = [RMS, LAYER]
     base = blank_chart().encode(
         y=alt.Y("norm:N", sort=None, axis=alt.Axis(title=None, ticks=False, labelExpr="split(datum.label, ', ')")),
         yOffset=alt.YOffset("pass:N", scale=alt.Scale(domain=passes, paddingOuter=0.35)),
-        color=alt.Color("which:N", title=None, scale=alt.Scale(domain=whichs, range=[palette.ACCENT, palette.GPT2])))
+        color=alt.Color("which:N", title=None, scale=_BOTH))
     axis = alt.Axis(title="time (ms): median and quartiles", tickCount=6)
     ranges = base.mark_rule(strokeWidth=6, opacity=0.4, strokeCap="round", tooltip=ROW).encode(
         x=alt.X("low:Q", scale=alt.Scale(zero=True), axis=axis), x2="high:Q")
     medians = base.mark_point(size=130, opacity=1, strokeWidth=2.5, tooltip=ROW).encode(
-        x="median:Q", fill=alt.Color("which:N", legend=None, scale=alt.Scale(domain=whichs,
-                                                                            range=[palette.ACCENT, palette.GPT2])),
+        x="median:Q", fill=alt.Color("which:N", legend=None, scale=_BOTH),
         shape=alt.Shape("pass:N", title=None, scale=alt.Scale(domain=passes, range=["circle", "diamond"]),
                         legend=alt.Legend(symbolFillColor=palette.MUTED, symbolStrokeColor=palette.MUTED)))
     numbers = base.mark_text(align="left", dx=12, fontSize=FONT_SIZE, tooltip=False).encode(

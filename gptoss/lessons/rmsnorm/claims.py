@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from gptoss.app.computed import measured
 from gptoss.app.study import Study
-from gptoss.app.turns import HEAVY, MEASURING
 from gptoss.app.verdicts import Verdict
 from gptoss.lessons.rmsnorm.measure import CONTENDERS, format_errors, measure_times, output_size, speed_ratio
 from gptoss.model import RMSNorm
@@ -13,6 +13,8 @@ from gptoss.units import number
 
 NOTEBOOK_EPS = 1e-6
 SMALL = 0.001  # the size of an input beside which an eps counts
+
+timed = measured(measure_times, entries=32, doing="Both norms run in turn.")
 
 
 def as_in_the_notebook(study: Study) -> Verdict:
@@ -32,8 +34,7 @@ def as_in_the_notebook(study: Study) -> Verdict:
 
 def half_as_fast_again(study: Study) -> Verdict:
     """Claim 20, timed now: like against like, and what a reader's own loop would compare."""
-    with MEASURING, HEAVY:
-        times = measure_times(study.hidden)
+    times = timed.again(study.hidden)
     steps_rms, steps_layer, torch_rms, torch_layer = CONTENDERS
     steps, fused = speed_ratio(times, steps_layer, steps_rms), speed_ratio(times, torch_layer, torch_rms)
     mixed, *_ = speed_ratio(times, torch_layer, steps_rms)
@@ -46,6 +47,6 @@ def half_as_fast_again(study: Study) -> Verdict:
 
 
 def _power(value: float) -> str:
-    """A power of ten: `1e-5`."""
+    """A power of ten as in code: `1e-5`."""
     digits, _, power = f"{value:.0e}".partition("e")
     return f"{digits}e{int(power)}"

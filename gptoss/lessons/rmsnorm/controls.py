@@ -1,41 +1,34 @@
-"""The RMSNorm page's controls, its charts made from the live model, and its measurements."""
+"""The RMSNorm page's controls, and its five views: vectors in a plane, the live model's stream, number formats, times."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-import pandas as pd
 import streamlit as st
-import torch
 
-from gptoss.app.live import HEAVY, MEASURING, live_model, live_run
+from gptoss.app import pictures
+from gptoss.app.computed import computed, traced
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
+from gptoss.app.weights import weights_in_words
 from gptoss.charts import Chart
-from gptoss.lessons.rmsnorm import measure as norms
-from gptoss.lessons.rmsnorm.charts import (
-    activations_after,
-    activations_before,
-    format_errors,
-    norm_times,
-    output_sizes,
-    plane_after,
-    plane_before,
-    stream_size,
-)
-from gptoss.lessons.rmsnorm.measure import EPS, Distortion
+from gptoss.lessons.rmsnorm import charts, measure
+from gptoss.lessons.rmsnorm.claims import NOTEBOOK_EPS, timed
+from gptoss.lessons.rmsnorm.measure import EPS, SIZES, Distortion
 
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
-SIZES = (0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000)
-NOTEBOOK_EPS = 1e-6
-SMALL = 0.001  # the size that the prediction asks about
-AFTER = np.linspace(-5, 5, 81)  # bins of the activations after a norm
-CURVE = tuple(10 ** (step / 8) for step in range(-36, 33))
+COLUMNS = [3, 5, 5]  # controls and two charts
+_CURVE = tuple(10 ** (step / 8) for step in range(-36, 33))  # input sizes of the closed form
+_STREAM = ("embedding", "after_attn", "after_mlp")
+
+histograms = traced(measure.histograms, names=_STREAM, inside=False)
+stream_sizes = traced(measure.stream_sizes, names=_STREAM, inside=False)
+check_norms = traced(measure.check_norms, names=(*_STREAM, "norm"))
+format_errors = computed(measure.format_errors, entries=64)
 
 
-def distortion_controls() -> Distortion:
+def distortion() -> Distortion:
     """The three sliders that change vectors before a norm reads them."""
     shift = st.slider("Shift", -10.0, 10.0, 0.0, 0.5, key="rmsnorm_shift", bind="query-params",
                       help="Added to every feature.")
@@ -46,81 +39,87 @@ def distortion_controls() -> Distortion:
     return Distortion(shift, scale, outlier)
 
 
-@lru_cache(maxsize=64)
-def plane_charts(width: int, distortion: Distortion) -> tuple[Chart, Chart]:
-    """Random vectors before and after both norms."""
-    points = norms.plane(width, distortion)
-    return (plane_before(points.before, width, points.marked),
-            plane_after(points.rms, points.layer, width, points.radius, points.marked))
-
-
-def places(study: Study) -> list[str]:
-    """The live model's norms, as the reader chooses among them."""
-    return [norms.place_in_words(place) for place in norms.norm_places(study.live_config.num_hidden_layers)]
-
-
-def activation_charts(study: Study, tokens: Tokens, place: str, distortion: Distortion) -> tuple[Chart, Chart]:
-    """Histograms of what one norm of the live model reads, distorted, and of what the two norms make of it."""
-    name = norms.norm_places(study.live_config.num_hidden_layers)[places(study).index(place)]
-    x = distortion.of(norms.read_by(name, live_run(study, tokens.ids, 0).trace))
-    rms, layer = norms.norm_at(live_model(study).model, name, x), norms.layer_norm(x)
-    edges = norms.bin_edges(x)
-    size = x.square().mean().sqrt().item()
-    return (activations_before(norms.shares(x, edges), edges, x.mean().item(), size),
-            activations_after(norms.shares(rms, AFTER), norms.shares(layer, AFTER), AFTER,
-                              (rms.mean().item(), layer.mean().item())))
-
-
-def depth_chart(study: Study, tokens: Tokens) -> Chart:
-    """The size of the stream at every norm of the live model."""
-    return stream_size(norms.stream_sizes(live_model(study).model, live_run(study, tokens.ids, 0).trace))
+def plane(study: Study, tokens: Tokens) -> None:
+    """Random vectors as points, before and after."""
+    controls, before, after = st.columns(COLUMNS, gap="medium")
+    with controls:
+        change = distortion()
+        width = st.select_slider("Width", measure.WIDTHS, 2, key="rmsnorm_width", bind="query-params",
+                                 help="Features of a vector. Two can be drawn as they are.")
+    first, second = _plane_charts(width, change)
+    with before:
+        pictures.show_chart(first, key="rmsnorm_before")
+    with after:
+        pictures.show_chart(second, key="rmsnorm_after")
+    st.caption("Follow the lines: RMSNorm (gpt-oss) moves each vector along its own line onto the circle, whatever its "
+               "length was. LayerNorm (GPT-2) takes the mean away first" + (
+                   ": of two features it is only known which is larger." if width == 2 else
+                   " and sets the spread to 1. Mean across, spread up: the distance from the origin is the root mean "
+                   "square."))
 
 
 @lru_cache(maxsize=64)
-def format_charts(width: int, size: float) -> tuple[Chart, Chart]:
-    """Output size by eps, and the error of an output by number format, for inputs of one size."""
-    curve = norms.size_curve(CURVE, (EPS, NOTEBOOK_EPS))
-    outputs = [norms.output_size(size, eps) for eps in (EPS, NOTEBOOK_EPS)]
-    with HEAVY:
-        errors = norms.format_errors(width, size)
-    return output_sizes(curve, size, outputs), format_errors(errors)
+def _plane_charts(width: int, change: Distortion) -> tuple[Chart, Chart]:
+    points = measure.plane(width, change)
+    return (charts.plane_before(points.before, width, points.marked),
+            charts.plane_after(points.rms, points.layer, width, points.radius, points.marked))
 
 
-def times_chart(width: int) -> Chart | None:
-    """What this session has measured at one width, or None."""
-    measured = st.session_state.get("rmsnorm_measured", {}).get(width)
-    return None if measured is None else norm_times(measured)
+def activations(study: Study, tokens: Tokens) -> None:
+    """What a norm of the live model reads on the reader's text, and what comes out."""
+    controls, before, after = st.columns(COLUMNS, gap="medium")
+    with controls:
+        change = distortion()
+        places = {measure.place_in_words(place): place for place in measure.norm_places(study.live_config.num_hidden_layers)}
+        options = list(places)
+        if st.session_state.get("rmsnorm_place", options[0]) not in options:
+            st.session_state["rmsnorm_place"] = options[-1]
+        place = places[st.select_slider("Norm in front of", options, key="rmsnorm_place", bind="query-params")]
+        st.caption(f"{len(tokens)} tokens of {study.live_config.hidden_size} features; {weights_in_words(study)}. The "
+                   "scale is part of them: 1 until it is learned.")
+    values = histograms(study, tokens.ids, place, change)
+    with before:
+        pictures.show_chart(charts.activations_before(values.before, values.edges, values.mean, values.size),
+                            key="rmsnorm_values_before")
+    with after:
+        pictures.show_chart(charts.activations_after(values.rms, values.layer, measure.BINS, values.means),
+                            key="rmsnorm_values_after")
 
 
-def measure(width: int) -> pd.DataFrame:
-    """Time the norms now and remember it for this session. One of the two places for heavy work is taken meanwhile."""
-    with MEASURING, HEAVY:
-        times = norms.measure_times(width)
-    st.session_state.setdefault("rmsnorm_measured", {})[width] = times
-    return times
+def depth(study: Study, tokens: Tokens) -> None:
+    """How the stream grows from norm to norm, and what is read of it."""
+    pictures.show_chart(charts.stream_size(stream_sizes(study, tokens.ids)), key="rmsnorm_depth")
+    st.caption("Every half block adds to the stream, so it grows with depth. What each half block reads has size 1. "
+               "Dots are medians over the tokens of your text, bars reach from the smallest to the largest.")
 
 
-def _small(value: float) -> str:
-    """A small number with its power of ten: `1e-5`, `4.8e-7`, `0`."""
-    digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits.removesuffix('.0')}e{int(power)}" if value else "0"
+def formats(study: Study, tokens: Tokens) -> None:
+    """What eps does to small inputs, and what rounding inside would do to all of them."""
+    controls, sizes, errors = st.columns(COLUMNS, gap="medium")
+    with controls:
+        size = st.select_slider("Input size", SIZES, 1, key="rmsnorm_size", bind="query-params",
+                                help="Root mean square of the vectors before the norm.")
+        st.caption(f"Vectors of the real width, {study.hidden:,}, rounded to bfloat16 as the stream of gpt-oss is. Float32 "
+                   "inside leaves one rounding, the last. bfloat16 keeps 8 bits: a running sum in it stops growing. "
+                   "float16 has more bits, but its squares overflow beyond 65,504.")
+    both = EPS, NOTEBOOK_EPS
+    with sizes:
+        pictures.show_chart(charts.output_sizes(measure.size_curve(_CURVE, both), size,
+                                                [measure.output_size(size, eps) for eps in both]), key="rmsnorm_outputs")
+    with errors:
+        pictures.show_chart(charts.format_errors(format_errors(study.hidden, size)), key="rmsnorm_errors")
 
 
-def how_we_know(study: Study, tokens: Tokens) -> None:
-    """The model's own tensors against the same norm applied afresh, and against torch's."""
-    model, run = live_model(study).model, live_run(study, tokens.ids, 0).trace
-    recorded = [place for place in norms.norm_places(study.live_config.num_hidden_layers) if place in run]
-    differences = [(norms.norm_at(model, place, norms.read_by(place, run)).to(run[place].dtype) - run[place][0]).abs().max()
-                   for place in recorded]
-    width = study.hidden
-    others = norms.largest_difference(norms.rms_norm, torch.nn.RMSNorm(width, eps=EPS), width)
-    steps = norms.largest_difference(norms.StepwiseLayerNorm(width), norms.layer_norm, width)
-    form = max(abs(norms.output_size(size) - size / (size**2 + EPS) ** 0.5) for size in SIZES)
-    st.markdown(
-        f"Measured at this moment:\n"
-        f"- {len(recorded)} norms of the live model, applied again to the stream they read on your text, differ from what "
-        f"the model recorded by at most **{_small(max(differences).item())}**.\n"
-        f"- RMSNorm differs from torch's own on {norms.POINTS} random vectors of width {width:,} by at most "
-        f"**{_small(others)}**; the LayerNorm in steps that is timed differs from torch's by at most **{_small(steps)}**.\n"
-        f"- The size of its output differs from size / √(size² + eps) by at most **{_small(form)}**, for inputs of size "
-        f"{SIZES[0]:g} to {SIZES[-1]:,}.")
+def times(study: Study, tokens: Tokens) -> None:
+    """Both norms timed here and now, when the reader asks for it."""
+    controls, chart = st.columns([3, 10], gap="medium")
+    with controls:
+        pressed = st.button("Measure now", icon=":material/timer:", type="primary", key="rmsnorm_measure")
+        found = timed.again(study.hidden) if pressed else timed.known(study.hidden)
+        st.caption(f"64 vectors of width {study.hidden:,} in float32 on one thread of this machine, 20 rounds. "
+                   "Others who use the machine at the same time widen the spread.")
+    with chart:
+        if found is None:
+            st.info(f"Nothing is measured yet at width {study.hidden:,}. Press the button.", icon=":material/timer:")
+        else:
+            pictures.show_chart(charts.norm_times(found), key="rmsnorm_times")

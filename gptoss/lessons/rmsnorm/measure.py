@@ -7,23 +7,25 @@ RMSNorm: Zhang and Sennrich, "Root Mean Square Layer Normalization" (arXiv 1910.
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from gptoss import timing
 from gptoss.model import RMSNorm, Transformer
 from gptoss.trace import Trace
 
 EPS = RMSNorm(1).eps
 POINTS = 160  # vectors in the plane
 WIDTHS = (2, 3, 8, 64, 512, 2880)
+BINS = np.linspace(-5, 5, 81)  # of the activations after a norm
+SIZES = (0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000)  # of inputs, as root mean squares
 FORMATS = ("float32 inside", "all in bfloat16", "bfloat16 running sum", "all in float16")
 CONTENDERS = ("RMSNorm, step by step", "LayerNorm, step by step", "RMSNorm, torch's own", "LayerNorm, torch's own")
 
@@ -153,8 +155,28 @@ def bin_edges(values: Tensor, bins: int = 72) -> np.ndarray:
     return np.linspace(low - room, high + room, bins + 1)
 
 
+class Histograms(NamedTuple):
+    """What a norm reads and what both norms make of it: shares of the values by bin, and what is said of all of them."""
+
+    edges: np.ndarray  # (bins + 1,) of `before`
+    before: np.ndarray
+    mean: float
+    size: float  # root mean square
+    rms: np.ndarray  # between `BINS`, as is `layer`
+    layer: np.ndarray
+    means: tuple[float, float]  # after RMSNorm, after LayerNorm
+
+
+def histograms(trace: Trace, model: Transformer, place: str, distortion: Distortion) -> Histograms:
+    """What the norm at `place` reads of the stream, distorted, and what that norm and a LayerNorm make of it."""
+    x = distortion.of(read_by(place, trace))
+    rms, layer, edges = norm_at(model, place, x), layer_norm(x), bin_edges(x)
+    return Histograms(edges, shares(x, edges), x.mean().item(), x.square().mean().sqrt().item(), shares(rms, BINS),
+                      shares(layer, BINS), (rms.mean().item(), layer.mean().item()))
+
+
 @torch.no_grad()
-def stream_sizes(model: Transformer, trace: Trace) -> pd.DataFrame:
+def stream_sizes(trace: Trace, model: Transformer) -> pd.DataFrame:
     """The size of the stream at every norm, before and after: a row per place with the tokens' smallest, median and
     largest root mean square."""
     rows = []
@@ -248,23 +270,16 @@ def measure_times(width: int, tokens: int = 64, repeats: int = 20) -> pd.DataFra
             for step, taken in zip(("forward", "backward"), _time_once(norm, x), strict=True):
                 if repeat >= 2:  # the first two rounds warm the caches
                     seconds.setdefault((name, step), []).append(taken)
-    rows = [(name, step, *quartiles(taken)) for (name, step), taken in seconds.items()]
-    return pd.DataFrame(rows, columns=["norm", "pass", "low", "median", "high"])
+    rows = [(name, step, *timing.spread(taken)) for (name, step), taken in seconds.items()]
+    return pd.DataFrame(rows, columns=["norm", "pass", "median", "low", "high"])
 
 
+@torch.enable_grad()
 def _time_once(norm: nn.Module, x: Tensor) -> tuple[float, float]:
-    with torch.enable_grad():
-        start = time.perf_counter()
-        y = norm(x)
-        middle = time.perf_counter()
-        torch.autograd.grad(y, [x, *norm.parameters()], torch.ones_like(y))
-        return middle - start, time.perf_counter() - middle
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The lower quartile, the median and the upper quartile."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
+    outputs: list[Tensor] = []
+    forward = timing.seconds(lambda: outputs.append(norm(x)))
+    y = outputs[0]
+    return forward, timing.seconds(lambda: torch.autograd.grad(y, [x, *norm.parameters()], torch.ones_like(y)))
 
 
 def speed_ratio(times: pd.DataFrame, layer: str, rms: str) -> tuple[float, float, float]:
@@ -281,6 +296,27 @@ def size_curve(sizes: Sequence[float], all_eps: Sequence[float]) -> pd.DataFrame
                         columns=["size", "eps", "output"])
 
 
+class Checks(NamedTuple):
+    """Largest differences: what the page computes, compared with the model and with torch."""
+
+    norms: int  # of the live model, whose outputs were recorded
+    recorded: float
+    rms: float
+    steps: float
+    size: float
+
+
+def check_norms(trace: Trace, model: Transformer, layer: int, width: int) -> Checks:
+    """The model's norms applied again, both norms at `width` features, and the closed form of an output's size."""
+    places = [place for place in norm_places(model.config.num_hidden_layers) if place in trace]
+    recorded = max((norm_at(model, place, read_by(place, trace)).to(trace[place].dtype) - trace[place][0]).abs().max().item()
+                   for place in places)
+    size = max(abs(output_size(size) - size / (size**2 + EPS) ** 0.5) for size in SIZES)
+    return Checks(len(places), recorded, largest_difference(rms_norm, nn.RMSNorm(width, eps=EPS), width),
+                  largest_difference(StepwiseLayerNorm(width), layer_norm, width), size)
+
+
+@torch.no_grad()
 def largest_difference(one: Callable[[Tensor], Tensor], other: Callable[[Tensor], Tensor], width: int) -> float:
     """The largest difference between two norms on random vectors of one width."""
     x = vectors(width)

@@ -21,6 +21,7 @@ from gptoss.lessons.rmsnorm.charts import (
 from gptoss.lessons.rmsnorm.measure import Distortion
 from gptoss.model import Transformer
 from gptoss.trace import trace
+from gptoss.units import number, seconds
 
 EDGES = np.linspace(-5, 5, 41)
 TIMES = norms.measure_times(16, tokens=4, repeats=4)
@@ -42,7 +43,7 @@ def histograms(distortion):
 
 def stream(layers):
     model = Transformer(ModelConfig.preset("classroom").replace(num_hidden_layers=layers))
-    return stream_size(norms.stream_sizes(model, trace(model, torch.arange(9)[None], layers=[])))
+    return stream_size(norms.stream_sizes(trace(model, torch.arange(9)[None], layers=[]), model))
 
 
 def sizes(size):
@@ -104,7 +105,8 @@ def test_the_plane_says_where_the_vectors_land():
     assert "all 160 vectors at a distance of 1.41 from the origin" in after.alt
     assert "LayerNorm puts 160 of them on two points" in after.alt
     small = np.linalg.norm(norms.plane(2, Distortion(scale=0.001)).rms, axis=1)
-    assert f"at a distance of {small.min():.3g} to {small.max():.3g} from" in planes(2, Distortion(scale=0.001))[1].alt
+    reach = f"at a distance of {number(small.min())} to {number(small.max())} from"
+    assert reach in planes(2, Distortion(scale=0.001))[1].alt
     shifted = planes(64, Distortion(shift=10))[1].alt
     assert "LayerNorm puts 160 of them on one point" in shifted and "keeps a mean of 1.00 after RMSNorm" in shifted
 
@@ -115,7 +117,7 @@ def test_axes_before_hold_all_points_and_are_round():
         corner = chart.data[chart.data["kind"] == "corner"]["x"].max()
         points = chart.data[chart.data["kind"] == "before"][["x", "y"]].abs().to_numpy().max()
         assert points <= corner <= 1.6 * points
-        assert f"the axes reach to {corner:g}." in chart.alt
+        assert f"the axes reach to {number(corner)}." in chart.alt
 
 
 def test_a_unit_is_as_long_across_as_up():
@@ -147,7 +149,8 @@ def test_measured_sizes_lie_on_the_closed_form():
     for _, rows in chart.data[chart.data["size"] == 0.01].groupby("eps"):
         assert set(rows["what"]) == {"closed form", "measured"}
         assert rows["output"].max() - rows["output"].min() < 1e-3
-    assert sizes(0.001).alt == "An input of root mean square 0.001 leaves with 0.302 with eps 1e-5, 0.707 with eps 1e-6."
+    assert sizes(0.001).alt == (
+        "An input of root mean square 0.001 leaves with 0.302 with eps 1 · 10⁻⁵, 0.707 with eps 1 · 10⁻⁶.")
 
 
 def test_the_models_own_format_has_the_accent():
@@ -161,4 +164,4 @@ def test_times_are_in_milliseconds_and_coloured_by_norm():
     np.testing.assert_allclose(data["median"], TIMES["median"] * 1e3, atol=1e-4)
     assert set(zip(data["norm"].str.split(",").str[0], data["which"], strict=True)) == {
         ("RMSNorm", "RMSNorm"), ("LayerNorm", "LayerNorm")}
-    assert data["label"].iloc[0] == f"{TIMES['median'].iloc[0] * 1e3:.2f} ms"
+    assert data["label"].iloc[0] == seconds(TIMES["median"].iloc[0])
