@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gptoss import units
-from gptoss.app.live import live_model, pass_over, running
+from gptoss.app.computed import traced
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
@@ -13,6 +13,9 @@ from gptoss.cost import kv_cache_bytes
 from gptoss.lessons.attention.measure import LayerHeads, head_size, head_weights
 
 NEAR_ONE = 0.01  # sums of weights this near to 1 are 1: bfloat16 rounds
+
+layer_heads = traced(lambda trace, model, layer: LayerHeads.from_trace(trace, layer, model.block[layer].attn),
+                     names=("attn.q_rope", "attn.k_rope", "attn.v"), entries=4)  # of (study, tokens, layer)
 
 
 def head_size_is_divided(study: Study) -> Verdict:
@@ -28,9 +31,7 @@ def head_size_is_divided(study: Study) -> Verdict:
 
 def weights_sum_to_one(study: Study) -> Verdict:
     """What the weights of the real keys add up to, over every head and query of layer 0."""
-    model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
-    recorded = pass_over(running(study), tokens, [0], lambda name: ".attn." in name)
-    heads = LayerHeads.from_trace(recorded, 0, model.block[0].attn)
+    heads = layer_heads(study, example_tokens(study.live_config.vocab_size).ids, 0)
     sums = np.concatenate([head_weights(heads, head).weights.sum(axis=1) for head in range(heads.count)])
     why = "the sinks are off" if study.sinks == "off" else "the sink takes the rest"
     return Verdict.of(bool(np.abs(sums - 1).max() < NEAR_ONE), (

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from gptoss.app.live import live_model, pass_over, refuse_if_large, running, turn
+from gptoss.app.computed import computed, traced
+from gptoss.app.live import live_model
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
-from gptoss.lessons.block.measure import (
-    contributions,
-    final_streams_without_each,
-    half_block_parts,
-    logit_lens,
-    residual_stream,
-)
+from gptoss.lessons.block import measure
+
+whole_stream = traced(lambda trace, model: measure.residual_stream(trace), inside=False,
+                      names=("embedding", "after_attn", "after_mlp"))  # of (study, tokens)
+final_streams_without_each = computed(
+    lambda model, tokens: measure.final_streams_without_each(model, torch.tensor(tokens)), entries=8,
+    many_passes="Removing every half block in turn")  # of (study, tokens)
 
 
 def largest_bar_matters_most(study: Study) -> Verdict:
@@ -22,15 +23,13 @@ def largest_bar_matters_most(study: Study) -> Verdict:
 
     For the most probable token after the first example.
     """
-    refuse_if_large(study, "Removing every half block in turn")
     model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
-    stream = residual_stream(pass_over(running(study), tokens, [], lambda name: name != "logits"))[:, -1]
-    with turn(running(study)):
-        without = final_streams_without_each(model, torch.tensor(tokens))[:, -1]
-    answer = int(logit_lens(model, stream[-1:])[0].argmax())
-    left = logit_lens(model, without).softmax(dim=-1)[:, answer]
-    bars = contributions(model, stream, answer)[1:]
-    names = [part.name for part in half_block_parts(study.live_config.num_hidden_layers)]
+    without = final_streams_without_each(study, tokens)[:, -1]
+    stream = whole_stream(study, tokens)[:, -1]
+    answer = int(measure.logit_lens(model, stream[-1:])[0].argmax())
+    left = measure.logit_lens(model, without).softmax(dim=-1)[:, answer]
+    bars = measure.contributions(model, stream, answer)[1:]
+    names = [part.name for part in measure.half_block_parts(study.live_config.num_hidden_layers)]
     largest, worst = int(bars.argmax()), int(left.argmin())
     beside = "no other removal leaves it less" if largest == worst else (
         f"without {names[worst]}, whose bar is {bars[worst]:.2f}, it has {left[worst]:.2%}")

@@ -24,6 +24,7 @@ from gptoss.charts import next_token
 from gptoss.config import ModelConfig
 from gptoss.lessons.block import charts, measure
 from gptoss.lessons.block.charts import HEAD, PIECES
+from gptoss.lessons.block.claims import final_streams_without_each, whole_stream
 from gptoss.lessons.block.measure import Part
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -48,13 +49,8 @@ TRIES = (
         preset="classroom", dials={"layers": 48, "hidden": 64, "heads": 2, "experts": 1},
         controls={"block_view": "Logit lens", REMOVED.name: NOTHING}))
 
-# Of (study, tokens), (study, stream, part), (study, tokens), (study, tokens, layer) and (study, tokens, position, answer).
-whole_stream = traced(lambda trace, model: measure.residual_stream(trace), inside=False,
-                      names=("embedding", "after_attn", "after_mlp"))
+# Of (study, stream, part), (study, tokens, layer) and (study, tokens, position, answer).
 stream_without = computed(measure.stream_without)
-final_streams_without_each = computed(
-    lambda model, tokens: measure.final_streams_without_each(model, torch.tensor(tokens)), entries=8,
-    many_passes="Removing every half block in turn")
 # What heads and experts of one layer make, and no attention weights, which would be large.
 inside_of_layer = traced(lambda trace, model, layer: trace, entries=4,
                          names=(".mixed", ".experts", ".expert_weights", ".expert_outputs"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptoss.app.live import live_model, pass_over, running
+from gptoss.app.computed import computed, traced
+from gptoss.app.live import live_model
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
-from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS, ModelConfig
@@ -18,6 +18,9 @@ from gptoss.units import number
 
 LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
 UNBALANCED = "unbalanced"  # the shipped model that was trained without a balancing loss
+
+live_routing = traced(measure.live_routing, names=("after_attn",), inside=False, entries=12)  # of (study, tokens)
+same_experts_alone = computed(lambda model, layer, stream: measure.same_experts_alone(model.block[layer].mlp, stream))
 
 
 def capacity_and_compute(study: Study) -> Verdict:
@@ -65,12 +68,10 @@ def no_balancing(study: Study) -> Verdict:
     The load is that of the first example in layer 0 of the model under study, then that of two shipped models that differ
     in the balancing loss of their training alone.
     """
-    model, tokens = live_model(study).model, example_tokens(study.live_config.vocab_size).ids
-    streams = pass_over(running(study), tokens, (), lambda name: name.endswith("after_attn"))
-    with HEAVY:
-        here = measure.routing_of_every_layer(model, streams)[0]
-        same = measure.same_experts_alone(model.block[0].mlp, streams["block.0.after_attn"])
-    names = [name for name, _ in model.block[0].mlp.gate.named_parameters(prefix="gate")]
+    tokens = example_tokens(study.live_config.vocab_size).ids
+    live = live_routing(study, tokens)
+    here, same = live.layers[0], same_experts_alone(study, 0, live.streams[0])
+    names = [name for name, _ in live_model(study).model.block[0].mlp.gate.named_parameters(prefix="gate")]
     chance = measure.uniform_routing(len(tokens), here.num_experts, here.chosen.shape[1]).variation.mean
     return Verdict.of(names != ["gate.weight", "gate.bias"] or same < len(tokens), (
         f"The router has {' and '.join(f'`{name}`' for name in names)} and nothing else: no capacity, and no bias that "

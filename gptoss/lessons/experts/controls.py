@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss import units
 from gptoss.app import controls
 from gptoss.app.accounts import remembered
-from gptoss.app.computed import computed, traced
+from gptoss.app.computed import computed
 from gptoss.app.controls import EXPERT, picks
 from gptoss.app.lesson import Try
 from gptoss.app.live import NO_TWIN, has_twin, live_model, twin
@@ -24,6 +24,7 @@ from gptoss.config import ModelConfig
 from gptoss.cost import expected_experts_touched, weight_bytes
 from gptoss.lessons.experts import charts, measure
 from gptoss.lessons.experts.charts import BY_RANK
+from gptoss.lessons.experts.claims import live_routing
 from gptoss.lessons.experts.measure import AS_IN_GPT_OSS, LiveRouting, Routing
 from gptoss.model import MLPBlock
 
@@ -50,7 +51,6 @@ TRIES = (
     Try("Every expert active", "With 8 of 8 active nothing is saved: the mixture's point falls on the dense line.",
         dials={"experts": 8, "active": 8}, controls={"experts_view": COST}))
 
-live_routing = traced(measure.live_routing, names=("after_attn",), inside=False, entries=12)  # of (study, tokens)
 check_experts = computed(measure.check_experts)  # of (study, live routing, layer)
 
 

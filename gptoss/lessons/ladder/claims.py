@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from gptoss import units
+from gptoss.app.computed import computed
 from gptoss.app.study import Study
-from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
 from gptoss.cost import count_parameters
 from gptoss.ladder import LadderConfig
-from gptoss.lessons.ladder.measure import baseline
+from gptoss.lessons.ladder import measure
 from gptoss.model import GPT2, LadderModel
 
 READ = tuple(range(64))  # ids that every live vocabulary has: single bytes
 
+baseline = computed(lambda config, seed: measure.baseline(GPT2(config, seed=seed), READ))
+
 
 def simple_gpt(study: Study) -> Verdict:
     """Claim 17: what a GPT-2 has, read off a live one while it runs. The notebook's own class is not here to be run."""
-    with HEAVY:
-        gpt2 = baseline(GPT2(LadderConfig(study.live_config).bottom, seed=study.seed), READ)
+    gpt2 = baseline(LadderConfig(study.live_config).bottom, study.seed)
     return Verdict.of(False, (
         "The notebook's class has no positions at all, and uses ReLU and a norm after each addition. The live GPT-2 here: "
         f"a learned vector for each of {gpt2.positions:,} positions, so that one token enters positions 0 and 1 as vectors "
