@@ -2,117 +2,118 @@
 
 import streamlit as st
 
-from gptoss.app import pictures, state, text
+from gptoss import units
+from gptoss.app import state, text
+from gptoss.app.controls import view
 from gptoss.app.header import header
-from gptoss.app.lesson import below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
+from gptoss.checkpoint.mxfp4 import dequantise, quantise
 from gptoss.claims import register
-from gptoss.lessons.mxfp4.controls.mxfp4 import (
-    BLOCK,
-    MATRIX,
-    MAX_READ,
-    MODEL,
-    VIEWS,
-    Place,
-    Source,
-    block_view,
-    choose_block,
-    choose_matrix,
-    choose_source,
-    chosen_place,
-    effect_table,
-    has_unrounded,
-    key,
-    matrix_view,
-    model_view,
-    offer_known_text,
-    offer_whole_blocks,
-    outlier_controls,
-    readable,
-    say_block,
-    say_matrix,
-    say_training,
-    size_table,
-    source_of,
-    weights_in_words,
-)
-from gptoss.lessons.mxfp4.controls.mxfp4_lesson import mxfp4_lesson
-from gptoss.lessons.mxfp4.measure import FORMATS, MXFP4
+from gptoss.lessons.mxfp4 import controls, measure
+from gptoss.lessons.mxfp4.charts import scale_in_words
+from gptoss.lessons.mxfp4.controls import BLOCK, KNOWN, MATRIX, MODEL, UNROUNDED, key
+from gptoss.training.shipped import CLASSROOM
+
+ASKED_TIMES = 10  # by how much the largest value grows in the question
+MATHS = r"""
+**An element** is a sign and one of eight magnitudes in four bits (E2M1: two bits of exponent, one of mantissa):
+$\{0, \tfrac12, 1, 1\tfrac12, 2, 3, 4, 6\}$. Plus and minus 0 are one value, so a scale allows fifteen ticks.
+
+**A scale** is one byte $b$ that stands for $2^{b-127}$ (E8M0: an exponent and nothing else). Thirty-two neighbours along the
+last dimension share it. One block takes $32 \cdot 4 + 8 = 136$ bits, $4.25$ bits a weight.
+
+**Which scale.** With $m = \max_i |w_i|$ the MX specification takes the exponent $\lfloor \log_2 m \rfloor - 2$, so that
+$m$ lies between 4 and 8 units of the scale. Between 6 and 8 there is no tick, and what lies above 6 is clipped to it. Here
+the next exponent is taken where $m$ lies above 7 units:
+
+$$e = \lfloor \log_2 m \rfloor - 2 + \big[\, m > 7 \cdot 2^{\lfloor \log_2 m \rfloor - 2} \,\big]
+\qquad c_i = \operatorname{nearest}\big(w_i\, 2^{-e}\big) \qquad \hat w_i = c_i\, 2^{e}$$
+
+Ties go to the even code. No value is then farther from its tick than half the gap around it: $\tfrac14 \cdot 2^e$ up to 2
+units, $\tfrac12 \cdot 2^e$ up to 4, $2^e$ beyond. Whatever is below $\tfrac14 \cdot 2^e$ becomes 0.
+
+**An outlier** that is $k$ times as large as the largest raises $e$ by about $\log_2 k$, and the bar below which its
+31 neighbours become 0 by the factor $k$. The other blocks of the matrix do not notice.
+"""
 
 
 @st.fragment
-def block(study: Study, source: Source, at: Place) -> None:
-    """One block on its ticks, and its bytes. A fragment of its own, so that the outlier moves alone."""
-    outlier_controls()
-    view = block_view(source, at)
-    st.markdown(say_block(view))
-    pictures.show_chart(view.chart, key="mxfp4_block_chart")
-    st.html(view.strip)
-    st.caption(":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits, "
-               f"and the multiples of the scale that they mean. {at.matrix} of expert {at.expert} in layer {at.layer}, row "
-               f"{at.row}, block {at.block}: {weights_in_words(study, source)}.")
-
-
-def matrix(study: Study, source: Source, at: Place) -> None:
-    """Errors over the whole matrix of the chosen block."""
-    view = matrix_view(source, at)
-    left, right = st.columns([4, 5], gap="medium")
-    with left:
-        pictures.show_chart(view.histogram, key="mxfp4_histogram")
-    with right:
-        pictures.show_chart(view.formats, key="mxfp4_formats")
-    st.markdown(say_matrix(view, at, weights_in_words(study, source)))
-    st.markdown(size_table(study, source, at))
-    st.caption("  \n".join(f"**{each.name}**: {each.says}." for each in FORMATS.values()))
-
-
-def model(study: Study, source: Source, tokens: text.Tokens) -> None:
-    """The same text read by the model as it is and with rounded experts."""
-    said = readable(source, len(tokens))
-    if said:
-        st.info(said, icon=":material/edit:")
-        return
-    control, words = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
-    chosen = control.selectbox("Experts in", FORMATS, key=key("format"), bind="query-params",
-                               help="\n".join(f"- **{each.name}**: {each.says}" for each in FORMATS.values()))
-    ids = tokens.ids[:MAX_READ]
-    view = model_view(source, ids, chosen or MXFP4)
-    if has_unrounded(study) and view.by_format:
-        words.markdown(say_training(study, ids))
-    left, right = st.columns(2, gap="medium")
-    with left:
-        pictures.show_chart(view.by_layer, key="mxfp4_layers")
-    if view.by_format:
-        with right:
-            pictures.show_chart(view.by_format, key="mxfp4_changes")
-    offer_known_text(study, view)
-    st.markdown(effect_table(view))
-    cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
-    st.caption(f":material/balance: {len(ids)} tokens, each read by the model as it is and by one with rounded experts: "
-               "differences are paired, token by token, in nats; s.e. is their standard error."
-               f"{cut} Weights: {weights_in_words(study, source)}.")
-
-
-@st.fragment
-def quantisation(study: Study, tokens: text.Tokens) -> None:
-    """The page's picture, in three views."""
+def picture(study: Study, tokens: text.Tokens) -> None:
+    """A block, its matrix, or the whole model."""
     views, weights, place = st.columns([5, 5, 3], gap="small", vertical_alignment="center")
     with views:
-        view = st.segmented_control("View", VIEWS, default=BLOCK, key=key("view"), bind="query-params", required=True,
-                                    label_visibility="collapsed")
+        chosen = view(controls.VIEWS, "mxfp4_view")
     with weights:
-        choose_source(study)
-    source = source_of(study)
-    if not offer_whole_blocks(study):
+        controls.choose_source(study)
+    source = controls.source_of(study)
+    if not controls.offer_whole_blocks(study):
         return
-    if view == MODEL:
-        model(study, source, tokens)
+    if chosen == MODEL:
+        controls.model(study, source, tokens)
         return
     with place.popover("Which block", icon=":material/grid_on:", width="stretch"):
-        choose_matrix(study)
-        choose_block(study, source)
-    draw = matrix if view == MATRIX else block
-    draw(study, source, chosen_place(study, source))
+        controls.choose_matrix(study)
+        controls.choose_block(study, source)
+    draw = controls.matrix if chosen == MATRIX else controls.block
+    draw(study, source, controls.chosen_place(study, source))
+
+
+def because(grown: measure.Grown) -> str:
+    """Why so many values of a block fall to 0 when its largest grows."""
+    return (f"The scale goes from {scale_in_words(grown.own.exponent)} to {scale_in_words(grown.block.exponent)}, and "
+            f"whatever is below a quarter of it, {units.number(2.0**grown.block.exponent / 4)}, becomes 0. As the block is, "
+            f"{grown.fallen[0]} of them do.")
+
+
+def how_we_know(study: Study) -> None:
+    """The format beside a search through all of it, on the very matrix that is shown."""
+    if not controls.possible_matrices(study.live_config):
+        st.markdown("No matrix of this model is made of whole blocks, so there is nothing to check.")
+        return
+    source = controls.source_of(study)
+    at = controls.chosen_place(study, source)
+    st.markdown(f"Computed at this moment, for {at.matrix} of expert {at.expert} in layer {at.layer}:\n"
+                f"{controls.checks_in_words(study, source, at)}\n\n"
+                "The tests compare every byte and every scale bit for bit with Hugging Face transformers' "
+                "`convert_moe_packed_tensors`, int8 and the wrong roundings with loops written out by hand, and the rounded "
+                "models with models loaded from a rounded state dict.")
+
+
+def prediction(study: Study) -> Prediction:
+    """How many neighbours the chosen block loses when its largest value grows tenfold."""
+    if not controls.possible_matrices(study.live_config):
+        return Prediction("A value is an eighth of its block's scale. What does it come back as, in units of the scale?",
+                          answer=lambda: 0.0, because=lambda _: "It lies nearer to 0 than to the first tick, one half.")
+    source = controls.source_of(study)
+    at = controls.chosen_place(study, source)
+    grown = measure.grown(measure.block_values(source.model, at), ASKED_TIMES)
+    before, after = (units.number(block.values.abs().max().item()) for block in (grown.own, grown.block))
+    return Prediction(
+        f"Block {at.block} of row {at.row} in {at.matrix} of expert {at.expert}, layer {at.layer}: its largest value grows "
+        f"tenfold, from {before} to {after} in size. How many of the other 31 become 0?",
+        answer=lambda: float(grown.fallen[1]), because=lambda _: because(grown))
+
+
+def lesson(study: Study) -> Lesson:
+    """What stands below the picture. A model without a whole block is asked about none."""
+    tries = [
+        Try("Drag it far out", "At 32 times the largest, hardly any neighbour is left: the block has become one number.",
+            controls={key("outlier"): "32", key("place"): controls.LARGEST, key("view"): BLOCK}),
+        Try("What ships is on the ticks", "Every dot stands over its tick: these weights were rounded while they learned.",
+            preset=CLASSROOM,
+            controls={key("weights"): controls.AS_IT_RUNS, key("outlier"): controls.OWN, key("view"): BLOCK}),
+        Try("Heavy tails, no harm", "Kurtosis far above 3, and yet an error like everywhere: large weights have large "
+            "neighbours.", preset=CLASSROOM,
+            controls={key("view"): MATRIX, key("matrix"): "mlp2", "layer": 2, "expert": 4, key("weights"): UNROUNDED}),
+        Try("Cut the digits off", "The same 4.25 bits, rounded toward 0: on a text that the model knows, hundreds of times "
+            "the divergence.", preset=CLASSROOM, text=KNOWN.text,
+            controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED}),
+    ]
+    return Lesson(
+        path="mxfp4", prediction=prediction(study), tries=tries, maths=MATHS, claims=register.of_page("mxfp4"),
+        code=[quantise, dequantise, measure.clipping, measure.toward_zero, measure.scale_raised, measure.int8,
+              measure.with_outlier, measure.with_rounded_experts, measure.effect], checks=lambda: how_we_know(study))
 
 
 header("mxfp4")
@@ -120,5 +121,5 @@ study = state.study().small
 above = st.container()
 tokens = text.tokens_from_drawer(study.live_config.vocab_size)
 with above:
-    quantisation(study, tokens)
-below(mxfp4_lesson(study, register.of_page("mxfp4")))
+    picture(study, tokens)
+below(lesson(study))

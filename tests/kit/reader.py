@@ -93,3 +93,20 @@ def figure(text: str) -> float:
     """A number as the app writes it: `−1,234.5`, `1.2 · 10⁻⁷`."""
     plain = text.replace("−", "-").replace(",", "").replace(" · 10", "e")
     return float(plain.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+
+
+def page_text(at: AppTest) -> str:
+    """Everything that a page says in Markdown, without the marks that take Markdown's meaning from a letter."""
+    kinds = ("markdown", "success", "info", "warning", "caption")
+    return "\n".join(element.value for kind in kinds for element in at.get(kind)).replace("\\", "")
+
+
+def charts(at: AppTest) -> list:
+    """The charts of a page that draw something."""
+    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
+
+
+def open_tab(at: AppTest, path: str, tab: str) -> AppTest:
+    """Open a tab of the lesson below the page with this address."""
+    at.session_state[f"{path}_lesson"] = tab
+    return at.run()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from gptoss.cost import count_parameters, weight_bytes
 from gptoss.model import Transformer
 
 EXPERT_WEIGHTS = ("mlp1_weight", "mlp2_weight")
+LARGEST_SCALE = 252  # the largest byte that `quantise` writes
 LARGEST_CODE = 127  # of int8, which leaves -128 unused so that both signs reach equally far
 
 
@@ -209,6 +211,46 @@ def neighbours(block: Block, place: int) -> Neighbours:
     return Neighbours(int(block.fallen[others].sum()), relative_error(block.values[others], block.back[others]))
 
 
+class Place(NamedTuple):
+    """One block of 32 weights in a model."""
+
+    matrix: str  # "mlp1" or "mlp2"
+    layer: int
+    expert: int
+    row: int
+    block: int  # in its row
+
+
+def expert_matrix(model: Transformer, at: Place) -> Tensor:
+    """The matrix (rows, columns) of one expert, as the model has it."""
+    return getattr(model.block[at.layer].mlp, f"{at.matrix}_weight")[at.expert].detach()
+
+
+def block_values(model: Transformer, at: Place) -> Tensor:
+    """The weights of a block (32,)."""
+    start = at.block * BLOCK_SIZE
+    return expert_matrix(model, at)[at.row, start:start + BLOCK_SIZE]
+
+
+class Grown(NamedTuple):
+    """A block as it is, and with its largest value made larger."""
+
+    place: int  # of that value
+    own: Block
+    block: Block
+
+    @property
+    def fallen(self) -> tuple[int, int]:
+        """How many of the other 31 come back as 0 as the block is, and with the larger value."""
+        return neighbours(self.own, self.place).fallen, neighbours(self.block, self.place).fallen
+
+
+def grown(values: Tensor, times: float) -> Grown:
+    """A block (32,) whose largest value has become so many times as large."""
+    place = int(values.abs().argmax())
+    return Grown(place, quantised_block(values), quantised_block(with_outlier(values, place, times)))
+
+
 @dataclass(frozen=True)
 class Searched:
     """MXFP4 of a matrix against every code and every scale tried.
@@ -244,6 +286,44 @@ def search(weights: Tensor, reach: int = 2) -> Searched:
     total = chosen.sum().item()
     return Searched(blocks.numel(), missed, (best < chosen).double().mean().item(),
                     1 - best.sum().item() / total if total else 0.0)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """MXFP4 of one matrix against every code and scale tried, and against bytes taken apart one by one.
+
+    Attributes:
+        searched: what the search found.
+        representable: all values that some scale allows.
+        wrong: how many of those were stored and did not come back.
+        by_hand: the largest difference between the first row's bytes, taken apart, and what `dequantise` reads.
+    """
+
+    searched: Searched
+    representable: int
+    wrong: int
+    by_hand: float
+
+
+def checked(model: Transformer, at: Place) -> Checked:
+    """The format checked on the matrix in which a block is."""
+    weights = expert_matrix(model, at).float()
+    ticks = torch.tensor([*MAGNITUDES, *(-magnitude for magnitude in MAGNITUDES)], dtype=torch.float64).repeat(2)
+    exponents = torch.arange(LARGEST_SCALE + 1, dtype=torch.float64) - SCALE_BIAS
+    every = (ticks * torch.exp2(exponents)[:, None]).float()
+    wrong = int((dequantise(*quantise(every), dtype=torch.float32) != every).sum())
+    blocks, scales = quantise(weights[:1])
+    unpacked = dequantise(blocks, scales, torch.float32).flatten()
+    by_hand = max(abs(_by_hand(byte, nibble, scale) - unpacked[BLOCK_SIZE * block + 2 * place + nibble].item())
+                  for block, scale in enumerate(scales[0].tolist())
+                  for place, byte in enumerate(blocks[0, block].tolist()) for nibble in (0, 1))
+    return Checked(search(weights), every.numel(), wrong, by_hand)
+
+
+def _by_hand(byte: int, nibble: int, scale: int) -> float:
+    """What one code of a byte means: the low nibble comes first."""
+    code = byte >> 4 if nibble else byte & 15
+    return (-1 if code & 8 else 1) * MAGNITUDES[code & 7] * 2.0 ** (scale - SCALE_BIAS)
 
 
 def model_bytes(config: ModelConfig, number_format: Format) -> float:

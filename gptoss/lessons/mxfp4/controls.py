@@ -1,4 +1,4 @@
-"""The MXFP4 page's controls and figures: which weights, which block, and what rounding does to them and to the model."""
+"""The MXFP4 page's controls and views: which weights, which block, and what rounding does to them and to the model."""
 
 from __future__ import annotations
 
@@ -8,49 +8,21 @@ from typing import NamedTuple
 
 import streamlit as st
 import torch
-from torch import Tensor
 
 from gptoss import units
-from gptoss.app import state
-from gptoss.app.controls import choose, layer_shown
-from gptoss.app.live import HEAVY, Running, model_of, running
+from gptoss.app import pictures, state, text
+from gptoss.app.computed import computed
+from gptoss.app.controls import choose, expert, layer, layer_shown
+from gptoss.app.live import Built, ModelKey, Running, running
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_of
 from gptoss.charts import Chart
 from gptoss.checkpoint.mxfp4 import BLOCK_SIZE
 from gptoss.config import ModelConfig
-from gptoss.lessons.mxfp4.charts import (
-    TickedBlock,
-    block_on_ticks,
-    byte_strip,
-    divergence_by_layer,
-    error_histogram,
-    format_errors,
-    loss_changes,
-    scale_in_words,
-)
-from gptoss.lessons.mxfp4.measure import (
-    BF16,
-    FORMATS,
-    MXFP4,
-    Block,
-    Effect,
-    Neighbours,
-    Reading,
-    block_errors,
-    block_sizes,
-    effect_of_rounding,
-    kurtosis,
-    kurtosis_in_blocks,
-    kurtosis_of_normal_blocks,
-    model_bytes,
-    neighbours,
-    quantised_block,
-    read,
-    relative_error,
-    spread_out,
-    with_outlier,
-)
+from gptoss.cost import checkpoint_bytes
+from gptoss.lessons.mxfp4 import charts, measure
+from gptoss.lessons.mxfp4.charts import scale_in_words
+from gptoss.lessons.mxfp4.measure import BF16, FORMATS, MXFP4, Block, Effect, Neighbours, Place
 from gptoss.model import Transformer
 from gptoss.tokenizer import SAMPLES
 from gptoss.training.shipped import CLASSROOM
@@ -60,7 +32,7 @@ BLOCK, MATRIX, MODEL = VIEWS = "Block", "Matrix", "Model"
 UNROUNDED, AS_IT_RUNS = SOURCES = "Never rounded", "As shipped"
 MATRICES = ("mlp1", "mlp2")
 OWN, LARGEST = "own", "largest"
-LIKE_TRAINING = "recall"  # an example from a domain that the shipped models were trained on
+KNOWN = next(sample for sample in SAMPLES if sample.name == "recall")  # of a domain that shipped models were trained on
 STRANGE = 6.0  # nats a token, from which on a text is unlike anything in training
 TIMES = (OWN, *(f"{times:g}" for times in (
     1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)))
@@ -70,7 +42,6 @@ FRAME = 8  # the picture reaches so many units of the block's own scale to eithe
 MAX_READ = 256  # tokens of the text that every rounded model reads
 MOST_LAYERS = 12  # whose effect is measured one by one
 HEAVY_TAILS = 1.5  # kurtosis of the matrix over that among neighbours, from which on something is to be told
-_MINUS = str.maketrans("-", "−")
 
 
 def key(name: str) -> str:
@@ -79,7 +50,7 @@ def key(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(ModelKey):
     """Which weights are looked at: those that run, or in their place `classroom` as it was trained without rounding."""
 
     running: Running
@@ -88,29 +59,12 @@ class Source:
     @property
     def model(self) -> Transformer:
         if not self.unrounded:
-            return model_of(self.running).model
-        return _sharing_unrounded(self.running.config, self.running.sinks, self.running.precision)
+            return self.running.model
+        return Built(_as_running, (self.running.config, self.running.sinks, self.running.precision)).model
 
 
-class Place(NamedTuple):
-    """One block of 32 weights."""
-
-    matrix: str  # one of `MATRICES`
-    layer: int
-    expert: int
-    row: int
-    block: int  # in its row
-
-
-@lru_cache(maxsize=2)
-def _unrounded(precision: str) -> Transformer:
-    with HEAVY:
-        return load_unrounded(getattr(torch, precision))
-
-
-@lru_cache(maxsize=8)
-def _sharing_unrounded(config: ModelConfig, sinks: float | None, precision: str) -> Transformer:
-    return _unrounded(precision).sharing_weights(config, sinks).eval().requires_grad_(False)
+def _as_running(config: ModelConfig, sinks: float | None, precision: str) -> Transformer:
+    return Built(load_unrounded, (getattr(torch, precision),)).model.sharing_weights(config, sinks)
 
 
 def has_unrounded(study: Study) -> bool:
@@ -151,8 +105,8 @@ def refusal(config: ModelConfig) -> str:
     if not missing:
         return ""
     columns = {"mlp1": config.hidden_size, "mlp2": config.intermediate_size}
-    said = " and ".join(f"{name} has rows of {columns[name]}" for name in missing)
-    return f"{said}: no multiple of {BLOCK_SIZE}, and the format has no padding."
+    rows = " and ".join(f"{name} has rows of {columns[name]}" for name in missing)
+    return f"{rows}: no multiple of {BLOCK_SIZE}, and the format has no padding."
 
 
 def _clamped(name: str, count: int, fallback: int = 0) -> int:
@@ -180,8 +134,8 @@ def choose_matrix(study: Study) -> None:
     """Matrix, layer and expert."""
     st.segmented_control("Matrix", possible_matrices(study.live_config), default=possible_matrices(study.live_config)[0],
                          key=key("matrix"), bind="query-params", required=True)
-    choose("Layer", range(study.live_config.num_hidden_layers), key="layer")
-    choose("Expert", range(study.live_config.num_experts), key="expert")
+    layer(study)
+    expert(study)
 
 
 def choose_block(study: Study, source: Source) -> None:
@@ -210,7 +164,7 @@ def _put_back() -> None:
 
 
 class BlockView(NamedTuple):
-    """The block as it stands with its outlier, and as it is in the model."""
+    """The block with its outlier, and as it is in the model."""
 
     chart: Chart
     strip: str
@@ -220,40 +174,41 @@ class BlockView(NamedTuple):
     own_beside: Neighbours
 
 
-def block_values(source: Source, at: Place) -> tuple[float, ...]:
-    """The 32 weights of a block."""
-    start = at.block * BLOCK_SIZE
-    return tuple(expert_matrix(source, at)[at.row, start:start + BLOCK_SIZE].tolist())
-
-
-def expert_matrix(source: Source, at: Place) -> Tensor:
-    """The matrix (rows, columns) of one expert, as the model has it."""
-    return getattr(source.model.block[at.layer].mlp, f"{at.matrix}_weight")[at.expert].detach()
-
-
-def block_view(source: Source, at: Place) -> BlockView:
-    """The picture of a block with the outlier that the controls ask for."""
+@st.fragment
+def block(study: Study, source: Source, at: Place) -> None:
+    """One block on its ticks, and its bytes. A fragment of its own, so that the outlier moves alone."""
+    outlier_controls()
     times = st.session_state.get(key("outlier"), FIRST_TIMES)
     place = st.session_state.get(key("place"), LARGEST)
-    return _block_view(block_values(source, at), place, times)
+    view = block_view(tuple(measure.block_values(source.model, at).tolist()), place, times)
+    st.markdown(say_block(view))
+    pictures.show_chart(view.chart, key="mxfp4_block_chart")
+    st.html(view.strip)
+    st.caption(":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits, "
+               f"and the multiples of the scale that they mean. {at.matrix} of expert {at.expert} in layer {at.layer}, row "
+               f"{at.row}, block {at.block}: {weights_in_words(study, source)}.")
 
 
 @lru_cache(maxsize=256)
-def _block_view(weights: tuple[float, ...], place: str, times: str) -> BlockView:
+def block_view(weights: tuple[float, ...], place: str, times: str) -> BlockView:
+    """The picture of a block with an outlier. Shared, and never changed."""
     values = torch.tensor(weights)
     number = int(values.abs().argmax()) if place == LARGEST else int(place)
-    own = quantised_block(values)
-    now = own if times == OWN else quantised_block(with_outlier(values, number, float(times)))
-    ticked = TickedBlock(now.values.numpy(), now.back.numpy(), now.ticks, now.exponent, number, FRAME * 2.0**own.exponent)
-    strip = byte_strip(now.packed.tolist(), now.codes.tolist(), now.scale, now.exponent)
-    return BlockView(block_on_ticks(ticked), strip, now, neighbours(now, number), own, neighbours(own, number))
+    own = measure.quantised_block(values)
+    now = own if times == OWN else measure.quantised_block(measure.with_outlier(values, number, float(times)))
+    ticked = charts.TickedBlock(now.values.numpy(), now.back.numpy(), now.ticks, now.exponent, number,
+                                FRAME * 2.0**own.exponent)
+    strip = charts.byte_strip(now.packed.tolist(), now.codes.tolist(), now.scale, now.exponent)
+    return BlockView(charts.block_on_ticks(ticked), strip, now, measure.neighbours(now, number), own,
+                     measure.neighbours(own, number))
 
 
 def say_block(view: BlockView) -> str:
     """The figures that move with the outlier."""
     before, now = view.own_beside, view.beside
-    return (f"**{now.fallen} of 31** neighbours fall to 0 ({before.fallen} in the model) · their error is "
-            f"**{now.error:.0%}** of their size ({before.error:.0%}) · scale **{scale_in_words(view.now.exponent)}** "
+    errors = [units.percent(neighbours.error, 0) for neighbours in (now, before)]
+    return (f"**{now.fallen} of 31** neighbours fall to 0 ({before.fallen} in the model) · their error is **{errors[0]}** "
+            f"of their size ({errors[1]}) · scale **{scale_in_words(view.now.exponent)}** "
             f"({scale_in_words(view.own.exponent)})")
 
 
@@ -268,17 +223,32 @@ class MatrixView(NamedTuple):
     largest: float  # size of the largest block, in sizes of the median one
 
 
-@lru_cache(maxsize=32)
-def matrix_view(source: Source, at: Place) -> MatrixView:
-    """Errors of the matrix that a block stands in, by block and by format. Shared, and never changed."""
-    weights = expert_matrix(source, at)
-    rounded = {name: each.rounded(weights) for name, each in FORMATS.items()}
-    errors = {name: (relative_error(weights, back), FORMATS[name].bits(weights.shape[-1]))
+def _matrix_view(model: Transformer, at: Place) -> MatrixView:
+    weights = measure.expert_matrix(model, at)
+    rounded = {name: form.rounded(weights) for name, form in FORMATS.items()}
+    errors = {name: (measure.relative_error(weights, back), FORMATS[name].bits(weights.shape[-1]))
               for name, back in rounded.items()}
-    by_block, sizes = block_errors(weights, rounded[MXFP4]), block_sizes(weights)
-    return MatrixView(error_histogram(by_block.flatten().numpy(), by_block[at.row, at.block].item()),
-                      format_errors(errors, MXFP4), errors[MXFP4][0], kurtosis(weights), kurtosis_in_blocks(weights),
+    by_block, sizes = measure.block_errors(weights, rounded[MXFP4]), measure.block_sizes(weights)
+    return MatrixView(charts.error_histogram(by_block.flatten().numpy(), by_block[at.row, at.block].item()),
+                      charts.format_errors(errors, MXFP4), errors[MXFP4][0], measure.kurtosis(weights),
+                      measure.kurtosis_in_blocks(weights),
                       (sizes.max() / sizes.median().clamp(min=torch.finfo(torch.float64).tiny)).item())
+
+
+matrix_view = computed(_matrix_view, entries=32)  # of the matrix in which a block is
+
+
+def matrix(study: Study, source: Source, at: Place) -> None:
+    """Errors over the whole matrix of the chosen block."""
+    view = matrix_view(source, at)
+    left, right = st.columns([4, 5], gap="medium")
+    with left:
+        pictures.show_chart(view.histogram, key="mxfp4_histogram")
+    with right:
+        pictures.show_chart(view.formats, key="mxfp4_formats")
+    st.markdown(say_matrix(view, at, weights_in_words(study, source)))
+    st.markdown(size_table(study, source, at))
+    st.caption("  \n".join(f"**{form.name}**: {form.says}." for form in FORMATS.values()))
 
 
 def say_matrix(view: MatrixView, at: Place, words: str) -> str:
@@ -295,7 +265,7 @@ def say_matrix(view: MatrixView, at: Place, words: str) -> str:
         tails = f"No heavy tails here; the largest block is {view.largest:.1f} times as large as the median one."
     return (f"Kurtosis of {at.matrix} of expert {at.expert} in layer {at.layer}: **{view.kurtosis:.2f}** over the matrix, "
             f"**{view.in_blocks:.2f}** among neighbours, every block divided by its own size. A normal distribution has 3, "
-            f"and so divided {kurtosis_of_normal_blocks():.2f}. {tails} Drawn: {words}.")
+            f"and so divided {measure.kurtosis_of_normal_blocks():.2f}. {tails} Drawn: {words}.")
 
 
 def size_table(study: Study, source: Source, at: Place) -> str:
@@ -305,13 +275,9 @@ def size_table(study: Study, source: Source, at: Place) -> str:
              "|---|--:|--:|--:|"]
     for name in (MXFP4, "int8, row a scale", "int8, 32 a scale", BF16):
         bits = FORMATS[name].bits(columns)
-        whole = _size(study.config, name)
-        lines.append(f"| {name} | {bits:g} | {units.size(rows * columns * bits / 8)} | {whole} |")
+        whole = measure.model_bytes(study.config, FORMATS[name])
+        lines.append(f"| {name} | {units.number(bits, 4)} | {units.size(rows * columns * bits / 8)} | {units.size(whole)} |")
     return "\n".join(lines)
-
-
-def _size(config: ModelConfig, name: str) -> str:
-    return units.size(model_bytes(config, FORMATS[name]))
 
 
 class ModelView(NamedTuple):
@@ -323,49 +289,68 @@ class ModelView(NamedTuple):
     effects: dict[str, Effect]  # of all layers, by format
 
 
+original = computed(measure.read, entries=4)
+_effect = computed(measure.effect_of_rounding, entries=512)
+
+
+def rounding_effect(source: Source, tokens: tuple[int, ...], number_format: str, layers: tuple[int, ...]) -> Effect:
+    """The effect of rounding the experts of some layers on one text."""
+    return _effect(source, tokens, FORMATS[number_format], layers, original(source, tokens))
+
+
+def loss_of(source: Source, tokens: tuple[int, ...]) -> float:
+    """The mean loss of a model on one text as it is, in nats a token; NaN where there is no token to predict."""
+    return original(source, tokens).losses.double().mean().item()
+
+
 def model_view(source: Source, tokens: tuple[int, ...], number_format: str) -> ModelView:
     """Rounded models beside the one that is not, on one text: by layer in one format, and all layers in every format."""
     layers = source.running.config.num_hidden_layers
-    measured = spread_out(layers, MOST_LAYERS)
-    alone = {layer: rounding_effect(source, tokens, number_format, (layer,)).divergence for layer in measured}
-    up_to = {layer: rounding_effect(source, tokens, number_format, (*range(layer + 1),)).divergence for layer in measured}
+    shown = measure.spread_out(layers, MOST_LAYERS)
+    alone = {last: rounding_effect(source, tokens, number_format, (last,)).divergence for last in shown}
+    up_to = {last: rounding_effect(source, tokens, number_format, (*range(last + 1),)).divergence for last in shown}
     effects = {name: rounding_effect(source, tokens, name, (*range(layers),)) for name in FORMATS}
-    changes = {name: (each.change, each.spread) for name, each in effects.items()}
-    by_format = loss_changes(changes, number_format) if len(tokens) > 2 else None
-    return ModelView(divergence_by_layer(alone, up_to, number_format, layers), by_format,
-                     _original(source, tokens).losses.double().mean().item(), effects)
+    changes = {name: (effect.change, effect.spread) for name, effect in effects.items()}
+    by_format = charts.loss_changes(changes, number_format) if len(tokens) > 2 else None
+    return ModelView(charts.divergence_by_layer(alone, up_to, number_format, layers), by_format, loss_of(source, tokens),
+                     effects)
 
 
-@lru_cache(maxsize=512)
-def rounding_effect(source: Source, tokens: tuple[int, ...], number_format: str, layers: tuple[int, ...]) -> Effect:
-    """The effect of rounding the experts of some layers on one text."""
-    original, model = _original(source, tokens), source.model
-    with HEAVY:
-        return effect_of_rounding(model, tokens, FORMATS[number_format], layers, original)
-
-
-@lru_cache(maxsize=4)
-def _original(source: Source, tokens: tuple[int, ...]) -> Reading:
-    model = source.model
-    with HEAVY:
-        return read(model, tokens)
+def model(study: Study, source: Source, tokens: text.Tokens) -> None:
+    """The same text read by the model as it is and with rounded experts."""
+    if why := readable(source, len(tokens)):
+        st.info(why, icon=":material/edit:")
+        return
+    control, words = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
+    chosen = control.selectbox("Experts in", FORMATS, key=key("format"), bind="query-params",
+                               help="\n".join(f"- **{form.name}**: {form.says}" for form in FORMATS.values()))
+    ids = tokens.ids[:MAX_READ]
+    view = model_view(source, ids, chosen or MXFP4)
+    if has_unrounded(study) and view.by_format:
+        words.markdown(say_training(study, ids))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        pictures.show_chart(view.by_layer, key="mxfp4_layers")
+    if view.by_format:
+        with right:
+            pictures.show_chart(view.by_format, key="mxfp4_changes")
+    offer_known_text(study, view)
+    st.markdown(effect_table(view))
+    cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
+    st.caption(f":material/balance: {units.plural(len(ids), 'token')}, each read by the model as it is and by one with "
+               "rounded experts: differences are paired, token by token, in nats; s.e. is their standard error."
+               f"{cut} Weights: {weights_in_words(study, source)}.")
 
 
 def offer_known_text(study: Study, view: ModelView) -> None:
     """Trained weights on a text unlike their training: say so, and offer one that is like it."""
     if weights_of(study).kind == RANDOM or not view.original > STRANGE:
         return
-    known = next(sample for sample in SAMPLES if sample.name == LIKE_TRAINING)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/info: This text is unlike anything in training: {view.original:.1f} nats a token. A wrong "
                     "rounding can then even lower the loss, and KL divergence tells what moved.", width="stretch")
-        st.button(f"Use one that is known: {known.label}", key=key("known"), icon=":material/school:",
-                  on_click=state.go_to, args=(study, known.text))
-
-
-def loss_of(source: Source, tokens: tuple[int, ...]) -> float:
-    """The mean loss of a model on one text as it is, in nats a token; NaN where there is no token to predict."""
-    return _original(source, tokens).losses.double().mean().item()
+        st.button(f"Use one that is known: {KNOWN.label}", key=key("known"), icon=":material/school:",
+                  on_click=state.go_to, args=(study, KNOWN.text))
 
 
 def effect_table(view: ModelView) -> str:
@@ -373,10 +358,11 @@ def effect_table(view: ModelView) -> str:
     lines = ["| experts in | loss | change ± s.e. | one token's at most | KL | logits moved | same token | same experts |",
              "|---|--:|--:|--:|--:|--:|--:|--:|",
              f"| *as they are* | {_nats(view.original)} | | | | | | |"]
-    for name, each in view.effects.items():
+    for name, effect in view.effects.items():
+        shares = " | ".join(map(units.percent, (effect.logits, effect.same_token, effect.same_experts)))
         lines.append(_unbroken(
-            f"| {name} | {_nats(each.loss)} | {_signed(each.change)} ± {_nats(each.spread)} | {_signed(each.worst)} | "
-            f"{each.divergence:.2g} | {each.logits:.1%} | {each.same_token:.1%} | {each.same_experts:.1%} |"))
+            f"| {name} | {_nats(effect.loss)} | {_change(effect.change)} ± {_nats(effect.spread)} | "
+            f"{_change(effect.worst)} | {units.number(effect.divergence, 2)} | {shares} |"))
     return "\n".join(lines)
 
 
@@ -386,11 +372,11 @@ def _unbroken(row: str) -> str:
 
 
 def _nats(value: float) -> str:
-    return f"{value:.4f}" if value == value else "–"
+    return units.fixed(value, 4) if value == value else "–"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".translate(_MINUS) if value == value else "–"
+def _change(value: float) -> str:
+    return units.signed(value, units.fixed, 4) if value == value else "–"
 
 
 def say_training(study: Study, tokens: tuple[int, ...]) -> str:
@@ -416,9 +402,30 @@ def readable(source: Source, tokens: int) -> str:
 def offer_whole_blocks(study: Study) -> bool:
     """Whether any matrix is made of whole blocks; a sentence for those that are not, and the way to a model that is."""
     possible = possible_matrices(study.live_config)
-    if said := refusal(study.live_config):
-        st.warning(f"{said} " + (f"{possible[0]} is what is shown." if possible else ""), icon=":material/block:")
+    if why := refusal(study.live_config):
+        st.warning(f"{why} " + (f"{possible[0]} is what is shown." if possible else ""), icon=":material/block:")
     if not possible:
         st.button(f"Take {CLASSROOM}", icon=":material/school:", key=key("take"), on_click=state.go_to,
                   args=(Study.of_preset(CLASSROOM),))
     return bool(possible)
+
+
+check = computed(measure.checked, entries=16)  # the format, on the matrix in which a block is
+
+
+def checks_in_words(study: Study, source: Source, at: Place) -> str:
+    """What the checks found at this moment, as a list in Markdown."""
+    checks = check(source, at)
+    searched, scales = checks.searched, measure.LARGEST_SCALE + 1
+    off = measure.model_bytes(study.config, FORMATS[MXFP4]) - checkpoint_bytes(study.config)
+    return (f"- Every tick of its scale was tried for each of **{searched.values:,}** weights: the nearest is nearer than "
+            f"the one chosen by at most **{units.number(searched.missed, 2)}**.\n"
+            f"- All fifteen ticks at all {scales} scales, **{checks.representable:,}** values, were stored and read: "
+            f"**{checks.wrong}** came back as something else.\n"
+            "- The first row's bytes, taken apart one by one, differ from what the model reads by "
+            f"**{units.number(checks.by_hand, 2)}**.\n"
+            "- Another of the four scales around it would have had a smaller squared error in "
+            f"**{units.percent(searched.better)}** of the blocks. With the best scale for each block the whole squared "
+            f"error would be {units.percent(searched.gained)} smaller: the rule is cheap, and nearly as good as a search.\n"
+            f"- {study.name} in MXFP4, added up from bits, and as the checkpoint's closed form says, differ by "
+            f"**{off:.0f}** bytes.")
