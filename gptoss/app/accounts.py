@@ -79,8 +79,8 @@ def flops_frame(config: ModelConfig, pinned: ModelConfig | None = None) -> pd.Da
     """FLOPs needed for one more token by context and operator, of the model under study and of the pinned one."""
     rows = [
         (context, operator, flops, name)
-        for name, each in (("current", config), ("pinned", pinned)) if each
+        for name, model in (("current", config), ("pinned", pinned)) if model
         for context in CONTEXTS
-        for operator, flops in forward_flops(each, tokens=1, context=context).needed.items()
+        for operator, flops in forward_flops(model, tokens=1, context=context).needed.items()
     ]
     return pd.DataFrame(rows, columns=["context", "operator", "flops", "model"])

@@ -24,8 +24,8 @@ _AFTER = {
 _BADGES = {TRAINED: "green-badge[:material/school:", CHANGED: "orange-badge[:material/school:",
            RANDOM: "violet-badge[:material/casino:", SERVED: "blue-badge[:material/dns:"}
 _WHAT_WEIGHTS_SHOW = {
-    TRAINED: "Trained weights show what was learnt, on the texts of their training above all.",
-    CHANGED: "Trained weights under other settings show what these do to what was learnt. It is not what a model would "
+    TRAINED: "Trained weights show what was learned, on the texts of their training above all.",
+    CHANGED: "Trained weights under other settings show what these do to what was learned. It is not what a model would "
              "learn that was trained with them.",
     RANDOM: "Random weights attend and route by chance: what they show is the mechanism, not learning. Trained ones ship "
             "for the preset classroom and for some of its variants.",
@@ -36,22 +36,22 @@ _WHAT_WEIGHTS_SHOW = {
 
 def model_band(study: Study, page: Page, untrained: bool = False) -> None:
     """Which model is on the screen, whose weights it has, and what the last move did to them."""
-    shown = study.small if page.builds_its_own else study
-    weights = weights_of(shown)
-    if shown != study:
-        weights = replace(weights, said="This page builds models beside it, for which the server's checkpoint is too large.")
+    on_screen = study.small if page.builds_its_own else study
+    weights = weights_of(on_screen)
+    if on_screen != study:
+        weights = replace(weights, note="This page builds models beside it, for which the server's checkpoint is too large.")
     if untrained:
         weights = Weights(RANDOM, "", f"random weights, seed {study.seed}", "No model of this page is trained.")
     effect = _AFTER.get(state.session().last_effect, "")
-    model, cut = _model_in_words(study, shown.live_config)
-    words = f":{_BADGES[weights.kind]} {weights.words}] {effect} Live: {model}. {literal(weights.said)}"
+    model, cut = _model_in_words(study, on_screen.live_config)
+    words = f":{_BADGES[weights.kind]} {weights.words}] {effect} Live: {model}. {literal(weights.note)}"
     explained = f"{_WHAT_WEIGHTS_SHOW[weights.kind]} {cut}"
     with st.container():
         if weights.kind in (TRAINED, SERVED) or untrained:
             st.markdown(words, help=explained)
             return
-        beside, actions = _places(wide=bool(weights.said))
-        beside.markdown(words, help=explained, width="stretch" if weights.said else "content")
+        beside, actions = _places(wide=bool(weights.note))
+        beside.markdown(words, help=explained, width="stretch" if weights.note else "content")
         with actions:
             _offer_trained(study, weights.kind, page.path)
 

@@ -1,4 +1,4 @@
-"""The pages in the order of a lecture: where each stands, what it teaches, and the dials it puts first."""
+"""The pages in the order of a lecture: where each is, what it teaches, and the dials it puts first."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def run_page(page: st.Page) -> None:
 
 
 def ensure_app() -> None:
-    """Make sure that app.py stands around the page that calls this.
+    """Make sure that app.py is what runs the page that calls this.
 
     Until a server process has met its first `st.navigation`, Streamlit takes a folder `pages/` for an app of the old
     kind and runs the page's file by itself: the first visitor, if not at the bare address, and AppTest on every run.

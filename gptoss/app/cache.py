@@ -1,4 +1,4 @@
-"""Values that several sessions share: bounded, safe for many threads, and told apart by hashable keys."""
+"""Values that several sessions share: bounded, safe for many threads, and distinguished by hashable keys."""
 
 from __future__ import annotations
 

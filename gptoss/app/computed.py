@@ -67,7 +67,7 @@ def computed(function: Callable[..., T], entries: int = 16, when: Callable[..., 
     """A pure function of (model, …) as a function of (study, …).
 
     Wherever the caller gives a `Study` or a `ModelKey`, the function gets the model. Other arguments have to be hashable,
-    or are tensors, traces and tables that stand for themselves. Arguments are passed by position.
+    or are tensors, traces and tables, of which each object is a key of its own. Arguments are passed by position.
 
     Args:
         entries: results that are remembered; the one that was not used for longest goes first.
@@ -152,7 +152,7 @@ def alone(should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Itself:
-    """An argument without a hash of its own: told apart by being the same object."""
+    """An argument without a hash of its own: equal to itself alone."""
 
     value: object
 

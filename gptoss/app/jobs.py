@@ -55,7 +55,7 @@ class View:
         seconds_left: NaN before anything is known.
         domains: of the documents.
         floors: domain -> the least loss possible, NaN where nobody knows; empty before the first evaluation.
-        said: sentences about what could not be had.
+        notes: sentences about what could not be had.
     """
 
     state: str
@@ -68,7 +68,7 @@ class View:
     seconds_left: float
     domains: tuple[str, ...]
     floors: dict[str, float]
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def unfinished(self) -> bool:
@@ -140,12 +140,12 @@ class Jobs:
             self._enter_line(job)
 
     def view(self, owner: str) -> View | None:
-        """The owner's run as it stands, if they have one."""
+        """The owner's run as it is now, if they have one."""
         with self._changed:
             return self._view(job) if (job := self._jobs.get(owner)) else None
 
     def pause(self, owner: str) -> None:
-        """Let go of the server after the step in hand. What was learnt is kept; nothing happens where nothing runs."""
+        """Let go of the server after the step in hand. What was learned is kept; nothing happens where nothing runs."""
         with self._changed:
             job = self._jobs.get(owner)
             if job and job.state == RUNNING:
@@ -162,7 +162,7 @@ class Jobs:
                 self._enter_line(job)
 
     def stop(self, owner: str) -> None:
-        """End a run for good. What it has learnt is kept."""
+        """End a run for good. What it has learned is kept."""
         with self._changed:
             job = self._jobs.get(owner)
             if job and job.state == RUNNING:
@@ -173,14 +173,14 @@ class Jobs:
                 self._end(job, STOPPED)
 
     def forget(self, owner: str) -> None:
-        """Drop a run with all that it has learnt."""
+        """Drop a run with all that it has learned."""
         self.stop(owner)
         with self._changed:
             if (job := self._jobs.get(owner)) and job.state not in UNFINISHED:
                 self._forget(owner)
 
     def weights(self, owner: str, contestant: str) -> dict[str, Tensor] | None:
-        """What a contestant has learnt, by parameter; None while it runs, and where nothing is known of it."""
+        """What a contestant has learned, by parameter; None while it runs, and where nothing is known of it."""
         with self._changed:
             job = self._jobs.get(owner)
             if job is None or not job.files:
@@ -196,7 +196,7 @@ class Jobs:
     def _view(self, job: _Job) -> View:
         ahead = 0
         if job in self._line:
-            ahead = self._line.index(job) + any(each.state == RUNNING for each in self._jobs.values())
+            ahead = self._line.index(job) + any(other.state == RUNNING for other in self._jobs.values())
         recipe, speed = job.plan.recipe, job.steps_per_second
         left = (recipe.steps - job.recent[-1][0]) / speed if speed else float("nan")
         return View(job.state, job.plan, job.standings, ahead, job.message, job.seconds,
@@ -252,13 +252,13 @@ class Jobs:
         states = [_read(file) for file in job.files]
         contest = Contest(job.plan, job.corpus, job.standings if states else (), states)
         del states
-        each = pool.map if job.plan.bytes_needed(WORKERS) <= MOST_BYTES else map
+        run_all = pool.map if job.plan.bytes_needed(WORKERS) <= MOST_BYTES else map
         start, before, looked = time.monotonic(), job.seconds, time.monotonic()
         ending = ""
         while not (ending or contest.done):
-            contest.step(each)
+            contest.step(run_all)
             self._publish(job, contest, before + time.monotonic() - start)
-            contest.look(each)
+            contest.look(run_all)
             self._publish(job, contest, before + time.monotonic() - start)
             if time.monotonic() - looked > self._check:
                 self._clear()
@@ -281,7 +281,7 @@ class Jobs:
             return "" if job.wish == RUNNING else job.wish
 
     def _put_aside(self, job: _Job, contest: Contest, ending: str) -> None:
-        """Write down what was learnt, and leave the place to the next."""
+        """Write down what was learned, and leave the place to the next."""
         files = [_written(runner.state()) for runner in contest.runners]
         with self._changed:
             for old in job.files:

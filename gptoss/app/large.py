@@ -57,18 +57,18 @@ def whole_pass(key: object, model: Transformer, tokens: tuple[int, ...]) -> Pass
 
     `key` says which model it is: with the tokens, what the pass is remembered by.
     """
-    found = _passes.get((key, tokens))
-    if found is not None:
-        return found
+    remembered = _passes.get((key, tokens))
+    if remembered is not None:
+        return remembered
     with turn() as place:
-        found = _passes.get((key, tokens))  # it may be what the one before us computed
-        if found is None:
+        remembered = _passes.get((key, tokens))  # it may be what the one before us computed
+        if remembered is None:
             start = time.perf_counter()
-            everything = trace(model, torch.tensor([tokens]), keep=_told(place, len(model.block)))
-            found = _passes[key, tokens] = Pass(everything, time.perf_counter() - start)
+            everything = trace(model, torch.tensor([tokens]), keep=_with_progress(place, len(model.block)))
+            remembered = _passes[key, tokens] = Pass(everything, time.perf_counter() - start)
             while len(_passes) > PASSES_KEPT:
                 _passes.popitem(last=False)
-    return found
+    return remembered
 
 
 def part_of(whole: Trace, layers: Collection[int] | None, keep: Callable[[str], bool] = lambda name: True) -> Trace:
@@ -80,7 +80,7 @@ def part_of(whole: Trace, layers: Collection[int] | None, keep: Callable[[str], 
     return Trace({name: value for name, value in whole.items() if recorded(name) and keep(name)})
 
 
-def _told(place: st.delta_generator.DeltaGenerator, layers: int) -> Callable[[str], bool]:
+def _with_progress(place: st.delta_generator.DeltaGenerator, layers: int) -> Callable[[str], bool]:
     """What a pass keeps; being asked for every tensor, it shows how far the pass has come, and lets the reader end it."""
     def keep(name: str) -> bool:
         if name.endswith("after_mlp"):

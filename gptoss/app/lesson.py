@@ -1,4 +1,4 @@
-"""What stands below the picture of every component page: predict, try, maths, code, claims, checks."""
+"""What is below the picture of every component page: predict, try, maths, code, claims, checks."""
 
 from __future__ import annotations
 

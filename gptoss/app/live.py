@@ -166,7 +166,7 @@ def refuse_if_large(study: Study, what: str) -> None:
 
 
 def has_twin(study: Study) -> bool:
-    """Whether a model of the same shape with random weights can stand beside it: not where it is too large for that."""
+    """Whether a model of the same shape with random weights can be shown beside it: not where it is too large for that."""
     return twin(study).live_config == study.live_config
 
 

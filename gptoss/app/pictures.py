@@ -18,7 +18,7 @@ from gptoss.trace import as_matrix
 def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
     """A chart, and below it what its data say in words and what it leaves out.
 
-    Its table is one click away in the bar that Streamlit shows over it. The words stand below as text: a changing `alt`
+    Its table is one click away in the bar that Streamlit shows over it. The words are below it as text: a changing `alt`
     would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
     selection comes back.
     """

@@ -72,14 +72,15 @@ CHOICES = {
 
 def show_retrained(page: str, study: Study) -> None:
     """The panel of one of `CHOICES`: losses as dots, what is saved and answered as a table, and both in words."""
-    chosen = under_study(page, study)
+    variant = under_study(page, study)
     losses, words = st.columns(2, gap="medium")
     with losses:
-        pictures.show_chart(_losses_chart(page, chosen), key=f"{page}_retrained")
+        pictures.show_chart(_losses_chart(page, variant), key=f"{page}_retrained")
     with words:
         st.table(_table(page), hide_index=True, alt="What each variant takes, and how often its answers are right")
         st.caption(f"Right answers: of seed {SEEDS[0]} · of seed {SEEDS[1]}. " + (
-            f"In colour: {chosen}, the shape under study." if chosen else "The model under study has none of these shapes."))
+            f"In colour: {variant}, the shape under study." if variant else
+            "The model under study has none of these shapes."))
         st.markdown(in_words(page))
     st.caption(how_they_were_made(page))
 
@@ -94,20 +95,20 @@ def under_study(page: str, study: Study) -> str:
 def in_words(page: str) -> str:
     """Which differences are larger than the spread between seeds, as a list in Markdown. Every word is computed."""
     choice = CHOICES[page]
-    found = differences(loss_rows(choice.variants), choice.base)
-    said = [f"**{variant[0].upper()}{variant[1:]}**, beside {choice.base}: {_verdict(of)}."
-            for variant, of in found.groupby("variant", sort=False)]
-    said += _answers_apart(answer_rows(choice.variants), choice.base)
-    larger = int(found["beyond"].sum())
-    said.append(f"Larger than the spread between two seeds: {larger} of {len(found)} differences. If nothing made a "
-                f"difference, chance would still make about {BY_CHANCE * len(found):.0f} so large "
-                f"({units.percent(BY_CHANCE, 0)}).")
-    return "\n".join(f"- {sentence}" for sentence in said)
+    table = differences(loss_rows(choice.variants), choice.base)
+    sentences = [f"**{variant[0].upper()}{variant[1:]}**, beside {choice.base}: {_verdict(rows)}."
+                 for variant, rows in table.groupby("variant", sort=False)]
+    sentences += _answers_apart(answer_rows(choice.variants), choice.base)
+    larger = int(table["beyond"].sum())
+    sentences.append(f"Larger than the spread between two seeds: {larger} of {len(table)} differences. If nothing made a "
+                     f"difference, chance would still make about {BY_CHANCE * len(table):.0f} so large "
+                     f"({units.percent(BY_CHANCE, 0)}).")
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 @remembered
 def how_they_were_made(page: str) -> str:
-    """What stands behind each dot, and why it is not what a slider on trained weights shows."""
+    """What is behind each dot, and why it is not what a slider on trained weights shows."""
     models = [shipped()[name] for name in CHOICES[page].variants]
     sizes = sorted(count_parameters(model.config).total for model in models)
     size = " to ".join(dict.fromkeys(units.count(total) for total in (sizes[0], sizes[-1])))
@@ -119,14 +120,14 @@ def how_they_were_made(page: str) -> str:
             "what the choice costs.")
 
 
-def _verdict(of: pd.DataFrame) -> str:
+def _verdict(rows: pd.DataFrame) -> str:
     """What can be said of one variant's differences, domain by domain."""
-    apart = of[of["beyond"]]
+    apart = rows[rows["beyond"]]
     parts = [f"{word} loss in " + ", ".join(f"{row.domain} ({units.signed(row.difference, units.fixed, 3)})"
-                                            for row in rows.itertuples())
-             for word, rows in (("more", apart[apart["difference"] > 0]), ("less", apart[apart["difference"] < 0]))
-             if len(rows)]
-    alike = ", ".join(of.loc[~of["beyond"], "domain"])
+                                            for row in some.itertuples())
+             for word, some in (("more", apart[apart["difference"] > 0]), ("less", apart[apart["difference"] < 0]))
+             if len(some)]
+    alike = ", ".join(rows.loc[~rows["beyond"], "domain"])
     if not parts:
         return "in no domain is the difference larger than the spread between seeds"
     return "; ".join(parts + ([f"within the spread between seeds in {alike}"] if alike else []))
@@ -135,18 +136,18 @@ def _verdict(of: pd.DataFrame) -> str:
 def _answers_apart(answers: pd.DataFrame, base: str) -> list[str]:
     """A sentence for each variant and domain in which a seed's answers differ much from all of the base's seeds."""
     right = {key: list(accuracy) for key, accuracy in answers.groupby(["variant", "domain"], sort=False)["accuracy"]}
-    said = []
-    for (variant, domain), found in right.items():
+    sentences = []
+    for (variant, domain), own in right.items():
         beside = right[base, domain]
-        if any(min(abs(one - other) for other in beside) > _APART for one in found):
-            each, others = (" and ".join(units.percent(share, 0) for share in shares) for shares in (found, beside))
-            said.append(f"Right answers in {domain}, {variant}: {each} by seed, beside {others}.")
-    return said
+        if any(min(abs(one - other) for other in beside) > _APART for one in own):
+            here, others = (" and ".join(units.percent(share, 0) for share in shares) for shares in (own, beside))
+            sentences.append(f"Right answers in {domain}, {variant}: {here} by seed, beside {others}.")
+    return sentences
 
 
 @remembered
-def _losses_chart(page: str, chosen: str) -> Chart:
-    return variants_chart(loss_rows(CHOICES[page].variants), chosen)
+def _losses_chart(page: str, variant: str) -> Chart:
+    return variants_chart(loss_rows(CHOICES[page].variants), variant)
 
 
 @remembered

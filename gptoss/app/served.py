@@ -1,6 +1,6 @@
 """The operator's own checkpoint: read once for the whole server, from a directory that no visitor names or learns.
 
-The environment variable `GPTOSS_CHECKPOINT` names the directory. What is wrong with it stands in the server's log; a
+The environment variable `GPTOSS_CHECKPOINT` names the directory. What is wrong with it is in the server's log; a
 visitor reads one sentence without a path. No Streamlit here.
 """
 

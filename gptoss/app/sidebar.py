@@ -21,7 +21,7 @@ EFFECTS = {
 
 
 def sidebar(first: Collection[str]) -> None:
-    """Draw the sidebar. The dials named in `first` stand open, the others in a drawer one click away."""
+    """Draw the sidebar. The dials named in `first` are open, the others in a drawer one click away."""
     with st.sidebar:
         study = state.study()
         st.selectbox("Preset", _presets(study), key="preset", format_func=served.spelt_out,
@@ -69,10 +69,10 @@ def _dials(study: Study, dials: list[Dial]) -> None:
 
 
 def _dial(study: Study, dial: Dial) -> None:
-    if dial.name not in state.session().drawn:  # one that comes back would stand at its first position in the browser
+    if dial.name not in state.session().drawn:  # one that comes back would be at its first position in the browser
         st.session_state[dial.name] = getattr(study, dial.name)
     options = list(dial.options(vars(study)))
     st.select_slider(dial.label, options, key=dial.name, format_func=dial.show, help=dial.help,
                      disabled=len(options) == 1)
-    if dial.name in state.session().said:
-        st.caption(f":material/info: {state.session().said[dial.name]}.")
+    if dial.name in state.session().reasons:
+        st.caption(f":material/info: {state.session().reasons[dial.name]}.")

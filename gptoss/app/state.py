@@ -48,7 +48,7 @@ class Session:
     past: list[Moment] = field(default_factory=list)
     address: dict[str, str] = field(default_factory=dict)
     written: float = 0.0
-    said: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
+    reasons: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
     problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
     page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
     drawn: frozenset[str] = frozenset()  # dials that the sidebar showed in the last run
@@ -88,7 +88,7 @@ def synchronise() -> None:
         _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
     elif "preset" in address and address != memory.address and not _in_flight(memory):
         now, memory.problems = read_address(address, memory.now.text)
-        memory.said = {}
+        memory.reasons = {}
         _advance(memory, now)
         _set_widgets(now)
     memory.page_values = _page_values()
@@ -98,7 +98,7 @@ def synchronise() -> None:
 def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Moment, list[str]]:
     """What an address restores, and a sentence for every part that was not understood.
 
-    `own_text` stands in where the address says that the text was too long for it.
+    `own_text` is taken where the address says that the text was too long for it.
     """
     study, problems = Study.from_query(query)
     pinned = None
@@ -113,7 +113,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
 def go_to(study: Study, text: str | None = None) -> None:
     """Put another study (and text) on the dials, from a button's callback."""
     memory = session()
-    memory.said, memory.last_effect, memory.refused = {}, "", ""
+    memory.reasons, memory.last_effect, memory.refused = {}, "", ""
     now = Moment(replace(study, scaled=False), memory.now.text if text is None else text, memory.now.pinned)
     _advance(memory, now)
     _set_widgets(now)
@@ -124,7 +124,7 @@ def undo() -> None:
     memory = session()
     if memory.past:
         memory.now = memory.past.pop()
-        memory.said, memory.last_effect, memory.refused = {}, "", ""
+        memory.reasons, memory.last_effect, memory.refused = {}, "", ""
         _set_widgets(memory.now)
 
 
@@ -136,22 +136,22 @@ def reset() -> None:
 def use_trained(name: str) -> None:
     """Put a model that was trained on this server on every page, from a button's callback.
 
-    The dials go to its architecture, from where they stand or from a preset. Where that cannot be, a sentence on the page
+    The dials go to its architecture, from where they are or from a preset. Where that cannot be, a sentence on the page
     says why, and the study stays.
     """
-    kept = trained.get(name)
-    if kept is None:
+    model = trained.get(name)
+    if model is None:
         session().refused = f"The weights {name} are gone: the server was restarted, or newer ones took their place."
         return
-    config, sinks = kept.contestant.config, kept.contestant.sinks
+    config, sinks = model.contestant.config, model.contestant.sinks
     starts = study(), *(Study.of_preset(preset) for preset in (DEFAULT_PRESET, *PRESETS))
     reached = (start.reaching(config, sinks) for start in starts if isinstance(config, ModelConfig))
-    found = next(filter(None, reached), None)
-    if found is None:
-        session().refused = (f"“{kept.title}” cannot be put on the other pages: they show GPT-OSS, and no position of the "
+    there = next(filter(None, reached), None)
+    if there is None:
+        session().refused = (f"“{model.title}” cannot be put on the other pages: they show GPT-OSS, and no position of the "
                              "dials makes this architecture.")
         return
-    go_to(found.moved(weights=name)[0])
+    go_to(there.moved(weights=name)[0])
 
 
 def pin(pinned: Study | None) -> None:
@@ -171,7 +171,7 @@ def of_a_page(key: str) -> bool:
 
 
 def _moved_dials(memory: Session) -> dict[str, object]:
-    """Dials whose widget no longer stands where the study does; if there is none, a preset that was chosen."""
+    """Dials whose widget is no longer where the study is; if there is none, a preset that was chosen."""
     state, study = st.session_state, memory.now.study
     moved = {name: state[name] for name in DIALS if name in state and state[name] != getattr(study, name)}
     chosen = state.get("preset", study.choice)
@@ -197,9 +197,9 @@ def _move(memory: Session, moved: dict[str, object], text: str) -> None:
     """Move dials; the text is whatever it is by now, since a quick reader's edit can come in the same run."""
     before = memory.now.study
     if "preset" in moved:
-        after, memory.said = Study.of_preset(moved["preset"]), {}
+        after, memory.reasons = Study.of_preset(moved["preset"]), {}
     else:
-        after, memory.said = before.moved(**moved)
+        after, memory.reasons = before.moved(**moved)
     memory.last_effect = _effect(before, after)
     memory.problems, memory.refused = [], ""
     _advance(memory, Moment(after, text, memory.now.pinned))

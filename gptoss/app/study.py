@@ -115,8 +115,8 @@ class Study:
                     "factor": config.rope_scaling_factor, "every": config.window_every, "sinks": "on" if sinks else "off"}
         whole = {"layers": config.num_hidden_layers, "hidden": config.hidden_size}
         for sizes in ({}, whole):  # a scale model is smaller than what the dials of layers and width say
-            study, said = self.moved(**shape, **settings, **sizes)
-            if not said and study.live_config == config:
+            study, reasons = self.moved(**shape, **settings, **sizes)
+            if not reasons and study.live_config == config:
                 return study
         return None
 
@@ -128,28 +128,28 @@ class Study:
 
     @property
     def choice(self) -> str:
-        """What the list of presets stands on: `gpt-oss-20b`, or `custom, from gpt-oss-20b` once a dial has left it."""
+        """What the list of presets is at: `gpt-oss-20b`, or `custom, from gpt-oss-20b` once a dial has left it."""
         return f"custom, from {self.preset}" if self.changes else self.preset
 
     @property
     def name(self) -> str:
-        """The same for a reader, who is told what the server's checkpoint is."""
+        """The same for a reader, with the title of the server's checkpoint."""
         return served.spelt_out(self.choice)
 
     def moved(self, **dials: object) -> tuple[Study, dict[str, str]]:
         """The study after moving some dials, and a sentence for every dial that had to follow or was out of range."""
-        wanted = {field.name: getattr(self, field.name) for field in fields(self)} | dials
-        said: dict[str, str] = {}
+        values = {field.name: getattr(self, field.name) for field in fields(self)} | dials
+        reasons: dict[str, str] = {}
         for dial in DIALS.values():  # each dial's limits depend only on dials before it
-            allowed = dial.options(wanted)
-            value = wanted[dial.name]
+            allowed = dial.options(values)
+            value = values[dial.name]
             if value in allowed:
-                wanted[dial.name] = next(position for position in allowed if position == value)  # 1 even for 1.0
+                values[dial.name] = next(position for position in allowed if position == value)  # 1 even for 1.0
             else:
-                wanted[dial.name] = nearest(value, allowed)
-                said[dial.name] = (f"{dial.label} went from {dial.spell(value)} to "
-                                   f"{dial.spell(wanted[dial.name])}: {dial.why(wanted)}")
-        return Study(**wanted), said
+                values[dial.name] = nearest(value, allowed)
+                reasons[dial.name] = (f"{dial.label} went from {dial.spell(value)} to "
+                                      f"{dial.spell(values[dial.name])}: {dial.why(values)}")
+        return Study(**values), reasons
 
     def to_query(self) -> dict[str, str]:
         """The address's part: always the preset, and every dial that differs from it."""
@@ -172,8 +172,8 @@ class Study:
                 except ValueError:
                     problems.append(f"{dial.label} cannot be “{shortened(query[name])}”; it stays at "
                                     f"{dial.spell(getattr(study, name))}.")
-        study, said = study.moved(**dials)
-        return study, problems + [f"{sentence}." for sentence in said.values()]
+        study, reasons = study.moved(**dials)
+        return study, problems + [f"{sentence}." for sentence in reasons.values()]
 
     def to_text(self) -> str:
         """The study in one word of an address, for the pinned model: `gpt-oss-20b,heads=32`."""
@@ -242,7 +242,7 @@ def _active_options(values: Mapping) -> list[int]:
 
 
 def _weights_options(values: Mapping | None) -> tuple[str, ...]:
-    """The two words, and the id of a run where the dial stands on one: whether its weights are there is asked later."""
+    """The two words, and the id of a run where the dial is at one: whether its weights are there is asked later."""
     here = str((values or {}).get("weights"))
     return (TRAINED, RANDOM, here) if RUN.fullmatch(here) else (TRAINED, RANDOM)
 
@@ -261,7 +261,7 @@ def _whole(number: float) -> float:
 
 
 def _with_the_checkpoints_own(dial: Dial) -> Dial:
-    """The dial with one more position, where the server's checkpoint stands, as long as that is the preset."""
+    """The dial with one more position, for the server's checkpoint, as long as that is the preset."""
     def options(values: Mapping | None) -> Sequence:
         steps = dial.options(values)
         if not values or values.get("preset") != CHECKPOINT:
@@ -328,9 +328,9 @@ def unknown_settings(names: Sequence[str]) -> list[str]:
     """A sentence about settings of an address that there are not, or nothing."""
     if not names:
         return []
-    shown = ", ".join(f"“{shortened(name)}”" for name in names[:3])
+    first = ", ".join(f"“{shortened(name)}”" for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"The address has settings unknown here: {shown}{more}."]
+    return [f"The address has settings unknown here: {first}{more}."]
 
 
 def shortened(text: str, length: int = 40) -> str:

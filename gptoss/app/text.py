@@ -107,7 +107,7 @@ def vocabulary_labels(size: int) -> Sequence[str]:
 
 
 def current_text() -> str:
-    """What stands in the box."""
+    """What is in the box."""
     return st.session_state.get("text") or ""
 
 

@@ -41,8 +41,8 @@ class Kept:
         """The model, in evaluation mode and without gradients. Norm scales are float32 whatever the `dtype`."""
         config = self.contestant.config
         model = (GPT2 if isinstance(config, GPT2Config) else Transformer)(config, device="meta", dtype=dtype)
-        wanted = {name: parameter.dtype for name, parameter in model.named_parameters()}
-        weights = {name: tensor.to(wanted[name], copy=True) for name, tensor in self.weights.items()}
+        dtypes = {name: parameter.dtype for name, parameter in model.named_parameters()}
+        weights = {name: tensor.to(dtypes[name], copy=True) for name, tensor in self.weights.items()}
         model.load_state_dict(weights, assign=True)
         return model.eval().requires_grad_(False)
 
@@ -58,14 +58,14 @@ def keep(contestant: Contestant, weights: Mapping[str, Tensor], title: str) -> s
     Raises:
         ValueError: the weights alone are more than `MAX_BYTES`.
     """
-    kept = Kept(contestant, title, {name: tensor.detach().to("cpu", torch.bfloat16, copy=True)
-                                    for name, tensor in weights.items()})
-    if kept.nbytes > MAX_BYTES:
-        raise ValueError(f"the weights take {kept.nbytes:,} bytes; at most {MAX_BYTES:,} can be kept")
+    model = Kept(contestant, title, {name: tensor.detach().to("cpu", torch.bfloat16, copy=True)
+                                     for name, tensor in weights.items()})
+    if model.nbytes > MAX_BYTES:
+        raise ValueError(f"the weights take {model.nbytes:,} bytes; at most {MAX_BYTES:,} can be kept")
     with _lock:
         name = _new_id()
-        _kept[name] = kept
-        while len(_kept) > MAX_KEPT or sum(each.nbytes for each in _kept.values()) > MAX_BYTES:
+        _kept[name] = model
+        while len(_kept) > MAX_KEPT or sum(other.nbytes for other in _kept.values()) > MAX_BYTES:
             _kept.popitem(last=False)
     return name
 

@@ -48,13 +48,13 @@ class Weights:
         name: the shipped model or the run that they are, `checkpoint`, or `seed 3`: what tells them from others of their
             shape.
         words: for a sentence, such as "trained weights, window changed".
-        said: what else a reader has to know, in whole sentences.
+        note: what else a reader has to know, in whole sentences.
     """
 
     kind: str
     name: str
     words: str
-    said: str = ""
+    note: str = ""
 
 
 def weights_of(study: Study) -> Weights:
@@ -68,16 +68,16 @@ def weights_of(study: Study) -> Weights:
     if study.weights == RANDOM:
         other = _shipped_for(study.live_config, study.sinks != "off")
         return _random(study, "You chose them: for this shape trained ones ship." if other else "")
-    kept = trained.get(study.weights)
-    missing = "" if study.weights == TRAINED else _why_not(study, kept and kept.contestant)
-    if kept and not missing:
-        found = _of(study.weights, kept.contestant, study)
-        return replace(found, said=f"They are from this server: “{kept.title}”. {found.said}".strip())
+    own = trained.get(study.weights)
+    missing = "" if study.weights == TRAINED else _why_not(study, own and own.contestant)
+    if own and not missing:
+        weights = _of(study.weights, own.contestant, study)
+        return replace(weights, note=f"They are from this server: “{own.title}”. {weights.note}".strip())
     ship = _shipped_for(study.live_config, study.sinks != "off")
     if ship is None:
         return _random(study, missing and f"{missing} Random ones stand in.")
-    found = _of(ship, shipped()[ship].contestant, study)
-    return replace(found, said=f"{missing} The shipped ones stand in. {found.said}".strip()) if missing else found
+    weights = _of(ship, shipped()[ship].contestant, study)
+    return replace(weights, note=f"{missing} The shipped ones stand in. {weights.note}".strip()) if missing else weights
 
 
 def weights_in_words(study: Study) -> str:
@@ -86,7 +86,7 @@ def weights_in_words(study: Study) -> str:
 
 
 def back_to_trained(study: Study) -> Study:
-    """The nearest study whose weights were trained as it stands: this one, or the fewest dials of `classroom` away."""
+    """The nearest study whose weights were trained with its settings: this one, or the fewest dials of `classroom` away."""
     if study.weights != TRAINED and weights_of(here := replace(study, weights=TRAINED)).kind != RANDOM:
         return here
     if study.preset == CHECKPOINT:
@@ -149,8 +149,8 @@ def _then(different: list[_Setting], where: str) -> str:
         first.then, *(f"{setting.subject} {setting.then}" for setting in different[1:])])
 
 
-def _random(study: Study, said: str) -> Weights:
-    return Weights(RANDOM, f"{_SEED}{study.seed}", f"random weights, seed {study.seed}", said)
+def _random(study: Study, note: str) -> Weights:
+    return Weights(RANDOM, f"{_SEED}{study.seed}", f"random weights, seed {study.seed}", note)
 
 
 def _and(parts: list[str]) -> str:

@@ -158,7 +158,7 @@ def test_what_is_said_of_its_weights(serve):
     assert weights_of(study) == Weights(SERVED, CHECKPOINT, "the server's checkpoint")
     changed = weights_of(study.moved(window=16)[0])
     assert changed.words == "the server's checkpoint, window changed"
-    assert changed.said == "The window was 9 in the checkpoint and is 16 now: the same weights."
+    assert changed.note == "The window was 9 in the checkpoint and is 16 now: the same weights."
     both = weights_of(study.moved(window=16, sinks="off")[0])
     assert both.words == "the server's checkpoint, window and sinks changed"
     other = study.moved(layers=2)[0]

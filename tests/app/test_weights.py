@@ -97,7 +97,7 @@ def test_any_other_shape_is_random_and_says_so(study):
 
 def test_random_weights_can_be_asked_for_where_trained_ones_ship():
     study = moved(weights="random", seed=2)
-    assert weights_of(study).kind == RANDOM and "trained ones ship" in weights_of(study).said
+    assert weights_of(study).kind == RANDOM and "trained ones ship" in weights_of(study).note
     assert torch.equal(live_model(study).model.unembedding.weight,
                        Transformer(study.live_config, seed=2).unembedding.weight)
     assert back_to_trained(study) == moved(seed=2)
@@ -163,30 +163,30 @@ def test_a_readers_model_runs_where_its_shape_fits(kept):
     weights = random_weights(contestant)
     name = trained.keep(contestant, weights, "my first model")
     study = moved(weights=name)
-    assert (weights_of(study).kind, weights_of(study).name) == (TRAINED, name) and "my first model" in weights_of(study).said
+    assert (weights_of(study).kind, weights_of(study).name) == (TRAINED, name) and "my first model" in weights_of(study).note
     ours = live_model(study).model.state_dict()
     for weight, value in weights.items():
         assert torch.equal(ours[weight], value.bfloat16().to(ours[weight].dtype)), weight
     changed = weights_of(moved(weights=name, window=64))
-    assert (changed.kind, changed.name) == (CHANGED, name) and "The window was 16 in training" in changed.said
+    assert (changed.kind, changed.name) == (CHANGED, name) and "The window was 16 in training" in changed.note
 
 
 def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_stand_in(kept):
     found = weights_of(moved(weights="run-0000"))
     assert (found.kind, found.name) == (TRAINED, "classroom")
-    assert "run-0000 are gone" in found.said and "shipped ones stand in" in found.said
+    assert "run-0000 are gone" in found.note and "shipped ones stand in" in found.note
     found = weights_of(moved(weights="run-0000", heads=4))
-    assert found.kind == RANDOM and "run-0000 are gone" in found.said and "Random ones stand in" in found.said
+    assert found.kind == RANDOM and "run-0000 are gone" in found.note and "Random ones stand in" in found.note
     assert live_model(moved(weights="run-0000")).model is live_model(CLASSROOM).model
     assert twin(moved(weights="run-0000", heads=4)).seed == 1
 
 
 def test_a_readers_model_of_another_shape_does_not_fit(kept):
     name = trained.keep(Contestant("study", "mine", TINY), random_weights(Contestant("", "", TINY)), "tiny")
-    assert f"{name} do not fit: they have another shape" in weights_of(moved(weights=name)).said
+    assert f"{name} do not fit: they have another shape" in weights_of(moved(weights=name)).note
     gpt2 = contestants(CLASSROOM.live_config)["gpt2"]
     name = trained.keep(gpt2, random_weights(gpt2), "GPT-2")
-    assert "another shape" in weights_of(moved(weights=name)).said
+    assert "another shape" in weights_of(moved(weights=name)).note
     assert isinstance(trained.get(name).load(), GPT2)
 
 
@@ -195,7 +195,7 @@ def test_a_readers_model_without_sinks_runs_only_without_them(kept):
     name = trained.keep(contestant, random_weights(contestant), "no sinks")
     assert weights_of(moved(weights=name, sinks="off")).name == name
     found = weights_of(moved(weights=name))
-    assert found.name == "classroom" and "trained without sinks" in found.said
+    assert found.name == "classroom" and "trained without sinks" in found.note
 
 
 def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(kept):

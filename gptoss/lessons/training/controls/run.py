@@ -136,7 +136,7 @@ def say_troubles(view: View | None) -> None:
     """What went wrong, and what else a run has to say."""
     if view is not None:
         troubles = [f"{standing.contestant.title}: {standing.trouble}" for standing in view.standings if standing.trouble]
-        for sentence in filter(None, (*view.said, *troubles, view.message)):
+        for sentence in filter(None, (*view.notes, *troubles, view.message)):
             st.warning(literal(sentence), icon=":material/info:")
 
 
