@@ -3,30 +3,16 @@
 import streamlit as st
 
 from gptoss.app import pictures, state
-from gptoss.app.controls import choose
+from gptoss.app.controls import view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.config import ModelConfig
-from gptoss.lessons.rope import measure as rotation
-from gptoss.lessons.rope.charts import clock, clock_grid, describe_clock, rotation_table
-from gptoss.lessons.rope.controls.reading import READING, show_reading
-from gptoss.lessons.rope.controls.rotation import (
-    TRIES,
-    further_dials,
-    how_we_know,
-    prediction,
-    say_what_the_reference_says,
-    score_chart,
-    settings,
-    show_schemes,
-    stretch_chart,
-    wavelength_chart,
-    where_the_live_model_differs,
-)
+from gptoss.lessons.rope import charts, controls, measure
 from gptoss.model import RotaryEmbedding
 from gptoss.model.rope import concentration, inverse_frequencies, yarn_ramp, yarn_range
+from gptoss.units import number
 
 MATHS = r"""
 Pair $i$ of a query or key, dimensions $i$ and $i + d/2$, is turned by its position ($m$, $n$) times the pair's own speed:
@@ -48,87 +34,64 @@ and scores by its square.
 """
 
 
-def arrows(config: ModelConfig, context: int) -> None:
-    """Two arrows in one pair's plane, and all pairs as clocks."""
-    pairs = config.head_dim // 2
-    first, second, both, which = st.columns(4, gap="medium")
-    with first:
-        query_at = st.slider("Query at position", 0, 64, 3, key="rope_query", bind="query-params")
-    with second:
-        key_at = st.slider("Key at position", 0, 64, 1, key="rope_key", bind="query-params")
-    with both:
-        shift = st.slider("Move both by", 0, 64, 20, key="rope_shift", bind="query-params")
-    with which:
-        pair = choose("Pair shown", range(pairs), key="rope_pair")
-    before, after = (rotation.hands(config, query_at + by, key_at + by) for by in (0, shift))
-    large, small = st.columns(2, gap="medium", vertical_alignment="center")
-    with large:
-        pictures.show_drawing(clock(before.of(pair), after.of(pair), pair, pairs, query_at + shift, key_at + shift))
-    with small:
-        pictures.show_drawing(clock_grid(after.query, after.key, pair))
-    st.caption(describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, rotation.step(config, pair)))
-
-
-def scores(config: ModelConfig, context: int) -> None:
-    """The score of two fixed vectors against their distance, wherever they stand."""
-    dials, large = st.columns([1, 4], gap="medium")
-    with dials:
-        kind = st.radio("Query and key", rotation.VECTORS, key="rope_vectors", bind="query-params")
-    with large:
-        pictures.show_chart(score_chart(config, kind, context, state.study().seed), key="rope_scores")
-
-
-def wavelengths(config: ModelConfig, context: int) -> None:
-    """How many tokens each pair takes for a turn."""
-    pictures.show_chart(wavelength_chart(config, context), key="rope_wavelengths")
-
-
-def yarn(config: ModelConfig, context: int) -> None:
-    """Which pairs keep, blend or stretch their frequency, beside three other ways."""
-    large, facts = st.columns([4, 3], gap="medium")
-    with large:
-        pictures.show_chart(stretch_chart(config), key="rope_stretch")
-    with facts:
-        show_schemes(config, context)
-        say_what_the_reference_says(config)
-
-
-def tables(config: ModelConfig, context: int) -> None:
-    """The cosines and sines that the model reads, as pictures."""
-    start = st.select_slider("First position", [0, *(2**power for power in range(7, 18))], 0, key="rope_start",
-                             bind="query-params")
-    cos, sin = rotation.rotation_picture(config, start)
-    for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), (cos, sin), strict=True):
-        with column:
-            pictures.show_drawing(rotation_table(values, name, start))
-
-
-def reading(config: ModelConfig, context: int) -> None:
-    """The shipped model on texts four times as long as those of its training: the same, whatever is under study."""
-    show_reading()
-
-
-VIEWS = {"Arrows": arrows, "Score and distance": scores, "Wavelengths": wavelengths, "YaRN": yarn, READING: reading,
-         "Tables": tables}
-
-
 @st.fragment
 def picture(study: Study) -> None:
     """The chosen view, which alone does work."""
     shown = st.container()  # filled last, since it depends on the dials below it
-    further_dials(study)
+    controls.further_dials(study)
     with shown:
-        view = st.segmented_control("View", list(VIEWS), default="Arrows", key="rope_view", bind="query-params",
-                                    required=True, label_visibility="collapsed")
-        VIEWS[view](settings(study), study.context)
-    if view != READING:
-        st.caption(where_the_live_model_differs(study))
+        chosen = view(list(controls.VIEWS), "rope_view")
+        controls.VIEWS[chosen](controls.settings(study), study.context)
+    if chosen != controls.READING:
+        st.caption(controls.where_the_live_model_differs(study))
+
+
+def because(config: ModelConfig) -> str:
+    """What the answer to the prediction means."""
+    other = 150_000.0 if config.rope_theta == 10_000 else 10_000.0
+    return ("These pairs see only a part of the circle in training: longer texts turn them to angles that are new. With "
+            f"theta {other:,.0f} it would be {measure.never_turning(config.replace(rope_theta=other))}.")
+
+
+def how_we_know(config: ModelConfig, context: int) -> None:
+    """Rotation compared with the complex plane, the page's tables with the model's, and the spread of equal scores."""
+    table, plane = measure.rotation_checks(config)
+    st.markdown(
+        f"- The model's rotation against multiplication by e^(i·position·θ) in double precision, 512 random vectors: "
+        f"largest difference **{number(plane, 2)}**.\n"
+        f"- Cosines and sines on this page against the table that the model reads, 512 positions: **{number(table, 2)}**.\n"
+        f"- Scores of equal distance, with the key at {', '.join(f'{at:,}' for at in measure.places(context))}. In exact "
+        f"arithmetic they are equal; each number format keeps that as far as it can tell angles apart:")
+    pictures.show_chart(charts.spread_by_format(measure.spread_frame(config, measure.AGREEING, context)), key="rope_spread")
+
+
+def lesson(config: ModelConfig, context: int) -> Lesson:
+    """What follows below the picture, at the settings of this moment."""
+    pairs, trained = config.head_dim // 2, config.initial_context_length
+    return Lesson(
+        path="rope",
+        prediction=Prediction(
+            f"Plain RoPE with theta {config.rope_theta:,.0f}: how many of {pairs} pairs never turn once in {trained:,} "
+            "tokens?", answer=lambda: measure.never_turning(config), because=lambda _: because(config), unit="pairs",
+            tolerance=0, show="{:.0f}".format),
+        tries=[
+            Try("Theta 10,000", "The base of the first RoPE models. See where the wavelengths cross the trained context.",
+                preset="gpt-oss-20b", dials={"theta": 10_000}, controls={"rope_view": "Wavelengths"}),
+            Try("Factor 1, plain RoPE", "Without YaRN the arrows keep their length, and no frequency changes.",
+                dials={"factor": 1}, controls={"rope_view": "YaRN"}),
+            Try("The slowest pair", "Move both arrows as far as you like: this pair hardly notices. It can carry content.",
+                controls={"rope_view": "Arrows", "rope_pair": 31}),
+            Try("Random vectors", "Scores fall with distance only for vectors that agree in every pair.",
+                controls={"rope_view": "Score and distance", "rope_vectors": measure.RANDOM}),
+            Try("Four times as far", "The same trained weights under four rotations: only one of them still finds what was "
+                "said.", controls={"rope_view": controls.READING}),
+            Try("Where the reference stops", "A small head and a short trained context push the ramp's start below 0.",
+                preset="classroom", controls={"rope_view": "YaRN", "rope_initial": "128", "rope_beta": "32"})],
+        maths=MATHS, code=[RotaryEmbedding, inverse_frequencies, yarn_range, yarn_ramp, concentration],
+        claims=register.of_page("rope"), checks=lambda: how_we_know(config, context))
 
 
 header("rope")
 study = state.study()
 picture(study)
-config = settings(study)
-below(Lesson(path="rope", prediction=prediction(config), tries=TRIES, maths=MATHS,
-             code=[RotaryEmbedding, inverse_frequencies, yarn_range, yarn_ramp, concentration],
-             claims=register.of_page("rope"), checks=lambda: how_we_know(config, study.context)))
+below(lesson(controls.settings(study), study.context))

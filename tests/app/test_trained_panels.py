@@ -3,10 +3,9 @@
 import re
 
 import pytest
-from reader import assert_fine, dial, move, open_page
+from reader import assert_fine, move, open_page
 
 from gptoss.app.retrained import CHOICES, RETRAINED, how_they_were_made, in_words
-from gptoss.lessons.rope.controls.reading import READING
 
 VIEW = {"gqa": "gqa_view", "window": "window_view", "sinks": "sinks_view", "experts": "experts_view"}
 STUDIES = {"gqa": ({"kv": "4"}, "4 groups"), "window": ({"every": "1"}, "all layers"),
@@ -84,27 +83,3 @@ def test_the_tables_hold_both_seeds_and_what_is_saved():
     assert all(re.fullmatch(r"\d+\u00a0·\u00a0\d+%", cell) for cell in sliding["Recall right"])
     assert table(open_panel("sinks"), "sinks")["Sink logits"].tolist() == ["32", "none"]
     assert table(open_panel("experts"), "experts")["Parameters, active"].iloc[1] == "2.80 M, 1.09 M"
-
-
-@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
-def test_the_shipped_model_reads_further_whatever_is_under_study(preset):
-    at = open_page("pages/rope.py", preset=preset, rope_view=READING)
-    assert_fine(at)
-    said = words(at)
-    assert len(charts(at)) == 1 and "Trained on 64 tokens. Right answers at 1 to 32 tokens back" in said
-    assert re.search(r"In the first 64 tokens\*\*.*right answers: plain RoPE \d+%, YaRN \d+%", said)
-    assert "whatever model is under study: 24 documents of 256 tokens" in said and "head size" not in said
-    for name in ("theta", "factor"):
-        move(at, name, -1)
-        assert_fine(at)
-        assert re.search(r"right answers: plain RoPE.*", words(at))[0] == re.search(r"right answers: plain RoPE.*", said)[0]
-
-
-def test_reading_further_can_be_tried():
-    at = open_page("pages/rope.py")
-    at.session_state["rope_lesson"] = "Try this"
-    at.run()
-    next(button for button in at.button if button.label == "Four times as far").click().run()
-    assert_fine(at)
-    assert at.segmented_control(key="rope_view").value == READING and len(charts(at)) == 1
-    assert dial(at, "factor").value == 4

@@ -8,10 +8,7 @@ import pytest
 from gptoss.app import retrained as variants
 from gptoss.app.retrained import CHOICES, how_they_were_made, in_words, under_study
 from gptoss.app.study import Study
-from gptoss.lessons.rope import claims
-from gptoss.lessons.rope.controls import reading
 from gptoss.training.retrained import answer_rows, loss_rows
-from gptoss.training.schemes import INTERPOLATION, NOTEBOOK, PLAIN, SCHEMES, YARN
 from gptoss.training.shipped import CLASSROOM, shipped
 
 
@@ -89,24 +86,3 @@ def test_it_says_how_small_the_models_are(page):
     assert f"{steps:,} steps of {batch} texts of {length} tokens" in said and "2.80 M" in said or page == "gqa"
     sizes = [sum(each.numel() for each in shipped()[name].load().parameters()) for name in CHOICES[page].variants]
     assert f"{min(sizes) / 1e6:.2f} M" in said and f"{max(sizes) / 1e6:.2f} M" in said
-
-
-def test_reading_beyond_training_is_told_as_counted():
-    found = pd.DataFrame([(scheme, position, 8, right) for scheme in SCHEMES for position, right in (
-        (10, True), (63, scheme != INTERPOLATION), (64, scheme == YARN), (200, scheme in (YARN, NOTEBOOK)))],
-        columns=["scheme", "position", "distance", "right"])
-    within, beyond = claims.shares(found)
-    assert within == {PLAIN: 1, YARN: 1, NOTEBOOK: 1, INTERPOLATION: 0.5}
-    assert beyond == {PLAIN: 0, YARN: 1, NOTEBOOK: 0.5, INTERPOLATION: 0}
-    said = reading.in_words(found)
-    assert "right answers: plain RoPE 100%, YaRN 100%, the notebook's blend 100%, position interpolation 50%" in said
-    assert "in the same documents**: plain RoPE 0%, YaRN 100%, the notebook's blend 50%" in said
-    assert "after token 128 plain RoPE finds 0% and YaRN 100%" in said
-
-
-def test_the_documents_are_measured_once_and_have_answers_both_within_and_beyond_training():
-    found = claims.read_further()
-    assert claims.read_further() is found
-    assert set(found["scheme"]) == set(SCHEMES) and (found.groupby("scheme").size() == len(found) / 4).all()
-    assert found["position"].min() < claims.TRAINED == 64 and found["position"].max() > 200
-    assert reading.READING == "Trained on 64, reading 256" and found["distance"].max() <= claims.READ

@@ -73,9 +73,9 @@ def spread_by_format(frame: pd.DataFrame) -> Chart:
     share = frame["share"].astype(float)
     data = pd.DataFrame({
         "format": frame["format"], "spread": frame["spread"], "share": share.clip(lower=_SMALLEST_SHARE),
-        "label": [f"{value:.0e}".replace("e-0", "e-") if value else "0" for value in share]})
+        "label": [units.number(value, 1) for value in share]})
     text = "Largest spread as a share of the largest score: " + ", ".join(
-        f"{name} {value:.1e}" for name, value in zip(frame["format"], share, strict=True)) + "."
+        f"{name} {units.number(value, 2)}" for name, value in zip(frame["format"], share, strict=True)) + "."
     return Chart(_spread_spec(), data, "Spread of the scores of one distance by number format", text)
 
 
@@ -93,9 +93,9 @@ def wavelength_by_pair(frame: pd.DataFrame, trained: int, context: int) -> Chart
     plain = shown[shown["scheme"] == PLAIN]["wavelength"]
     slowest = shown[shown["scheme"] == YARN]["wavelength"].max()
     text = (f"Plain RoPE: a turn of the fastest pair takes {plain.min():.2f} tokens, of the slowest "
-            f"{units.number(plain.max())}. "
+            f"{units.spelled(plain.max(), 2)}. "
             f"{int((plain > trained).sum())} of {len(plain)} pairs never turn once in {trained:,} tokens. "
-            f"Under YaRN the slowest takes {units.number(slowest)}.")
+            f"Under YaRN the slowest takes {units.spelled(slowest, 2)}.")
     return Chart(_wavelength_spec(), data, "Wavelength of every pair under plain RoPE and YaRN", text)
 
 
@@ -210,9 +210,10 @@ def _spread_spec() -> dict:
     base = blank_chart().encode(
         y=alt.Y("format:N", sort=list(_FORMATS), axis=alt.Axis(title="number format", ticks=False)),
         x=alt.X("share:Q", scale=alt.Scale(type="log", domain=[_SMALLEST_SHARE, 1]), axis=alt.Axis(
-            title="spread (share of the largest score, log scale)", format=".0e", values=[1e-16, 1e-12, 1e-8, 1e-4, 1])),
-        tooltip=[alt.Tooltip("format:N", title="number format"), alt.Tooltip("spread:Q", title="spread", format=".2e"),
-                 alt.Tooltip("share:Q", title="share of the largest score", format=".2e")])
+            title="spread (share of the largest score, log scale)", values=[1e-16, 1e-12, 1e-8, 1e-4, 1],
+            labelExpr="['10⁻¹⁶', '10⁻¹²', '10⁻⁸', '10⁻⁴', '1'][round(log(datum.value) / LN10 / 4 + 4)]")),
+        tooltip=[alt.Tooltip("format:N", title="number format"), alt.Tooltip("spread:Q", title="spread", format=".2~s"),
+                 alt.Tooltip("label:N", title="share of the largest score")])
     points = base.mark_point(filled=True, size=160, color=palette.ACCENT)
     numbers = base.mark_text(align="left", dx=12, fontSize=FONT_SIZE).encode(text="label:N")
     return specification(alt.layer(points, numbers), height=170, right=24)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 import torch
 
-from gptoss.app.live import Running, cached, model_of
+from gptoss.app.computed import computed
+from gptoss.app.live import Running
 from gptoss.app.study import Study
-from gptoss.app.turns import HEAVY
 from gptoss.app.verdicts import Verdict
-from gptoss.config import PRESETS, ModelConfig
-from gptoss.lessons.rope.measure import AGREEING, RANDOM, meets_new_angles, near_and_far, norm_growth
-from gptoss.tokenizer import compact_vocabulary
-from gptoss.training.corpus import Corpus, Mixture
-from gptoss.training.domains import RECALL
-from gptoss.training.length_generalisation import answers, scheme_frequencies, under_scheme
+from gptoss.config import PRESETS
+from gptoss.lessons.rope.measure import (
+    AGREEING,
+    RANDOM,
+    READ,
+    READER,
+    TRAINED,
+    answers_under,
+    meets_new_angles,
+    near_and_far,
+    norm_growth,
+    shares,
+)
+from gptoss.training.length_generalisation import scheme_frequencies
 from gptoss.training.schemes import NOTEBOOK, PLAIN, SCHEMES, YARN
 from gptoss.training.shipped import CLASSROOM
 from gptoss.units import number
 
 PUBLISHED_FACTOR = PRESETS["gpt-oss-20b"].rope_scaling_factor
-_READER = ModelConfig.preset(CLASSROOM)
-TRAINED, READ = _READER.initial_context_length, _READER.max_context_length  # tokens
-DOCUMENTS = 24
 
 
 def blend_is_reversed(study: Study) -> Verdict:
@@ -77,28 +84,11 @@ def scores_fall(study: Study) -> Verdict:
         f"to 128. Over 256 random pairs of vectors the mean size of a score is {near:.2f} near and {far:.2f} far."))
 
 
-@cached(max_entries=1)
+_answers = computed(answers_under, entries=len(SCHEMES))
+
+
+@lru_cache(maxsize=1)
 def read_further() -> pd.DataFrame:
-    """The shipped classroom reads four times as far as it was trained, once for the server.
-
-    Every answer under each of `SCHEMES`, as `length_generalisation.answers` gives them.
-    """
-    model = model_of(Running(_READER, CLASSROOM, "float32", None)).model
-    documents = Corpus(compact_vocabulary(_READER.vocab_size), Mixture.of({RECALL: 1.0})).validation(DOCUMENTS, READ)[RECALL]
-    parts = []
-    for scheme in SCHEMES:
-        with HEAVY:  # for each anew, so that others get their turn in between
-            reader = under_scheme(model, scheme, _READER.rope_scaling_factor)
-            parts.append(answers(reader, documents.tokens, documents.distance).assign(scheme=scheme))
-    return pd.concat(parts, ignore_index=True)
-
-
-def shares(read: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
-    """By scheme, the share of right answers within the length of training, and after it."""
-    within = read["position"] < TRAINED
-    return by_scheme(read[within]), by_scheme(read[~within])
-
-
-def by_scheme(read: pd.DataFrame) -> dict[str, float]:
-    """The share of right answers by scheme."""
-    return read.groupby("scheme")["right"].mean().to_dict()
+    """What the shipped classroom answers under each of `SCHEMES`, once for the server; others get turns in between."""
+    reader = Running(READER, CLASSROOM, "float32", None)
+    return pd.concat([_answers(reader, scheme) for scheme in SCHEMES], ignore_index=True)

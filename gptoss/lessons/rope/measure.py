@@ -16,10 +16,19 @@ import torch
 from torch import Tensor
 
 from gptoss.config import ModelConfig
-from gptoss.model import RotaryEmbedding
+from gptoss.model import RotaryEmbedding, Transformer
 from gptoss.model.rope import concentration, inverse_frequencies, yarn_ramp, yarn_range
-from gptoss.training.length_generalisation import scheme_frequencies, scheme_scale
+from gptoss.tokenizer import compact_vocabulary
+from gptoss.training.corpus import Corpus, Mixture
+from gptoss.training.domains import RECALL
+from gptoss.training.length_generalisation import answers, scheme_frequencies, scheme_scale, under_scheme
 from gptoss.training.schemes import FORMULA, PLAIN, SCHEMES
+from gptoss.training.shipped import CLASSROOM
+
+READER = ModelConfig.preset(CLASSROOM)  # the shipped model that reads on beyond its training
+TRAINED, READ = READER.initial_context_length, READER.max_context_length  # tokens
+DOCUMENTS = 24
+NEAR = 32  # tokens back: half the length of training
 
 VECTORS = AGREEING, RANDOM = ("agree in every pair", "random")
 
@@ -102,7 +111,7 @@ def scores(config: ModelConfig, query: Tensor, key: Tensor, distances: Tensor, k
            dtype: torch.dtype = torch.float32) -> Tensor:
     """Attention scores q·k/√head_dim of one query and one key, turned in `dtype`, by (n,) distance: (n,) float64.
 
-    The key stands at position `key_at` and the query as many tokens later as the distance says.
+    The key is at position `key_at` and the query as many tokens later as the distance says.
     """
     def turned(x: Tensor, positions: Tensor) -> Tensor:
         table = torch.float64 if dtype == torch.float64 else torch.float32  # the model's tables are never narrower
@@ -259,3 +268,31 @@ def _trained_angles(config: ModelConfig) -> Tensor:
 def _same_in_every_pair(head_dim: int) -> Tensor:
     """A vector (head_dim,) that points to (1, 0) in every pair (i, i + head_dim / 2)."""
     return torch.cat((torch.ones(head_dim // 2), torch.zeros(head_dim // 2)))
+
+
+def answers_under(model: Transformer, scheme: str) -> pd.DataFrame:
+    """What the shipped classroom answers under one of `SCHEMES` over four times the length that it was trained on.
+
+    Every answer, as `length_generalisation.answers` gives them, with its `scheme`, in `DOCUMENTS` documents of `READ`
+    tokens that no training saw.
+    """
+    corpus = Corpus(compact_vocabulary(READER.vocab_size), Mixture.of({RECALL: 1.0}))
+    documents = corpus.validation(DOCUMENTS, READ)[RECALL]
+    reader = under_scheme(model, scheme, READER.rope_scaling_factor)
+    return answers(reader, documents.tokens, documents.distance).assign(scheme=scheme)
+
+
+def shares(read: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
+    """By scheme, the share of right answers within the length of training, and after it."""
+    within = read["position"] < TRAINED
+    return by_scheme(read[within]), by_scheme(read[~within])
+
+
+def late_and_near(read: pd.DataFrame) -> dict[str, float]:
+    """By scheme, the share of right answers late in the text of what last stood at most `NEAR` tokens back."""
+    return by_scheme(read[(read["position"] > 2 * TRAINED) & (read["distance"] <= NEAR)])
+
+
+def by_scheme(read: pd.DataFrame) -> dict[str, float]:
+    """The share of right answers by scheme."""
+    return read.groupby("scheme")["right"].mean().to_dict()

@@ -1,16 +1,19 @@
-"""RoPE and YaRN: every view, every control to its ends, the further dials, and the whole lesson."""
+"""RoPE and YaRN: what each view shows, the further dials, a trained model that reads on, and the lesson's figures."""
 
 import re
 
+import pandas as pd
 import pytest
 from reader import address, assert_fine, captions, dial, move, open_page
 
-from gptoss.app.lesson import TABS
 from gptoss.config import PRESETS
+from gptoss.lessons.rope.claims import read_further
+from gptoss.lessons.rope.controls import READING, in_words
+from gptoss.lessons.rope.measure import READ, TRAINED, shares
+from gptoss.training.schemes import INTERPOLATION, NOTEBOOK, PLAIN, SCHEMES, YARN
 
 PAGE = "pages/rope.py"
 VIEWS = ["Arrows", "Score and distance", "Wavelengths", "YaRN", "Tables"]
-SLIDERS = ("rope_query", "rope_key", "rope_shift")
 FURTHER = ("rope_initial", "rope_beta", "rope_alpha")
 
 
@@ -56,16 +59,10 @@ def open_tab(at, tab):
     return words(at)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_view_of_every_preset_at_the_ends_of_its_dials(preset):
-    at = open_rope(preset=preset)
+def test_each_view_draws_its_pictures():
+    at = open_rope()
     for view in VIEWS:
-        show(at, view)
-        assert_drawn(at, view)
-        for name in ("theta", "factor", "context"):
-            for place in (0, -1):
-                move(at, name, place)
-                assert_drawn(at, view)
+        assert_drawn(show(at, view), view)
 
 
 def test_both_arrows_move_and_the_angle_stays():
@@ -80,19 +77,11 @@ def test_both_arrows_move_and_the_angle_stays():
     assert drawings(at)[0] != before and "is 114.6° now" in captions(at)
 
 
-@pytest.mark.parametrize("preset", ["gpt-oss-20b", "classroom"])
-def test_arrows_at_both_ends_of_every_slider(preset):
-    at = open_rope(preset=preset)
-    for key in SLIDERS:
-        for value in (0, 64):
-            at.slider(key=key).set_value(value).run()
-            assert_drawn(at, "Arrows")
-    pair = at.select_slider(key="rope_pair")
-    assert len(pair.options) == PRESETS[preset].head_dim // 2
-    for option in (pair.options[-1], pair.options[0]):
-        at.select_slider(key="rope_pair").set_value(option).run()
-        assert_drawn(at, "Arrows")
-        assert f"Pair {option} turns" in captions(at)
+def test_every_pair_of_a_head_can_be_shown():
+    for preset in ("gpt-oss-20b", "classroom"):
+        pair = open_rope(preset=preset).select_slider(key="rope_pair")
+        assert len(pair.options) == PRESETS[preset].head_dim // 2
+        assert f"Pair {pair.options[-1]} turns" in captions(pair.set_value(pair.options[-1]).run())
 
 
 def test_the_last_pair_gives_way_to_smaller_heads():
@@ -135,15 +124,12 @@ def test_yarn_keeps_blends_and_stretches_at_the_published_settings():
     assert "Factor 1 is plain RoPE" in words(at)
 
 
-@pytest.mark.parametrize("preset, view", [*((preset, "YaRN") for preset in PRESETS), *(("gpt-oss-20b", v) for v in VIEWS)])
-def test_the_further_dials_at_all_their_positions_and_back(preset, view):
-    at = show(open_rope(preset=preset), view)
+def test_the_further_dials_go_back_to_published():
+    at = show(open_rope(), "YaRN")
     for key in FURTHER:
-        for option in (at.selectbox(key=key).options[1], at.selectbox(key=key).options[-1]):
-            at.selectbox(key=key).set_value(option).run()
-            assert_drawn(at, view)
+        at.selectbox(key=key).set_value(at.selectbox(key=key).options[-1]).run()
     at.button(key="rope_back").click().run()
-    assert_drawn(at, view)
+    assert_drawn(at, "YaRN")
     assert [at.selectbox(key=key).value for key in FURTHER] == ["as published"] * 3
 
 
@@ -169,39 +155,22 @@ def test_the_page_says_where_the_live_model_differs():
     assert "head size 16, which the live model has too" in captions(at)
 
 
-@pytest.mark.parametrize("bad", [
-    {"rope_view": "Nonsense"}, {"rope_pair": "99"}, {"rope_pair": "-1"}, {"rope_pair": "x"}, {"rope_beta": "7"},
-    {"rope_alpha": "<b>"}, {"rope_initial": "-5"}, {"rope_query": "1e9"}, {"rope_shift": "abc"}, {"rope_start": "3"},
-    {"rope_vectors": "upside down", "rope_view": "Score and distance"}])
-def test_bad_values_in_the_address_fall_back(bad):
-    at = open_rope(**bad)
-    assert_drawn(at, bad.get("rope_view", "Arrows") if bad.get("rope_view") in VIEWS else "Arrows")
-    assert [at.selectbox(key=key).value for key in FURTHER] == ["as published"] * 3
+@pytest.mark.parametrize("theta, right", [(150_000, 14), (10_000, 9)])
+def test_the_prediction_counts_the_pairs_that_never_turn(theta, right):
+    at = open_rope(theta=str(theta))
+    assert f"theta {theta:,}: how many of 32 pairs never turn once in 4,096 tokens?" in words(at)
+    at.number_input(key="rope_guess").set_value(float(right)).run()
+    at.button(key="rope_commit").click().run()
+    other, there = (10_000, 9) if theta == 150_000 else (150_000, 14)
+    assert f"**It is {right} pairs.**" in at.success[0].value
+    assert f"With theta {other:,} it would be {there}." in at.success[0].value
 
 
-@pytest.mark.parametrize("theta, right, wrong", [(150_000, 14, 18), (10_000, 9, 10)])
-def test_the_prediction(theta, right, wrong):
-    for guess, kind in ((right, "success"), (wrong, "info")):
-        at = open_rope(theta=str(theta))
-        assert f"theta {theta:,}: how many of 32 pairs never turn once in 4,096 tokens?" in words(at)
-        assert f"It is {right}" not in words(at)
-        at.number_input(key="rope_guess").set_value(float(guess)).run()
-        at.button(key="rope_commit").click().run()
-        assert_fine(at)
-        said = at.get(kind)[0].value
-        assert f"You said {guess} pairs. **It is {right} pairs.**" in said
-        other, there = (10_000, 9) if theta == 150_000 else (150_000, 14)
-        assert f"With theta {other:,} it would be {there}." in said
-
-
-def test_every_tab_of_the_lesson_opens():
+def test_the_code_is_the_rotation_and_yarns():
     at = open_rope()
-    for tab in TABS:
-        said = open_tab(at, tab)
-        assert len(said) > 200
-    code = "\n".join(each.value for each in (open_tab(at, "The code") and at.code))
-    for name in ("class RotaryEmbedding", "def inverse_frequencies", "def yarn_range", "def yarn_ramp", "def concentration"):
-        assert name in code
+    open_tab(at, "The code")
+    assert [code.value.split("(")[0] for code in at.code] == [
+        "class RotaryEmbedding", "def inverse_frequencies", "def yarn_range", "def yarn_ramp", "def concentration"]
 
 
 @pytest.mark.parametrize("query", [{"factor": "1"}, {"factor": "8", "context": "2048"}, {"theta": "1000", "context": "128"},
@@ -217,6 +186,7 @@ def test_checks_are_measured_at_other_settings(query):
     ("Factor 1, plain RoPE", lambda at: (dial(at, "factor").value == 1, "Factor 1 is plain RoPE" in words(at))),
     ("The slowest pair", lambda at: (drawings(at), "Pair 31 turns" in captions(at))),
     ("Random vectors", lambda at: (at.radio(key="rope_vectors").value == "random", charts(at))),
+    ("Four times as far", lambda at: (at.segmented_control(key="rope_view").value == READING, charts(at))),
     ("Where the reference stops", lambda at: (address(at)["preset"] == "classroom", "low is −0.39" in words(at))),
 ])
 def test_every_experiment_sets_what_it_says(label, check):
@@ -225,3 +195,37 @@ def test_every_experiment_sets_what_it_says(label, check):
     next(button for button in at.button if button.label == label).click().run()
     assert_fine(at)
     assert all(check(at))
+
+
+def test_reading_beyond_training_is_told_as_counted():
+    read = pd.DataFrame([(scheme, position, 8, right) for scheme in SCHEMES for position, right in (
+        (10, True), (63, scheme != INTERPOLATION), (64, scheme == YARN), (200, scheme in (YARN, NOTEBOOK)))],
+        columns=["scheme", "position", "distance", "right"])
+    within, beyond = shares(read)
+    assert within == {PLAIN: 1, YARN: 1, NOTEBOOK: 1, INTERPOLATION: 0.5}
+    assert beyond == {PLAIN: 0, YARN: 1, NOTEBOOK: 0.5, INTERPOLATION: 0}
+    sentences = in_words(read)
+    assert "right answers: plain RoPE 100%, YaRN 100%, the notebook's blend 100%, position interpolation 50%" in sentences
+    assert "in the same documents**: plain RoPE 0%, YaRN 100%, the notebook's blend 50%" in sentences
+    assert "after token 128 plain RoPE finds 0% and YaRN 100%" in sentences
+
+
+def test_the_documents_are_measured_once_and_have_answers_both_within_and_beyond_training():
+    read = read_further()
+    assert read_further() is read
+    assert set(read["scheme"]) == set(SCHEMES) and (read.groupby("scheme").size() == len(read) / 4).all()
+    assert read["position"].min() < TRAINED == 64 and read["position"].max() > 200
+    assert READING == "Trained on 64, reading 256" and read["distance"].max() <= READ
+
+
+@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
+def test_the_shipped_model_reads_further_whatever_is_under_study(preset):
+    at = open_rope(preset=preset, rope_view=READING)
+    said = words(at)
+    assert len(charts(at)) == 1 and "Trained on 64 tokens. Right answers at 1 to 32 tokens back" in said
+    assert re.search(r"In the first 64 tokens\*\*.*right answers: plain RoPE \d+%, YaRN \d+%", said)
+    assert "whatever model is under study: 24 documents of 256 tokens" in said and "head size" not in said
+    for name in ("theta", "factor"):
+        move(at, name, -1)
+        assert_fine(at)
+        assert re.search(r"right answers: plain RoPE.*", words(at))[0] == re.search(r"right answers: plain RoPE.*", said)[0]

@@ -1,0 +1,213 @@
+"""The RoPE page's controls and its six views: arrows, scores, wavelengths, YaRN, a trained model reading on, tables."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pandas as pd
+import streamlit as st
+
+from gptoss.app import pictures, state
+from gptoss.app.controls import Key, choose
+from gptoss.app.study import Study
+from gptoss.charts import Chart
+from gptoss.config import ModelConfig
+from gptoss.lessons.rope import charts, measure
+from gptoss.lessons.rope.claims import read_further
+from gptoss.lessons.rope.measure import DOCUMENTS, NEAR, READ, READER, TRAINED
+from gptoss.training.domains import KEYS
+from gptoss.training.length_generalisation import accuracy_by_distance
+from gptoss.training.schemes import INTERPOLATION, NOTEBOOK, PLAIN, YARN
+from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.units import fixed, number, percent
+
+READING = f"Trained on {TRAINED}, reading {READ}"  # the view's name
+ENDS = (0, 32, 64, 96, 128, 160, READ)  # tokens back; few answers are farther away
+PUBLISHED = "as published"
+# By the key of the control: the field that it sets, its label, what it does, and its positions.
+_DIALS = {
+    "rope_initial": ("initial_context_length", "Trained context (tokens)", "The length that YaRN stretches.",
+                     (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)),
+    "rope_beta": ("rope_ntk_beta", "Beta (turns)", "Pairs that turn more often in training keep their frequency.",
+                  (8, 16, 32, 64)),
+    "rope_alpha": ("rope_ntk_alpha", "Alpha (turns)", "Pairs that turn less often are slowed by the whole factor.",
+                   (0.5, 1, 2, 4)),
+}
+_MOVED = Key("rope_moved", False)
+
+remembered = lru_cache(maxsize=128)  # pure functions of frozen configurations; nobody changes what they hand out
+
+
+def further_dials(study: Study) -> None:
+    """YaRN's other settings, in a drawer on the page: they belong to this page's pictures alone.
+
+    An expander and no popover: what a popover holds while it is closed, the browser would send back as it was when it
+    last was open, and so undo what a button or the address has set.
+    """
+    with st.expander("More of YaRN's dials", icon=":material/tune:"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            for key, (_, label, meaning, positions) in _DIALS.items():
+                st.selectbox(label, [PUBLISHED, *map(str, positions)], key=key, bind="query-params",
+                             on_change=_MOVED.set, args=(True,), help=meaning, width=210)
+            st.button("Back to published", icon=":material/restart_alt:", on_click=_back_to_published, key="rope_back")
+        published = ", ".join(f"{label.lower()} {number(getattr(study.config, field), 9)}"
+                              for field, label, *_ in _DIALS.values())
+        st.caption(f"{study.preset} as published: {published}. These dials change the pictures on this page; the model on "
+                   "other pages keeps the published values.")
+    if _MOVED.value:
+        _MOVED.set(False)
+        st.rerun()  # what is below the picture depends on them too
+
+
+def _back_to_published() -> None:
+    for key in _DIALS:
+        st.session_state[key] = PUBLISHED
+    _MOVED.set(True)
+
+
+def settings(study: Study, live: bool = False) -> ModelConfig:
+    """The real (or the `live`) configuration under study with the further dials' values."""
+    moved = {}
+    for key, (field, _, _, positions) in _DIALS.items():
+        chosen = st.session_state.get(key, PUBLISHED)
+        if chosen in map(str, positions):
+            moved[field] = int(chosen) if field == "initial_context_length" else float(chosen)
+    return (study.live_config if live else study.config).replace(**moved)
+
+
+def where_the_live_model_differs(study: Study) -> str:
+    """A sentence on the scale model, whose heads may be smaller than the real ones that the page shows."""
+    real, live = settings(study), settings(study, live=True)
+    if real.head_dim == live.head_dim:
+        return f"Computed at the head size {real.head_dim}, which the live model has too."
+    ramp = measure.ramp_of(live)
+    return (f"Computed at the real head size {real.head_dim}. The live scale model has heads of {live.head_dim}: "
+            f"{live.head_dim // 2} pairs, with YaRN's ramp from {fixed(ramp.low)} to {fixed(ramp.high)}.")
+
+
+def arrows(config: ModelConfig, context: int) -> None:
+    """Two arrows in one pair's plane, and all pairs as clocks."""
+    pairs = config.head_dim // 2
+    first, second, both, which = st.columns(4, gap="medium")
+    with first:
+        query_at = st.slider("Query at position", 0, 64, 3, key="rope_query", bind="query-params")
+    with second:
+        key_at = st.slider("Key at position", 0, 64, 1, key="rope_key", bind="query-params")
+    with both:
+        shift = st.slider("Move both by", 0, 64, 20, key="rope_shift", bind="query-params")
+    with which:
+        pair = choose("Pair shown", range(pairs), key="rope_pair")
+    before, after = (measure.hands(config, query_at + by, key_at + by) for by in (0, shift))
+    large, small = st.columns(2, gap="medium", vertical_alignment="center")
+    with large:
+        pictures.show_drawing(charts.clock(before.of(pair), after.of(pair), pair, pairs, query_at + shift, key_at + shift))
+    with small:
+        pictures.show_drawing(charts.clock_grid(after.query, after.key, pair))
+    st.caption(charts.describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, measure.step(config, pair)))
+
+
+def scores(config: ModelConfig, context: int) -> None:
+    """The score of two fixed vectors against their distance, wherever they are."""
+    dials, large = st.columns([1, 4], gap="medium")
+    with dials:
+        kind = st.radio("Query and key", measure.VECTORS, key="rope_vectors", bind="query-params")
+    with large:
+        pictures.show_chart(_score_chart(config, kind, context, state.study().seed), key="rope_scores")
+
+
+@remembered
+def _score_chart(config: ModelConfig, kind: str, context: int, seed: int) -> Chart:
+    return charts.score_by_distance(measure.score_frame(config, kind, context, seed))
+
+
+def wavelengths(config: ModelConfig, context: int) -> None:
+    """How many tokens each pair takes for a turn."""
+    pictures.show_chart(_wavelength_chart(config, context), key="rope_wavelengths")
+
+
+@remembered
+def _wavelength_chart(config: ModelConfig, context: int) -> Chart:
+    return charts.wavelength_by_pair(measure.pair_frame(config), config.initial_context_length, context)
+
+
+def yarn(config: ModelConfig, context: int) -> None:
+    """Which pairs keep, blend or stretch their frequency, beside three other ways."""
+    large, facts = st.columns([4, 3], gap="medium")
+    with large:
+        pictures.show_chart(_stretch_chart(config), key="rope_stretch")
+    with facts:
+        frame = measure.scheme_frame(config, context)
+        st.table(pd.DataFrame({
+            "Scheme": frame["scheme"], "Fastest pair turns per token": frame["step"].map("{:.1f}°".format),
+            "Pairs at new angles": frame["new_angles"], "Scores": frame["score_scale"].map("× {:.2f}".format),
+        }), hide_index=True, alt="What each scheme does to the fastest pair, to new angles, and to scores")
+        st.caption(f"New angles: reached within {context:,} tokens, never shown by {config.initial_context_length:,} tokens "
+                   "of training.")
+        _say_what_the_reference_says(config)
+
+
+@remembered
+def _stretch_chart(config: ModelConfig) -> Chart:
+    ramp = measure.ramp_of(config)
+    return charts.stretch_by_pair(measure.pair_frame(config), ramp.low, ramp.high,
+                                  (ramp.kept, ramp.blended, ramp.stretched))
+
+
+def _say_what_the_reference_says(config: ModelConfig) -> None:
+    """What OpenAI's assertion makes of the settings, and what happens here where it fails."""
+    if config.rope_scaling_factor == 1:
+        st.markdown("Factor 1 is plain RoPE: nothing is stretched.")
+        return
+    ramp = measure.ramp_of(config)
+    rule = f"0 < low < high < {number(config.head_dim / 2 - 1)}"
+    ends = f"low is {fixed(ramp.low)}, high is {fixed(ramp.high)}"
+    if ramp.broken:
+        st.warning(f"Here {ends}. The ramp is clipped to the head, as in transformers: it keeps {ramp.kept}, blends "
+                   f"{ramp.blended} and stretches {ramp.stretched} pairs.", icon=":material/warning:",
+                   title=f"The reference asserts {rule} and would stop")
+    else:
+        st.markdown(f"The reference asserts {rule}: {ends}.")
+
+
+def tables(config: ModelConfig, context: int) -> None:
+    """The cosines and sines that the model reads, as pictures."""
+    start = st.select_slider("First position", [0, *(2**power for power in range(7, 18))], 0, key="rope_start",
+                             bind="query-params")
+    both = measure.rotation_picture(config, start)
+    for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), both, strict=True):
+        with column:
+            pictures.show_drawing(charts.rotation_table(values, name, start))
+
+
+def reading(config: ModelConfig, context: int) -> None:
+    """The shipped model on texts four times as long as those of its training: the same, whatever is under study."""
+    with st.spinner(f"The model reads {DOCUMENTS} documents four times …", show_time=True):
+        read = read_further()
+    large, words = st.columns([4, 3], gap="medium")
+    with large:
+        pictures.show_chart(charts.accuracy_by_distance(accuracy_by_distance(read, ENDS), TRAINED), key="rope_reading")
+    with words:
+        st.markdown(in_words(read))
+    st.caption(f"Measured on this server with the trained `{CLASSROOM}` that ships, whatever model is under study: "
+               f"{DOCUMENTS} documents of {READ} tokens that no training saw. They state facts and ask for them, for some "
+               f"more than once: the distance is to where the answer last stood. An answer guessed among {KEYS} values "
+               f"would be right {percent(1 / KEYS, 0)} of the time.")
+
+
+def in_words(read: pd.DataFrame) -> str:
+    """What the answers say, as a list in Markdown."""
+    recipe = shipped()[CLASSROOM].history()["recipe"]
+    within, beyond = ([f"{scheme} {share[scheme]:.0%}" for scheme in (PLAIN, YARN, NOTEBOOK, INTERPOLATION)]
+                      for share in measure.shares(read))
+    late = measure.late_and_near(read)
+    return (f"- **In the first {TRAINED} tokens**, the length of training, right answers: {', '.join(within)}.\n"
+            f"- **After them, in the same documents**: {', '.join(beyond)}.\n"
+            f"- The weights are the same four times; only the rotation differs. Training used plain RoPE, and after "
+            f"{recipe['yarn_from']:.0%} of the steps YaRN with factor {number(READER.rope_scaling_factor)} in every other "
+            f"one, always on {TRAINED} tokens. So plain RoPE and YaRN are known to these weights, the other two are not.\n"
+            f"- Late in the text even what is near gets lost: of answers that last stood at most {NEAR} tokens back, after "
+            f"token {2 * TRAINED} plain RoPE finds {late[PLAIN]:.0%} and YaRN {late[YARN]:.0%}.")
+
+
+VIEWS = {"Arrows": arrows, "Score and distance": scores, "Wavelengths": wavelengths, "YaRN": yarn, READING: reading,
+         "Tables": tables}
