@@ -1,30 +1,10 @@
-"""Build and run: every view of every extreme model, every tensor, every account, and generated text."""
+"""The build page: every tensor, every account, what gives way when the model shrinks, and generated text."""
 
 import pytest
-from reader import assert_fine, button, captions, dial, move, open_page, press, show, type_text
+from reader import assert_fine, button, captions, dial, move, open_page, press, show
 
 from gptoss.app.study import Study
 from gptoss.trace import MEANINGS
-
-VIEWS = ["Attention", "Experts", "Tensors", "Next token"]
-EXTREMES = {
-    "as published": {}, "one head": {"heads": "1", "kv": "1"}, "128 heads": {"heads": "128", "kv": "128"},
-    "one expert": {"experts": "1", "active": "1"}, "256 experts, 128 active": {"experts": "256", "active": "128"},
-    "window 1": {"window": "1"}, "window off": {"window": "off"}, "one layer": {"layers": "1"},
-    "bfloat16": {"precision": "bfloat16"}, "sinks off": {"sinks": "off"},
-    "sinks off, window 1": {"sinks": "off", "window": "1", "precision": "bfloat16"},
-}
-
-
-@pytest.mark.parametrize("extreme", EXTREMES.values(), ids=EXTREMES)
-def test_every_view_of_an_extreme_model(extreme):
-    at = open_page(preset="gpt-oss-20b", **extreme)
-    assert not at.warning
-    for view in VIEWS:
-        show(at, view)
-        assert_fine(at)
-        assert at.segmented_control(key="view").value == view
-        assert len(charts(at)) >= 2, "a view without a picture"
 
 
 def charts(at):
@@ -33,13 +13,11 @@ def charts(at):
     return [*drawn, *(html for html in at.get("html") if "<img" in html.proto.body)]
 
 
-@pytest.mark.parametrize("text", ["a", "ab cd"])
-@pytest.mark.parametrize("view", VIEWS)
-def test_every_view_of_a_very_short_text(view, text):
-    at = open_page()
-    type_text(at, text)
-    show(at, view)
-    assert_fine(at)
+def test_each_view_draws_beside_the_accounts():
+    at = open_page(preset="classroom")
+    for view in ("Attention", "Experts", "Tensors", "Next token"):
+        show(at, view)
+        assert len(charts(at)) >= 2
 
 
 def test_every_tensor_can_be_stepped_through():
@@ -140,15 +118,10 @@ def test_a_move_says_what_it_did_to_the_weights(name, words):
     assert after != before and words in after
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"temperature": 0.0}, {"temperature": 2.0, "top_p": 0.05}, {"top_k": "1"}, {"top_k": "100", "top_p": 0.05}])
-def test_the_sampling_dials_at_their_ends(settings):
-    at = open_page(preset="classroom")
-    show(at, "Next token")
-    for key, value in settings.items():
-        (at.select_slider if key == "top_k" else at.slider)(key=key).set_value(value).run()
-        assert_fine(at)
-    at.slider(key="new_tokens").set_value(5).run()
+@pytest.mark.parametrize("settings", [{"temperature": "0.0"}, {"temperature": "2.0", "top_p": "0.05"},
+                                      {"top_k": "1"}, {"top_k": "100", "top_p": "0.05"}])
+def test_text_is_generated_at_the_ends_of_the_sampling_dials(settings):
+    at = open_page(preset="classroom", view="Next token", new_tokens="5", **settings)
     press(at, "Generate")
     assert_fine(at)
     assert at.code[0].value
