@@ -1,44 +1,23 @@
-"""The page on training at scale: every control to both ends, refusals, a step that is measured, and every tab."""
+"""The page on training at scale: what fits, refusals, a step that is measured, and what a batch is made of."""
 
 import math
 
 import pytest
-from reader import address, assert_fine, dial, open_page
+from reader import address, assert_fine, charts, dial, open_page, open_tab, page_text
 
-from gptoss.app.lesson import TABS
 from gptoss.config import PRESETS
 from gptoss.cost import checkpoint_bytes, count_parameters
-from gptoss.lessons.scale.controls import DEFAULTS, TOKENS, VIEWS, key
+from gptoss.lessons.scale.controls import VIEWS
 
 PAGE = "pages/scale.py"
 LARGE = {"preset": "gpt-oss-120b"}
 MEMORY, TIME, SCHEDULE = VIEWS
-OF_ONE_VIEW = ("batch", "tokens", "utilisation", "warmup", "peak")  # controls that not every view shows
-SLIDERS = [name for name in DEFAULTS if name not in ("keep", "gradients")]
-
-
-def page_text(at):
-    parts = (element.value for kind in ("markdown", "success", "info", "warning", "caption") for element in at.get(kind))
-    return "\n".join(parts).replace("\\", "")
 
 
 def view(at, name):
     at.segmented_control(key="scale_view").set_value(name).run()
     assert_fine(at)
     return at
-
-
-def view_of(name):
-    return {"utilisation": TIME, "tokens": TIME}.get(name, SCHEDULE if name in OF_ONE_VIEW else MEMORY)
-
-
-def open_tab(at, name):
-    at.session_state["scale_lesson"] = name
-    return at.run()
-
-
-def charts(at):
-    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
 
 
 def test_at_first_the_page_says_what_fits():
@@ -50,25 +29,10 @@ def test_at_first_the_page_says_what_fits():
     assert "take gpt-oss-120b" not in "".join(button.label for button in at.button)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", SLIDERS)
-def test_every_slider_at_both_ends(preset, name):
-    at = view(open_page(PAGE, preset=preset), view_of(name))
-    for place in (0, -1):
-        slider = at.select_slider(key=key(name))
-        slider.set_value(TOKENS[place] if name == "tokens" else slider.options[place]).run()
-        assert_fine(at)
-        assert charts(at)
-
-
-@pytest.mark.parametrize("name", VIEWS)
-@pytest.mark.parametrize("dials", [
-    {"heads": "128", "kv": "128", "layers": "48", "experts": "256", "hidden": "5760", "window": "off"},
-    {"heads": "1", "kv": "1", "layers": "1", "experts": "1", "active": "1", "hidden": "64",
-     "window": "1"}], ids=["largest", "smallest"])
-def test_every_view_of_an_extreme_model_at_the_longest_sequences(name, dials):
-    at = view(open_page(PAGE, **LARGE, **dials, scale_sequence="131,072", scale_micro="64"), name)
-    assert charts(at) and len(at.warning) == (name == SCHEDULE)  # more at once than a batch has
+def test_every_view_at_the_longest_sequences():
+    at = open_page(PAGE, **LARGE, scale_sequence="131,072", scale_micro="64")
+    for name in VIEWS:
+        assert charts(view(at, name)) and len(at.warning) == (name == SCHEDULE)  # more at once than a batch has
 
 
 @pytest.mark.parametrize(("keep", "figure"), [
@@ -135,15 +99,6 @@ def test_settings_of_a_view_outlast_a_look_at_another():
     assert at.select_slider(key="scale_utilisation").value == 20
 
 
-@pytest.mark.parametrize("bad", [
-    {"scale_world": "7"}, {"scale_view": "<b>"}, {"scale_keep": "all"}, {"scale_sequence": "-1"}, {"scale_peak": "nan"},
-    {"scale_tokens": "1e99"}, {"scale_tensor": ""}, {"scale_gradients": "fp8"}], ids=str)
-def test_bad_values_in_the_address_fall_back(bad):
-    at = open_page(PAGE, **LARGE, **bad)
-    assert_fine(at)
-    assert "FSDP 90.7 GB" in page_text(at)
-
-
 def test_a_small_model_offers_the_way_to_a_large_one():
     at = open_page(PAGE, preset="classroom")
     at.button(key="scale_take_large").click().run()
@@ -151,7 +106,7 @@ def test_a_small_model_offers_the_way_to_a_large_one():
     assert address(at)["preset"] == "gpt-oss-120b" and "FSDP 90.7 GB" in page_text(at)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
 def test_a_real_step_is_measured_on_demand(preset):
     at = open_page(PAGE, preset=preset)
     assert "They differ in" not in page_text(at)
@@ -162,15 +117,12 @@ def test_a_real_step_is_measured_on_demand(preset):
         assert ("the prediction is off by 0 bytes" in page_text(at)) == ("kept: experts by" in page_text(at))
 
 
-@pytest.mark.parametrize(("preset", "answer"), [("gpt-oss-20b", 5), ("gpt-oss-120b", 24), ("classroom", 24)])
-@pytest.mark.parametrize("right", [True, False])
-def test_the_prediction(preset, answer, right):
+@pytest.mark.parametrize(("preset", "answer"), [("gpt-oss-20b", 5), ("classroom", 24)])
+def test_the_prediction_asks_about_a_large_model(preset, answer):
     at = open_page(PAGE, preset=preset)
-    assert f"It is {answer}" not in page_text(at)
-    at.number_input(key="scale_guess").set_value(float(answer if right else 1)).run()
+    at.number_input(key="scale_guess").set_value(float(answer)).run()
     at.button(key="scale_commit").click().run()
-    assert_fine(at)
-    assert f"**It is {answer} accelerators.**" in page_text(at) and len(at.success) == right
+    assert f"**It is {answer} accelerators.**" in page_text(at) and at.success
 
 
 def test_the_question_names_its_checkpoint():
@@ -182,27 +134,21 @@ def test_the_question_names_its_checkpoint():
 @pytest.mark.parametrize(("number", "words"), [
     (0, "FSDP 90.7 GB"), (1, "FSDP 46.3 GB"), (2, "ZeRO-2 41.5 GB"), (3, "The nearest that does: 8."), (4, "B200 10,100;")])
 def test_every_experiment_can_be_tried(number, words):
-    at = open_tab(open_page(PAGE, preset="classroom", scale_tensor="2"), "Try this")
+    at = open_tab(open_page(PAGE, preset="classroom", scale_tensor="2"), "scale", "Try this")
     at.button(key=f"scale_try_{number}").click().run()
     assert_fine(at)
     assert words in page_text(at) and dial(at, "experts").value == 128
 
 
 def test_how_we_know_is_exact_and_names_every_source():
-    words = page_text(open_tab(open_page(PAGE, **LARGE), "How we know"))
+    words = page_text(open_tab(open_page(PAGE, **LARGE), "scale", "How we know"))
     assert "closed form is off by **0** bytes" in words and "The closed form is off by **0**." in words
     assert "2.1 million H100 hours" in words and "22.87 T at 10%" in words
     for source in ("NVIDIA H200 data sheet", "AMD Instinct MI300X data sheet", "Google Cloud documentation"):
         assert source in words
 
 
-@pytest.mark.parametrize("tab", TABS)
-@pytest.mark.parametrize("preset", ["classroom", "gpt-oss-120b"])
-def test_every_tab_opens(tab, preset):
-    assert_fine(open_tab(open_page(PAGE, preset=preset), tab))
-
-
 def test_the_code_is_that_which_ran():
-    at = open_tab(open_page(PAGE), "The code")
+    at = open_tab(open_page(PAGE), "scale", "The code")
     for name in ("learning_rate", "accumulation_steps", "training_bytes", "activation_bytes", "training_step"):
         assert any(f"def {name}(" in code.value for code in at.code), name

@@ -9,17 +9,16 @@ import zipfile
 
 import numpy as np
 import pytest
-from reader import assert_fine, open_page, type_text
+from reader import assert_fine, open_page, page_text, type_text
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
-from gptoss.app.lesson import TABS as LESSON_TABS
 from gptoss.app.study import Study
 from gptoss.checkpoint import CheckpointError
 from gptoss.config import ModelConfig
 from gptoss.lessons.training import measure
 from gptoss.lessons.training.controls import results, run
-from gptoss.lessons.training.controls.plan import DEFAULTS, SCHEDULE, candidates, moved
+from gptoss.lessons.training.controls.plan import candidates, moved
 from gptoss.lessons.training.controls.replay import BEST_HEADS
 from gptoss.lessons.training.controls.results import KEEP, LOAD, RATE, REPLAY, SAMPLES, TABS
 from gptoss.lessons.training.controls.run import JOBS
@@ -84,11 +83,6 @@ def captions(at) -> str:
     return "\n".join(each.value for each in at.caption).replace("\\", "").lower()
 
 
-def page_text(at) -> str:
-    parts = (element.value for kind in ("markdown", "success", "info", "warning", "caption") for element in at.get(kind))
-    return "\n".join(parts).replace("\\", "")
-
-
 def progress(at) -> str:
     return at.get("progress")[0].proto.text
 
@@ -109,10 +103,10 @@ def test_at_first_the_page_shows_how_the_shipped_models_learned():
     assert not at.warning and not at.get("progress")
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_every_tab_opens_before_any_run(tab):
-    at = open_tab(open_page(PAGE, preset="classroom"), tab)
-    assert_fine(at)
+def test_every_tab_opens_before_any_run():
+    at = open_page(PAGE, preset="classroom")
+    for tab in TABS:
+        assert_fine(open_tab(at, tab))
 
 
 def test_the_shipped_load_is_shown_with_and_without_the_balancing_loss():
@@ -120,32 +114,15 @@ def test_the_shipped_load_is_shown_with_and_without_the_balancing_loss():
     assert "share of the choices" in words and "without the balancing loss" in words
 
 
-@pytest.mark.parametrize("domain", ["mean", *DOMAINS])
-def test_one_domain_large(domain):
-    at = open_page(PAGE, preset="classroom", training_domain=domain)
-    assert_fine(at)
-    assert at.selectbox(key="training_domain").value == domain
-
-
-@pytest.mark.parametrize("name, bad", [("domain", "poetry"), ("steps", "many"), ("steps", "7"), ("peak", "-1"),
-                                       ("seed", "x"), ("who", "me"), ("source", "the web"), ("share_prose", "1000"),
-                                       ("balance", "nan")])
-def test_bad_values_in_the_address_fall_back(name, bad):
-    at = open_page(PAGE, **{"preset": "classroom", f"training_{name}": bad})
-    assert_fine(at)
-    assert at.session_state[f"training_{name}"] == DEFAULTS.get(name, "all domains")
+def test_each_domain_can_be_drawn_large():
+    at = open_page(PAGE, preset="classroom", training_domain="repetition")
+    assert at.selectbox(key="training_domain").value == "repetition"
+    for domain in ("mean", *DOMAINS):
+        at.selectbox(key="training_domain").set_value(domain).run()
+        assert_fine(at)
 
 
 # Controls
-
-@pytest.mark.parametrize("name, options", [(name, options) for _, name, options, _ in SCHEDULE])
-def test_every_dial_of_the_schedule_at_both_ends(page, name, options):
-    at = page()
-    for place in (0, -1):
-        at.select_slider(key=f"training_{name}").set_value(options[place]).run()
-        assert_fine(at)
-        assert at.session_state[f"training_{name}"] == options[place]
-
 
 def test_contestants_follow_the_model_and_are_never_more_than_three():
     at = open_page(PAGE, preset="classroom")
@@ -267,7 +244,7 @@ def test_a_run_from_start_to_end(page):
 
 def test_three_contestants_and_the_pinned_model(page):
     at = page()
-    next(each for each in at.button if each.label == "Pin for comparison").click().run()
+    next(button for button in at.button if button.label == "Pin for comparison").click().run()
     at.select_slider(key="window").set_value(4).run()
     at.multiselect(key="training_who").set_value(["study", "gpt2", "pinned"]).run()
     until(train(at), DONE)
@@ -276,13 +253,13 @@ def test_three_contestants_and_the_pinned_model(page):
     assert "the pinned model, after 4 steps" in captions(at)
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_every_tab_of_a_single_run(page, tab):
+def test_every_tab_of_a_single_run(page):
     """GPT-2 alone has no router, and arithmetic nothing to recall: tabs say so."""
     at = page()
     at.multiselect(key="training_who").set_value(["gpt2"]).run()
     until(train(at), DONE)
-    assert_fine(open_tab(at, tab))
+    for tab in TABS:
+        assert_fine(open_tab(at, tab))
 
 
 def test_pause_resume_and_stop(page):
@@ -293,7 +270,7 @@ def test_pause_resume_and_stop(page):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert_fine(at.run())
-    assert not [each for each in at.button if each.key == "training_start"]
+    assert not [button for button in at.button if button.key == "training_start"]
     for tab in (RATE, SAMPLES, REPLAY, KEEP):
         assert_fine(open_tab(at, tab))
     at.button(key="training_pause").click().run()
@@ -401,20 +378,14 @@ def test_a_browser_is_asked_for_by_its_session(monkeypatch):
 
 # The lesson
 
-@pytest.mark.parametrize("tab", LESSON_TABS)
-def test_every_tab_of_the_lesson(tab):
-    assert_fine(open_tab(open_page(PAGE, preset="classroom"), tab, "training_lesson"))
-
-
-def test_predictions_right_and_wrong():
+def test_the_prediction_is_answered_by_the_shipped_run():
     answer = float(measure.induction_rise("classroom").after)
     assert 0 < answer <= shipped()["classroom"].history()["at"]
-    for guess, right in ((answer, True), (0.0, False)):
-        at = open_page(PAGE, preset="classroom")
-        at.number_input(key="training_guess").set_value(guess).run()
-        at.button(key="training_commit").click().run()
-        assert_fine(at)
-        assert bool(at.success) == right and "The loss on repetition falls fastest" in page_text(at)
+    at = open_page(PAGE, preset="classroom")
+    at.number_input(key="training_guess").set_value(answer).run()
+    at.button(key="training_commit").click().run()
+    assert_fine(at)
+    assert at.success and "The loss on repetition falls fastest" in page_text(at)
 
 
 @pytest.mark.parametrize(("number", "wanted"), enumerate([
