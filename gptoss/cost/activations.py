@@ -15,7 +15,7 @@ from gptoss.cost.memory import BYTES_PER_VALUE
 WRITTEN_OUT, MASKED_KERNEL, KERNEL = ATTENTIONS = ("written out", "kernel with a mask", "kernel")
 EVERYTHING, FUSED, RECOMPUTED = KEEPS = ("Everything", "Attention in one kernel", "Block inputs only")
 
-QUERIES_AT_ONCE = 64  # as in gptoss.model.attention: the queries that one call of the attention kernel takes
+QUERIES_AT_ONCE = 64  # as in gptoss.model.fast.attention: the queries that one call of the attention kernel takes
 _INT64, _FLOAT32 = 8, 4
 _MASK_ALIGNMENT, _SUMS_ALIGNMENT = 8, 32  # columns and rows to which CUDA's kernel pads the mask and the log sums
 _RANDOM_STATE = 16  # two numbers that CUDA's kernel keeps for dropout, used or not

@@ -14,7 +14,7 @@ from gptoss.cost.activations import QUERIES_AT_ONCE, kernel_calls
 from gptoss.cost.checks import require_choice, require_count
 from gptoss.cost.memory import BYTES_PER_VALUE
 
-SMALL = 2**26  # as in gptoss.model.experts: multiplications up to which all experts work in one padded batch
+SMALL = 2**26  # as in gptoss.model.fast.experts: multiplications up to which all experts work in one padded batch
 _FLOAT32 = 4
 
 

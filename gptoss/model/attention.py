@@ -7,10 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gptoss.config import ModelConfig
-from gptoss.model.fast.attention import QUERIES_AT_ONCE as QUERIES_AT_ONCE
 from gptoss.model.fast.attention import fast_attention
-from gptoss.model.fast.attention import fused_attention as fused_attention
-from gptoss.model.fast.attention import fused_attention_in_parts as fused_attention_in_parts
 from gptoss.model.kv_cache import LayerCache
 from gptoss.model.linear import Linear
 from gptoss.model.mask import visible

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gptoss.config import ModelConfig
-from gptoss.model.fast.experts import SMALL as SMALL
 from gptoss.model.fast.experts import Matrices, fast_mixture
 from gptoss.model.fast.packed import PackedExperts, expert_matrices
 from gptoss.model.linear import Linear

@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from gptoss.model import Transformer
-from gptoss.model.experts import SMALL
+from gptoss.model.fast.experts import SMALL
 
 PARTS = ("norms", "attention", "experts", "logits")
 

@@ -13,7 +13,7 @@ from gptoss.app.text import live_tokens, vocabulary_labels
 from gptoss.app.weights import SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.model import Transformer
-from gptoss.model.packed_experts import PackedExperts
+from gptoss.model.fast.packed import PackedExperts
 from gptoss.tokenizer import encode_text
 from gptoss.trace import trace
 

@@ -39,8 +39,8 @@ from gptoss.checkpoint.layouts import is_expert_weight, is_norm_scale, stored_as
 from gptoss.checkpoint.reader import INDEX_NAME
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer, TransformerBlock
+from gptoss.model.fast.packed import PackedExperts
 from gptoss.model.initialisation import standard_deviation
-from gptoss.model.packed_experts import PackedExperts
 from tests.benchmarks.measure import interleaved, table, write_json
 
 SCALES = (118, 122)  # random scale bytes from here to below there, so that an expert neither dies out nor explodes

@@ -14,6 +14,7 @@ from gptoss.cost import activations
 from gptoss.cost.activations import KEEPS, KERNEL, MASKED_KERNEL, RECOMPUTED, WRITTEN_OUT, activation_bytes, kept_bytes
 from gptoss.model import Transformer, attention
 from gptoss.model.fast import experts
+from gptoss.model.fast.attention import QUERIES_AT_ONCE
 from gptoss.training.step_memory import random_tokens, training_step
 
 FORMATS = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -84,7 +85,7 @@ def test_on_cuda_the_kernel_keeps_its_mask(number_format):
 
 
 def test_the_constants_are_the_models_own():
-    assert activations.QUERIES_AT_ONCE == attention.QUERIES_AT_ONCE
+    assert activations.QUERIES_AT_ONCE == QUERIES_AT_ONCE
 
 
 def test_block_inputs_are_all_that_recomputation_keeps(monkeypatch):

@@ -1,7 +1,7 @@
 """Attention heads taken apart: one query step by step, how widely each head looks, and whether two kernels agree.
 
 Every number comes from the tensors of a traced pass, through the model's own `explicit_attention` and
-`fused_attention_in_parts` (gptoss/model/attention.py, after `AttentionBlock` of OpenAI's reference).
+`fused_attention_in_parts` (gptoss/model, after `AttentionBlock` of OpenAI's reference).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from gptoss.config import ModelConfig
 from gptoss.model import AttentionBlock, Transformer
-from gptoss.model.attention import explicit_attention, fused_attention_in_parts, visible
+from gptoss.model.attention import explicit_attention, visible
+from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.trace import trace
 from gptoss.training.induction import induction_scores
 

@@ -33,8 +33,8 @@ from gptoss.cost import (
 )
 from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.model import KVCache, MLPBlock, Transformer
-from gptoss.model.experts import SMALL
-from gptoss.model.packed_experts import PackedExperts
+from gptoss.model.fast.experts import SMALL
+from gptoss.model.fast.packed import PackedExperts
 from gptoss.timing import Spread, in_turn, spread
 from gptoss.training.step_memory import naming_parts
 
@@ -42,7 +42,7 @@ FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SQUARES = {"fp32": 1024, "bf16": 512}  # rows and columns of the matrices that are multiplied
 READ_BYTES = 128 * 2**20  # of the matrix that is read: several times what a processor's caches hold
 MIN_ROUNDS = 5
-PACKED = "packed"  # experts that stay in MXFP4, see `gptoss.model.packed_experts`
+PACKED = "packed"  # experts that stay in MXFP4, see `gptoss.model.fast.packed`
 PREFILL, DECODE = PASSES = "prefill", "decode"
 BOUND, MATRICES, CALLS, REST = PARTS = "bound", "matrices alone", "calls", "all else"
 

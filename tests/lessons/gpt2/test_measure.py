@@ -34,7 +34,7 @@ from gptoss.lessons.gpt2.measure import (
     sizes,
 )
 from gptoss.model import GPT2, Transformer
-from gptoss.model.attention import fused_attention_in_parts
+from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.tokenizer import SAMPLES, compact_vocabulary, get_encoding
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 from gptoss.trace import trace

@@ -30,7 +30,7 @@ from gptoss.lessons.window.measure import (
     with_windows,
 )
 from gptoss.model import Transformer
-from gptoss.model.attention import fused_attention_in_parts
+from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.kv_cache import LayerCache
 
 SMALL = ModelConfig(
