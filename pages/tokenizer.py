@@ -2,100 +2,92 @@
 
 import streamlit as st
 
-from gptoss.app import pictures, state, text
+from gptoss.app import state, text
+from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
-from gptoss.app.lesson import below
+from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.lessons.tokenizer import measure
-from gptoss.lessons.tokenizer.charts import MEASURES, PER_CHARACTER, merge_candidates, merge_wall, paired_chips
-from gptoss.lessons.tokenizer.controls import tokenizer as shown
-from gptoss.lessons.tokenizer.controls import tokenizer_lesson as views
-from gptoss.lessons.tokenizer.controls.conversation import conversation
-from gptoss.lessons.tokenizer.measure import MAX_BYTES, O200K, SIZES
-from gptoss.tokenizer.languages import LANGUAGES
+from gptoss.lessons.tokenizer import controls, measure
+from gptoss.lessons.tokenizer.controls import MERGES, TOKENS, VIEWS
+from gptoss.tokenizer import encode_text, token_label
+from gptoss.tokenizer.merges import CutVocabulary, merges, pre_tokens
+
+MATHS = r"""
+A pre-token begins as bytes $b_1, \dots, b_n$. Every token $v$ of the vocabulary has a rank $r(v)$, its id: the order in
+which it was learned. As long as two neighbours $t_i, t_{i+1}$ are a token together, the pair of lowest rank becomes one:
+
+$$i^* = \arg\min_i \; r(t_i \Vert t_{i+1}), \qquad (t_{i^*},\, t_{i^*+1}) \;\to\; t_{i^*} \Vert t_{i^*+1}$$
+
+Cut off after its first $V$ ranks, the vocabulary makes the same merges and stops at the first that needs a rank
+$\ge V$. So a text's length $T(V)$ is its number of bytes less the merges made by then, and falls as $V$ grows, while
+
+$$P(V) = \underbrace{V \cdot d}_{\text{embedding}} + \underbrace{V \cdot d}_{\text{unembedding}}$$
+
+with $d$ the hidden size: one row for every token at each end of the model.
+"""
 
 
-@st.fragment
-def tokens(written: str, special: bool) -> None:
-    """The text as chips, o200k's above GPT-2's."""
-    read = measure.reading(written, special)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(shown.both_counts(read), width="stretch")
-        compared = st.toggle("GPT-2 below", True, key="tokenizer_gpt2", bind="query-params",
-                             help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
-        spelt = st.toggle("Bytes", True, key="tokenizer_bytes", bind="query-params")
-    st.html(paired_chips(read.pieces, spelt, compared))
-    if read.shown < read.o200k:
-        st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
+def picture(study: Study, words: str) -> None:
+    """The chosen view, beside the reader's text where it is about that text."""
+    chosen = view(VIEWS, "tokenizer_view")
+    if chosen in (controls.CONVERSATION, controls.SEARCH):
+        (controls.conversation if chosen == controls.CONVERSATION else controls.search)()
+        return
+    writing, drawing = st.columns([1, 3], gap="medium")
+    with writing:
+        special = text.text_box()
+        controls.say_what_is_counted(text.current_text(), special)
+    with drawing:
+        if chosen == controls.LANGUAGE:
+            controls.languages(words)
+        elif has_text(words, "it is cut into tokens"):
+            if chosen == TOKENS:
+                controls.tokens(words, special)
+            elif chosen == MERGES:
+                controls.merges(words)
+            else:
+                controls.sizes(words, study)
 
 
-@st.fragment
-def merges(written: str) -> None:
-    """How one pre-token is built from its bytes."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        word = shown.choose_word(written)
-        step = shown.choose_step(word)
-    built = measure.build(word)
-    st.markdown(shown.what_happens(built, step))
-    st.html(merge_candidates(*built.states[step]))
-    st.html(merge_wall(built.data, built.merges, step, MAX_BYTES))
-    if len(word.encode()) > MAX_BYTES:
-        st.caption(f":material/content_cut: Drawn: the first {MAX_BYTES} of {len(word.encode()):,} bytes.")
+def because(answer: str) -> str:
+    """What the answer to the prediction means."""
+    alone = " ".join(f"“{token_label(token)}”" for token in encode_text("strawberry"))
+    return (f"Alone it is {alone}. After a space it is one token, id {encode_text(' strawberry')[0]:,}: in running text "
+            "words follow a space, so that form was frequent enough to be learned.")
 
 
-@st.fragment
-def languages(written: str) -> None:
-    """One story in many languages, and the reader's text."""
-    quantity = st.segmented_control("Measure", MEASURES, default=PER_CHARACTER, key="tokenizer_measure",
-                                    bind="query-params", required=True, label_visibility="collapsed")
-    pictures.show_chart(shown.language_chart(written, quantity), key=f"tokenizer_by_language_{quantity}")
-    texts = st.expander("The story in every language", key="tokenizer_story", on_change="rerun")
-    if texts.open:
-        texts.table({each.name: each.text for each in LANGUAGES})
+def how_we_know(words: str) -> None:
+    """The merges that the page shows, compared with tiktoken's own tokens."""
+    check = measure.check(words)
+    st.markdown(f"Your text has {check.pre_tokens:,} pre-tokens. Merged step by step they end in {check.merged:,} "
+                f"tokens; tiktoken itself gives {check.real:,}, and {check.agree:,} are the same at the same place.")
+    st.markdown(f"With the first {measure.CHECKED_SIZE:,} ranks it has {check.cut:,} tokens by these merges, and "
+                f"{check.real_cut:,} by a tiktoken tokenizer that was built from those ranks.")
+    st.markdown("The vocabularies are tiktoken's own files, checked by the hashes that it pins.")
 
 
-@st.fragment
-def sizes(written: str, study: Study) -> None:
-    """Tokens against parameters, for every size of the vocabulary."""
-    size = st.select_slider("Vocabulary (tokens)", SIZES, O200K, key="tokenizer_size", bind="query-params",
-                            format_func="{:,}".format)
-    pictures.show_chart(shown.size_chart(written, study.config, size), key="tokenizer_by_size")
-
-
-@st.fragment
-def search() -> None:
-    """Tokens of o200k by text or id."""
-    query = st.text_input("Text, or an id", key="tokenizer_query", bind="query-params",
-                          placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
-    table, words = measure.search(query)
-    st.markdown(words)
-    st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
+def lesson(words: str) -> Lesson:
+    """What follows below the picture, for a reader's text."""
+    return Lesson(
+        path="tokenizer",
+        prediction=Prediction(
+            "How many tokens are `strawberry` alone, and `␣strawberry` after a space?", because=because,
+            answer=lambda: f"{len(encode_text('strawberry'))} and {len(encode_text(' strawberry'))}",
+            choices=("1 and 1", "1 and 2", "2 and 3", "3 and 1", "3 and 4", "10 and 11")),
+        tries=[
+            Try("12345", "Digits are cut in threes from the left, while we group them from the right: 1234 is 123 and 4.",
+                text="12345 1234 123456789", controls={"tokenizer_view": TOKENS}),
+            Try("नमस्ते दुनिया", "Each letter of this script has three bytes. o200k has learned pieces of words; GPT-2 mostly "
+                "spells bytes.", text="नमस्ते दुनिया", controls={"tokenizer_view": TOKENS}),
+            Try("strawberry, step by step", "Ten bytes, seven merges, three tokens. Nobody chose these pieces: their ranks "
+                "did.", text="strawberry", controls={"tokenizer_view": MERGES})],
+        maths=MATHS, code=(pre_tokens, merges, CutVocabulary, measure.vocabulary_tradeoff),
+        claims=register.of_page("tokenizer"), checks=lambda: how_we_know(words))
 
 
 header("tokenizer")
 study = state.study()
-view = st.segmented_control("View", views.VIEWS, default=views.TOKENS, key="tokenizer_view", bind="query-params",
-                            required=True, label_visibility="collapsed")
-written = measure.cut_text(text.current_text())
-if view == views.CONVERSATION:
-    conversation()
-elif view == views.SEARCH:
-    search()
-else:
-    writing, picture = st.columns([1, 3], gap="medium")
-    with writing:
-        special = text.text_box()
-        shown.say_what_is_counted(text.current_text(), special)
-    with picture:
-        if view == views.LANGUAGES:
-            languages(written)
-        elif not written:
-            st.info("Type a text, or choose an example, and it is cut into tokens.", icon=":material/edit:")
-        elif view == views.TOKENS:
-            tokens(written, special)
-        elif view == views.MERGES:
-            merges(written)
-        else:
-            sizes(written, study)
-below(views.lesson(written, register.of_page("tokenizer")))
+words = measure.cut_text(text.current_text())
+picture(study, words)
+below(lesson(words))

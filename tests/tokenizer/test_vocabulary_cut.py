@@ -1,4 +1,4 @@
-"""A vocabulary cut off after its first ranks, against tiktoken built from those ranks, and what each size costs."""
+"""A vocabulary cut off after its first ranks, against tiktoken built from those ranks."""
 
 import functools
 
@@ -6,9 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss.config import PRESETS, ModelConfig
-from gptoss.cost import count_parameters, forward_flops
-from gptoss.lessons.tokenizer.measure import BYTES_ONLY, O200K, SIZES, vocabulary_tradeoff
 from gptoss.tokenizer import SAMPLES, encode_text, get_encoding
 from gptoss.tokenizer.languages import LANGUAGES
 from gptoss.tokenizer.merges import CutVocabulary, cut_encoding
@@ -35,9 +32,9 @@ def test_counts_of_random_texts(text, size):
 @given(st.text(st.sampled_from("ab \n'sA1é注"), max_size=60))
 def test_the_whole_vocabulary_gives_tiktokens_number_of_tokens_and_the_smallest_gives_the_bytes(text):
     cut = CutVocabulary(text)
-    assert cut.tokens(O200K) == cut.tokens(get_encoding().n_vocab - 1_090) == len(encode_text(text))
-    assert cut.tokens(BYTES_ONLY) == cut.bytes == len(text.encode())
-    counts = [cut.tokens(size) for size in SIZES]
+    assert cut.tokens(201_088) == cut.tokens(get_encoding().n_vocab - 1_090) == len(encode_text(text))
+    assert cut.tokens(256) == cut.bytes == len(text.encode())
+    counts = [cut.tokens(size) for size in CUTS]
     assert counts == sorted(counts, reverse=True)
 
 
@@ -57,27 +54,3 @@ def test_bytes_are_never_cut_off(size):
         CutVocabulary("a").tokens(size)
     with pytest.raises(ValueError, match="256"):
         cut_encoding(size)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_tradeoff_agrees_with_the_closed_forms_at_every_size(preset):
-    config, cut = ModelConfig.preset(preset), CutVocabulary(SAMPLES[0].text)
-    frame = vocabulary_tradeoff(cut, config)
-    assert list(frame["size"]) == sorted(frame["size"]) and set(SIZES) <= set(frame["size"])
-    assert frame["size"].min() == 256 and frame["size"].max() == 201_088 and len(frame) < 100
-    for row in frame.itertuples():
-        assert row.tokens == cut.tokens(row.size)
-        assert row.embedding == row.unembedding == row.size * config.hidden_size
-        assert row.total == count_parameters(config).total + 2 * (row.size - config.vocab_size) * config.hidden_size
-        assert row.flops == forward_flops(config.replace(vocab_size=row.size), row.tokens).needed_total
-
-
-def test_the_real_size_is_the_real_models():
-    frame = vocabulary_tradeoff(CutVocabulary("a"), ModelConfig.preset("gpt-oss-120b"))
-    real = frame[frame["size"] == 201_088].iloc[0]
-    assert round((real["embedding"] + real["unembedding"]) / 1e9, 2) == 1.16 and round(real["total"] / 1e9, 2) == 116.83
-
-
-def test_no_text_costs_nothing():
-    frame = vocabulary_tradeoff(CutVocabulary(""), ModelConfig.preset("classroom"))
-    assert (frame["tokens"] == 0).all() and (frame["flops"] == 0).all()

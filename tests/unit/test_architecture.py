@@ -31,9 +31,6 @@ PARTS = {
 MAY_ASK = {"measure": {"measure"}, "charts": {"charts"}, "claims": {"measure", "claims"},
            "controls": {"measure", "charts", "claims", "controls"}}
 
-# Pages whose folders do not keep the rule yet.
-NOT_YET = {"tokenizer"}
-
 
 def name_of(path):
     """The module's name: `gptoss.app.study`."""
@@ -107,7 +104,7 @@ def lessons():
     """Every file of a page's folder: its module, the page and the part that it is."""
     for module in MODULES:
         parts = module.split(".")
-        if parts[:2] == ["gptoss", "lessons"] and len(parts) > 3 and parts[2] not in NOT_YET:
+        if parts[:2] == ["gptoss", "lessons"] and len(parts) > 3:
             yield module, parts[2], parts[3]
 
 

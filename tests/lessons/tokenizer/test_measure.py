@@ -1,11 +1,14 @@
-"""What the tokenizer's page reads off a text: token for token tiktoken's own, and merge by merge."""
+"""What the page reads off a text: tiktoken's own tokens, merge by merge, and by size of the vocabulary."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss.lessons.tokenizer.measure import MAX_BYTES, build, cut_text, reading
-from gptoss.tokenizer import clean_text, encode_text
-from gptoss.tokenizer.merges import merges, tokens_after
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import count_parameters, forward_flops
+from gptoss.lessons.tokenizer.measure import MAX_BYTES, SIZES, build, cut_text, reading, vocabulary_tradeoff
+from gptoss.tokenizer import SAMPLES, clean_text, encode_text
+from gptoss.tokenizer.merges import CutVocabulary, merges, tokens_after
 from gptoss.tokenizer.text import spelt_bytes
 
 
@@ -40,3 +43,27 @@ def test_bytes_are_hexadecimal_and_long_ones_are_cut():
     assert spelt_bytes(b" st") == "20 73 74" and spelt_bytes(b"") == ""
     assert spelt_bytes(bytes(range(9)), 8) == "00 01 02 03 04 05 06 07 …"
     assert spelt_bytes(bytes(range(9)), 9).endswith("08")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_tradeoff_agrees_with_the_closed_forms_at_every_size(preset):
+    config, cut = ModelConfig.preset(preset), CutVocabulary(SAMPLES[0].text)
+    frame = vocabulary_tradeoff(cut, config)
+    assert list(frame["size"]) == sorted(frame["size"]) and set(SIZES) <= set(frame["size"])
+    assert frame["size"].min() == 256 and frame["size"].max() == 201_088 and len(frame) < 100
+    for row in frame.itertuples():
+        assert row.tokens == cut.tokens(row.size)
+        assert row.embedding == row.unembedding == row.size * config.hidden_size
+        assert row.total == count_parameters(config).total + 2 * (row.size - config.vocab_size) * config.hidden_size
+        assert row.flops == forward_flops(config.replace(vocab_size=row.size), row.tokens).needed_total
+
+
+def test_the_real_size_is_the_real_models():
+    frame = vocabulary_tradeoff(CutVocabulary("a"), ModelConfig.preset("gpt-oss-120b"))
+    real = frame[frame["size"] == 201_088].iloc[0]
+    assert round((real["embedding"] + real["unembedding"]) / 1e9, 2) == 1.16 and round(real["total"] / 1e9, 2) == 116.83
+
+
+def test_no_text_costs_nothing():
+    frame = vocabulary_tradeoff(CutVocabulary(""), ModelConfig.preset("classroom"))
+    assert (frame["tokens"] == 0).all() and (frame["flops"] == 0).all()

@@ -1,0 +1,522 @@
+"""The tokenizer page's controls and its six views: chips, merges, languages, sizes, a conversation, a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import streamlit as st
+
+from gptoss import units
+from gptoss.app import controls, pictures
+from gptoss.app.markdown import literal
+from gptoss.app.study import Study
+from gptoss.charts.chart import Chart
+from gptoss.config import ModelConfig
+from gptoss.lessons.tokenizer import charts, measure
+from gptoss.tokenizer import encode_prefix, printable
+from gptoss.tokenizer.harmony import (
+    CHANNELS,
+    CONSTRAIN,
+    EFFORTS,
+    EXAMPLE,
+    JSON,
+    NOTEBOOK_EXAMPLE,
+    DeveloperContent,
+    Message,
+    Stream,
+    SystemContent,
+    content_text,
+    header_words,
+    kept_messages,
+    render,
+)
+from gptoss.tokenizer.harmony_reader import Reading, parse_ids, read_ids
+from gptoss.tokenizer.harmony_types import functions_from_json, functions_to_json
+from gptoss.tokenizer.languages import LANGUAGES, NOTEBOOK_ESTIMATES, SMALL_VOCABULARY
+
+VIEWS = TOKENS, MERGES, LANGUAGE, SIZES, CONVERSATION, SEARCH = (
+    "Tokens", "Merges", "Languages", "Vocabulary size", "Conversation", "Search")
+MAX_MESSAGES = 40
+MAX_CHARACTERS = 20_000  # of one field
+
+NEW: dict[str, Message] = {
+    "User": Message("user", "And tomorrow?"),
+    "Reasoning": Message("assistant", "Think before answering.", "analysis"),
+    "Tool call": Message("assistant", '{"place": "Oslo"}', "commentary", "functions.get_weather", JSON),
+    "Tool's answer": Message("tool", '{"sky": "clear"}', "commentary", "assistant", name="functions.get_weather"),
+    "Preamble": Message("assistant", "I will look up the weather first.", "commentary"),
+    "Final answer": Message("assistant", "No, it stays dry.", "final"),
+    "Developer": Message("developer", DeveloperContent("Answer politely.")),
+    "System": Message("system", SystemContent()),
+}
+MODES = BUILD, READ = "Build", "Read back"
+ENDINGS = {"Generated": "training", "History": "history", "Next prompt": "completion"}
+MAX_TOKENS = 4096  # of a stream that is read back
+MAX_REMARKS = 12
+
+_ABOUT_ENDINGS = {
+    "Generated": "The last answer closes with <|return|>: the model says it when it is done, and sampling stops. "
+                 "<|end|> only closes a message, <|call|> waits for a tool.",
+    "History": "For storing, and for the next turn: the final <|return|> has become <|end|>, like every other message's "
+               "end.",
+    "Next prompt": "The stream ends in <|start|>assistant, and the model goes on from there.",
+}
+
+NOTEBOOK = "The notebook's format"
+EXAMPLES = {
+    NOTEBOOK: NOTEBOOK_EXAMPLE,
+    "A broken stream": "<|start|>user<|message|>Hello<|end|>\n<|start|>assistant<|message|>Hi!<|start|>assistant<|channel|>"
+                       "commentary to=functions.f <|constrain|>json<|message|>{oops<|end|>",
+    "A list of ids": "[200006, 1428, 200008, 13225, 200007, 200006, 173781]",
+}
+_ESTIMATES = {charts.GPT2_ESTIMATE: NOTEBOOK_ESTIMATES[50_257], charts.SMALL_ESTIMATE: NOTEBOOK_ESTIMATES[SMALL_VOCABULARY]}
+
+
+@st.fragment
+def tokens(text: str, special: bool) -> None:
+    """The text as chips, o200k's above GPT-2's."""
+    read = measure.reading(text, special)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        times = f" (×{read.gpt2 / read.o200k:.2f})" if read.o200k else ""
+        st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}", width="stretch")
+        compared = st.toggle("GPT-2 below", True, key="tokenizer_gpt2", bind="query-params",
+                             help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
+        spelt = st.toggle("Bytes", True, key="tokenizer_bytes", bind="query-params")
+    st.html(charts.paired_chips(read.pieces, spelt, compared))
+    if read.shown < read.o200k:
+        st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
+
+
+def say_what_is_counted(text: str, special: bool) -> None:
+    """A notice where the text is longer than what is counted, or its special tokens are."""
+    if len(text) > measure.LONGEST:
+        st.caption(f":material/content_cut: The first {measure.LONGEST:,} of {len(text):,} characters are counted. The box "
+                   "keeps your text.")
+    if special:
+        st.caption(":material/info: Merges, languages and sizes take special tokens for the text that spells them.")
+
+
+@st.fragment
+def merges(text: str) -> None:
+    """How one pre-token is built from its bytes."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        word = _choose_word(text)
+        step = _choose_step(word)
+    built = measure.build(word)
+    st.markdown(_what_happens(built, step))
+    st.html(charts.merge_candidates(*built.states[step]))
+    st.html(charts.merge_wall(built.data, built.merges, step, measure.MAX_BYTES))
+    if len(word.encode()) > measure.MAX_BYTES:
+        st.caption(f":material/content_cut: Drawn: the first {measure.MAX_BYTES} of {len(word.encode()):,} bytes.")
+
+
+def _choose_word(text: str) -> str:
+    """A list of the text's pre-tokens; it begins with the one of most tokens and, among those, most merges."""
+    options, first = measure.words(text), measure.most_merged(text)
+    if st.session_state.get("tokenizer_word", first) not in range(len(options)):
+        st.session_state["tokenizer_word"] = first
+    place = st.selectbox("Pre-token", range(len(options)), first, key="tokenizer_word", bind="query-params", width=240,
+                         format_func=lambda place: f"{place + 1}: {_shortened(options[place])}")
+    return options[place]
+
+
+def _choose_step(word: str) -> int:
+    """How many of a pre-token's merges are made: a slider, a step back and a step forward. All, to begin with."""
+    last, key = len(measure.build(word).merges), "tokenizer_step"
+    if st.session_state.get(key, last) > last or st.session_state.get("tokenizer_stepped", word) != word:
+        st.session_state[key] = last
+    st.session_state["tokenizer_stepped"] = word
+    step = st.select_slider("Merges made", range(last + 1), last, key=key, bind="query-params", disabled=not last)
+
+    def move(by: int) -> None:
+        st.session_state[key] = step + by
+
+    st.button("Back", icon=":material/arrow_back:", on_click=move, args=(-1,), key="tokenizer_back", disabled=step == 0)
+    st.button("Next", icon=":material/arrow_forward:", on_click=move, args=(1,), key="tokenizer_next", disabled=step == last)
+    return step
+
+
+def _shortened(word: str) -> str:
+    shown = printable(word[:measure.MAX_BYTES].encode())
+    return shown if len(word) <= measure.MAX_BYTES else f"{shown}…"
+
+
+def _what_happens(built: measure.Build, step: int) -> str:
+    """A sentence on how far the merging is and what comes next."""
+    tokens = len(built.states[step][0])
+    here = f"**After {step} of {len(built.merges)} merges: {units.plural(tokens, 'token')}"
+    if step == len(built.merges):
+        return f"{here}, as the model reads {'them' if tokens != 1 else 'it'}.**"
+    merge = built.merges[step]
+    return (f"{here}.** Between neighbours: the rank of both as one token. The lowest comes next: "
+            f"{literal(charts.token_words(built.data[merge.start:merge.end]))}, {merge.rank:,}.")
+
+
+@st.fragment
+def languages(text: str) -> None:
+    """One story in many languages, and the reader's text."""
+    quantity = controls.view(charts.MEASURES, "tokenizer_measure", "Measure")
+    pictures.show_chart(_language_chart(text, quantity), key=f"tokenizer_by_language_{quantity}")
+    texts = st.expander("The story in every language", key="tokenizer_story", on_change="rerun")
+    if texts.open:
+        texts.table({language.name: language.text for language in LANGUAGES})
+
+
+@lru_cache(maxsize=32)
+def _language_chart(text: str, quantity: str) -> Chart:
+    return charts.language_costs(measure.languages_and(text, charts.OWN_TEXT), quantity, _ESTIMATES)
+
+
+@st.fragment
+def sizes(text: str, study: Study) -> None:
+    """Tokens against parameters, for every size of the vocabulary."""
+    size = st.select_slider("Vocabulary (tokens)", measure.SIZES, measure.O200K, key="tokenizer_size", bind="query-params",
+                            format_func="{:,}".format)
+    pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
+
+
+@lru_cache(maxsize=32)
+def _size_chart(text: str, config: ModelConfig, size: int) -> Chart:
+    return charts.vocabulary_size(measure.tradeoff(text, config), size, measure.counts_of(text)["gpt2"], NOTEBOOK_ESTIMATES)
+
+
+@st.fragment
+def search() -> None:
+    """Tokens of o200k by text or id."""
+    query = st.text_input("Text, or an id", key="tokenizer_query", bind="query-params",
+                          placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
+    table, words = measure.search(query)
+    st.markdown(words)
+    st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
+
+
+@dataclass
+class Talk:
+    """The conversation of one session. Each message keeps its number wherever it moves."""
+
+    messages: dict[int, Message] = field(default_factory=lambda: dict(enumerate(EXAMPLE)))
+    next_number: int = len(EXAMPLE)
+    problems: dict[int, str] = field(default_factory=dict)  # why the functions of a message could not be read
+
+    def replace(self, messages: Iterable[Message]) -> None:
+        """Other messages, with numbers never used before, so that no widget remembers."""
+        messages = list(messages)
+        self.messages = dict(enumerate(messages, self.next_number))
+        self.next_number += len(messages)
+        self.problems = {}
+
+    def reorder(self, numbers: Iterable[int]) -> None:
+        self.messages = {number: self.messages[number] for number in numbers}
+
+
+def talk() -> Talk:
+    return st.session_state.setdefault("tokenizer_talk", Talk())
+
+
+def editor() -> int | None:
+    """The list of messages, the buttons that change it, and the fields of the chosen one; returns its number."""
+    now = talk()
+    chosen = None
+    if now.messages:
+        numbers = list(now.messages)
+        if st.session_state.get("tokenizer_talk_chosen") not in numbers:
+            st.session_state["tokenizer_talk_chosen"] = next(
+                (number for number in numbers if now.messages[number].role == "user"), numbers[0])
+        with st.container(height=min(25 * len(numbers) + 10, 240), border=False):
+            chosen = st.radio("Message", numbers, key="tokenizer_talk_chosen", label_visibility="collapsed",
+                              format_func=lambda number: _label(now, number))
+    else:
+        st.info("The conversation is empty. Add a message.", icon=":material/add:")
+    _buttons(now, chosen)
+    if chosen is not None:
+        _fields(chosen, now.messages[chosen])
+    return chosen
+
+
+def _label(now: Talk, number: int) -> str:
+    message = now.messages.get(number)
+    if message is None:  # Streamlit also asks for labels of options that have just gone
+        return ""
+    place = list(now.messages).index(number) + 1
+    return f"{place} · {literal(who(message))}"
+
+
+def who(message: Message) -> str:
+    if message.role == "tool":
+        return f"{message.name} answers"
+    if message.recipient:
+        return f"{message.role} calls {message.recipient}"
+    return f"{header_words(message)}, {message.channel}" if message.channel else header_words(message)
+
+
+def _buttons(now: Talk, chosen: int | None) -> None:
+    numbers = list(now.messages)
+    place = numbers.index(chosen) if chosen is not None else 0
+    with st.container(horizontal=True, gap="small"):
+        with st.popover("Add", icon=":material/add:", disabled=len(numbers) >= MAX_MESSAGES):
+            for kind, message in NEW.items():
+                st.button(kind, key=f"tokenizer_talk_add_{kind}", on_click=_add, args=(message, place), width="stretch")
+        _button("up", "arrow_upward", "Move the message up.", place == 0, _swap, place, place - 1)
+        _button("down", "arrow_downward", "Move the message down.", place >= len(numbers) - 1, _swap, place, place + 1)
+        _button("remove", "delete", "Remove the message.", chosen is None, _remove, place)
+        _button("reset", "restart_alt", "Back to the example.", tuple(now.messages.values()) == EXAMPLE, _reset)
+
+
+def _button(name: str, icon: str, words: str, disabled: bool, act: Callable, *places: int) -> None:
+    st.button(f":material/{icon}:", key=f"tokenizer_talk_{name}", help=words, on_click=act, args=places, disabled=disabled)
+
+
+def _add(message: Message, place: int) -> None:
+    """Put a new message behind the chosen one."""
+    now = talk()
+    number, now.next_number = now.next_number, now.next_number + 1
+    order = list(now.messages)
+    now.messages[number] = message
+    now.reorder([*order[:place + 1], number, *order[place + 1:]])
+    st.session_state["tokenizer_talk_chosen"] = number
+
+
+def _swap(place: int, other: int) -> None:
+    order = list(talk().messages)
+    order[place], order[other] = order[other], order[place]
+    talk().reorder(order)
+
+
+def _remove(place: int) -> None:
+    order = list(talk().messages)
+    talk().reorder(order[:place] + order[place + 1:])
+    if len(order) > 1:
+        st.session_state["tokenizer_talk_chosen"] = order[place + 1 if place + 1 < len(order) else place - 1]
+
+
+def _reset() -> None:
+    talk().replace(EXAMPLE)
+
+
+def _fields(number: int, message: Message) -> None:
+    """The fields of one message. What is typed is taken in before the next run, so that the whole view agrees."""
+    content = message.content
+    if isinstance(content, SystemContent):
+        _field(st.text_input, number, "model_identity", "Identity", content.model_identity)
+        left, right = st.columns(2)
+        with left:
+            _field(st.text_input, number, "knowledge_cutoff", "Knowledge cutoff", content.knowledge_cutoff)
+        with right:
+            _field(st.text_input, number, "conversation_start_date", "Current date", content.conversation_start_date)
+        _field(st.segmented_control, number, "reasoning_effort", "Reasoning effort", content.reasoning_effort or EFFORTS[0],
+               options=EFFORTS, required=True)
+    elif isinstance(content, DeveloperContent):
+        _field(st.text_area, number, "instructions", "Instructions", content.instructions, height=80,
+               max_chars=MAX_CHARACTERS)
+        _field(st.text_area, number, "functions", "Functions, as a list in JSON",
+               functions_to_json(content.functions) if content.functions else "", height=200, max_chars=MAX_CHARACTERS)
+        if number in talk().problems:
+            st.warning(literal(f"{talk().problems[number]} The stream keeps the functions from before."),
+                       icon=":material/edit:")
+    else:
+        _header_fields(number, message)
+        _field(st.text_area, number, "content", "Content", content, height=110, max_chars=MAX_CHARACTERS)
+
+
+def _header_fields(number: int, message: Message) -> None:
+    if message.role == "tool":
+        _field(st.text_input, number, "name", "Tool", message.name or "")
+    elif message.role == "assistant":
+        _field(st.segmented_control, number, "channel", "Channel", message.channel or CHANNELS[-1], options=CHANNELS,
+               required=True)
+        _field(st.text_input, number, "recipient", "Calls the tool", message.recipient or "",
+               placeholder="Nobody: a message to be read")
+        if message.recipient:
+            _field(st.toggle, number, "constrained", f"Arguments are {literal(CONSTRAIN)}json", message.content_type == JSON)
+
+
+def _field(widget, number: int, name: str, label: str, value: object, **options) -> None:
+    key = f"tokenizer_talk_{number}_{name}"
+    st.session_state.setdefault(key, value)
+    widget(label, key=key, on_change=_take_in, args=(number, name), persist_state="session", **options)
+
+
+def _take_in(number: int, name: str) -> None:
+    """Put what a field says into its message."""
+    now, value = talk(), st.session_state[f"tokenizer_talk_{number}_{name}"]
+    if number not in now.messages:
+        return
+    message = now.messages[number]
+    if name == "functions":
+        message = _with_functions(now, number, value)
+    elif isinstance(message.content, str):
+        changes = {"content_type": JSON if value else None} if name == "constrained" else {name: value or ""}
+        if name == "recipient":
+            changes = {"recipient": value.strip() or None, "content_type": JSON if value.strip() else None}
+        message = replace(message, **changes)
+    else:
+        message = replace(message, content=replace(message.content, **{name: value or ""}))
+    now.messages[number] = message
+
+
+def _with_functions(now: Talk, number: int, text: str) -> Message:
+    message = now.messages[number]
+    try:
+        functions = functions_from_json(text.strip())
+    except ValueError as error:
+        now.problems[number] = str(error)
+        return message
+    now.problems.pop(number, None)
+    return replace(message, content=replace(message.content, functions=functions))
+
+
+@st.fragment
+def conversation() -> None:
+    """Draw the view: two modes, each with its controls beside the stream."""
+    controls, picture = st.columns([2, 3], gap="medium")
+    with controls:
+        mode = st.segmented_control("Mode", MODES, default=BUILD, key="tokenizer_talk_mode", bind="query-params",
+                                    required=True, label_visibility="collapsed")
+    if mode == BUILD:
+        with controls:
+            chosen = editor()
+        with picture:
+            _built(chosen)
+    else:
+        _reader(controls, picture)
+
+
+def _built(chosen: int | None) -> None:
+    """The stream of the conversation, with what there is to say about it."""
+    now = talk()
+    messages = tuple(now.messages.values())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ending = st.segmented_control("Ending", list(ENDINGS), default="Generated", key="tokenizer_talk_ending",
+                                      bind="query-params", required=True, label_visibility="collapsed")
+        ids = st.toggle("Ids", key="tokenizer_talk_ids", bind="query-params")
+        fold = st.toggle("Fold", True, key="tokenizer_talk_fold", bind="query-params")
+        drop = ending == "Next prompt" and st.toggle(
+            "Drop old reasoning", True, key="tokenizer_talk_drop", bind="query-params",
+            help="Analysis that has led to a final answer is left out of the next prompt. While tools are being called, "
+                 "it stays.")
+    try:
+        stream = render(messages, ENDINGS[ending], drop_analysis=drop)
+    except ValueError as error:
+        st.warning(literal(str(error)), icon=":material/edit:")
+        return
+    st.markdown(counts(stream))
+    place = list(now.messages).index(chosen) if chosen is not None else None
+    absent = [n for n in range(len(messages)) if drop and n not in kept_messages(messages)]
+    spans = [*charts.stream_spans(charts.folded(stream, place) if fold else stream, ids),
+             *(charts.Span("absent", _left_out(n, messages[n]), (), n) for n in absent)]
+    spans.sort(key=lambda span: span.message)
+    with st.container(height=430, border=False):
+        st.html(charts.harmony_stream(spans, place, ids))
+    st.caption(literal(_ABOUT_ENDINGS[ending]))
+    _copies(stream)
+    _remarks(read_ids(stream.ids))
+
+
+def counts(stream: Stream) -> str:
+    """How many tokens a stream has, and how many of them are scaffolding."""
+    total, special, header = len(stream.ids), stream.count("special"), stream.count("header")
+    if not total:
+        return "**0 tokens.**"
+    return (f"**{units.plural(total, 'token')}**, **{special + header:,} of them scaffolding** "
+            f"({(special + header) / total:.0%}): {special:,} special, {header:,} in headers.")
+
+
+def _left_out(place: int, message: Message) -> str:
+    return f"Message {place + 1} is left out: {who(message)}, “{content_text(message)[:60]}”"
+
+
+def _copies(stream: Stream) -> None:
+    with st.container(horizontal=True):
+        copies = st.popover("Copy", icon=":material/content_copy:", type="tertiary", key="tokenizer_talk_copy",
+                            on_change="rerun")
+        if copies.open:
+            copies.code(stream.text, language=None, wrap_lines=True, height=200)
+            copies.code(str(stream.ids), language=None, wrap_lines=True, height=200)
+        st.button("Read it back", icon=":material/arrow_forward:", type="tertiary", key="tokenizer_talk_read_back",
+                  on_click=_read, args=(str(stream.ids),), disabled=not stream.pieces)
+
+
+def _read(text: str) -> None:
+    st.session_state["tokenizer_talk_mode"] = READ
+    st.session_state["tokenizer_talk_text"] = text
+
+
+def _remarks(reading: Reading) -> None:
+    """The sentences about a stream: what is malformed in one notice, what only explains below it."""
+    malformed = [f"- Token {remark.token}: {literal(remark.sentence)}" for remark in reading.remarks if remark.malformed]
+    if malformed:
+        left = len(malformed) - MAX_REMARKS
+        more = [f"- … and {left} more."] if left > 0 else []
+        st.warning("\n".join([*malformed[:MAX_REMARKS], *more]), icon=":material/error:")
+    notes = [remark for remark in reading.remarks if not remark.malformed]
+    for remark in notes[:MAX_REMARKS]:
+        st.caption(f":material/info: Token {remark.token}: {literal(remark.sentence)}")
+
+
+def _reader(controls, picture) -> None:
+    """A text or a list of ids, taken apart."""
+    with controls:
+        st.session_state.setdefault("tokenizer_talk_text", render(EXAMPLE, "training", drop_analysis=False).text)
+        text = st.text_area("A stream, as text or as a list of ids", key="tokenizer_talk_text", height=330,
+                            persist_state="session")
+        with st.container(horizontal=True, gap="small"):
+            for label, example in EXAMPLES.items():
+                st.button(label, key=f"tokenizer_talk_example_{label}", on_click=_read, args=(example,))
+        ids = st.toggle("Ids", key="tokenizer_talk_ids", bind="query-params")
+    with picture:
+        try:
+            listed = parse_ids(text)
+        except ValueError as error:
+            st.warning(str(error), icon=":material/error:")
+            return
+        if listed is None:
+            first, used, total = encode_prefix(text, MAX_TOKENS, special=True)
+            _reading(read_ids(first), ids, as_text=True, cut=used < total)
+        else:
+            _reading(read_ids(listed[:MAX_TOKENS]), ids, as_text=False, cut=len(listed) > MAX_TOKENS)
+
+
+def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
+    if cut:  # that the last message has no end is our doing
+        st.caption(f":material/content_cut: The first {MAX_TOKENS:,} tokens are read.")
+        reading = replace(reading, remarks=tuple(each for each in reading.remarks if each.token < MAX_TOKENS))
+    st.markdown(_verdict(reading))
+    wrong = frozenset(remark.token for remark in reading.remarks if remark.malformed)
+    with st.container(height=330, border=False):
+        st.html(charts.harmony_stream(charts.stream_spans(reading.stream, ids, wrong), ids=ids))
+    if as_text and reading.stream.pieces:
+        st.caption(literal("In a text, <|start|> typed by a person looks like the special token, and here it is read as "
+                           "that. Only ids tell the two apart."))
+    _remarks(reading)
+    if reading.messages:
+        st.dataframe(_table(reading), hide_index=True, alt="The messages that were read")
+        st.button("Put these messages into Build", icon=":material/arrow_back:", key="tokenizer_talk_take",
+                  disabled=not reading.well_formed, on_click=_take_over, args=(reading,))
+
+
+def _verdict(reading: Reading) -> str:
+    total, broken = len(reading.stream.ids), sum(remark.malformed for remark in reading.remarks)
+    if not total:
+        return "Paste a stream, or choose one of the examples."
+    sentence = f"{units.plural(len(reading.messages), 'message')} in {units.plural(total, 'token')}"
+    turn = f" It is the {reading.next_role}'s turn." if reading.next_role else ""
+    if broken:
+        return f":orange-badge[:material/error: malformed] {sentence}, and {units.plural(broken, 'spot')} to mend.{turn}"
+    return f":green-badge[:material/check: well formed] {sentence}.{turn}"
+
+
+def _table(reading: Reading) -> dict[str, list]:
+    return {
+        "from": [header_words(each) for each in reading.messages],
+        "to": [each.recipient or "" for each in reading.messages],
+        "channel": [each.channel or "" for each in reading.messages],
+        "type": [each.content_type or "" for each in reading.messages],
+        "says": [each.content[:300] for each in reading.messages],
+    }
+
+
+def _take_over(reading: Reading) -> None:
+    talk().replace(reading.messages[:MAX_MESSAGES])
+    st.session_state["tokenizer_talk_mode"] = BUILD
