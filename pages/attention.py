@@ -88,7 +88,7 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What stands below the picture."""
+    """Everything below the picture."""
     window = f"with a window of {study.window}" if study.window else "without a window"
     sink = "The sinks are off." if study.sinks == "off" else "The sink's logit is 0 as well."
     return Lesson(

@@ -92,7 +92,7 @@ def how_we_know(run: TokenRun) -> None:
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What stands below the picture. Its functions read the page's controls when they are called."""
+    """Everything below the picture. Its functions read the page's controls when they are called."""
     run, parts = partial(controls.current_run, study, tokens), measure.half_block_parts(study.live_config.num_hidden_layers)
     return Lesson(
         path="block", maths=MATHS, tries=controls.TRIES, claims=register.of_page("block"), checks=lambda: how_we_know(run()),

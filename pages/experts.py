@@ -100,7 +100,7 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What stands below the picture."""
+    """Everything below the picture."""
     return Lesson(
         path="experts", maths=MATHS, code=[MLPBlock, swiglu, expected_experts_touched], tries=controls.TRIES,
         prediction=Prediction(

@@ -18,7 +18,7 @@ from gptoss.units import percent, plural
 
 MAX_TOKENS = 80  # of a longer text, the tokens around the chosen one, or the last ones
 
-# What a row of the table stands for: a cell, or a mark on the map.
+# What a row of the table is: a cell, or a mark on the map.
 _SINK, _GAP, _EARLIER, _KEY, _EDGE, _OUTSIDE = CELLS = (
     "sink", "gap", "earlier keys, summed", "key", "first key in the window", "outside the window")
 _IMAGE, _QUERY, _CHOSEN_KEY, _ROW, _COLUMN, _CELL = (

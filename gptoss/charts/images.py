@@ -17,7 +17,7 @@ _GAP = 3  # clear cells between two heads
 
 
 class Picture(NamedTuple):
-    """An image, uint8 (height, width, 4) as red, green, blue and alpha, and the text that stands in for it.
+    """An image, uint8 (height, width, 4) as red, green, blue and alpha, and its alternative text.
 
     Zero is clear, so that the page's own background, light or dark, shows through.
     """
@@ -41,7 +41,7 @@ def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None
     """All heads of a layer as small heat maps in one image, `columns` of them side by side.
 
     `weights` (heads, queries, 1 + keys) holds the sink first, then the keys; each row sums to 1. The sink's column
-    has its own colour and stands apart; the selected head is framed. Cells grow by a whole factor, as far as
+    has its own colour and is apart; the selected head is framed. Cells grow by a whole factor, as far as
     `width` px allow, unless the page is to `enlarge` them itself; where they do not fit at all, the weights of
     neighbouring keys are averaged in blocks, which the text says.
     """

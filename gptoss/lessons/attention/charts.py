@@ -110,7 +110,7 @@ def query_worksheet(steps: QuerySteps, shown: Sequence[int], chosen: int, labels
     """The worksheet of one query, filled in up to `step`, one of `STEPS`.
 
     A row for each key in `shown`, one for the seen keys left out, one for the sink, and the output below. The key
-    `chosen` is marked, and the step's formula stands below with that key's numbers put in. Vectors are strips: blue
+    `chosen` is marked, and below is the step's formula with that key's numbers put in. Vectors are strips: blue
     is negative, orange positive. `labels` are the tokens, a person's text, so they are escaped. While `playing` the
     new column fades in. Raises `ValueError` for a step that there is not.
     """
@@ -369,7 +369,7 @@ def head_gallery(tiles: Sequence[HeadTile], selected: int | None = None) -> Char
     """Up to `MOST_HEADS` heads as small maps, in the order given, each with its number and how many places it spreads over.
 
     2 to the power of the entropy counts places: 4 bits are what an even look at 16 places would have. The sink's
-    column, a place of its own, stands apart at the left of each map. A click picks a head (selection `picked`, field
+    column, a place of its own, is apart at the left of each map. A click picks a head (selection `picked`, field
     head); the selected one is framed. Raises `ValueError` for no head or too many.
     """
     if not 0 < len(tiles) <= MOST_HEADS:

@@ -303,9 +303,9 @@ def lens_table(stages: pd.DataFrame, tops: Sequence[Sequence[str]], probabilitie
     count = len(stages)
     if not len(tops) == len(probabilities) == len(answers) == len(answer_probabilities) == len(ranks) == count:
         raise ValueError(f"the lens of {len(tops)} stages does not fit {count} stages")
-    kept = np.unique(np.linspace(0, count - 1, min(count, LENS_ROWS)).round().astype(int))
-    place, rank = np.repeat(kept, probabilities.shape[1]), np.tile(np.arange(probabilities.shape[1]), len(kept))
-    longest = probabilities[kept].max()
+    shown = np.unique(np.linspace(0, count - 1, min(count, LENS_ROWS)).round().astype(int))
+    place, rank = np.repeat(shown, probabilities.shape[1]), np.tile(np.arange(probabilities.shape[1]), len(shown))
+    longest = probabilities[shown].max()
     data = pd.DataFrame({
         "stage": stages["stage"].to_numpy()[place], "kind": stages["kind"].to_numpy()[place],
         "token": [visible_token(tops[s][r], 10) for s, r in zip(place, rank, strict=True)], "place": rank + 1,
@@ -314,7 +314,7 @@ def lens_table(stages: pd.DataFrame, tops: Sequence[Sequence[str]], probabilitie
         "what": np.where(answers[place, rank], "the answer", "another token"),
         "words": np.where(rank == 0, [f"{r:,} · {percent(p)}" for r, p in zip(
             ranks[place], answer_probabilities[place], strict=True)], "")})
-    note = "" if len(kept) == count else f"{len(kept)} of {count} stages"
+    note = "" if len(shown) == count else f"{len(shown)} of {count} stages"
     text = _describe_lens(stages["stage"].tolist(), ranks, visible_token(answer))
     return Chart(_lens_spec(), data, "Most probable next tokens if the model stopped after each stage", text, note)
 

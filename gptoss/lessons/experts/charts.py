@@ -133,9 +133,9 @@ def router_scores(logits: np.ndarray, chosen: np.ndarray, token: str, selected: 
     if logits.ndim != 1 or chosen.max() >= len(logits):
         raise ValueError(f"chosen experts up to {chosen.max()} do not fit logits {logits.shape}")
     experts = np.arange(len(logits))
-    kept, least = np.isin(experts, chosen), float(logits[chosen].min())
+    is_chosen, least = np.isin(experts, chosen), float(logits[chosen].min())
     data = pd.DataFrame({
-        "expert": experts, "logit": logits.astype(np.float64).round(4), "bar": np.where(kept, _KEPT, _DROPPED),
+        "expert": experts, "logit": logits.astype(np.float64).round(4), "bar": np.where(is_chosen, _KEPT, _DROPPED),
         "what": pd.Categorical.from_codes((experts != selected).astype(int), [SELECTED, OTHER]),
         "threshold": np.full(len(logits), round(least, 4)),
     })

@@ -161,7 +161,7 @@ class UniformRouting:
 
 @lru_cache(maxsize=64)
 def uniform_routing(tokens: int, experts: int, active: int) -> UniformRouting:
-    """The null that a real load is held against: `tokens` tokens, each with `active` of `experts` experts.
+    """The null that a real load is compared with: `tokens` tokens, each with `active` of `experts` experts.
 
     Raises `ValueError` unless 1 <= `active` <= `experts` and there is a token.
     """

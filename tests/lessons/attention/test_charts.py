@@ -310,7 +310,7 @@ def test_no_head_or_too_many_are_refused(count):
         head_gallery(tiles(count))
 
 
-def test_spread_is_told_in_places():
+def test_spread_is_counted_in_places():
     alone = spread_in_words(np.array([1.0, 3.0]), 5.0, "random weights (seed 0)")
     assert "32.0 places" in alone and "2 heads have 2.0 to 8.0" in alone and "twin" not in alone
     assert "has 4.0 to 4.0" in spread_in_words(np.array([1.0]), 5.0, "random weights", np.array([2.0]))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss.config import ModelConfig
-from gptoss.lessons.attention import measure as anatomy
+from gptoss.lessons.attention import measure
 from gptoss.model import Transformer
 from gptoss.model.attention import visible
 from gptoss.trace import trace
@@ -24,7 +24,7 @@ def traced(layer=0, dtype=torch.float32, tokens=TOKENS, config=SMALL):
     model = Transformer(config, dtype=dtype, seed=3).eval().requires_grad_(False)
     ids = torch.randint(config.vocab_size, (1, tokens), generator=torch.Generator().manual_seed(5))
     result = trace(model, ids)
-    return result, anatomy.LayerHeads.from_trace(result, layer, model.block[layer].attn), model
+    return result, measure.LayerHeads.from_trace(result, layer, model.block[layer].attn), model
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -37,7 +37,7 @@ def test_every_step_of_every_query_is_the_models_own(layer, dtype):
     mask = visible(TOKENS, TOKENS, SMALL.window_of(layer)).numpy()
     for head in range(6):
         for position in range(TOKENS):
-            steps = anatomy.query_steps(heads, head, position)
+            steps = measure.query_steps(heads, head, position)
             np.testing.assert_allclose(steps.scores, scores[head, position], **close)
             np.testing.assert_allclose(steps.weights, weights[head, position], **close)
             np.testing.assert_allclose(steps.sink_weight, sink[head, position], **close)
@@ -49,7 +49,7 @@ def test_every_step_of_every_query_is_the_models_own(layer, dtype):
 def test_each_step_follows_from_the_one_before():
     _, heads, _ = traced(0)
     for head in range(6):
-        steps = anatomy.query_steps(heads, head, 9)
+        steps = measure.query_steps(heads, head, 9)
         products = [sum(float(a) * float(b) for a, b in zip(steps.query, key, strict=True)) for key in steps.keys]
         np.testing.assert_allclose(steps.products, products, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(steps.scores, np.array(products) / math.sqrt(8), rtol=1e-5, atol=1e-5)
@@ -64,7 +64,7 @@ def test_each_step_follows_from_the_one_before():
 def test_a_query_reads_the_keys_and_values_of_its_group():
     result, heads, _ = traced(1)
     for head, key_head in enumerate([0, 0, 1, 1, 2, 2]):
-        steps = anatomy.query_steps(heads, head, 4)
+        steps = measure.query_steps(heads, head, 4)
         np.testing.assert_array_equal(steps.keys, result["block.1.attn.k_rope"][0, :, key_head].numpy())
         np.testing.assert_array_equal(steps.values, result["block.1.attn.v"][0, :, key_head].numpy())
         np.testing.assert_array_equal(steps.query, result["block.1.attn.q_rope"][0, 4, head].numpy())
@@ -73,8 +73,8 @@ def test_a_query_reads_the_keys_and_values_of_its_group():
 def test_sinks_that_are_off_take_nothing():
     _, heads, model = traced(1)
     model = model.sharing_weights(sinks=-math.inf).eval().requires_grad_(False)
-    off = anatomy.LayerHeads(heads.q, heads.k, heads.v, model.block[1].attn.sinks, heads.window)
-    steps = anatomy.query_steps(off, 2, 7)
+    off = measure.LayerHeads(heads.q, heads.k, heads.v, model.block[1].attn.sinks, heads.window)
+    steps = measure.query_steps(off, 2, 7)
     assert steps.sink_weight == 0 and steps.sink_logit == -math.inf
     assert steps.weights.sum() == pytest.approx(1, abs=1e-6)
     assert steps.denominator == pytest.approx(np.exp(steps.scores[:8]).sum(), rel=1e-6)
@@ -84,7 +84,7 @@ def test_sinks_that_are_off_take_nothing():
 def test_a_head_or_position_that_is_not_there_is_refused(head, position):
     _, heads, _ = traced()
     with pytest.raises(ValueError, match="heads 0 to 5, positions 0 to 12"):
-        anatomy.query_steps(heads, head, position)
+        measure.query_steps(heads, head, position)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -92,41 +92,41 @@ def test_weights_and_entropies_of_all_heads_are_the_traces(layer):
     result, heads, _ = traced(layer)
     entropies = []
     for head in range(6):
-        weights, sink = anatomy.head_weights(heads, head)
+        weights, sink = measure.head_weights(heads, head)
         np.testing.assert_allclose(weights, result[f"block.{layer}.attn.weights"][0, head].numpy(), atol=1e-6)
         np.testing.assert_allclose(sink, result[f"block.{layer}.attn.sink_mass"][0, head].numpy(), atol=1e-6)
         rows = [torch.distributions.Categorical(torch.tensor([*row, share])).entropy().item() / math.log(2)
                 for row, share in zip(weights, sink, strict=True)]
         entropies.append(np.mean(rows))
-    np.testing.assert_allclose(anatomy.layer_entropies(heads), entropies, atol=1e-4)
+    np.testing.assert_allclose(measure.layer_entropies(heads), entropies, atol=1e-4)
 
 
 def test_entropy_of_rows_whose_answer_is_known():
     one_place, four_places = np.eye(3), np.full((3, 3), 0.25)
-    assert anatomy.entropy_bits(one_place, np.zeros(3)) == 0
-    assert anatomy.entropy_bits(four_places, np.full(3, 0.25)) == pytest.approx(2)
-    assert anatomy.entropy_bits(np.zeros((3, 3)), np.ones(3)) == 0
+    assert measure.entropy_bits(one_place, np.zeros(3)) == 0
+    assert measure.entropy_bits(four_places, np.full(3, 0.25)) == pytest.approx(2)
+    assert measure.entropy_bits(np.zeros((3, 3)), np.ones(3)) == 0
 
 
 @given(st.integers(1, 60), st.integers(0, 70), st.booleans())
 def test_even_attention_has_the_largest_entropy(tokens, window, sink):
     mask = visible(tokens, tokens, window).numpy().astype(float)
     places = mask.sum(axis=1) + sink
-    assert mask.sum(axis=1).tolist() == [anatomy.visible_keys(position, window) for position in range(tokens)]
-    even = anatomy.entropy_bits(mask / places[:, None], sink / places)
-    assert anatomy.even_entropy_bits(tokens, window, sink) == pytest.approx(even, abs=1e-9)
+    assert mask.sum(axis=1).tolist() == [measure.visible_keys(position, window) for position in range(tokens)]
+    even = measure.entropy_bits(mask / places[:, None], sink / places)
+    assert measure.even_entropy_bits(tokens, window, sink) == pytest.approx(even, abs=1e-9)
     drawn = np.random.default_rng(0).gamma(1.0, size=(tokens, tokens)) * mask
-    uneven = anatomy.entropy_bits(drawn / drawn.sum(axis=1, keepdims=True), np.zeros(tokens))
-    assert uneven <= anatomy.even_entropy_bits(tokens, window, sink) + 1e-9
+    uneven = measure.entropy_bits(drawn / drawn.sum(axis=1, keepdims=True), np.zeros(tokens))
+    assert uneven <= measure.even_entropy_bits(tokens, window, sink) + 1e-9
 
 
 def test_heads_are_chosen_from_focused_to_spread_with_both_ends():
     entropies = np.array([5.0, 1.0, 3.0, 2.0, 4.0])
-    assert anatomy.heads_by_entropy(entropies) == [1, 3, 2, 4, 0]
-    assert anatomy.heads_by_entropy(entropies, 3) == [1, 2, 0]
-    assert anatomy.heads_by_entropy(np.array([2.0])) == [0]
+    assert measure.heads_by_entropy(entropies) == [1, 3, 2, 4, 0]
+    assert measure.heads_by_entropy(entropies, 3) == [1, 2, 0]
+    assert measure.heads_by_entropy(np.array([2.0])) == [0]
     many = np.random.default_rng(1).normal(size=128)
-    eight = anatomy.heads_by_entropy(many)
+    eight = measure.heads_by_entropy(many)
     assert len(set(eight)) == 8 and eight[0] == many.argmin() and eight[-1] == many.argmax()
     assert list(many[eight]) == sorted(many[eight])
 
@@ -137,8 +137,8 @@ def test_the_keys_shown_hold_the_chosen_one_both_edges_of_the_mask_and_the_heavi
     seen = visible(tokens, tokens, window)[position].numpy()
     weights = np.random.default_rng(tokens).random(tokens) * seen
     zeros = np.zeros((tokens, 2))
-    steps = anatomy.QuerySteps(position, window, zeros[0], zeros, zeros, weights, weights, seen, weights, 0.0, 0.0, zeros[0])
-    shown = anatomy.keys_to_show(steps, chosen, count)
+    steps = measure.QuerySteps(position, window, zeros[0], zeros, zeros, weights, weights, seen, weights, 0.0, 0.0, zeros[0])
+    shown = measure.keys_to_show(steps, chosen, count)
     assert shown == sorted(set(shown)) and len(shown) <= count and chosen in shown
     assert position + 1 == tokens or position + 1 in shown
     before = position - window
@@ -153,7 +153,7 @@ def test_the_keys_shown_hold_the_chosen_one_both_edges_of_the_mask_and_the_heavi
 @pytest.mark.parametrize("layer", [0, 1])
 def test_the_kernels_differ_by_rounding_alone(layer):
     result, heads, model = traced(layer, tokens=90)
-    check = anatomy.compare_kernels(heads)
+    check = measure.compare_kernels(heads)
     mixed = result[f"block.{layer}.attn.mixed"][0]
     assert 0 < check.difference < 1e-5
     assert check.values == mixed.numel() == 90 * 6 * 8 and check.rounding == 2**-23
@@ -162,33 +162,33 @@ def test_the_kernels_differ_by_rounding_alone(layer):
 
 def test_a_kernel_that_forgot_the_sink_would_be_found():
     _, heads, _ = traced(0)
-    assert anatomy.compare_kernels(heads).difference < 1e-5
-    other = anatomy.LayerHeads(heads.q, heads.k, heads.v, torch.full_like(heads.sinks, -math.inf), heads.window)
-    with_sink, without = (anatomy.query_steps(each, 0, 9).output for each in (heads, other))
+    assert measure.compare_kernels(heads).difference < 1e-5
+    other = measure.LayerHeads(heads.q, heads.k, heads.v, torch.full_like(heads.sinks, -math.inf), heads.window)
+    with_sink, without = (measure.query_steps(layer, 0, 9).output for layer in (heads, other))
     assert np.abs(with_sink - without).max() > 1e-3
 
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_heads_taken_one_by_one_are_the_heads_of_the_pass(layer):
     result, heads, _ = traced(layer)
-    assert anatomy.compare_with_trace(heads, result, layer) < 1e-6
+    assert measure.compare_with_trace(heads, result, layer) < 1e-6
     other = dict(result) | {f"block.{layer}.attn.sink_mass": result[f"block.{layer}.attn.sink_mass"] + 0.25}
-    assert anatomy.compare_with_trace(heads, other, layer) == pytest.approx(0.25, abs=1e-6)
+    assert measure.compare_with_trace(heads, other, layer) == pytest.approx(0.25, abs=1e-6)
 
 
 def test_equal_scores_give_each_of_12_keys_one_thirteenth():
-    assert anatomy.weight_when_scores_are_equal(12, 0, 0.0) == pytest.approx(1 / 13, abs=1e-7)
-    assert anatomy.weight_when_scores_are_equal(12, 8, 0.0) == pytest.approx(1 / 9, abs=1e-7)
-    assert anatomy.weight_when_scores_are_equal(12, 0, -math.inf) == pytest.approx(1 / 12, abs=1e-7)
-    assert anatomy.weight_when_scores_are_equal(12, 0, math.log(12)) == pytest.approx(1 / 24, abs=1e-7)
+    assert measure.weight_when_scores_are_equal(12, 0, 0.0) == pytest.approx(1 / 13, abs=1e-7)
+    assert measure.weight_when_scores_are_equal(12, 8, 0.0) == pytest.approx(1 / 9, abs=1e-7)
+    assert measure.weight_when_scores_are_equal(12, 0, -math.inf) == pytest.approx(1 / 12, abs=1e-7)
+    assert measure.weight_when_scores_are_equal(12, 0, math.log(12)) == pytest.approx(1 / 24, abs=1e-7)
 
 
 def test_the_tenth_token_in_a_window_of_eight_sees_eight_keys():
-    assert anatomy.visible_keys(9, 8) == 8
-    assert anatomy.visible_keys(9, 0) == 10
-    assert anatomy.visible_keys(5, 8) == 6
+    assert measure.visible_keys(9, 8) == 8
+    assert measure.visible_keys(9, 0) == 10
+    assert measure.visible_keys(5, 8) == 6
 
 
 @pytest.mark.parametrize("preset", ["gpt-oss-20b", "gpt-oss-120b"])
 def test_the_head_size_is_not_the_hidden_size_over_the_heads(preset):
-    assert anatomy.head_size(ModelConfig.preset(preset)) == (64, 64, 45)
+    assert measure.head_size(ModelConfig.preset(preset)) == (64, 64, 45)

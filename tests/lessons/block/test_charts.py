@@ -238,12 +238,12 @@ def test_the_flow_wants_the_whole_layer():
 
 def arrows(svg):
     """Colour, start and end of each arrow."""
-    found = {}
+    ends = {}
     for path in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}path"):
         points = re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path.get("d"))
         if len(points) == 5:
-            found[path.get("stroke")] = [tuple(map(float, point)) for point in points[:2]]
-    return found
+            ends[path.get("stroke")] = [tuple(map(float, point)) for point in points[:2]]
+    return ends
 
 
 @pytest.mark.parametrize(("before", "added", "cosine"), [(3, 4, 0), (5, 2, 0.5), (5, 5, -0.9), (1, 100, 0.1), (100, 1, 1)])

@@ -40,7 +40,7 @@ def removed(at):
 
 
 def words(at):
-    return "\n".join(each.value for kind in ("markdown", "success", "info", "caption") for each in at.get(kind))
+    return "\n".join(element.value for kind in ("markdown", "success", "info", "caption") for element in at.get(kind))
 
 
 def open_tab(at, name):
@@ -126,7 +126,7 @@ def test_an_address_removes_a_part(name):
 
 @pytest.mark.parametrize("name", ["layer 4 attention", "layer 0 head 64", "layer 0 expert 32", "3.attn", "<b>x</b>", "*",
                                   "layer 99999999999999999999 head 1", "x" * 500])
-def test_an_address_that_removes_what_there_is_not_is_told(name):
+def test_an_address_that_removes_what_there_is_not_is_answered_in_words(name):
     at = open_page(PAGE, preset="gpt-oss-20b", block_remove=name)
     assert_fine(at)
     assert removed(at) == NOTHING and "without" not in words(at)
@@ -135,7 +135,7 @@ def test_an_address_that_removes_what_there_is_not_is_told(name):
     assert part is None and "every part is in place" in sentence and len(sentence) < 140
 
 
-def test_a_part_that_goes_with_its_layer_is_told():
+def test_a_part_that_goes_with_its_layer_is_named():
     at = open_page(PAGE, preset="gpt-oss-20b", block_remove="layer 3 head 63")
     assert removed(at) == "layer 3 head 63"
     move(at, "layers", 0)
@@ -238,7 +238,7 @@ def test_the_answer_settles_more_half_blocks_before_the_end_in_many_small_steps(
     assert left_on_average(deep) > 4 > 2 > left_on_average(default)
 
 
-def test_with_one_layer_only_the_divisor_stands_between_the_experts_bar_and_their_removal():
+def test_with_one_layer_the_experts_bar_and_their_removal_differ_by_the_divisor_alone():
     study, _ = Study.of_preset("classroom").moved(layers=1)
     tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
     run = TokenRun(study, tokens, 30)

@@ -77,7 +77,7 @@ def test_the_head_shown_stays_when_another_dial_moves():
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_every_account_stands_alone_and_beside_a_pinned_model(pinned):
+def test_every_account_is_drawn_alone_and_beside_a_pinned_model(pinned):
     at = open_page()
     if pinned:
         press(at, "Pin for comparison")
@@ -90,10 +90,10 @@ def test_every_account_stands_alone_and_beside_a_pinned_model(pinned):
 
 def test_a_window_longer_than_the_text_is_said_and_a_longer_text_offered():
     at = open_page(preset="gpt-oss-20b")
-    offer = next(each for each in at.button if each.label.startswith("Use a longer text"))
+    offer = next(offered for offered in at.button if offered.label.startswith("Use a longer text"))
     offer.click().run()
     assert_fine(at)
-    assert not [each for each in at.button if each.label.startswith("Use a longer text")]
+    assert not [offered for offered in at.button if offered.label.startswith("Use a longer text")]
     tokens = next(int(c.value.split()[0]) for c in at.caption if c.value.endswith(" tokens"))
     assert tokens > 128
 

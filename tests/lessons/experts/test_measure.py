@@ -73,11 +73,11 @@ def random_routing(tokens, experts, active, seed=0):
 def test_every_layers_routing_is_the_one_that_ran(dtype, inside):
     """The trace keeps the inside of one layer, as on the pages; what the routers said is caught while they ran."""
     model = Transformer(ROUTED, dtype=dtype, seed=3).eval()
-    said = []
+    ran_logits = []
     for block in model.block:
-        block.mlp.gate.register_forward_hook(lambda gate, inputs, logits: said.append(logits[0].float().numpy()))
+        block.mlp.gate.register_forward_hook(lambda gate, inputs, logits: ran_logits.append(logits[0].float().numpy()))
     short = trace(model, torch.arange(20)[None] % 13, layers=[inside])
-    ran = said[:ROUTED.num_hidden_layers]
+    ran = ran_logits[:ROUTED.num_hidden_layers]
     routings = routing_of_every_layer(model, short)
     for routing, logits in zip(routings, ran, strict=True):
         np.testing.assert_array_equal(routing.logits, logits)
@@ -105,9 +105,9 @@ def test_softmax_then_top_k_renormalised_is_top_k_then_softmax(experts, seed, sp
     orders = routing_orders(logits, active)
     np.testing.assert_allclose(orders["renormalised"], orders["top-k, softmax"], rtol=1e-12)
     assert orders["top-k, softmax"].sum() == pytest.approx(1)
-    kept = np.exp(np.sort(logits)[::-1][:active]).sum() / np.exp(logits).sum()
-    assert orders["softmax, top-k"].sum() == pytest.approx(kept)
-    np.testing.assert_allclose(orders["softmax, top-k"] / orders["top-k, softmax"], kept, rtol=1e-9)
+    share = np.exp(np.sort(logits)[::-1][:active]).sum() / np.exp(logits).sum()
+    assert orders["softmax, top-k"].sum() == pytest.approx(share)
+    np.testing.assert_allclose(orders["softmax, top-k"] / orders["top-k, softmax"], share, rtol=1e-9)
     assert orders["expert"].tolist() == np.argsort(-logits, kind="stable")[:active].tolist()
 
 
@@ -128,7 +128,7 @@ def test_measures_of_an_even_and_of_the_most_uneven_load():
 def every_load(tokens, experts, active):
     """The loads of all equally likely routings, counted out: (routings, experts)."""
     choices = [np.isin(np.arange(experts), picked) for picked in itertools.combinations(range(experts), active)]
-    return np.array([np.sum(each, axis=0) for each in itertools.product(choices, repeat=tokens)])
+    return np.array([np.sum(routing, axis=0) for routing in itertools.product(choices, repeat=tokens)])
 
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(1, 4, 2), (2, 4, 1), (3, 4, 2), (4, 3, 2), (3, 5, 4), (2, 3, 3)])
@@ -146,7 +146,7 @@ def test_the_null_against_tokens_that_choose_one_by_one(tokens, experts, active)
     """An independent simulation: every token shuffles the experts and takes the first k."""
     random = np.random.default_rng(11)
     shuffled = random.permuted(np.tile(np.arange(experts), (400, tokens, 1)), axis=-1)[..., :active]
-    loads = np.stack([np.bincount(each.ravel(), minlength=experts) for each in shuffled])
+    loads = np.stack([np.bincount(routing.ravel(), minlength=experts) for routing in shuffled])
     null = uniform_routing(tokens, experts, active)
     for spread, simulated in ((null.variation, load_variation(loads)), (null.entropy, load_entropy(loads))):
         width = simulated.max() - simulated.min()
@@ -232,8 +232,8 @@ def test_every_layer_is_measured_beside_its_twin_and_chance(measure):
     frame = unevenness(live, twin, measure)
     of_load = {"variation": load_variation, "entropy": load_entropy}[measure]
     assert frame["layer"].tolist() == [0, 1]
-    assert frame["live"].tolist() == [of_load(each.counts) for each in live]
-    assert frame["twin"].tolist() == [of_load(each.counts) for each in twin]
+    assert frame["live"].tolist() == [of_load(routing.counts) for routing in live]
+    assert frame["twin"].tolist() == [of_load(routing.counts) for routing in twin]
     chance = getattr(uniform_routing(30, 6, 2), measure)
     assert (frame[["mean", "low", "high"]] == [chance.mean, chance.low, chance.high]).all(axis=None)
 

@@ -36,7 +36,7 @@ def pictures(at):
 
 
 def words(at):
-    return "\n".join(each.value for kind in (at.markdown, at.caption, at.success, at.info) for each in kind)
+    return "\n".join(element.value for kind in (at.markdown, at.caption, at.success, at.info) for element in kind)
 
 
 def open_tab(at, tab):
@@ -163,8 +163,8 @@ def test_how_we_know_measures_small_differences():
 
 
 def test_the_code_is_what_ran():
-    code = "\n".join(each.value for each in open_tab(open_experts(), "The code").code)
-    assert "class MLPBlock" in code and "def swiglu" in code and "def expected_experts_touched" in code
+    source = "\n".join(code.value for code in open_tab(open_experts(), "The code").code)
+    assert "class MLPBlock" in source and "def swiglu" in source and "def expected_experts_touched" in source
 
 
 def test_a_tab_that_is_closed_costs_nothing():
