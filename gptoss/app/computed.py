@@ -23,6 +23,7 @@ from gptoss.app.cache import Cache
 from gptoss.app.live import ModelKey, pass_over, running, turn
 from gptoss.app.study import Study
 from gptoss.app.turns import HEAVY, MEASURING
+from gptoss.timing import Stopped
 
 T = TypeVar("T")
 WAITING = "Another reader's measurement is running; yours is next."
@@ -140,10 +141,10 @@ def measured(function: Callable[..., T], entries: int = 16, doing: str = "Measur
 
 @contextmanager
 def alone(should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Wait until no other measurement runs, then be the one that does. `TimeoutError` where `should_stop` says so first."""
+    """Wait until no other measurement runs, then be the one that does. `Stopped` where `should_stop` says so first."""
     while not MEASURING.acquire(timeout=0.1):
         if should_stop():
-            raise TimeoutError("stopped before it was its turn")
+            raise Stopped
     try:
         yield
     finally:

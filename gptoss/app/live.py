@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
-import streamlit as st
 import torch
 from torch import nn
 
@@ -17,7 +16,7 @@ from gptoss.app import large
 from gptoss.app.cache import Cache
 from gptoss.app.served import CHECKPOINT, served
 from gptoss.app.study import RANDOM, SEEDS, Study
-from gptoss.app.turns import HEAVY, MEASURING  # noqa: F401
+from gptoss.app.turns import HEAVY
 from gptoss.app.weights import load, shape_of, weights_of
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
@@ -75,9 +74,6 @@ class Built(ModelKey):
         with HEAVY:
             return self.build(*self.values).eval().requires_grad_(False)
 
-
-# A frozen configuration is its own key: its hash is faster than Streamlit's walk through its fields.
-cached = partial(st.cache_resource, show_spinner=False, hash_funcs={ModelConfig: hash, Running: hash, tuple: hash})
 
 _weights: Cache[tuple[Callable[..., Transformer], float]] = Cache(6)
 _built: Cache[nn.Module] = Cache(8)
@@ -137,11 +133,6 @@ def turn(*keys: object) -> Iterator[None]:
         yield
 
 
-def is_large(running: Running) -> bool:
-    """Whether a pass of this model has to be waited for."""
-    return running.is_large
-
-
 def pass_over(running: Running, tokens: tuple[int, ...], layers: Collection[int] | None = None,
               keep: Callable[[str], bool] = lambda name: True) -> Trace:
     """`gptoss.trace.trace` of the model behind a key, in its turn; of a large model from the one pass that is remembered."""
@@ -150,19 +141,6 @@ def pass_over(running: Running, tokens: tuple[int, ...], layers: Collection[int]
     model = model_of(running).model
     with HEAVY:
         return trace(model, torch.tensor([tokens]), layers=layers, keep=keep)
-
-
-def make_ready(running: Running, tokens: tuple[int, ...]) -> None:
-    """Have a large model's pass, before a function needs it whose cache would keep the signs of its progress too."""
-    if running.is_large:
-        _whole_pass(running, tokens)
-
-
-def refuse_if_large(study: Study, what: str) -> None:
-    """Raise `TooLong` where a large model runs: `what` begins the sentence that says so."""
-    if study.is_large:
-        raise large.TooLong(f"{what} takes dozens of passes, too many for a model as large as the server's checkpoint. "
-                            "Choose another preset to see it.")
 
 
 def has_twin(study: Study) -> bool:

@@ -12,6 +12,7 @@ from gptoss.app.live import Built
 from gptoss.app.study import Study
 from gptoss.app.turns import HEAVY, MEASURING, Turns
 from gptoss.model import Transformer
+from gptoss.timing import Stopped
 
 CLASSROOM = Study.of_preset("classroom")
 SECONDS = 10  # that a thread may take on a busy machine
@@ -133,7 +134,7 @@ def test_a_measurement_is_alone_goes_in_rounds_and_is_remembered():
 
 
 def test_who_waits_for_a_measurement_may_stop_waiting():
-    with alone(), pytest.raises(TimeoutError), alone(lambda: True):
+    with alone(), pytest.raises(Stopped), alone(lambda: True):
         pass
     with alone(), HEAVY:
         assert MEASURING.locked()

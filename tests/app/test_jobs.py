@@ -200,7 +200,7 @@ def test_a_run_can_be_paused_and_stopped_while_it_waits(queue, gate):
     assert wait(queue, "b", DONE).at == 3
 
 
-def test_a_stopped_run_keeps_what_it_has_learnt(queue, gate):
+def test_a_stopped_run_keeps_what_it_has_learned(queue, gate):
     queue.submit("me", plan(steps=500))
     assert gate.reached.wait(PATIENCE)
     gate.open()

@@ -241,12 +241,3 @@ def test_passes_of_a_large_one_are_remembered_and_bounded(serve, monkeypatch):
     for last in range(4, 9):
         live.live_run(study, (1, 2, last), 0)
     assert len(large._passes) == large.PASSES_KEPT
-
-
-def test_dozens_of_passes_are_refused(serve, monkeypatch):
-    serve()
-    study = Study.of_preset(CHECKPOINT)
-    live.refuse_if_large(study, "Removing every part")
-    monkeypatch.setattr(served, "LARGE", 0)
-    with pytest.raises(large.TooLong, match="Removing every part takes dozens of passes"):
-        live.refuse_if_large(study, "Removing every part")

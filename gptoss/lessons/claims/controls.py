@@ -15,9 +15,9 @@ from gptoss import units
 from gptoss.app import state
 from gptoss.app.computed import WAITING
 from gptoss.app.controls import Key
-from gptoss.app.live import MEASURING
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
+from gptoss.app.turns import MEASURING
 from gptoss.app.verdicts import (
     COMPUTED,
     FALSE,

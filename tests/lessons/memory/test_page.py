@@ -6,8 +6,8 @@ import pytest
 from reader import assert_fine, charts, dial, move, open_page, open_tab, page_text
 from streamlit.testing.v1 import AppTest
 
-from gptoss.app import live
 from gptoss.app.study import Study
+from gptoss.app.turns import MEASURING
 from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS
 from gptoss.cost import MACHINES, expected_experts_touched, scale_model
@@ -209,12 +209,12 @@ def test_a_measurement_on_demand(quick):
     assert len(charts(at)) == 2
     move(at, "experts", 0)
     assert "Not measured yet" in page_text(at) and not charts(at)  # another model is under study now
-    assert not live.MEASURING.locked()
+    assert not MEASURING.locked()
 
 
 def test_a_measurement_waits_for_its_turn_and_can_be_stopped(quick):
     at = open_page(PAGE, memory_view=MEASURED)
-    with live.MEASURING:
+    with MEASURING:
         at.button(key="memory_measure").click().run()
         assert_fine(at)
         assert "Waiting for another measurement" in at.get("progress")[0].proto.text
@@ -229,7 +229,7 @@ def test_a_measurement_waits_for_its_turn_and_can_be_stopped(quick):
 def test_a_measurement_whose_reader_has_gone_gives_up(quick, monkeypatch):
     monkeypatch.setattr(timing, "GRACE", 0.2)
     at = open_page(PAGE, memory_view=MEASURED)
-    with live.MEASURING:
+    with MEASURING:
         at.button(key="memory_measure").click().run()
         thread = at.session_state["memory_measurement"]._thread
         thread.join(timeout=10)

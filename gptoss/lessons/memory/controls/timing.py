@@ -82,7 +82,7 @@ class Measurement:
         try:
             with alone(self._should_stop):
                 self._measure()
-        except (Stopped, TimeoutError):
+        except Stopped:
             pass  # its reader has gone, or has seen enough
 
     def _measure(self) -> None:
