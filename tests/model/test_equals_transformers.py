@@ -89,8 +89,8 @@ def test_gradients():
     model = random_model(config, seed=3)
     twin = hugging_face_twin(model)
     ids = random_tokens(config, 2, 30)
-    for each in (model, lambda ids: twin(ids).logits):
-        torch.nn.functional.cross_entropy(each(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
+    for logits_of in (model, lambda ids: twin(ids).logits):
+        torch.nn.functional.cross_entropy(logits_of(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
     theirs = dict(twin.named_parameters())
     for ours, name in (("embedding.weight", "model.embed_tokens.weight"), ("norm.scale", "model.norm.weight"),
                        ("block.0.attn.sinks", "model.layers.0.self_attn.sinks"),

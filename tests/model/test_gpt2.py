@@ -1,4 +1,7 @@
-"""GPT-2 against `GPT2LMHeadModel` of transformers, with its own checkpoint files, and its generation against itself."""
+"""GPT-2 against `GPT2LMHeadModel` of transformers, with its own checkpoint files, and its greedy text."""
+
+import json
+import shutil
 
 import pytest
 import torch
@@ -37,21 +40,11 @@ def test_logits_equal_those_of_transformers(pair):
     theirs, _, ours = pair
     tokens = tokens_for(ours, ours.config.max_context_length)
     expected = theirs(tokens).logits
-    told = {}
-    for logits in (ours(tokens), ours(tokens, record=told.__setitem__)):
+    recorded = {}
+    for logits in (ours(tokens), ours(tokens, record=recorded.__setitem__)):
         assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
-    assert "block.0.attn.sink_mass" not in told
-    assert torch.allclose(told["block.0.attn.weights"].sum(-1), torch.ones(()), atol=1e-6)
-
-
-@torch.no_grad()
-def test_cached_steps_equal_the_whole_pass(pair):
-    _, _, ours = pair
-    tokens = tokens_for(ours, 12)
-    cache = ours.new_cache(12, batch_size=2)
-    parts = [ours(part, cache) for part in tokens.split([5, 1, 1, 4, 1], dim=1)]
-    whole = ours(tokens)
-    assert (torch.cat(parts, 1) - whole).abs().max() <= 1e-5 * whole.abs().max()
+    assert "block.0.attn.sink_mass" not in recorded
+    assert torch.allclose(recorded["block.0.attn.weights"].sum(-1), torch.ones(()), atol=1e-6)
 
 
 @torch.no_grad()
@@ -93,9 +86,6 @@ def test_weights_are_repeatable_and_lively():
 
 
 def test_a_checkpoint_that_is_not_gpt2_is_refused(pair, tmp_path):
-    import json
-    import shutil
-
     _, directory, _ = pair
     with pytest.raises(CheckpointError, match="is not a directory"):
         GPT2.from_checkpoint(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""The experts, against sums done by hand and a loop over single tokens."""
+"""The experts' activation, router and norm by hand; tests/model/test_fast_experts.py compares their answers."""
 
 import math
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_models import random_model, small_configs
+from random_models import random_model
 
 from gptoss.config import ModelConfig
-from gptoss.model import MLPBlock, RMSNorm, Transformer
+from gptoss.model import RMSNorm, Transformer
 from gptoss.model.experts import swiglu
 
 CONFIG = ModelConfig(num_hidden_layers=1, num_experts=6, experts_per_token=3, vocab_size=10, hidden_size=20,
@@ -20,25 +20,9 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
-def block_and_input(config=CONFIG, batch=2, tokens=9, seed=0):
-    block = random_model(config, seed).block[0].mlp
-    return block, torch.randn(batch, tokens, config.hidden_size, generator=torch.Generator().manual_seed(seed))
-
-
-def one_token(block, x):
-    """The answer to one vector, as the model card tells it: (hidden,) -> (hidden,)."""
-    normed = x / torch.sqrt((x * x).mean() + 1e-5) * block.norm.scale
-    logits = block.gate.weight @ normed + block.gate.bias
-    best = sorted(range(len(logits)), key=lambda expert: -logits[expert].item())[:block.experts_per_token]
-    shares = [(logits[expert] - logits[best[0]]).exp() for expert in best]
-    total = torch.zeros_like(x)
-    for expert, share in zip(best, shares, strict=True):
-        wide = block.mlp1_weight[expert] @ normed + block.mlp1_bias[expert]
-        gate = wide[0::2].clamp(max=block.swiglu_limit)
-        linear = wide[1::2].clamp(-block.swiglu_limit, block.swiglu_limit)
-        answer = block.mlp2_weight[expert] @ (gate / (1 + torch.exp(-1.702 * gate)) * (linear + 1))
-        total += share / sum(shares) * (answer + block.mlp2_bias[expert])
-    return x + total
+def block_and_input(batch=2, tokens=9):
+    block = random_model(CONFIG).block[0].mlp
+    return block, torch.randn(batch, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(("gate", "linear", "expected"), [
@@ -70,14 +54,7 @@ def test_swiglu_is_bounded_by_its_limit(limit, seed):
     assert swiglu(x, limit).abs().max() <= limit * (limit + 1)
 
 
-@given(small_configs(), st.integers(1, 3), st.integers(1, 9), st.integers(0, 99))
-def test_block_equals_a_loop_over_tokens(config, batch, tokens, seed):
-    block, x = block_and_input(config, batch, tokens, seed)
-    expected = torch.stack([one_token(block, vector) for vector in x.flatten(0, 1)]).view_as(x)
-    torch.testing.assert_close(block(x), expected, atol=1e-4, rtol=1e-4)
-
-
-def test_weights_are_a_softmax_over_the_kept_logits():
+def test_weights_are_a_softmax_over_the_chosen_logits():
     block, x = block_and_input()
     recorded = {}
     block(x, record=recorded.__setitem__)
@@ -88,16 +65,6 @@ def test_weights_are_a_softmax_over_the_kept_logits():
     torch.testing.assert_close(weights, over_all / over_all.sum(dim=-1, keepdim=True))
 
 
-def test_equal_experts_make_one_dense_layer():
-    block, x = block_and_input()
-    with torch.no_grad():
-        for parameter in (block.mlp1_weight, block.mlp1_bias, block.mlp2_weight, block.mlp2_bias):
-            parameter.copy_(parameter[:1].expand_as(parameter).clone())
-    normed = block.norm(x)
-    dense = swiglu(normed @ block.mlp1_weight[0].T + block.mlp1_bias[0], 7.0) @ block.mlp2_weight[0].T
-    torch.testing.assert_close(block(x), x + dense + block.mlp2_bias[0])
-
-
 def test_only_experts_that_were_chosen_learn():
     block, x = block_and_input(batch=1, tokens=1)
     recorded = {}
@@ -105,18 +72,6 @@ def test_only_experts_that_were_chosen_learn():
     learned = block.mlp1_weight.grad.abs().sum(dim=(1, 2)) > 0
     assert learned.nonzero()[:, 0].tolist() == sorted(recorded["experts"].flatten().tolist())
     assert block.gate.weight.grad.abs().sum() > 0
-
-
-def test_a_token_is_answered_the_same_in_any_company():
-    block, x = block_and_input()
-    torch.testing.assert_close(block(x[1:, 4:5])[0, 0], block(x)[1, 4])
-
-
-def test_shapes_of_a_block():
-    shapes = {name: tuple(p.shape) for name, p in MLPBlock(CONFIG, device="meta").named_parameters()}
-    assert shapes == {
-        "norm.scale": (20,), "gate.weight": (6, 20), "gate.bias": (6,), "mlp1_weight": (6, 24, 20),
-        "mlp1_bias": (6, 24), "mlp2_weight": (6, 20, 12), "mlp2_bias": (6, 20)}
 
 
 def test_rmsnorm_by_hand():

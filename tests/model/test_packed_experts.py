@@ -63,13 +63,6 @@ def test_packed_equals_unpacked_bit_for_bit(tmp_path, one_by_one, config, layout
     assert all(torch.equal(recorded[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_packed_generates_the_same_text(tmp_path, one_by_one, layout):
-    unpacked, packed = both(tmp_path, layout=layout)
-    texts = [list(model.generate([3, 1, 4], 12, temperature=0.8, seed=5)) for model in (unpacked, packed)]
-    assert texts[0] == texts[1] and len(set(texts[0])) > 3
-
-
 @torch.no_grad()
 def test_the_way_for_small_experts_agrees(tmp_path):
     """Unpacked, this model multiplies all experts at once, in another order of sums."""
@@ -125,16 +118,11 @@ def test_random_packed_experts_are_the_rounded_random_ones():
 
 
 @pytest.mark.parametrize("config", [CONFIG, PRESETS["gpt-oss-20b"], PRESETS["gpt-oss-120b"]])
-def test_bytes_are_those_of_the_closed_form(config):
-    model = Transformer(config, device="meta", dtype=torch.bfloat16, experts="packed")
-    assert bytes_of(model) == sum(weight_bytes(config, experts="mxfp4", rest="bf16", norms="fp32").values())
-
-
-@pytest.mark.parametrize("preset", ["gpt-oss-20b", "gpt-oss-120b"])
-def test_the_official_shapes_take_a_third_of_their_bfloat16_memory(preset):
-    packed, unpacked = (bytes_of(Transformer(PRESETS[preset], device="meta", dtype=torch.bfloat16, experts=form))
+def test_bytes_are_those_of_the_closed_form_and_of_the_official_shapes_a_third_of_bfloat16(config):
+    packed, unpacked = (bytes_of(Transformer(config, device="meta", dtype=torch.bfloat16, experts=form))
                         for form in ("packed", "unpacked"))
-    assert packed < 0.35 * unpacked
+    assert packed == sum(weight_bytes(config, experts="mxfp4", rest="bf16", norms="fp32").values())
+    assert config is CONFIG or packed < 0.35 * unpacked
 
 
 def test_names_are_those_of_openais_files(tmp_path):
