@@ -106,9 +106,9 @@ class Panel:
 
 def grid(count: int, columns: int, height: int, across: Scale, up: Sequence[Scale]) -> list[Panel]:
     """`count` equal panels, row by row, in a view `height` px tall; `up` is the scale of each."""
-    width, each = (1 - GAP * (columns - 1)) / columns, (height - TICKS) / math.ceil(count / columns)
+    width, tall = (1 - GAP * (columns - 1)) / columns, (height - TICKS) / math.ceil(count / columns)
     return [Panel(left=round(column * (width + GAP), 5), right=round(column * (width + GAP) + width, 5),
-                  bottom=1 - each * (row + 1) / height, top=1 - (each * row + TITLE) / height,
+                  bottom=1 - tall * (row + 1) / height, top=1 - (tall * row + TITLE) / height,
                   across=across, up=up[place], lowest=place + columns >= count)
             for place in range(count) for row, column in [divmod(place, columns)]]
 
@@ -151,8 +151,8 @@ def places(x_title: str, y_title: str, room: int, **y_axis: object) -> tuple[alt
 def frame_layers(x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """What draws the frames of `Panel.frame` and other words: two layers, since each one costs a pass over all rows."""
     lines = of_kind(_GRID).mark_rule(color=palette.GRID, tooltip=False).encode(x=x, y=y, x2="x2:Q")
-    align, baseline, dx, dy, weight, wide = ({"expr": f"{json.dumps(dict(zip(_WORDS, each, strict=True)))}[datum.kind]"}
-                                             for each in zip(*_WORDS.values(), strict=True))
+    align, baseline, dx, dy, weight, wide = ({"expr": f"{json.dumps(dict(zip(_WORDS, values, strict=True)))}[datum.kind]"}
+                                             for values in zip(*_WORDS.values(), strict=True))
     shown = {"expr": f"width > {WIDE} || !{wide['expr']} ? 1 : 0"}
     words = blank_chart().transform_filter("datum.text").mark_text(
         fontSize=FONT_SIZE, tooltip=False, align=align, baseline=baseline, dx=dx, dy=dy, fontWeight=weight, opacity=shown)
@@ -173,8 +173,8 @@ def _round_ratios(low: float, high: float, most: int) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 4, 6, 8), (1, 2, 3, 5, 8), (1, 2, 4, 8), (1, 2, 5),
                    (1, 3), (1,)):
-        found = [round(digit * 10.0**decade, 12) for decade in decades for digit in digits
+        ticks = [round(digit * 10.0**decade, 12) for decade in decades for digit in digits
                  if low <= digit * 10.0**decade <= high]
-        if len(found) <= most:
-            return found
+        if len(ticks) <= most:
+            return ticks
     return []

@@ -47,13 +47,13 @@ def variants_chart(rows: pd.DataFrame, chosen: str) -> Chart:
 
 def _panels(rows: pd.DataFrame, domains: list[str], known: dict[str, bool], variants: int) -> dict[str, Panel]:
     """The part of the view for each domain, with the scale of its losses."""
-    each, width = _PLOT / -(-len(domains) // _COLUMNS), (1 - _GAP * (_COLUMNS - 1)) / _COLUMNS
+    tall, width = _PLOT / -(-len(domains) // _COLUMNS), (1 - _GAP * (_COLUMNS - 1)) / _COLUMNS
     scales, panels = _scales(rows, known), {}
     for place, domain in enumerate(domains):
         row, column = divmod(place, _COLUMNS)
         left = column * (width + _GAP)
-        panels[domain] = Panel(left, left + width, bottom=1 - ((row + 1) * each - TICKS) / _PLOT,
-                               top=1 - (row * each + TITLE) / _PLOT, across=scales[domain],
+        panels[domain] = Panel(left, left + width, bottom=1 - ((row + 1) * tall - TICKS) / _PLOT,
+                               top=1 - (row * tall + TITLE) / _PLOT, across=scales[domain],
                                up=Scale(-0.7, variants - 0.3), lowest=True)
     return panels
 
@@ -110,12 +110,12 @@ def _table(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _describe(rows: pd.DataFrame, known: list[str], chosen: str) -> str:
     means = (rows[rows["domain"].isin(known)] if known else rows).groupby("variant", sort=False)["value"].mean()
-    said = "; ".join(f"{name} {means[name]:.3f}" for name in sorted(means.index, key=lambda name: name != chosen))
+    figures = "; ".join(f"{name} {means[name]:.3f}" for name in sorted(means.index, key=lambda name: name != chosen))
     others = [domain for domain in dict.fromkeys(rows["domain"]) if domain not in known]
     what = [f"{' and '.join(others)}: the loss" if others else "",
             f"{', '.join(known)}: how far it is above the floor, log scale" if known else ""]
-    return (f"Dots are seeds, bars their means. {'. '.join(each[0].upper() + each[1:] for each in what if each)}. "
-            f"Mean{' above the floor' if known else ''}, in nats a token: {said}.")
+    return (f"Dots are seeds, bars their means. {'. '.join(part[0].upper() + part[1:] for part in what if part)}. "
+            f"Mean{' above the floor' if known else ''}, in nats a token: {figures}.")
 
 
 @cache

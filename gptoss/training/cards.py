@@ -176,9 +176,9 @@ def _experts(model: Transformer, texts: Corpus) -> Iterator[str]:
     yield ("## Experts of `classroom`\n\nWhat the chosen experts tell about the domain given the token, in bits, less what "
            f"chance finds; beside it the same of {TWINS} untrained models of this shape.\n")
     yield "| layer | trained | untrained, mean (largest) |\n|---|---|---|"
-    for layer, found in enumerate(trained):
+    for layer, carried in enumerate(trained):
         null = [twin[layer].excess for twin in twins]
-        yield f"| {layer} | {found.excess:.3f} | {np.mean(null):.3f} ({max(null):.3f}) |"
+        yield f"| {layer} | {carried.excess:.3f} | {np.mean(null):.3f} ({max(null):.3f}) |"
     yield ""
 
 

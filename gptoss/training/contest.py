@@ -48,9 +48,9 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= len(self.contestants) <= MOST:
             raise ValueError(f"{len(self.contestants)} models cannot be trained; allowed: 1 to {MOST}")
-        for what, found in (("name", {one.name for one in self.contestants}),
-                            ("model", {(one.config, one.sinks, one.balanced) for one in self.contestants})):
-            if len(found) < len(self.contestants):
+        for what, different in (("name", {one.name for one in self.contestants}),
+                                ("model", {(one.config, one.sinks, one.balanced) for one in self.contestants})):
+            if len(different) < len(self.contestants):
                 raise ValueError(f"two contestants have the same {what}")
         if len({one.config.vocab_size for one in self.contestants}) > 1:
             raise ValueError("the contestants have different vocabularies, so their losses cannot be compared")

@@ -84,14 +84,14 @@ def answers(model: Transformer, tokens: np.ndarray, distance: np.ndarray) -> pd.
                          "right": best[document, position - 1] == tokens[document, position]})
 
 
-def accuracy_by_distance(found: pd.DataFrame, ends: Sequence[int]) -> pd.DataFrame:
+def accuracy_by_distance(answered: pd.DataFrame, ends: Sequence[int]) -> pd.DataFrame:
     """The share of right answers by scheme and distance, between one of `ends` (tokens, ascending) and the next.
 
-    `found` is what `answers` gives, with a column `scheme`. Columns `scheme`, `nearest` and `farthest` (tokens, both
+    `answered` is what `answers` gives, with a column `scheme`. Columns `scheme`, `nearest` and `farthest` (tokens, both
     included), `asked` and `accuracy` (0 to 1). Where nothing was asked there is no row.
     """
     rows = []
-    for scheme, of_scheme in found.groupby("scheme", sort=False):
+    for scheme, of_scheme in answered.groupby("scheme", sort=False):
         for before, farthest in zip(ends, ends[1:], strict=False):
             right = of_scheme.loc[of_scheme["distance"].between(before + 1, farthest), "right"]
             if len(right):

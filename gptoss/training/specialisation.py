@@ -19,12 +19,13 @@ class Information(NamedTuple):
     where there is nothing.
     """
 
-    found: float
+    bits: float
     shuffled: float
 
     @property
     def excess(self) -> float:
-        return self.found - self.shuffled
+        """Information beyond chance, in bits."""
+        return self.bits - self.shuffled
 
 
 def information(experts: np.ndarray, tokens: np.ndarray, domains: np.ndarray, shuffles: int = 5,

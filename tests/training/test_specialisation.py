@@ -12,9 +12,9 @@ def places(rng, count=20_000, tokens=5, domains=4):
 
 def test_an_expert_for_each_domain_tells_all_of_it():
     tokens, domains = places(np.random.default_rng(0))
-    found = information(domains[:, None], tokens, domains)
-    assert found.found == pytest.approx(2, abs=0.01)  # four equally frequent domains: two bits
-    assert found.excess == pytest.approx(2, abs=0.02)
+    carried = information(domains[:, None], tokens, domains)
+    assert carried.bits == pytest.approx(2, abs=0.01)  # four equally frequent domains: two bits
+    assert carried.excess == pytest.approx(2, abs=0.02)
 
 
 def test_an_expert_for_each_token_tells_nothing_that_the_token_does_not():
@@ -22,21 +22,21 @@ def test_an_expert_for_each_token_tells_nothing_that_the_token_does_not():
     rng = np.random.default_rng(1)
     domains = rng.integers(4, size=20_000)
     tokens = (domains + (rng.random(20_000) < 0.3)) % 5  # most tokens give their domain away
-    found = information(tokens[:, None], tokens, domains)
-    assert found.found == pytest.approx(0, abs=1e-12)
-    assert found.shuffled == pytest.approx(0, abs=1e-12)
+    carried = information(tokens[:, None], tokens, domains)
+    assert carried.bits == pytest.approx(0, abs=1e-12)
+    assert carried.shuffled == pytest.approx(0, abs=1e-12)
 
 
 def test_chance_is_told_apart_from_information():
     rng = np.random.default_rng(2)
     tokens, domains = places(rng, count=400, tokens=40)
-    found = information(rng.integers(8, size=(400, 2)), tokens, domains, shuffles=20)
-    assert found.found > 0.3  # so few places find much where there is nothing
-    assert abs(found.excess) < 0.06
+    carried = information(rng.integers(8, size=(400, 2)), tokens, domains, shuffles=20)
+    assert carried.bits > 0.3  # so few places find much where there is nothing
+    assert abs(carried.excess) < 0.06
 
 
 def test_half_the_choices_tell_half():
     """One of two choices follows the domain, the other is always the same expert."""
     tokens, domains = places(np.random.default_rng(3))
     experts = np.stack([domains, np.full_like(domains, 7)], axis=1)
-    assert information(experts, tokens, domains).found == pytest.approx(1, abs=0.01)
+    assert information(experts, tokens, domains).bits == pytest.approx(1, abs=0.01)
