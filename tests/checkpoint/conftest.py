@@ -10,14 +10,6 @@ from gptoss.checkpoint import expected_tensors
 from gptoss.config import ModelConfig
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def config():
     """Sizes that no two dimensions share, so that a swapped or transposed tensor cannot pass for another."""

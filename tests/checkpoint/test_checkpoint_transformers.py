@@ -43,10 +43,10 @@ def in_our_names(state, layers):
     return ours
 
 
-def assert_equal(found, expected):
-    assert found.keys() == expected.keys()
+def assert_equal(read, expected):
+    assert read.keys() == expected.keys()
     for name, tensor in expected.items():
-        assert torch.equal(found[name], tensor.to(found[name].dtype)), name
+        assert torch.equal(read[name], tensor.to(read[name].dtype)), name
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

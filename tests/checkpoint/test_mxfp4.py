@@ -148,8 +148,8 @@ def test_wrong_shapes_and_dtypes_are_refused_by_name():
 
 @pytest.mark.parametrize("threads", [1, 3])  # few and many look codes up in different ways
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_bit_equal_to_transformers_for_every_byte_and_scale(dtype, threads):
-    torch.set_num_threads(threads)
+def test_bit_equal_to_transformers_for_every_byte_and_scale(monkeypatch, dtype, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     reference = pytest.importorskip("transformers.integrations.mxfp4").convert_moe_packed_tensors
     every_byte = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 256, 16, 16).contiguous()
     every_scale = torch.arange(256, dtype=torch.uint8).view(1, 256, 1).expand(1, 256, 16).contiguous()

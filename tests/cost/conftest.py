@@ -1,19 +1,9 @@
-"""Shapes that the closed forms are held against."""
+"""Shapes on which closed forms are compared with real tensors."""
 
 import pytest
-import torch
 from hypothesis import strategies as st
 
 from gptoss.config import ModelConfig
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """The models are tiny: a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @st.composite

@@ -50,7 +50,7 @@ def test_without_padding_routing_does_not_matter(monkeypatch, number_format, win
 def test_a_kernel_without_weights_keeps_queries_keys_values_and_sums(monkeypatch):
     """torch's own kernel on a CPU. Its result lies in another order, so that the projection reads one copy more."""
     def attend(self, q, k, v):
-        q, k, v = (each.transpose(1, 2).contiguous() for each in (q, k, v))
+        q, k, v = (heads.transpose(1, 2).contiguous() for heads in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
     monkeypatch.setattr(attention.AttentionBlock, "_attend", attend)
@@ -67,8 +67,8 @@ def test_the_mask_is_kept_once_for_the_whole_batch():
     config = CLASSROOM.replace(sliding_window=0, num_hidden_layers=1)
 
     def extra(batch_size, tokens):
-        masked, bare = (activation_bytes(config, batch_size, tokens, attention=each)["attention"]
-                        for each in (MASKED_KERNEL, KERNEL))
+        masked, bare = (activation_bytes(config, batch_size, tokens, attention=kernel)["attention"]
+                        for kernel in (MASKED_KERNEL, KERNEL))
         return masked - bare
 
     assert extra(2, 1024) < 1.3 * extra(1, 1024)

@@ -26,13 +26,13 @@ from gptoss.cost.accelerators import KINDS, WORKSTATION
 from gptoss.cost.roofline import COMPUTE, MEMORY
 
 SMALL, LARGE = PRESETS["gpt-oss-20b"], PRESETS["gpt-oss-120b"]
-BY_NAME = {each.name: each for each in MACHINES}
+BY_NAME = {machine.name: machine for machine in MACHINES}
 FORMATS = ("fp32", "bf16", "fp8", "mxfp4")  # from wide to narrow
 
 
-def test_the_accelerators_that_models_are_trained_on_stay_as_they_were():
+def test_accelerators_have_the_figures_of_their_data_sheets():
     assert MACHINES[:len(ACCELERATORS)] == ACCELERATORS
-    assert [(each.name, each.flops, each.memory, each.bandwidth) for each in ACCELERATORS] == [
+    assert [(machine.name, machine.flops, machine.memory, machine.bandwidth) for machine in ACCELERATORS] == [
         ("L4", 121e12, 24e9, 300e9), ("RTX 4090", 165.2e12, 24e9, 1008e9), ("A100", 312e12, 80e9, 2039e9),
         ("H100", 989.4e12, 80e9, 3350e9), ("TPU v5p", 459e12, 95 * 2**30, 2765e9), ("H200", 989.4e12, 141e9, 4800e9),
         ("B200", 2250e12, 180e9, 8000e9), ("MI300X", 1307.4e12, 192e9, 5300e9)]
@@ -40,15 +40,15 @@ def test_the_accelerators_that_models_are_trained_on_stay_as_they_were():
 
 def test_every_machine_has_a_name_a_kind_and_a_source():
     assert len(BY_NAME) == len(MACHINES)
-    assert {each.kind for each in MACHINES} == set(KINDS)
+    assert {machine.kind for machine in MACHINES} == set(KINDS)
     for machine in MACHINES:
         assert machine.source and set(machine.peaks) <= set(FORMATS) and isinstance(hash(machine), int)
-        rates = [machine.peaks[each] for each in FORMATS if each in machine.peaks]
+        rates = [machine.peaks[name] for name in FORMATS if name in machine.peaks]
         assert rates == sorted(rates) and all(1e13 < rate < 1e16 for rate in rates)
         assert 8e9 <= machine.memory <= 512e9 and 80e9 < machine.bandwidth <= 8000e9
 
 
-def test_where_a_sheet_gives_one_format_alone_narrower_ones_do_not_stand_in():
+def test_no_format_has_the_peak_of_a_wider_one():
     """A machine whose maker publishes no bf16 has no bf16 peak here, rather than the one for fp32."""
     for machine in MACHINES:
         assert "bf16" in machine.peaks or "fp32" not in machine.peaks
@@ -64,7 +64,7 @@ def test_where_a_sheet_gives_one_format_alone_narrower_ones_do_not_stand_in():
 ])
 def test_weights_are_unpacked_to_the_next_format_that_can_meet_the_activations(peaks, by_format):
     machine = Accelerator("machine", WORKSTATION, 1, 1.0, peaks, "a test")
-    assert {each: machine.peak(each) for each in by_format} == by_format
+    assert {name: machine.peak(name) for name in by_format} == by_format
     with pytest.raises(KeyError):
         machine.peak("int8")
 
@@ -102,8 +102,8 @@ def test_one_sequence_waits_for_memory_alone():
 @given(batch_size=st.integers(1, 400), context=st.sampled_from([1, 128, 4096, 131_072]))
 def test_more_sequences_never_write_fewer_tokens_a_second(batch_size, context):
     for machine in (BY_NAME["H100"], BY_NAME["RTX 5090"], BY_NAME["Apple M4 Max"]):
-        here, more = (tokens_per_second(SMALL, Load(batch_size=each, context=context), machine)
-                      for each in (batch_size, batch_size + 1))
+        here, more = (tokens_per_second(SMALL, Load(batch_size=size, context=context), machine)
+                      for size in (batch_size, batch_size + 1))
         assert here <= more * (1 + 1e-12)
 
 
@@ -120,4 +120,4 @@ def test_the_bound_falls_with_bandwidth_and_rises_with_work():
 def test_a_machine_without_a_published_peak_is_bound_by_memory_alone():
     machine = BY_NAME["Apple M4 Max"]
     assert ridge(machine, "bf16") is None
-    assert {each.binds for each in bounds(prefill_operators(SMALL, Load(prompt=8192)), machine)} == {MEMORY}
+    assert {bound.binds for bound in bounds(prefill_operators(SMALL, Load(prompt=8192)), machine)} == {MEMORY}

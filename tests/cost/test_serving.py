@@ -22,9 +22,7 @@ from gptoss.model import KVCache, Transformer
 
 GIB, CONTEXT = 2**30, 131_072
 SMALL, LARGE = PRESETS["gpt-oss-20b"], PRESETS["gpt-oss-120b"]
-BY_NAME = {each.name: each for each in MACHINES}
-
-
+BY_NAME = {machine.name: machine for machine in MACHINES}
 PARTS = {  # of the weights, by what the names of their tensors end in
     "embedding": ("embedding.weight",), "norms": ("norm.scale",), "qkv": ("qkv.weight", "qkv.bias"), "sinks": ("sinks",),
     "out": ("out.weight", "out.bias"), "router": ("gate.weight", "gate.bias"), "mlp1": ("mlp1_weight",),
@@ -60,10 +58,10 @@ def test_the_film_shows_a_live_cache_after_every_token(small_configs, data, long
     cache = KVCache(config, 1, longest, dtype=bytes_per_value)
     token = torch.ones(1, 1, config.num_key_value_heads, config.head_dim, dtype=bytes_per_value)
     for context in range(1, longest + 1):
-        kept = [layer.append(token, token) for layer in cache.layers]
+        layers = [layer.append(token, token) for layer in cache.layers]
         film = cache_film(config, context, bytes_per_value.itemsize, longest)
-        assert [frame.slots for frame in film] == [keys.shape[1] for keys, _ in kept]
-        assert [frame.bytes for frame in film] == [keys.nbytes + values.nbytes for keys, values in kept]
+        assert [frame.slots for frame in film] == [keys.shape[1] for keys, _ in layers]
+        assert [frame.bytes for frame in film] == [keys.nbytes + values.nbytes for keys, values in layers]
         assert [frame.slots_at_most for frame in film] == [layer.slots for layer in cache.layers]
         size = kv_cache_bytes(config, context, bytes_per_value=bytes_per_value.itemsize)
         assert sum(frame.bytes for frame in film) == size

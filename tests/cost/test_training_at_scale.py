@@ -40,7 +40,7 @@ LARGE, CLASSROOM = PRESETS["gpt-oss-120b"], PRESETS["classroom"]
 STATES = MEMORY_PARTS[:4]
 # The tensors that Megatron-LM cuts, by rows or columns; the others are whole on every accelerator.
 CUT = ("embedding.weight", "qkv.weight", "qkv.bias", "sinks", "out.weight", "mlp1_weight", "mlp1_bias", "mlp2_weight")
-BY_NAME = {each.name: each for each in ACCELERATORS}
+BY_NAME = {machine.name: machine for machine in ACCELERATORS}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -103,17 +103,17 @@ def test_degrees_that_do_not_divide_are_refused_with_the_nearest_that_does(layou
     assert refused.value.nearest == nearest
     with pytest.raises(Indivisible):
         training_bytes(LARGE, layout, FSDP, 1, 64)
-    fitted, said = fitting_layout(LARGE, layout)
+    fitted, changes = fitting_layout(LARGE, layout)
     check_layout(LARGE, fitted)
-    assert len(said) >= 1 and nearest in (fitted.tensor, fitted.expert)
+    assert len(changes) >= 1 and nearest in (fitted.tensor, fitted.expert)
 
 
 @given(world=st.integers(1, 300), tensor=st.integers(1, 80), expert=st.integers(1, 300))
 def test_a_layout_that_fits_is_found_for_any_wish(world, tensor, expert):
     wanted = Layout(world, tensor, expert)
-    fitted, said = fitting_layout(LARGE, wanted)
+    fitted, changes = fitting_layout(LARGE, wanted)
     check_layout(LARGE, fitted)
-    assert (fitted == wanted) == (not said) and fitted.world == world
+    assert (fitted == wanted) == (not changes) and fitted.world == world
 
 
 @given(batch=st.integers(1, 10**7), micro=st.integers(1, 8), sequence=st.integers(1, 4096), data=st.integers(1, 64))
@@ -124,7 +124,7 @@ def test_accumulation_is_whole_or_refused_with_the_nearest_batch(batch, micro, s
     except Indivisible as refused:
         assert batch % at_once and refused.nearest % at_once == 0
         multiples = [at_once * n for n in (max(batch // at_once, 1), batch // at_once + 1)]
-        assert abs(refused.nearest - batch) == min(abs(each - batch) for each in multiples)
+        assert abs(refused.nearest - batch) == min(abs(multiple - batch) for multiple in multiples)
         assert f"{batch:,} tokens" in str(refused) and f"{refused.nearest:,}" in str(refused)
     else:
         assert steps * at_once == batch
@@ -176,11 +176,11 @@ def test_hours():
 
 
 def test_the_table_of_accelerators_is_in_the_order_of_memory_and_names_its_sources():
-    assert [each.memory for each in ACCELERATORS] == sorted(each.memory for each in ACCELERATORS)
-    assert len(BY_NAME) == len(ACCELERATORS) and all(each.source for each in ACCELERATORS)
+    assert [machine.memory for machine in ACCELERATORS] == sorted(each.memory for each in ACCELERATORS)
+    assert len(BY_NAME) == len(ACCELERATORS) and all(machine.source for machine in ACCELERATORS)
     # A chip reads each byte that it holds in at least 4 ms and at most a tenth of a second.
-    assert all(0.004 < each.memory / each.bandwidth < 0.1 for each in ACCELERATORS)
-    assert all(math.log10(each.flops) > 14 for each in ACCELERATORS)
+    assert all(0.004 < machine.memory / machine.bandwidth < 0.1 for machine in ACCELERATORS)
+    assert all(math.log10(machine.flops) > 14 for machine in ACCELERATORS)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [(("ZeRO-9", 1, 64), "stage='ZeRO-9'"), ((FSDP, 0, 64), "batch_size=0"),

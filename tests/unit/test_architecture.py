@@ -174,6 +174,12 @@ def test_charts_need_no_torch():
         assert not loaded & {"torch", "transformers", "streamlit"}, module
 
 
+def test_costs_need_python_alone():
+    """Neither torch nor any other package, so that a page can ask for gpt-oss-120b's as cheaply as for a classroom's."""
+    packages = {name.split(".")[0] for module in MODULES if room_of(module) == "cost" for name in imports_of(module)}
+    assert packages - {"gptoss"} <= sys.stdlib_module_names
+
+
 @pytest.mark.parametrize("statement", [
     "import gptoss", "from gptoss import PRESETS, ModelConfig", "import gptoss.tokenizer", "import gptoss.cost"])
 def test_light_rooms_load_neither_torch_nor_streamlit(statement):

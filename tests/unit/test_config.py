@@ -16,7 +16,7 @@ from gptoss.model.rope import yarn_range
 COUNTS = ("num_hidden_layers", "num_experts", "experts_per_token", "vocab_size", "hidden_size", "intermediate_size",
           "head_dim", "num_attention_heads", "num_key_value_heads", "initial_context_length")
 NUMBERS = ("swiglu_limit", "rope_theta", "rope_scaling_factor", "rope_ntk_alpha", "rope_ntk_beta")
-KEPT_WHEN_SCALED = ("num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts", "experts_per_token",
+UNCHANGED_BY_SCALING = ("num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts", "experts_per_token",
                     "initial_context_length", "rope_theta", "rope_scaling_factor", "rope_ntk_alpha", "rope_ntk_beta",
                     "swiglu_limit")
 
@@ -88,7 +88,7 @@ def test_a_config_is_frozen_hashable_and_copied_with_changes():
     config = ModelConfig()
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.head_dim = 32
-    assert {config: "found"}[ModelConfig()] == "found"
+    assert {config: "cached"}[ModelConfig()] == "cached"
     assert config.replace(head_dim=32).head_dim == 32
     assert config.head_dim == 64
     with pytest.raises(ValueError, match="head_dim=7"):
@@ -105,22 +105,6 @@ def test_what_follows_from_the_fields():
     (1, [1]), (12, [1, 2, 3, 4, 6, 12]), (7, [1, 7]), (64, [1, 2, 4, 8, 16, 32, 64])])
 def test_divisors(number, divisors):
     assert divisors_of(number) == divisors
-
-
-@pytest.mark.parametrize(("name", "parameters"), [
-    ("gpt-oss-20b", 20_914_757_184), ("gpt-oss-120b", 116_829_156_672), ("classroom", 2_804_160),
-    ("notebook", 31_650_848)])
-def test_parameters_of_the_presets(name, parameters):
-    config = ModelConfig.preset(name)
-    model = Transformer(config, device="meta")
-    assert sum(tensor.numel() for tensor in model.parameters()) == parameters
-    assert count_parameters(config).total == parameters
-
-
-@given(valid_configs())
-def test_any_valid_config_can_be_built(config):
-    model = Transformer(config, device="meta")
-    assert sum(tensor.numel() for tensor in model.parameters()) == count_parameters(config).total
 
 
 @given(valid_configs(size=128), st.integers(1, 30))
@@ -159,7 +143,7 @@ def test_scaling_keeps_what_is_taught(config, budget):
     assert count_parameters(scaled).total <= budget
     if count_parameters(config).total <= budget:
         assert scaled is config
-    for field in KEPT_WHEN_SCALED:
+    for field in UNCHANGED_BY_SCALING:
         assert getattr(scaled, field) == getattr(config, field)
     for field in ("num_hidden_layers", "hidden_size", "intermediate_size", "head_dim", "vocab_size"):
         assert getattr(scaled, field) <= getattr(config, field)
@@ -176,12 +160,6 @@ def test_the_ramp_keeps_its_place_in_a_smaller_head(name):
     assert scaled.head_dim < config.head_dim
     for small, large in zip(yarn_range(scaled), yarn_range(config), strict=True):
         assert small / scaled.head_dim == pytest.approx(large / config.head_dim)
-
-
-def test_a_scaled_model_runs():
-    config = scale_model(PRESETS["gpt-oss-120b"])
-    with torch.no_grad():
-        assert Transformer(config)(torch.arange(200)[None]).isfinite().all()
 
 
 @pytest.mark.parametrize("budget", [0, 1, 1000])
