@@ -1,7 +1,5 @@
 """Attention: one head large, and one query of it step by step, with real numbers."""
 
-from functools import partial
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -63,7 +61,7 @@ def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator]) -> 
     controls.side_by_side(study, tokens, here, view)
 
 
-def because(study: Study, weight: float) -> str:
+def because(study: Study) -> str:
     """What the answer to the prediction means."""
     seen = measure.visible_keys(ASKED - 1, study.window)
     places = f"{seen} keys" if study.sinks == "off" else f"{seen} keys and the sink"
@@ -97,7 +95,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
             f"The query is token number {ASKED} of a text, in a layer {window}. All its scores are 0. {sink} "
             "What weight does each key that it sees get?",
             lambda: 100 * measure.weight_when_scores_are_equal(ASKED, study.window, study.sink_override or 0.0),
-            partial(because, study), unit="%", show=units.number),
+            lambda _: because(study), unit="%", show=units.number),
         tries=[
             controls.look_up_what_came_next(),
             Try("A window of 8 tokens", "Layer 0 slides: at step 3 the mask now cuts on the left too, and the map becomes "

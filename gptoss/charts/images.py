@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
 
 from gptoss.charts import palette
 from gptoss.units import number, percent
@@ -25,15 +26,15 @@ class Picture(NamedTuple):
     image: np.ndarray
     alt: str
 
-    def png(self) -> bytes:
-        """The image as a PNG file, compressed for speed rather than for size."""
+    def webp(self) -> bytes:
+        """The image as a WebP file without any loss: a PNG file takes Pillow 2 to 6 times as long, and is larger."""
         file = io.BytesIO()
-        Image.fromarray(self.image).save(file, "PNG", compress_level=1)
+        Image.fromarray(self.image).save(file, WebPImageFile.format, lossless=True, exact=True, quality=0, method=0)
         return file.getvalue()
 
     def address(self) -> str:
         """The image as an address that holds all of it, for a mark or an HTML element."""
-        return f"data:image/png;base64,{base64.b64encode(self.png()).decode()}"
+        return f"data:image/webp;base64,{base64.b64encode(self.webp()).decode()}"
 
 
 def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None, width: int = 1024,

@@ -14,7 +14,8 @@ from gptoss.charts.head_map import MAX_TOKENS
 
 
 def pixels(address):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,")))))
+    file = io.BytesIO(base64.b64decode(address.removeprefix("data:image/webp;base64,")))
+    return np.asarray(Image.open(file).convert("RGBA"))
 
 
 def test_rows_hold_the_weights_they_were_given():

@@ -40,9 +40,9 @@ def test_head_grid_takes_a_text_shown_to_be_the_sinks_mean():
     assert f"Head {most} gives most to its sink, {weights[most, :, 0].mean():.1%}" in head_grid(weights).alt
 
 
-def test_png_is_the_image():
+def test_the_file_is_the_image():
     picture = head_grid(heads(4, 9), columns=2)
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture.png()))), picture.image)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture.webp())).convert("RGBA")), picture.image)
 
 
 def test_both_signs_diverge_around_a_clear_zero():

@@ -42,7 +42,8 @@ def layer(count=12, window=0, head_dim=4, sink=0.5, seed=0):
 
 
 def pixels(address):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,")))))
+    file = io.BytesIO(base64.b64decode(address.removeprefix("data:image/webp;base64,")))
+    return np.asarray(Image.open(file).convert("RGBA"))
 
 
 class Table(HTMLParser):
@@ -126,7 +127,7 @@ def test_the_rows_that_the_mask_hides_say_why():
 
 def test_the_strips_are_the_vectors():
     steps, shown, html = worksheet(MIX)
-    image = pixels(re.search(r"url\((data:image/png;base64,[^)]*)\)", html)[1]).astype(float)
+    image = pixels(re.search(r"url\((data:image/webp;base64,[^)]*)\)", html)[1]).astype(float)
     lines = re.findall(r"\.qs i\.(\w+)\{background-position:0 ([\d.]+)%\}", html)
     assert [name for name, _ in lines] == [
         "q0", *(f"k{n}" for n in range(len(shown))), *(f"v{n}" for n in range(len(shown))), "o0"]

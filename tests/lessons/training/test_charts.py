@@ -416,7 +416,7 @@ def looks(target, tokens=TOKENS):
 
 def pixels(html):
     """The picture inside a piece of HTML as (height, width, 4)."""
-    data = base64.b64decode(re.search(r"data:image/png;base64,([^\"]+)", html).group(1))
+    data = base64.b64decode(re.search(r"data:image/webp;base64,([^\"]+)", html).group(1))
     return np.asarray(Image.open(BytesIO(data)))
 
 
