@@ -105,7 +105,7 @@ def tries() -> list[Try]:
 
 
 def lesson(study: Study) -> Lesson:
-    """What stands below the picture. The question is about the model under study where it is large and chooses experts."""
+    """What is below the picture. The question is about the model under study where it is large and chooses experts."""
     asked = study.config.num_experts > study.config.experts_per_token and load.is_large(study)
     name, config = (study.name, study.config) if asked else (load.SMALL, PRESETS[load.SMALL])
     return Lesson(

@@ -96,7 +96,7 @@ def prediction(study: Study) -> Prediction:
 
 
 def lesson(study: Study) -> Lesson:
-    """What stands below the picture. A model without a whole block is asked about none."""
+    """What is below the picture. A model without a whole block is asked about none."""
     tries = [
         Try("Drag it far out", "At 32 times the largest, hardly any neighbour is left: the block has become one number.",
             controls={key("outlier"): "32", key("place"): controls.LARGEST, key("view"): BLOCK}),

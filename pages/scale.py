@@ -67,9 +67,9 @@ def picture(study: Study) -> None:
 
 def because(config: ModelConfig, _: float) -> str:
     """What the training state consists of."""
-    parameters, kept = cost.count_parameters(config).total, state_bytes(config)
-    return (f"{parameters:,} parameters × {kept / parameters:.0f} bytes are {units.decimal(kept, 'B')}: "
-            f"{kept / cost.checkpoint_bytes(config):.0f} times the checkpoint, whose experts take 4.25 bits a value.")
+    parameters, state_size = cost.count_parameters(config).total, state_bytes(config)
+    return (f"{parameters:,} parameters × {state_size / parameters:.0f} bytes are {units.decimal(state_size, 'B')}: "
+            f"{state_size / cost.checkpoint_bytes(config):.0f} times the checkpoint, whose experts take 4.25 bits a value.")
 
 
 def how_we_know(study: Study) -> None:
@@ -102,7 +102,7 @@ def tries() -> list[Try]:
 
 
 def lesson(study: Study) -> Lesson:
-    """What stands below the picture. The question is about the large model where the one under study would fit."""
+    """What is below the picture. The question is about the large model where the one under study would fit."""
     asked = study if state_bytes(study.config) > ASKED_MEMORY else Study.of_preset(controls.LARGE)
     return Lesson(
         path="scale", maths=MATHS, tries=tries(), claims=register.of_page("scale"), checks=lambda: how_we_know(study),

@@ -27,7 +27,7 @@ WIDE = 520  # px of the view from which there is room for more than the least wo
 BESIDE = "name of a curve"
 _TITLE, _ASIDE, _GRID, _LEFT = "panel", "aside", "grid", "number at the left"
 _FIRST, _MIDDLE, _FAR, _LAST = "first number below", "number below if wide", "number below", "number at the end"
-_WORDS = {  # how the words of each kind stand: align, baseline, dx, dy, weight, and whether only a wide view has room
+_WORDS = {  # how the words of each kind are set: align, baseline, dx, dy, weight, and whether only a wide view has room
     _TITLE: ("left", "bottom", 0, -7, "bold", False), _ASIDE: ("right", "bottom", 0, -7, "normal", True),
     BESIDE: ("left", "middle", 0, -12, "bold", False), _LEFT: ("right", "middle", -7, 0, "normal", False),
     _FIRST: ("left", "top", 0, 6, "normal", False), _MIDDLE: ("center", "top", 0, 6, "normal", True),
@@ -35,7 +35,7 @@ _WORDS = {  # how the words of each kind stand: align, baseline, dx, dy, weight,
 PLACES = ["x", "y", "x2", "y2"]
 _TICK = partial(number, digits=6)
 WHOLE_PERCENT = partial(percent, decimals=0)  # for `frame`: numbers of an axis of shares
-_AT_THE_END = 0.95  # share of an axis beyond which a number has to stand left of its tick
+_AT_THE_END = 0.95  # share of an axis beyond which a number has to be left of its tick
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the view, from 0 to 1 both ways, and what its axes stand for.
+    """A part of the view, from 0 to 1 both ways, and what its axes mean.
 
     Only the `lowest` of a column has numbers below.
     """
@@ -76,7 +76,7 @@ class Panel:
     lowest: bool
 
     def x(self, values: np.ndarray | float) -> np.ndarray:
-        """Where these values of the horizontal axis stand in the view."""
+        """Where these values of the horizontal axis are in the view."""
         return (self.left + self.across.share(values) * (self.right - self.left)).round(5)
 
     def y(self, values: np.ndarray | float) -> np.ndarray:

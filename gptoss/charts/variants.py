@@ -29,7 +29,7 @@ def variants_chart(rows: pd.DataFrame, chosen: str) -> Chart:
 
     `rows` has the columns `variant`, `domain`, `seed`, `loss` and `floor` (nats a token; NaN where nobody knows the floor).
     Where the floor is known, the loss above it is drawn, on one logarithmic scale for all such domains; a loss that chance
-    brought below its floor stands at the left end. The other domains have scales of their own, on which equal lengths are
+    brought below its floor is drawn at the left end. The other domains have scales of their own, on which equal lengths are
     equal differences. The `chosen` variant is in colour; it may be "". Raises `ValueError` for one that is not there.
     """
     variants, domains = [*dict.fromkeys(rows["variant"])], [*dict.fromkeys(rows["domain"])]
@@ -97,7 +97,7 @@ def _marks(panel: Panel, rows: pd.DataFrame, variants: Sequence[str]) -> pd.Data
 
 
 def _inside(panel: Panel, values: pd.Series) -> np.ndarray:
-    """Where losses stand; those below the floor at the left end."""
+    """Where losses are drawn; those below the floor at the left end."""
     return panel.x(values.clip(lower=panel.across.low).to_numpy())
 
 

@@ -70,7 +70,7 @@ def answers(model: Transformer, tokens: np.ndarray, distance: np.ndarray) -> pd.
     `tokens` are (count, length) ids of documents. `distance` is as large, and marks each token that repeats an earlier one
     with how many tokens earlier that stood; it is 0 elsewhere. A row per marked token: `position` of the token in its
     document, `distance` (tokens), and `right`, whether it was the model's best next token. Raises `ValueError` where
-    nothing is marked, and where a marked token is not the one that stands there.
+    nothing is marked, and where a marked token is not the one at that place.
     """
     document, position = np.nonzero(distance)
     far = distance[document, position]

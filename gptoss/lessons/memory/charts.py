@@ -24,8 +24,8 @@ _PARTS = ("attention", "scores and values", "router", "experts", "unembedding")
 _ROOM = 1.35  # times the longest bar: so long are the axes, that figures have room behind bars
 _LEAST_SLOTS = 0.5  # where the logarithmic frames of the film begin, so that a single token can be seen
 _LEFT, _RIGHT = 2.5, 8  # how far the axis reaches beyond the outermost operators, as factors: at the right for a name
-_ABOVE = 2.2  # times its height above a ceiling stands its name
-_ABOVE_BAR = {"expr": "-bandwidth('y') / 2 - 3"}  # where a name stands over its bar, from the bar's middle
+_ABOVE = 2.2  # times a ceiling's height: where its name is
+_ABOVE_BAR = {"expr": "-bandwidth('y') / 2 - 3"}  # where a name is over its bar, from the bar's middle
 _BYTES = "format(datum.value, '.3~s') + 'B'"
 _TOKENS = "datum.value >= 1024 ? format(datum.value / 1024, '~g') + 'k' : datum.value"
 _POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
@@ -79,7 +79,7 @@ def machines_filled(machines: pd.DataFrame, held: Mapping[str, int], batch: int)
 
     `machines` has the columns `machine`, `memory` (bytes) and `users` (the most that fit); `held` are the bytes of
     "weights" and of each of `CACHE_OF`. What is more than a machine has is cut, and how many times its memory it
-    takes stands beside it.
+    takes is written beside it.
     """
     need = sum(held.values())
     rows = []

@@ -196,7 +196,7 @@ class Step:
 @torch.inference_mode()
 def count_calls(call: Callable[[], object]) -> int:
     """Operations on tensors that `call` asks torch for, whether they compute or only look at memory another way."""
-    with Counting(lambda _, __, result: any(isinstance(each, Tensor) for each in tree_leaves(result))) as counting:
+    with Counting(lambda _, __, result: any(isinstance(leaf, Tensor) for leaf in tree_leaves(result))) as counting:
         call()
     return counting.total
 
@@ -251,8 +251,8 @@ def matrices_alone(model: Transformer, routed: Sequence[Sequence[int]], batch_si
     q = random(batch_size, tokens, config.num_attention_heads, config.head_dim)
     multiplications: list[Callable[[], object]] = []
     for layer, (block, rows) in enumerate(zip(model.block, routed, strict=True)):
-        kept = min(config.window_of(layer) or context, context) if tokens == 1 else tokens
-        keys, values = random(2, batch_size, kept, config.num_key_value_heads, config.head_dim)
+        seen = min(config.window_of(layer) or context, context) if tokens == 1 else tokens
+        keys, values = random(2, batch_size, seen, config.num_key_value_heads, config.head_dim)
         multiplications += [partial(block.attn.qkv, hidden), partial(block.attn._attend, q, keys, values),
                             partial(block.attn.out, q.flatten(2)), partial(block.mlp.gate, hidden)]
         experts = _padded_experts if is_padded(model, rows, read) else _experts_in_turn
@@ -348,7 +348,7 @@ class _LiveTensors(TorchFunctionMode):
 
 
 def _tensors(values: object) -> Iterator[Tensor]:
-    return (each for each in tree_leaves(values) if isinstance(each, Tensor))
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
 
 
 @dataclass(frozen=True)
@@ -411,8 +411,8 @@ def _touched_in_words(alive: LivePass) -> str:
 def count_flops(call: Callable[[], object]) -> int:
     """FLOPs of the products of matrices that `call` asks torch for, by the shapes of the real tensors.
 
-    Those inside an attention kernel do not show: have attention written out. The tests hold this counter against
-    `torch.utils.flop_counter`, which watches the modules of every thread, and loads torch's compiler to do so.
+    Those inside an attention kernel do not show: have attention written out. The tests compare this counter
+    with `torch.utils.flop_counter`, which watches the modules of every thread, and loads torch's compiler to do so.
     """
     with Counting(_flops) as counting:
         call()

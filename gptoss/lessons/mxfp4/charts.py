@@ -19,7 +19,7 @@ KEPT, FALLEN, OUTLIER = "comes back on a tick", "falls to 0", "the outlier"
 _COLOURS = {KEPT: palette.MAGNITUDE, FALLEN: palette.POSITIVE, OUTLIER: palette.ACCENT}
 ALONE, UP_TO = "this layer alone", "all layers up to this one"
 BINS = 36  # of the histogram of errors
-SMALLEST_ERROR = 4e-5  # share; smaller ones stand at this end of the axis
+SMALLEST_ERROR = 4e-5  # share; smaller ones are drawn at this end of the axis
 _MAGNITUDES = ("0", ".5", "1", "1.5", "2", "3", "4", "6")
 # Heights inside the plot: the values at its top, at its bottom their ticks, and the words below those.
 _VALUES = 16
@@ -37,7 +37,7 @@ class TickedBlock:
         ticks: the fifteen values that the scale allows, from the lowest up.
         exponent: of the scale, a power of two.
         place: of the value that is turned into an outlier.
-        frame: what is drawn reaches from -frame to +frame; ticks beyond are left out, values stand at the edge.
+        frame: what is drawn reaches from -frame to +frame; ticks beyond are left out, values are drawn at the edge.
     """
 
     values: np.ndarray

@@ -36,7 +36,7 @@ KNOWN = next(sample for sample in SAMPLES if sample.name == "recall")  # of a do
 STRANGE = 6.0  # nats a token, from which on a text is unlike anything in training
 TIMES = (OWN, *(f"{times:g}" for times in (
     1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)))
-FIRST_TIMES = "4"  # enough for some neighbours to fall, while others still stand
+FIRST_TIMES = "4"  # enough for some neighbours to fall, while others do not
 PLACES = (LARGEST, *(str(place) for place in range(BLOCK_SIZE)))
 FRAME = 8  # the picture reaches so many units of the block's own scale to either side: nothing in a block is beyond 7
 MAX_READ = 256  # tokens of the text that every rounded model reads
@@ -110,7 +110,7 @@ def refusal(config: ModelConfig) -> str:
 
 
 def _clamped(name: str, count: int, fallback: int = 0) -> int:
-    """Where a slider of the page stands, within what there is."""
+    """The position of a slider of the page, within what there is."""
     return min(max(st.session_state.get(name, fallback), 0), count - 1)
 
 

@@ -94,7 +94,7 @@ def bfloat16(weights: Tensor) -> Tensor:
 
 
 MXFP4, BF16 = "MXFP4", "bf16"
-FORMATS = {each.name: each for each in (
+FORMATS = {form.name: form for form in (
     Format(MXFP4, mxfp4, 4, 8, BLOCK_SIZE, "to the nearest tick; a scale every 32 values that clips nothing by more than "
                                            "half a tick"),
     Format("MXFP4, clipping", clipping, 4, 8, BLOCK_SIZE, "the specification's own scale, which cuts what lies above 6"),

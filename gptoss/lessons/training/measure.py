@@ -29,7 +29,7 @@ TINY = ModelConfig.preset(CLASSROOM).replace(num_hidden_layers=2, hidden_size=32
 
 
 def shipped_floors(name: str) -> dict[str, float]:
-    """Domain -> the floor that a shipped model's losses were held against, NaN where nobody knows."""
+    """Domain -> the floor that a shipped model's losses are compared with, NaN where nobody knows."""
     return {domain: math.nan if floor is None else floor
             for domain, floor in shipped()[name].history()["corpus"]["floors"].items()}
 
@@ -42,7 +42,7 @@ def shipped_standing(name: str) -> Standing:
     title = "classroom" if isinstance(model.config, ModelConfig) and name == "classroom" else model.contestant.title
     steps = tuple(Step(**{key: math.nan if value is None else value for key, value in step.items()})
                   for step in history["steps"])
-    evaluations = {int(at): read_evaluation(one) for at, one in history["evaluations"].items()}
+    evaluations = {int(at): read_evaluation(record) for at, record in history["evaluations"].items()}
     return Standing(dataclasses.replace(model.contestant, title=title), Recipe(**history["recipe"]), history["at"], steps,
                     evaluations, model.recording())
 
@@ -50,29 +50,30 @@ def shipped_standing(name: str) -> Standing:
 def shipped_curve(name: str, domain: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and validation losses, in nats a token, of a shipped model's recorded run in one domain."""
     evaluations = shipped_standing(name).evaluations
-    return np.array([*evaluations]), np.array([one.losses[domain] for one in evaluations.values()])
+    return np.array([*evaluations]), np.array([evaluation.losses[domain] for evaluation in evaluations.values()])
 
 
 def loss_rows(standings: Iterable[Standing]) -> pd.DataFrame:
     """Losses by contestant, domain and step, in training and on validation documents."""
-    rows = [(one.contestant.title, domain, step.step, loss, TRAINING)
-            for one in standings for step in one.steps for domain, loss in step.losses.items()]
-    rows += [(one.contestant.title, domain, at, loss, VALIDATION)
-             for one in standings for at, evaluation in one.evaluations.items()
+    rows = [(standing.contestant.title, domain, step.step, loss, TRAINING)
+            for standing in standings for step in standing.steps for domain, loss in step.losses.items()]
+    rows += [(standing.contestant.title, domain, at, loss, VALIDATION)
+             for standing in standings for at, evaluation in standing.evaluations.items()
              for domain, loss in evaluation.losses.items()]
     return _named(rows, ["contestant", "domain", "step", "loss", "kind"], standings)
 
 
 def step_rows(standings: Sequence[Standing], value: str) -> pd.DataFrame:
     """One number of every step: "rate" or "gradient"."""
-    rows = [(one.contestant.title, step.step, getattr(step, value)) for one in standings for step in one.steps]
+    rows = [(standing.contestant.title, step.step, getattr(step, value))
+            for standing in standings for step in standing.steps]
     return pd.DataFrame(rows, columns=["contestant", "step", value])
 
 
 def load_rows(standings: Sequence[Standing]) -> pd.DataFrame:
     """Each expert's share of a layer's choices at every moment, all domains counting alike."""
-    rows = [(one.contestant.title, at, layer, expert, float(share))
-            for one in standings for at, evaluation in one.evaluations.items() if evaluation.load
+    rows = [(standing.contestant.title, at, layer, expert, float(share))
+            for standing in standings for at, evaluation in standing.evaluations.items() if evaluation.load
             for layer, shares in enumerate(np.mean(list(evaluation.load.values()), axis=0))
             for expert, share in enumerate(shares)]
     return _named(rows, ["contestant", "step", "layer", "expert", "share"], standings)
@@ -80,15 +81,15 @@ def load_rows(standings: Sequence[Standing]) -> pd.DataFrame:
 
 def answer_rows(evaluations: Mapping[str, Evaluation], domain: str = RECALL) -> pd.DataFrame:
     """How often what stood so far back was repeated rightly, by contestant."""
-    rows = [(title, far, right / asked, asked) for title, one in evaluations.items()
-            for far, (right, asked) in sorted(one.correct.get(domain, {}).items())]
+    rows = [(title, far, right / asked, asked) for title, evaluation in evaluations.items()
+            for far, (right, asked) in sorted(evaluation.correct.get(domain, {}).items())]
     return pd.DataFrame(rows, columns=["contestant", "distance", "accuracy", "asked"])
 
 
 def _named(rows: list[tuple], columns: list[str], standings: Iterable[Standing]) -> pd.DataFrame:
     """The contestants as categories, in their order, so that each keeps its colour."""
     frame = pd.DataFrame(rows, columns=columns)
-    titles = [one.contestant.title for one in standings]
+    titles = [standing.contestant.title for standing in standings]
     return frame.assign(contestant=pd.Categorical(frame["contestant"], titles))
 
 

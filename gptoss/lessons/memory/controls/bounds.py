@@ -50,7 +50,7 @@ COMPARED = ("L4", "RTX 5090", "H100", "B200")  # machines whose speeds are drawn
 _PART_SERVED = {"embedding": "embeddings", "unembedding": "embeddings", "norms": "router and norms",
                 "router": "router and norms", "qkv": "attention", "sinks": "attention", "out": "attention",
                 "mlp1": "experts", "mlp2": "experts", "expert biases": "experts", "activations": "activations"}
-_PLAIN = (("MXFP4", "bf16"), ("bf16", "bf16"), ("fp32", "fp32"))  # formats that always stand beside the chosen ones
+_PLAIN = (("MXFP4", "bf16"), ("bf16", "bf16"), ("fp32", "fp32"))  # formats that are always drawn beside the chosen ones
 
 
 def memory(chosen: Setting) -> None:

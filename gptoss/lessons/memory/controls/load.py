@@ -49,7 +49,7 @@ def key(name: str) -> str:
 
 
 def value(name: str):
-    """What a control stands at."""
+    """The value of a control, drawn or not."""
     return st.session_state.get(key(name), DEFAULTS[name])
 
 

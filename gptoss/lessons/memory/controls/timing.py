@@ -209,10 +209,10 @@ def _show(passes: list[MeasuredPass]) -> None:
 
 def trial_charts(passes: list[MeasuredPass]) -> tuple[Chart, Chart]:
     """Predicted against measured times, and what the measured ones consist of."""
-    names = [work_in_words(one.batch_size, one.tokens, one.context) for one in passes]
-    times = pd.DataFrame([(name, one.predicted, *one.measured) for name, one in zip(names, passes, strict=True)],
+    names = [work_in_words(timed.batch_size, timed.tokens, timed.context) for timed in passes]
+    times = pd.DataFrame([(name, timed.predicted, *timed.measured) for name, timed in zip(names, passes, strict=True)],
                          columns=["work", "predicted", "median", "low", "high"])
-    parts = pd.DataFrame([(name, *(one.parts[part] for part in PARTS)) for name, one in zip(names, passes, strict=True)],
+    parts = pd.DataFrame([(name, *(timed.parts[part] for part in PARTS)) for name, timed in zip(names, passes, strict=True)],
                          columns=["work", *PARTS])
     return times_on_trial(times), where_time_goes(parts)
 
@@ -220,11 +220,11 @@ def trial_charts(passes: list[MeasuredPass]) -> tuple[Chart, Chart]:
 def biggest_reason(passes: list[MeasuredPass]) -> str:
     """Why measured times differ from the bound, for prompts and for decoding steps: the part that adds most."""
     reasons = []
-    for kind in dict.fromkeys(one.kind for one in passes):
-        of_it = [one for one in passes if one.kind == kind]
-        beyond = {part: sum(one.parts[part] for one in of_it) for part in PARTS[1:]}
+    for kind in dict.fromkeys(timed.kind for timed in passes):
+        of_it = [timed for timed in passes if timed.kind == kind]
+        beyond = {part: sum(timed.parts[part] for timed in of_it) for part in PARTS[1:]}
         most = max(beyond, key=beyond.get)
-        whole = sum(one.measured.median for one in of_it)
+        whole = sum(timed.measured.median for timed in of_it)
         reasons.append(f"{'decoding steps' if kind == DECODE else 'prompts'} took {units.seconds(whole)} together, of which "
                        f"{units.percent(beyond[most] / whole, 0)} are {most}")
     words = "; ".join(reasons)

@@ -36,7 +36,7 @@ def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFr
     `rows` has the columns contestant, domain, step, loss (nats) and kind ("training" or "validation"), `floors` the nats
     below which no model can stay, NaN where nobody knows. A curve `drawn` beforehand (columns step and loss) lies over the
     mean of the domains, which gets a panel of its own. `domain`, one of those in `rows` or `MEAN`, is drawn alone and large.
-    `steps` is where the run will end, so that the axis stands still while it grows. Raises `ValueError` where there is no
+    `steps` is where the run will end, so that the axis stays while it grows. Raises `ValueError` where there is no
     finite loss to draw.
     """
     lines = _lines(rows)
@@ -190,7 +190,7 @@ def _loss_spec() -> dict:
 
 
 def _own_colour() -> alt.Stroke:
-    """The colour that stands in the column `colour`."""
+    """The colour in the column `colour`."""
     return alt.Stroke("colour:N", scale=None)
 
 
@@ -268,18 +268,18 @@ def load_chart(rows: pd.DataFrame, layer: int | None = None, expert: int | None 
     """How evenly the experts are used as training goes: a panel for every contestant and layer.
 
     `rows` has the columns contestant, step, layer, expert and share (of the layer's choices). The pale band goes from the
-    least used expert to the most used one, a thin line is one expert, the dashed line where all would stand if the load
+    least used expert to the most used one, a thin line is one expert, the dashed line where all would be if the load
     were even; the chosen `expert` has its contestant's colour. One `layer` is drawn alone, else up to `LAYERS` of them.
     Raises `ValueError` where there is nothing to draw.
     """
     loads = _loads(rows)
     layers = sorted({at for _, at in loads})
-    kept = [layer] if layer is not None else layers if len(layers) <= LAYERS else [
+    shown = [layer] if layer is not None else layers if len(layers) <= LAYERS else [
         layers[place * (len(layers) - 1) // (LAYERS - 1)] for place in range(LAYERS)]
-    loads = {key: load for key, load in loads.items() if key[1] in kept}
+    loads = {key: load for key, load in loads.items() if key[1] in shown}
     if not loads:
         raise ValueError(f"no load of {'any layer' if layer is None else f'layer {layer}'} to draw")
-    panels, colours = _load_panels(loads, kept), contestant_colours(rows["contestant"])
+    panels, colours = _load_panels(loads, shown), contestant_colours(rows["contestant"])
     most = max(LINES // sum(min(shares.shape[1], MOST_LINES) for _, shares in loads.values()), 6)
     frames, marks = [], []
     for (name, at), load in loads.items():
@@ -287,7 +287,7 @@ def load_chart(rows: pd.DataFrame, layer: int | None = None, expert: int | None 
         frames += panel.frame(f"layer {at}", f"{percent(now.min(), 0)} to {percent(now.max(), 0)}", WHOLE_PERCENT, (4, 3))
         marks += [{"contestant": name, "layer": at, "colour": colours[name], **mark}
                   for mark in _load_marks(panel, *_moments_that_fit(*load, most), expert)]
-    note = "" if layer is not None or kept == layers else f"layers {', '.join(map(str, kept))} of {len(layers)}"
+    note = "" if layer is not None or shown == layers else f"layers {', '.join(map(str, shown))} of {len(layers)}"
     return Chart(_load_spec(), panel_data(frames, marks), "Share of each expert by step, layer and contestant",
                  _describe_load(loads), note)
 
@@ -321,8 +321,8 @@ def _load_panels(loads: Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]],
 
 def _moments_that_fit(steps: np.ndarray, shares: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Up to `most` moments, evenly spread with the first and the last among them."""
-    kept = np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int))
-    return steps[kept], shares[kept]
+    places = np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int))
+    return steps[places], shares[places]
 
 
 def _load_marks(panel: Panel, steps: np.ndarray, shares: np.ndarray, expert: int | None) -> list[dict]:

@@ -59,7 +59,7 @@ class Line(NamedTuple):
 
     @classmethod
     def of(cls, distance: np.ndarray) -> Line:
-        """The longest stretch that repeats what stands a fixed number of tokens before, up to `MOST_QUERIES` of it.
+        """The longest stretch that repeats what is a fixed number of tokens before, up to `MOST_QUERIES` of it.
 
         `distance` (tokens,) says how far back each token stood before, 0 where it did not. Where nothing comes back, the
         end of the text.
@@ -229,7 +229,7 @@ def _curve(panel: Panel, kind: str, name: str, steps: Sequence[int], values: np.
 
 
 def _points(marks: list[dict], step: int) -> list[dict]:
-    """Where the chosen head's curves and the loss stand at this step."""
+    """The points of the chosen head's curves and of the loss at this step."""
     return [{**mark, "kind": _POINT, **{name: mark[name][place] for name in ("step", "value", "x", "y")}}
             for mark in marks if mark["kind"] == _CHOSEN for place in np.flatnonzero(np.asarray(mark["step"]) == step)]
 

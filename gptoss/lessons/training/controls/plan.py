@@ -52,7 +52,7 @@ def key(name: str) -> str:
 
 
 def value(name: str):
-    """What a control stands at, drawn or not."""
+    """The value of a control, drawn or not."""
     return st.session_state.get(key(name), DEFAULTS.get(name))
 
 

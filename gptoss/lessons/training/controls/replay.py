@@ -92,12 +92,12 @@ def _run(titles: list[str], key: str) -> str:
 
 
 def _moment(steps: list[int], key: str) -> int:
-    """The moment that is looked at. Whoever stands at the newest one stays there as a run goes on."""
+    """The moment that is shown. Whoever looks at the newest one stays there as a run goes on."""
     newest = f"{key}_newest"
     if key in st.session_state:
-        kept = st.session_state[key]
-        near = steps[-1] if kept == st.session_state.get(newest) else min(steps, key=lambda step: abs(step - kept))
-        if near != kept:
+        chosen = st.session_state[key]
+        near = steps[-1] if chosen == st.session_state.get(newest) else min(steps, key=lambda step: abs(step - chosen))
+        if near != chosen:
             st.session_state[key] = near
     if st.session_state.get(newest) != steps[-1]:
         st.session_state[newest] = steps[-1]
