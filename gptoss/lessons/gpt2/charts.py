@@ -27,7 +27,10 @@ _STYLE = f"""<style>
 .beside.beside th, .beside.beside td {{text-align: left; vertical-align: top; padding: 4px 10px; border: 0;
   border-bottom: 1px solid {palette.GRID}; overflow-wrap: anywhere}}
 .beside th {{font-weight: 600}}
-.beside.named tbody th {{white-space: nowrap}}
+.beside.named {{table-layout: fixed}}
+.beside.named thead th:nth-child(1) {{width: 12%}}
+.beside.named thead th:nth-child(2) {{width: 24%}}
+.beside.named thead th:nth-child(4) {{width: 18%}}
 .beside .gpt-2 {{border-left: 4px solid {palette.GPT2} !important}}
 .beside .gpt-oss {{border-left: 4px solid {palette.ACCENT} !important}}
 .beside .none {{opacity: 0.55; border-left-style: dashed !important}}

@@ -143,10 +143,10 @@ def _size_chart(config: ModelConfig, gpt2: GPT2Config, context: int, words: str)
 def table(both: Pair, claims: Mapping[str, Claim]) -> None:
     """Both row by row, with what people say about a row and what became of it."""
     rows = measure.comparison(both.real.config, both.study.config, both.study.context)
-    found = {number: verdicts.known(claims[number], both.study) for row in rows for number in row.claims}
+    known = {number: verdicts.known(claims[number], both.study) for row in rows for number in row.claims}
     st.html(charts.comparison_table(rows, {
-        number: (claims[number].origin, claims[number].sentence, found[number].verdict if found[number] else verdicts.OPEN,
-                 _plain(found[number].sentence) if found[number] else "") for number in found}))
+        number: (claims[number].origin, claims[number].sentence, verdict.verdict if verdict else verdicts.OPEN,
+                 _plain(verdict.sentence) if verdict else "") for number, verdict in known.items()}))
 
 
 def _plain(markdown: str) -> str:
@@ -217,15 +217,15 @@ def clocks(both: Pair, same: SharedText) -> None:
     study = both.study
     work = (study.live_config, both.live.config, study.seed, study.precision, (tuple(same.gptoss.ids), tuple(same.gpt2.ids)))
     pressed = st.button("Measure both", icon=":material/timer:", key="gpt2_measure", type="primary")
-    found = timed.again(*work) if pressed else timed.known(*work)
-    if found is None:
+    result = timed.again(*work) if pressed else timed.known(*work)
+    if result is None:
         build, read, write = REPEATS.values()
         st.info(f"Nothing is measured yet. Both are built {build} times, read the text {read} times and write {write} "
                 "tokens, taking turns.", icon=":material/timer:")
         return
-    pictures.show_chart(charts.clock_spread(found.times), key="gpt2_clocks")
+    pictures.show_chart(charts.clock_spread(result.times), key="gpt2_clocks")
     memory = "; ".join(f"{model}: weights {units.size(weights)}, cache {units.size(cache)}"
-                       for model, (weights, cache) in found.held.items())
+                       for model, (weights, cache) in result.held.items())
     st.caption(f"Medians, with the middle half of the measurements as a line. Live models in {study.precision}, "
-               f"{units.plural(found.threads, 'thread')}. Bytes their tensors hold after the text: {memory}. Small models "
+               f"{units.plural(result.threads, 'thread')}. Bytes their tensors hold after the text: {memory}. Small models "
                "on a processor mostly wait between small steps: these times say little about the real sizes.")

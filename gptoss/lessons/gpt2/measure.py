@@ -60,14 +60,14 @@ def sizes(config: ModelConfig, gpt2: GPT2Config, context: int, tokens: tuple[int
     """
     shared = shared_context(context)
     rows = []
-    for model, each, count in zip(MODELS, (config, gpt2), tokens, strict=True):
-        parameters = count_parameters(each)
+    for model, shape, count in zip(MODELS, (config, gpt2), tokens, strict=True):
+        parameters = count_parameters(shape)
         rows += [
             ("Text tokens", model, count, "tokens"),
             ("Parameters", model, parameters.total, "parameters"),
             ("Active", model, parameters.active, "parameters"),
-            ("KV cache", model, kv_cache_bytes(each, shared), "bytes"),
-            ("FLOPs", model, forward_flops(each, tokens=1, context=shared).needed_total, "FLOPs")]
+            ("KV cache", model, kv_cache_bytes(shape, shared), "bytes"),
+            ("FLOPs", model, forward_flops(shape, tokens=1, context=shared).needed_total, "FLOPs")]
     return pd.DataFrame(rows, columns=["quantity", "model", "value", "unit"])
 
 
@@ -129,7 +129,7 @@ def _shapes(trace: Trace, layer: int) -> dict[str, str]:
 
 
 def same_depth(layer: int, layers: int, their_layers: int) -> int:
-    """The layer of a model of `their_layers` that stands as deep as `layer` of `layers`."""
+    """The layer of a model of `their_layers` that is as deep as `layer` of `layers`."""
     return round(layer * (their_layers - 1) / max(layers - 1, 1))
 
 
@@ -245,10 +245,10 @@ def comparison(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> tuple[Row
 
 def norm(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
     def cell(model: GPT2 | Transformer) -> str:
-        each = model.norm
-        learned = " and ".join(name for name, _ in each.named_parameters())
-        number_format = str(each.scale.dtype).removeprefix("torch.")
-        return f"{type(each).__name__}: {learned}, eps {each.eps:g}, in {number_format}"
+        part = model.norm
+        learned = " and ".join(name for name, _ in part.named_parameters())
+        number_format = str(part.scale.dtype).removeprefix("torch.")
+        return f"{type(part).__name__}: {learned}, eps {units.number(part.eps, 1)}, in {number_format}"
 
     models = GPT2(gpt2.replace(num_hidden_layers=1), device="meta"), _meta(gptoss)
     return Row("Norm", *map(cell, models), "read off the models; before each half block and at the end of both")
@@ -258,8 +258,9 @@ def positions(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
     learned = count_parameters(gpt2).positions
     return Row(
         "Positions", f"a learned vector for each of {gpt2.max_context_length:,}: {learned:,} parameters",
-        f"queries and keys turned (RoPE, theta {gptoss.rope_theta:,.0f}), stretched {gptoss.rope_scaling_factor:g} times by "
-        "YaRN: no parameters", "configurations and count_parameters; arXiv 2104.09864, 2309.00071",
+        f"queries and keys turned (RoPE, theta {gptoss.rope_theta:,.0f}), stretched "
+        f"{units.number(gptoss.rope_scaling_factor)} times by YaRN: no parameters",
+        "configurations and count_parameters; arXiv 2104.09864, 2309.00071",
         ("13", "17"))
 
 
@@ -285,7 +286,7 @@ def mlp(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
 def activation(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
     return Row(
         "Activation", "GELU, in its tanh form",
-        f"SwiGLU: gate and linear half clamped at {gptoss.swiglu_limit:g}, 1 added to the linear half",
+        f"SwiGLU: gate and linear half clamped at {units.number(gptoss.swiglu_limit)}, 1 added to the linear half",
         "GPT2MLP and swiglu, the code below; arXiv 1606.08415, 2002.05202")
 
 
@@ -312,7 +313,8 @@ def size(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
 def longest_context(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
     return Row(
         "Context", f"{gpt2.max_context_length:,} tokens, one learned position each",
-        f"{gptoss.max_context_length:,} tokens: {gptoss.initial_context_length:,} × {gptoss.rope_scaling_factor:g}",
+        f"{gptoss.max_context_length:,} tokens: {gptoss.initial_context_length:,} × "
+        f"{units.number(gptoss.rope_scaling_factor)}",
         "configurations",
         ("12",))
 

@@ -126,7 +126,7 @@ class Chip(NamedTuple):
 
 @lru_cache(maxsize=256)
 def block_drawing(config: LadderConfig) -> str:
-    """An inline SVG of the model as it stands, from tokens to logits: GPT-2's own parts grey, taken rungs violet."""
+    """An inline SVG of the model as it is, from tokens to logits: GPT-2's own parts grey, taken rungs violet."""
     entry, norm, attention, norm2, mlp, answer = _parts(config)
     pen, frame = Pen(), Pen()
     begins = _part(pen, entry, 2, _WIDTH, left=2)

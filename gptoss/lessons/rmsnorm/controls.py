@@ -15,6 +15,7 @@ from gptoss.charts import Chart
 from gptoss.lessons.rmsnorm import charts, measure
 from gptoss.lessons.rmsnorm.claims import NOTEBOOK_EPS, timed
 from gptoss.lessons.rmsnorm.measure import EPS, SIZES, Distortion
+from gptoss.units import plural
 
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
@@ -75,8 +76,8 @@ def activations(study: Study, tokens: Tokens) -> None:
         if st.session_state.get("rmsnorm_place", options[0]) not in options:
             st.session_state["rmsnorm_place"] = options[-1]
         place = places[st.select_slider("Norm in front of", options, key="rmsnorm_place", bind="query-params")]
-        st.caption(f"{len(tokens)} tokens of {study.live_config.hidden_size} features; {weights_in_words(study)}. The "
-                   "scale is part of them: 1 until it is learned.")
+        st.caption(f"{plural(len(tokens), 'token')} of {study.live_config.hidden_size} features; {weights_in_words(study)}. "
+                   "The scale is part of them: 1 until it is learned.")
     values = histograms(study, tokens.ids, place, change)
     with before:
         pictures.show_chart(charts.activations_before(values.before, values.edges, values.mean, values.size),
@@ -115,11 +116,11 @@ def times(study: Study, tokens: Tokens) -> None:
     controls, chart = st.columns([3, 10], gap="medium")
     with controls:
         pressed = st.button("Measure now", icon=":material/timer:", type="primary", key="rmsnorm_measure")
-        found = timed.again(study.hidden) if pressed else timed.known(study.hidden)
+        result = timed.again(study.hidden) if pressed else timed.known(study.hidden)
         st.caption(f"64 vectors of width {study.hidden:,} in float32 on one thread of this machine, 20 rounds. "
                    "Others who use the machine at the same time widen the spread.")
     with chart:
-        if found is None:
+        if result is None:
             st.info(f"Nothing is measured yet at width {study.hidden:,}. Press the button.", icon=":material/timer:")
         else:
-            pictures.show_chart(charts.norm_times(found), key="rmsnorm_times")
+            pictures.show_chart(charts.norm_times(result), key="rmsnorm_times")

@@ -93,7 +93,8 @@ class Plane:
 def plane(width: int, distortion: Distortion) -> Plane:
     """`POINTS` random vectors of one width, distorted, and where the norms put them."""
     x = distortion.of(vectors(width))
-    return Plane(width, *(plane_coordinates(each).numpy() for each in (x, rms_norm(x), layer_norm(x))), _to_follow(width))
+    drawn = (plane_coordinates(vector).numpy() for vector in (x, rms_norm(x), layer_norm(x)))
+    return Plane(width, *drawn, _to_follow(width))
 
 
 @lru_cache(maxsize=16)
@@ -122,7 +123,7 @@ def norm_places(layers: int) -> list[str]:
 
 
 def place_in_words(place: str) -> str:
-    """What the norm at `place` stands in front of: `attention 0`, `experts 0` or `unembedding`."""
+    """What the norm at `place` is in front of: `attention 0`, `experts 0` or `unembedding`."""
     if place == "norm":
         return "unembedding"
     _, layer, part, _ = place.split(".")

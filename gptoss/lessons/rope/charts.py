@@ -370,7 +370,7 @@ def _tip_labels(pen: Pen, hands: Hands, labels: tuple[str, str]) -> None:
         angle = math.atan2(y, x) + math.radians(aside)
         reach, lean = _UNIT * math.hypot(x, y) + 12, math.cos(angle)
         anchor = "middle" if abs(lean) < 0.25 else "start" if lean > 0 else "end"
-        # Beside a tip the words stand level with it; above and below one they need their own height as well.
+        # Beside a tip the words are level with it; above and below one they need their own height as well.
         pen.text(_X + reach * lean, _Y - (reach + 6) * math.sin(angle) + 6, words, _LABEL_SIZE, anchor, bold=True)
 
 

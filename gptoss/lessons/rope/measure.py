@@ -24,6 +24,7 @@ from gptoss.training.domains import RECALL
 from gptoss.training.length_generalisation import answers, scheme_frequencies, scheme_scale, under_scheme
 from gptoss.training.schemes import FORMULA, PLAIN, SCHEMES
 from gptoss.training.shipped import CLASSROOM
+from gptoss.units import number
 
 READER = ModelConfig.preset(CLASSROOM)  # the shipped model that reads on beyond its training
 TRAINED, READ = READER.initial_context_length, READER.max_context_length  # tokens
@@ -203,7 +204,7 @@ def ramp_of(config: ModelConfig) -> Ramp:
     kept, stretched = int((ramp == 0).sum()), int((ramp == 1).sum())
     last = config.head_dim / 2 - 1
     broken = tuple(words for holds, words in (
-        (0 < low, "0 < low"), (low < high, "low < high"), (high < last, f"high < {last:g}")) if not holds)
+        (0 < low, "0 < low"), (low < high, "low < high"), (high < last, f"high < {number(last)}")) if not holds)
     return Ramp(low, high, kept, len(ramp) - kept - stretched, stretched, broken)
 
 

@@ -104,7 +104,7 @@ def _sliding_layers(config: ModelConfig) -> int:
 
 
 def _layer_column(pen: Pen, config: ModelConfig, x: float, y: float, width: float, height: float) -> float:
-    """The layers as bars, the first at the top; returns the height at which the opened one, the first, stands."""
+    """The layers as bars, the first at the top; returns the height of the opened one, the first."""
     pitch = min(height / config.num_hidden_layers, 46)
     top = y + (height - pitch * config.num_hidden_layers) / 2
     if top > y + 1:

@@ -481,7 +481,7 @@ def _reader(controls, picture) -> None:
 def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
     if cut:  # that the last message has no end is our doing
         st.caption(f":material/content_cut: The first {MAX_TOKENS:,} tokens are read.")
-        reading = replace(reading, remarks=tuple(each for each in reading.remarks if each.token < MAX_TOKENS))
+        reading = replace(reading, remarks=tuple(remark for remark in reading.remarks if remark.token < MAX_TOKENS))
     st.markdown(_verdict(reading))
     wrong = frozenset(remark.token for remark in reading.remarks if remark.malformed)
     with st.container(height=330, border=False):
@@ -509,11 +509,11 @@ def _verdict(reading: Reading) -> str:
 
 def _table(reading: Reading) -> dict[str, list]:
     return {
-        "from": [header_words(each) for each in reading.messages],
-        "to": [each.recipient or "" for each in reading.messages],
-        "channel": [each.channel or "" for each in reading.messages],
-        "type": [each.content_type or "" for each in reading.messages],
-        "says": [each.content[:300] for each in reading.messages],
+        "from": [header_words(message) for message in reading.messages],
+        "to": [message.recipient or "" for message in reading.messages],
+        "channel": [message.channel or "" for message in reading.messages],
+        "type": [message.content_type or "" for message in reading.messages],
+        "says": [message.content[:300] for message in reading.messages],
     }
 
 

@@ -241,7 +241,8 @@ def test_cells_follow_the_models(rows):
     assert changed == {"Positions", "Attention", "MLP", "Routing", "Sizes", "Context", "Precision", "KV cache", "Sparsity"}
     assert "all full" in other["Attention"].gptoss and other["KV cache"].gpt2.endswith("a token")
     norm = rows["Norm"]
-    assert norm.gpt2 == "LayerNorm: scale and bias, eps 1e-05, in float32" and norm.gptoss.startswith("RMSNorm: scale, eps")
+    assert norm.gpt2 == "LayerNorm: scale and bias, eps 1 · 10⁻⁵, in float32"
+    assert norm.gptoss.startswith("RMSNorm: scale, eps")
 
 
 @torch.no_grad()
