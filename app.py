@@ -11,7 +11,7 @@ st.set_page_config(page_title="GPT-OSS, live", page_icon="🧩", layout="wide")
 prepare_process()
 bar = {section: [page.as_streamlit() for page in pages] for section, pages in sections().items()}
 current = st.navigation(bar, position="top")
-state.synchronise()
+state.synchronise(current.url_path)
 sidebar(first=next(page.dials for page in PAGES if page.title == current.title))
 run_page(current)
 settle_process()

@@ -16,7 +16,7 @@ from streamlit.runtime.state import get_session_state
 from gptoss.app import served, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
-from gptoss.app.text import current_text, set_text, text_from_query, text_to_query
+from gptoss.app.text import current_text, sample_of, set_text, text_from_query, text_to_query
 from gptoss.app.weights import weights_of
 from gptoss.config import PRESETS, ModelConfig
 
@@ -53,6 +53,7 @@ class Session:
     page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
     drawn: frozenset[str] = frozenset()  # dials that the sidebar showed in the last run
     refused: str = ""  # why the last button could not do what it says
+    page: str = ""  # the address of the page in the last run
     last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
 
 
@@ -75,8 +76,11 @@ def pinned() -> Study | None:
     return session().now.pinned
 
 
-def synchronise() -> None:
-    """Take in what the reader moved, or the address the browser went to; then write the address. Once a run, first."""
+def synchronise(page: str = "") -> None:
+    """Take in what the reader moved, or the address the browser went to; then write the address. Once a run, first.
+
+    `page` is the address of the page that follows.
+    """
     _leave_out_empty_values()
     memory = session()
     moved = _moved_dials(memory)
@@ -91,6 +95,9 @@ def synchronise() -> None:
         memory.reasons = {}
         _advance(memory, now)
         _set_widgets(now)
+    if page != memory.page:
+        memory.page = page
+        _carry_over(memory.now.text)
     memory.page_values = _page_values()
     _write_address(memory)
 
@@ -220,6 +227,18 @@ def _advance(memory: Session, now: Moment) -> None:
     if now != memory.now:
         memory.past = [*memory.past[1 - HISTORY:], memory.now]
         memory.now = now
+
+
+def _carry_over(text: str) -> None:
+    """Take what pages share along to the next one, before it is drawn.
+
+    A widget of the same key on another page is another widget to Streamlit: in its first run there it would begin at its
+    default, the box of the text empty. What the address names goes first.
+    """
+    st.session_state["text"], st.session_state["sample"] = text, sample_of(text)
+    for key in SHARED_KEYS:
+        if key in st.session_state and key not in st.query_params:
+            st.session_state[key] = st.session_state[key]
 
 
 def _set_widgets(now: Moment) -> None:

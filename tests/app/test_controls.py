@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from reader import address, assert_fine, open_page
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import controls
@@ -102,3 +103,25 @@ def test_a_page_says_that_it_needs_a_text():
 
     at = AppTest.from_function(page).run()
     assert not at.exception and [info.value for info in at.info] == ["Type a text, or choose an example, and it shows."]
+
+
+def token_on(at, page):
+    at.switch_page(f"pages/{page}.py").run()
+    assert_fine(at)
+    return at.select_slider(key="token").value
+
+
+def test_a_chosen_token_goes_from_page_to_page_and_an_untouched_one_starts_where_each_page_says():
+    at = open_page("pages/sinks.py", preset="classroom")
+    assert at.select_slider(key="token").value == 21
+    assert [token_on(at, page) for page in ("window", "block", "sinks")] == [47, "last", 21]
+    at.select_slider(key="token").set_value(5).run()
+    assert [token_on(at, page) for page in ("window", "block", "experts", "attention", "sinks")] == [5] * 5
+    assert address(at)["token"] == "5"
+
+
+def test_the_text_stays_when_a_reader_who_came_straight_to_a_page_goes_to_another():
+    at = open_page("pages/sinks.py", preset="classroom", text="My own words")
+    at.switch_page("pages/window.py").run()
+    assert_fine(at)
+    assert at.text_area(key="text").value == "My own words" and at.selectbox(key="sample").value == "own text"
