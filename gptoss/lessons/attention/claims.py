@@ -15,7 +15,7 @@ from gptoss.lessons.attention.measure import LayerHeads, head_size, head_weights
 NEAR_ONE = 0.01  # sums of weights this near to 1 are 1: bfloat16 rounds
 
 layer_heads = traced(lambda trace, model, layer: LayerHeads.from_trace(trace, layer, model.block[layer].attn),
-                     names=("attn.q_rope", "attn.k_rope", "attn.v"), entries=4)  # of (study, tokens, layer)
+                     names=("attn.q_rope", "attn.k_rope", "attn.v"))  # of (study, tokens, layer)
 
 
 def head_size_is_divided(study: Study) -> Verdict:

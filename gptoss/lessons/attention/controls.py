@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from torch import Tensor
 
 from gptoss.app import controls, live, pictures
-from gptoss.app.computed import computed, traced
+from gptoss.app.computed import computed
 from gptoss.app.lesson import Try
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
 from gptoss.app.weights import CHANGED, SERVED, weights_in_words, weights_of
 from gptoss.lessons.attention import charts, measure
 from gptoss.lessons.attention.charts import STEPS, HeadTile
+from gptoss.lessons.attention.claims import layer_heads
 from gptoss.lessons.attention.measure import Induction, LayerHeads
-from gptoss.model import Transformer
 from gptoss.tokenizer import sample
 from gptoss.training.shipped import CLASSROOM
 
@@ -34,7 +33,7 @@ LEARNED = {
     RANDOM: " Random heads pick their tokens too, by chance: a pattern here is no sign of learning.",
     TRAINED: " Random heads pick their tokens too, by chance: learning is what the twin does not show.",
     CHANGED: " They were trained with other settings. Random heads pick their tokens too, by chance: learning is what "
-                  "the twin does not show.",
+             "the twin does not show.",
     SERVED: " Whether these heads learned their patterns depends on what this server was given.",
 }
 
@@ -47,18 +46,23 @@ class LayerView(NamedTuple):
     tiles: Sequence[HeadTile]
 
 
-def _layer_view(trace: Mapping[str, Tensor], model: Transformer, layer: int) -> LayerView:
-    heads = LayerHeads.from_trace(trace, layer, model.block[layer].attn)
+def _view_of(heads: LayerHeads) -> LayerView:
     entropies = measure.layer_entropies(heads)
     tiles = [charts.head_tile(head, float(entropies[head]), *measure.head_weights(heads, head))
              for head in measure.heads_by_entropy(entropies, charts.MOST_HEADS)]
     return LayerView(heads, entropies, tiles)
 
 
-layer_view = traced(_layer_view, names=("attn.q_rope", "attn.k_rope", "attn.v"))  # of (study, tokens, layer)
-compare_kernels = computed(measure.compare_kernels)  # of the heads of a layer view
+# Of the heads of a layer.
+_computed_view = computed(_view_of)
+compare_kernels = computed(measure.compare_kernels)
 compare_with_trace = computed(measure.compare_with_trace)
 _induction_head = computed(measure.induction_head, entries=1)
+
+
+def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
+    """One layer of the live model, taken apart on a text. Shared between sessions."""
+    return _computed_view(layer_heads(study, tokens, layer))
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
 from gptoss.lessons.block import measure
+from gptoss.units import fixed, percent
 
 whole_stream = traced(lambda trace, model: measure.residual_stream(trace), inside=False,
                       names=("embedding", "after_attn", "after_mlp"))  # of (study, tokens)
@@ -32,7 +33,7 @@ def largest_bar_matters_most(study: Study) -> Verdict:
     names = [part.name for part in measure.half_block_parts(study.live_config.num_hidden_layers)]
     largest, worst = int(bars.argmax()), int(left.argmin())
     beside = "no other removal leaves it less" if largest == worst else (
-        f"without {names[worst]}, whose bar is {bars[worst]:.2f}, it has {left[worst]:.2%}")
+        f"without {names[worst]}, whose bar is {fixed(bars[worst].item())}, it has {percent(left[worst].item(), 2)}")
     return Verdict.of(largest == worst, (
-        f"At token {len(tokens) - 1} the largest bar is {names[largest]} with {bars[largest]:.2f} of the logit. Without it "
-        f"the answer has {left[largest]:.2%}; {beside}."))
+        f"At token {len(tokens) - 1} the largest bar is {names[largest]} with {fixed(bars[largest].item())} of the "
+        f"logit. Without it the answer has {percent(left[largest].item(), 2)}; {beside}."))
