@@ -1,6 +1,6 @@
 """The road from GPT-2 to GPT-OSS: eleven changes, each of which can be made without the others.
 
-`LadderConfig` is the configuration of whatever stands between: `gptoss.model.LadderModel` builds it, `gptoss.cost` counts
+`LadderConfig` is the configuration of any model between them: `gptoss.model.LadderModel` builds it, `gptoss.cost` counts
 it. With no rung it is a `GPT2Config`, with all of them a `ModelConfig`, under other names.
 """
 
@@ -17,7 +17,7 @@ _GPT2, _GPT_OSS = GPT2Config(), ModelConfig()
 
 @dataclass(frozen=True)
 class Rung:
-    """One change: its name in an address, what it is called, what it replaces by what, and the rungs it stands on."""
+    """One change: its name in an address, what it is called, what it replaces by what, and the rungs it needs."""
 
     name: str
     title: str

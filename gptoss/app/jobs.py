@@ -201,7 +201,7 @@ class Jobs:
         left = (recipe.steps - job.recent[-1][0]) / speed if speed else float("nan")
         return View(job.state, job.plan, job.standings, ahead, job.message, job.seconds,
                     speed * recipe.batch * recipe.length * len(job.standings), left, job.corpus.domains, dict(job.floors),
-                    tuple(job.corpus.said))
+                    tuple(job.corpus.notices))
 
     def _enter_line(self, job: _Job) -> None:
         self._line.append(job)

@@ -59,7 +59,7 @@ def to_json(config: ModelConfig, layout: str, mxfp4: bool = False, dtype: str = 
 
 
 def _openai_settings(config: ModelConfig) -> dict:
-    """The fields, without the one that the reference does not have where it stands as in the reference."""
+    """The fields, without the one that the reference lacks, unless it differs from the reference's fixed value."""
     settings = dataclasses.asdict(config)
     if config.window_every == ModelConfig.window_every:
         del settings["window_every"]

@@ -54,9 +54,9 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
     for ours, (theirs, shape) in names.items():
         if theirs not in headers:
             raise CheckpointError(f"{directory}: the tensor {theirs} {shape} is missing from its .safetensors files")
-        found = headers[theirs][1]
-        if found.shape != shape:
-            raise CheckpointError(f"{found.path}: {theirs} has shape {found.shape}, expected {shape} for {ours}")
+        header = headers[theirs][1]
+        if header.shape != shape:
+            raise CheckpointError(f"{header.path}: {theirs} has shape {header.shape}, expected {shape} for {ours}")
     for theirs in headers.keys() - {theirs for theirs, _ in names.values()}:
         raise CheckpointError(f"{headers[theirs][1].path}: {theirs} is surplus, the model of {CONFIG_NAME} has no such "
                               "tensor")
@@ -64,7 +64,7 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
 
 
 def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write `config.json` and one `.safetensors` file that `read_gpt2` and transformers read, replacing what stands there.
+    """Write `config.json` and one `.safetensors` file that `read_gpt2` and transformers read, in place of those there.
 
     `tensors` maps every name of our state dict to its tensor; each keeps its dtype. Raises `CheckpointError`, before
     anything is written, for missing and wrongly shaped ones.
@@ -73,8 +73,8 @@ def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, t
     for ours, (theirs, shape) in gpt2_names(config).items():
         wanted = shape[::-1] if len(shape) == 2 and theirs.startswith("h.") else shape
         if ours not in tensors or tuple(tensors[ours].shape) != wanted:
-            found = tuple(tensors[ours].shape) if ours in tensors else "nothing"
-            raise CheckpointError(f"{directory}: {ours} is {found}, expected {wanted}")
+            shown = tuple(tensors[ours].shape) if ours in tensors else "nothing"
+            raise CheckpointError(f"{directory}: {ours} is {shown}, expected {wanted}")
     directory.mkdir(parents=True, exist_ok=True)
     stored = {theirs: (tensors[ours].T if len(shape) == 2 and theirs.startswith("h.") else tensors[ours]).contiguous()
               for ours, (theirs, shape) in gpt2_names(config).items()}
@@ -121,5 +121,5 @@ def _tensors(names: dict, headers: dict, dtype: torch.dtype,
             stored, header = headers[theirs]
             tensor = opened[header.path].get_tensor(stored)
             transposed = len(shape) == 2 and theirs.startswith("h.")
-            kept = torch.float32 if ".norm." in f".{ours}" else dtype
-            yield ours, (tensor.T if transposed else tensor).to(device, kept).contiguous()
+            precision = torch.float32 if ".norm." in f".{ours}" else dtype
+            yield ours, (tensor.T if transposed else tensor).to(device, precision).contiguous()

@@ -124,13 +124,13 @@ class Reader:
     def _check_layout(self) -> None:
         """Config and tensor names must speak of the same layout, and the layers must be there to be named."""
         markers = {"openai": "embedding.weight", "huggingface": "model.embed_tokens.weight"}
-        found = [layout for layout, marker in markers.items() if marker in self._headers]
-        if not found:
+        layouts = [layout for layout, marker in markers.items() if marker in self._headers]
+        if not layouts:
             raise CheckpointError(f"{self.directory}: unknown layout, the .safetensors files hold neither "
                                   f"{' (OpenAI) nor '.join(markers.values())} (Hugging Face)")
-        if self.layout not in found:
+        if self.layout not in layouts:
             raise CheckpointError(f"{self.directory / CONFIG_NAME} is in the layout {self.layout!r}, but the tensors "
-                                  f"are named as in {found[0]!r}")
+                                  f"are named as in {layouts[0]!r}")
         if self.config.num_hidden_layers > len(self._headers):  # before a name is made up for each of them
             raise CheckpointError(f"{self.directory / CONFIG_NAME} says num_hidden_layers="
                                   f"{self.config.num_hidden_layers}, but the files hold {len(self._headers)} tensors")

@@ -39,12 +39,12 @@ class Accelerator:
         bf16, the format of the activations beside it. A machine that multiplies MXFP4 itself needs activations rounded
         too; whatever they are rounded to, nothing is faster than this peak. Raises `KeyError` for an unknown format.
         """
-        return next((self.peaks[each] for each in _MULTIPLIED_AS[weights] if each in self.peaks), None)
+        return next((self.peaks[name] for name in _MULTIPLIED_AS[weights] if name in self.peaks), None)
 
 
 def _machine(name: str, kind: str, memory: int, gigabytes_per_second: float, teraflops: Mapping[str, float],
              source: str) -> Accelerator:
-    peaks = {number_format: 1e12 * each for number_format, each in teraflops.items()}
+    peaks = {number_format: 1e12 * rate for number_format, rate in teraflops.items()}
     return Accelerator(name, kind, memory, gigabytes_per_second * 1e9, peaks, source)
 
 

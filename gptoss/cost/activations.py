@@ -1,7 +1,7 @@
 """What a training step keeps between its forward and its backward pass: activations, counted tensor by tensor.
 
-The counts are those of `gptoss.model` as it stands: each line names a tensor that autograd saves there. The tests hold
-them against the saved tensors of real training steps, byte for byte.
+The counts are those of `gptoss.model` as it is: each line names a tensor that autograd saves there. The tests compare
+them with the saved tensors of real training steps, byte for byte.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Operator:
 
     @property
     def intensity(self) -> float:
-        """FLOPs a byte: where the operator stands on the roofline."""
+        """FLOPs a byte: where the operator is on the roofline."""
         return self.flops / self.bytes
 
     def _bytes(self, figure: str) -> float:

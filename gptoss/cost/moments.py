@@ -1,8 +1,8 @@
 """Activations of a pass without gradients: the tensors of `gptoss.model` that are alive at its fullest moment.
 
 Counted are tensors of real numbers that the model's operations return, with its own formats, sinks included. Left out are
-indices, truth values, the table of rotations that all passes share, and whatever a kernel needs for itself. The tests hold
-the counts against every tensor alive in real passes, byte for byte.
+indices, truth values, the table of rotations that all passes share, and whatever a kernel needs for itself. The tests
+compare the counts with every tensor alive in real passes, byte for byte.
 """
 
 from __future__ import annotations

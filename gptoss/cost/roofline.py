@@ -50,7 +50,7 @@ def bound_seconds(operators: Sequence[Operator], machine: Accelerator) -> float:
     Left out is all that makes real passes slower: starting kernels, norms and activation functions, matrices too small to
     fill the machine, bandwidth and clocks that stay below the sheet's. Whether the model fits is another question.
     """
-    return sum(each.seconds for each in bounds(operators, machine))
+    return sum(bound.seconds for bound in bounds(operators, machine))
 
 
 def prefill_seconds(config: ModelConfig, load: Load, machine: Accelerator, touched: float | None = None) -> float:

@@ -66,22 +66,22 @@ def check_layout(config: ModelConfig, layout: Layout) -> None:
 
 def fitting_layout(config: ModelConfig, wanted: Layout) -> tuple[Layout, list[str]]:
     """The layout nearest to `wanted` that fits `config`, and a sentence for every degree that had to give way."""
-    layout, said = wanted, []
+    layout, refusals = wanted, []
     for degree in ("tensor", "expert"):
         try:
             check_layout(config, Layout(layout.world, layout.tensor, layout.expert if degree == "expert" else 1))
         except Indivisible as refusal:
-            said.append(str(refusal))
+            refusals.append(str(refusal))
             changed = {"tensor": layout.tensor, "expert": layout.expert} | {degree: refusal.nearest}
             layout = Layout(layout.world, **changed)
-    return layout, said
+    return layout, refusals
 
 
 def _must_divide(what: str, degree: int, limits: dict[str, int]) -> None:
     refusing = [f"{limit:,} {name}" for name, limit in limits.items() if limit % degree]
     if refusing:
         possible = divisors_of(math.gcd(*limits.values()))
-        nearest = min(possible, key=lambda each: (abs(math.log(each / degree)), each))
+        nearest = min(possible, key=lambda divisor: (abs(math.log(divisor / degree)), divisor))
         raise Indivisible(f"{what} {degree} does not divide {' and '.join(refusing)}.", nearest)
 
 

@@ -14,25 +14,6 @@ from gptoss.tokenizer.text import (
     token_spans,
 )
 
-__all__ = [
-    "DEFAULT_SAMPLE",
-    "ENCODING_NAMES",
-    "LEARNED",
-    "MINIMUM_SIZE",
-    "RANKED",
-    "SAMPLES",
-    "SPECIAL_TOKENS",
-    "CompactVocabulary",
-    "EncodedPrefix",
-    "Sample",
-    "clean_text",
-    "compact_vocabulary",
-    "encode_prefix",
-    "encode_text",
-    "get_encoding",
-    "printable",
-    "sample",
-    "token_bytes",
-    "token_label",
-    "token_spans",
-]
+__all__ = ["DEFAULT_SAMPLE", "ENCODING_NAMES", "LEARNED", "MINIMUM_SIZE", "RANKED", "SAMPLES", "SPECIAL_TOKENS",
+           "CompactVocabulary", "EncodedPrefix", "Sample", "clean_text", "compact_vocabulary", "encode_prefix",
+           "encode_text", "get_encoding", "printable", "sample", "token_bytes", "token_label", "token_spans"]

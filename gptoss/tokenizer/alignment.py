@@ -10,9 +10,7 @@ def common_pieces(left: Sequence[bytes], right: Sequence[bytes]) -> Iterator[tup
     """The smallest pieces at whose borders both tokenizations have one too: slices of `left` and of `right`.
 
     Where one of the two is only the beginning of the text, the pieces end with the last border in common.
-
-    Raises:
-        ValueError: the two spell different bytes.
+    Raises `ValueError` where the two spell different bytes.
     """
     ours, theirs = b"".join(left), b"".join(right)
     if not (ours.startswith(theirs) or theirs.startswith(ours)):

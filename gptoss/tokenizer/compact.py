@@ -58,21 +58,19 @@ class CompactVocabulary:
 
     Attributes:
         o200k_ids: the o200k id of each index; every id once, the single bytes 0 to 255 among them.
-
-    Raises:
-        ValueError: ids outside o200k, twice, or bytes missing.
+    Raises `ValueError` for ids outside o200k or given twice, and for missing bytes.
     """
 
     o200k_ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "o200k_ids", tuple(self.o200k_ids))
-        held = set(self.o200k_ids)
-        if len(held) != len(self.o200k_ids):
-            raise ValueError("an o200k id stands in the vocabulary twice")
-        if not held.issuperset(BYTE_IDS):
+        ids = set(self.o200k_ids)
+        if len(ids) != len(self.o200k_ids):
+            raise ValueError("an o200k id is in the vocabulary twice")
+        if not ids.issuperset(BYTE_IDS):
             raise ValueError("the single bytes, o200k ids 0 to 255, must all be in the vocabulary")
-        if min(held) < 0 or max(held) >= O200K_SIZE:
+        if min(ids) < 0 or max(ids) >= O200K_SIZE:
             raise ValueError(f"o200k ids are 0 to {O200K_SIZE - 1:,}")
 
     @property
@@ -92,56 +90,44 @@ class CompactVocabulary:
     def encode_prefix(self, text: str, max_tokens: int, special: bool = False) -> EncodedPrefix:
         """The first `max_tokens` indices of `text`, as `gptoss.tokenizer.encode_prefix` finds them.
 
-        Raises:
-            ValueError: max_tokens is negative.
+        Raises `ValueError` for a negative `max_tokens`.
         """
         text = clean_text(text)
         allowed = self._special if special else frozenset()
         # An o200k token is one index or several, so max_tokens of the former are always enough.
         ids = first_ids(get_encoding("o200k_harmony"), text, max_tokens, allowed)
         indices = self.from_o200k(ids[: max_tokens + 1])
-        kept = indices[:max_tokens]
-        if len(kept) == len(indices):
-            return EncodedPrefix(kept, len(text), len(text))
-        return EncodedPrefix(kept, complete_characters(text, kept, self._spellings), len(text))
+        first = indices[:max_tokens]
+        if len(first) == len(indices):
+            return EncodedPrefix(first, len(text), len(text))
+        return EncodedPrefix(first, complete_characters(text, first, self._spellings), len(text))
 
     def spans(self, text: str, indices: Sequence[int]) -> list[tuple[int, int]]:
         """Where each index lies in `clean_text(text)`: (start, end) of the characters that it touches.
 
-        Raises:
-            ValueError: the indices do not spell the beginning of the text.
+        Raises `ValueError` where the indices do not spell the beginning of the text.
         """
         return spans(clean_text(text), indices, self._spellings)
 
     def decode(self, indices: Iterable[int]) -> str:
         """The text of the indices; bytes that form no character become U+FFFD.
 
-        Raises:
-            ValueError: an index outside the vocabulary.
+        Raises `ValueError` for an index outside the vocabulary.
         """
         return self.decode_bytes(indices).decode("utf-8", "replace")
 
     def decode_bytes(self, indices: Iterable[int]) -> bytes:
-        """The bytes of the indices.
-
-        Raises:
-            ValueError: an index outside the vocabulary.
-        """
+        """The bytes of the indices. Raises `ValueError` for an index outside the vocabulary."""
         return b"".join(self.token_bytes(index) for index in indices)
 
     def to_o200k(self, indices: Iterable[int]) -> list[int]:
-        """The o200k id of each index.
-
-        Raises:
-            ValueError: an index outside the vocabulary.
-        """
+        """The o200k id of each index. Raises `ValueError` for an index outside the vocabulary."""
         return [self.o200k_ids[self._checked(index)] for index in indices]
 
     def from_o200k(self, ids: Iterable[int]) -> list[int]:
         """Indices that spell the same bytes as the o200k ids (by the rule above).
 
-        Raises:
-            ValueError: an id outside o200k.
+        Raises `ValueError` for an id outside o200k.
         """
         indices: list[int] = []
         spelt: dict[int, list[int]] = {}
@@ -156,18 +142,13 @@ class CompactVocabulary:
         return indices
 
     def token_bytes(self, index: int) -> bytes:
-        """The bytes that an index stands for.
-
-        Raises:
-            ValueError: an index outside the vocabulary.
-        """
+        """The bytes that an index stands for. Raises `ValueError` for an index outside the vocabulary."""
         return self._bytes[self._checked(index)]
 
     def label(self, index: int) -> str:
         """The token as something to print, like `gptoss.tokenizer.token_label`.
 
-        Raises:
-            ValueError: an index outside the vocabulary.
+        Raises `ValueError` for an index outside the vocabulary.
         """
         return printable(self.token_bytes(index))
 
@@ -224,10 +205,7 @@ def compact_vocabulary(size: int) -> CompactVocabulary:
     A smaller one is the beginning of a larger one, so index i means the same token in all of them. The order after
     bytes and special tokens is that of `gptoss.tokenizer.rank`, and after its list the remaining o200k ids ascending.
     With 201,088 tokens it is no cut but o200k_harmony itself, every id at its own place, as in the rows of OpenAI's
-    checkpoints.
-
-    Raises:
-        ValueError: size is below `MINIMUM_SIZE` or above 201,088.
+    checkpoints. Raises `ValueError` for a size below `MINIMUM_SIZE` or above 201,088.
     """
     if not MINIMUM_SIZE <= size <= O200K_SIZE:
         raise ValueError(

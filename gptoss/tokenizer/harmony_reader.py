@@ -61,8 +61,7 @@ class Reading:
 def parse_ids(text: str) -> list[int] | None:
     """The ids in a text such as `[200006, 1428]`; None where it is no list of numbers, so that it can be read as text.
 
-    Raises:
-        ValueError: a number is no id of o200k_harmony (the sentence says which).
+    Raises `ValueError` for a number that is no id of o200k_harmony: the sentence says which.
     """
     if not re.fullmatch(r"[\s\d,;\[\]()]*\d[\s\d,;\[\]()]*", text, re.ASCII):
         return None
@@ -80,11 +79,7 @@ def read_text(text: str) -> Reading:
 
 
 def read_ids(ids: Sequence[int]) -> Reading:
-    """Read a stream of o200k_harmony ids.
-
-    Raises:
-        ValueError: an id is none of o200k_harmony's.
-    """
+    """Read a stream of o200k_harmony ids. Raises `ValueError` for an id that o200k_harmony does not have."""
     for token in ids:
         if not 0 <= token < O200K_SIZE:
             raise ValueError(f"{token} is no id of o200k_harmony; allowed: 0 to {O200K_SIZE - 1:,}")

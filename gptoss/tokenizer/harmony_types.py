@@ -31,16 +31,15 @@ class Function:
 
 def functions_to_json(functions: Sequence[Function]) -> str:
     """Functions as a person edits them: a JSON list of objects with name, description and parameters."""
-    return json.dumps([{"name": each.name, "description": each.description} | (
-        {} if each.parameters is None else {"parameters": each.parameters}) for each in functions], indent=2,
+    return json.dumps([{"name": function.name, "description": function.description} | (
+        {} if function.parameters is None else {"parameters": function.parameters}) for function in functions], indent=2,
         ensure_ascii=False)
 
 
 def functions_from_json(text: str) -> tuple[Function, ...]:
     """What `functions_to_json` wrote, or a person in its place; an empty text is no function.
 
-    Raises:
-        ValueError: the text is no such list (the sentence says where it goes wrong).
+    Raises `ValueError` for a text that is no such list: the sentence says where it goes wrong.
     """
     try:
         listed = json.loads(text or "[]")
@@ -48,9 +47,9 @@ def functions_from_json(text: str) -> tuple[Function, ...]:
         raise ValueError(f"This is no JSON: {error.msg.lower()} in line {error.lineno}, column {error.colno}.") from None
     except (ValueError, RecursionError):
         raise ValueError("This is no JSON: a number in it is too long, or it is nested too deeply.") from None
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise ValueError('A list of functions is expected: [{"name": …, "description": …, "parameters": …}].')
-    functions = tuple(_function(place, each) for place, each in enumerate(listed, 1))
+    functions = tuple(_function(place, entry) for place, entry in enumerate(listed, 1))
     declare_functions(functions)
     return functions
 
@@ -68,8 +67,7 @@ def _function(place: int, given: dict) -> Function:
 def declare_functions(functions: Sequence[Function], namespace: str = "functions") -> str:
     """The `# Tools` section of a developer message.
 
-    Raises:
-        ValueError: a schema uses `oneOf`, whose rendering the published format does not describe.
+    Raises `ValueError` for a schema with `oneOf`, whose rendering the published format does not describe.
     """
     lines = ["# Tools", "", f"## {namespace}", "", f"namespace {namespace} {{", ""]
     for function in functions:
@@ -82,14 +80,13 @@ def declare_functions(functions: Sequence[Function], namespace: str = "functions
 def typescript(schema: Mapping, indent: str = "") -> str:
     """A JSON Schema as the type that the model reads; whatever has no such type is `any`.
 
-    Raises:
-        ValueError: the schema uses `oneOf`.
+    Raises `ValueError` for a schema with `oneOf`.
     """
     if "oneOf" in schema:
         raise ValueError("a schema with oneOf cannot be declared here; allowed: one type, a list of types, or an enum")
     kind = schema.get("type")
     if isinstance(kind, list):
-        return " | ".join(_PLAIN_TYPES.get(each, each) for each in kind if isinstance(each, str)) or "any"
+        return " | ".join(_PLAIN_TYPES.get(name, name) for name in kind if isinstance(name, str)) or "any"
     if kind == "object":
         return _object_type(schema, indent)
     if kind == "array":

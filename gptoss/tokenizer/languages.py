@@ -102,4 +102,5 @@ def token_counts(text: str, cut: CutVocabulary) -> dict[str, int]:
 @functools.cache
 def language_counts() -> pd.DataFrame:
     """`token_counts` of the story in every language, one row each with its `language`. Shared: not to be changed."""
-    return pd.DataFrame([{"language": each.name} | token_counts(each.text, CutVocabulary(each.text)) for each in LANGUAGES])
+    return pd.DataFrame([{"language": language.name} | token_counts(language.text, CutVocabulary(language.text))
+                         for language in LANGUAGES])

@@ -3,7 +3,7 @@
 tiktoken cuts a text into pre-tokens with a regular expression and begins each as single bytes. Of all neighbours that
 are a token together, those of the lowest rank become one, the leftmost first, until no pair is a token any more
 (Sennrich et al., arXiv 1508.07909, over bytes as in the GPT-2 paper). A token's rank is its id: the order in which the
-tokens were learnt.
+tokens were learned.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def pre_tokens(text: str, encoding: str = "o200k_harmony") -> list[str]:
     characters, 60 ms for 20,000.
     """
     text, first = clean_text(text), _first_pre_token(encoding)
-    found, start = [], 0
+    pieces, start = [], 0
     while start < len(text):
         piece = first.decode_bytes(first.encode_ordinary(text[start:])).decode()
-        found.append(piece)
+        pieces.append(piece)
         start += len(piece)
-    return found
+    return pieces
 
 
 def merges(piece: bytes, encoding: str = "o200k_harmony") -> list[Merge]:
@@ -119,8 +119,7 @@ class CutVocabulary:
     def tokens(self, size: int) -> int:
         """Tokens of the text in the vocabulary of the first `size` ranks.
 
-        Raises:
-            ValueError: fewer than the 256 single bytes, which any text is spelt in.
+        Raises `ValueError` for fewer than the 256 single bytes, in which any text can be spelt.
         """
         _require_bytes(size)
         return self.bytes - int(np.searchsorted(self.sizes, size, side="right"))

@@ -34,7 +34,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 def sample_tokens() -> list[int]:
     """The distinct o200k ids of all samples, in order of first appearance."""
-    return list(dict.fromkeys(chain.from_iterable(encode_text(each.text, special=each.special) for each in RANKED)))
+    return list(dict.fromkeys(chain.from_iterable(encode_text(sample.text, special=sample.special) for sample in RANKED)))
 
 
 def alphabet_tokens() -> list[int]:

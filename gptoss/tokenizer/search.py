@@ -49,9 +49,7 @@ def search_vocabulary(query: str, limit: int = 100) -> Found:
 
     A number is also an id, and its token comes first. What `printable` writes for the unseen may be typed: `␣` is a
     space, `⏎` a newline, `⇥` a tab, `<0xE0>` a byte, `<U+200D>` a character. An empty query finds nothing.
-
-    Raises:
-        ValueError: limit is negative.
+    Raises `ValueError` for a negative `limit`.
     """
     if limit < 0:
         raise ValueError(f"limit must be at least 0, not {limit}")
@@ -67,8 +65,7 @@ def search_vocabulary(query: str, limit: int = 100) -> Found:
 def what_it_is(token: int) -> str:
     """What kind of token an o200k_harmony id stands for; for a special one, what it is for.
 
-    Raises:
-        ValueError: no such id.
+    Raises `ValueError` for an id that there is not.
     """
     data = token_bytes(token)
     if token in _NAMES:

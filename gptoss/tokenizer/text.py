@@ -89,27 +89,23 @@ def encode_prefix(text: str, max_tokens: int, special: bool = False, encoding: s
     cut between two pre-tokens (before a space, or after a letter or digit that punctuation or white space follows). A
     single unbroken run of more than 128 · (max_tokens + 64) characters has no such place; it is cut inside, at least 64
     tokens after the last one returned, where byte-pair merges in principle could still differ. Time grows with
-    max_tokens, not with the text.
-
-    Raises:
-        ValueError: max_tokens is negative.
+    max_tokens, not with the text. Raises `ValueError` for a negative `max_tokens`.
     """
     tokenizer = get_encoding(encoding)
     allowed = tokenizer.special_tokens_set if special else frozenset()
     text = clean_text(text)
     ids = first_ids(tokenizer, text, max_tokens, allowed)
     # An id beyond max_tokens is there to show that text was left over.
-    kept = ids[:max_tokens]
-    if len(kept) == len(ids):
-        return EncodedPrefix(kept, len(text), len(text))
-    return EncodedPrefix(kept, complete_characters(text, kept, spellings(encoding)), len(text))
+    first = ids[:max_tokens]
+    if len(first) == len(ids):
+        return EncodedPrefix(first, len(text), len(text))
+    return EncodedPrefix(first, complete_characters(text, first, spellings(encoding)), len(text))
 
 
 def token_bytes(token: int, encoding: str = "o200k_harmony") -> bytes:
     """The bytes that token id `token` stands for; a special token's are its spelling.
 
-    Raises:
-        ValueError: no such id.
+    Raises `ValueError` for an id that there is not.
     """
     tokenizer = get_encoding(encoding)
     if not 0 <= token < tokenizer.n_vocab:
@@ -120,8 +116,7 @@ def token_bytes(token: int, encoding: str = "o200k_harmony") -> bytes:
 def token_label(token: int, encoding: str = "o200k_harmony") -> str:
     """`printable(token_bytes(token))`: a token as something to print beside a chart or in a table.
 
-    Raises:
-        ValueError: no such id.
+    Raises `ValueError` for an id that there is not.
     """
     return printable(token_bytes(token, encoding))
 
@@ -167,8 +162,7 @@ def token_spans(text: str, ids: Sequence[int], encoding: str = "o200k_harmony") 
         text: what was encoded.
         ids: its tokens, or the first few of them.
 
-    Raises:
-        ValueError: the ids do not spell the beginning of the text.
+    Raises `ValueError` where the ids do not spell the beginning of the text.
     """
     return spans(clean_text(text), ids, spellings(encoding))
 
@@ -193,10 +187,10 @@ def spellings(encoding: str) -> Callable[[int], tuple[bytes, ...]]:
 @functools.cache
 def _special_spellings(encoding: str) -> dict[int, tuple[bytes, ...]]:
     tokenizer = get_encoding(encoding)
-    found: dict[int, list[bytes]] = {}
+    by_id: dict[int, list[bytes]] = {}
     for name in sorted(tokenizer.special_tokens_set):
-        found.setdefault(tokenizer.encode_single_token(name), []).append(name.encode())
-    return {token: tuple(names) for token, names in found.items()}
+        by_id.setdefault(tokenizer.encode_single_token(name), []).append(name.encode())
+    return {token: tuple(names) for token, names in by_id.items()}
 
 
 def spans(text: str, ids: Iterable[int], spelled: Callable[[int], tuple[bytes, ...]]) -> list[tuple[int, int]]:
@@ -248,8 +242,7 @@ def first_ids(
 ) -> list[int]:
     """All ids of `text`, or more than `max_tokens` of its first ones (see `encode_prefix`).
 
-    Raises:
-        ValueError: max_tokens is negative.
+    Raises `ValueError` for a negative `max_tokens`.
     """
     if max_tokens < 0:
         raise ValueError(f"max_tokens must be at least 0, not {max_tokens}")

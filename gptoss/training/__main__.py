@@ -155,10 +155,10 @@ def write_history(path: Path, trainer: Trainer, name: str, stopped: str, reloade
     data = {"shares": corpus.shares, "fingerprint": corpus.fingerprint(), "python": platform.python_version(),
             "floors": {domain: None if floor != floor else floor for domain, floor in corpus.floors(CARD_DOCUMENTS).items()}}
     seconds = sum(step.seconds for step in trainer.steps)
-    told = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
-            "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
-    told |= history(trainer, every=10)
-    path.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    record = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
+              "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
+    record |= history(trainer, every=10)
+    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 def _device(device: torch.device) -> str:

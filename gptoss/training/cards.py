@@ -92,7 +92,7 @@ def specialisation(model: Transformer, texts: Corpus) -> list[Information]:
 
 def far_recall(model: Transformer, texts: Corpus) -> dict[str, Evaluation]:
     """Recall on texts four times as long as in training, under each scheme of stretching RoPE."""
-    documents = texts.validation(64, FAR)[RECALL]
+    documents = texts.validation(DOCUMENTS // 4, FAR)[RECALL]
     return {scheme: evaluate(under_scheme(model, scheme, FAR / texts.length), {RECALL: documents}) for scheme in SCHEMES}
 
 

@@ -63,9 +63,9 @@ class Plan:
     @property
     def paced(self) -> Recipe:
         """The recipe, evaluated often enough to see a curve, and rarely enough to keep what is recorded small."""
-        kept = max(RECORDED // max(map(self._attention_bytes, self.contestants)), 2)
+        most = max(RECORDED // max(map(self._attention_bytes, self.contestants)), 2)
         usual = min(EVERY, max(self.recipe.steps // 4, 1))
-        return self.recipe.replace(evaluate_every=max(usual, -(-self.recipe.steps // min(MOMENTS, kept))))
+        return self.recipe.replace(evaluate_every=max(usual, -(-self.recipe.steps // min(MOMENTS, most))))
 
     @property
     def standings(self) -> tuple[Standing, ...]:
@@ -79,9 +79,9 @@ class Plan:
 
     def bytes_needed(self, at_once: int = 1) -> int:
         """Memory of the run, where `at_once` contestants work at the same time."""
-        held = sum(state_needed(one.config) for one in self.contestants)
+        states = sum(state_needed(one.config) for one in self.contestants)
         working = sorted((activations_needed(one.config, self.recipe) for one in self.contestants), reverse=True)
-        return held + round(UNDOING * sum(working[:at_once]))
+        return states + round(UNDOING * sum(working[:at_once]))
 
     def _attention_bytes(self, one: Contestant) -> int:
         return one.config.num_hidden_layers * one.config.num_attention_heads * self.recipe.length**2

@@ -40,19 +40,18 @@ STUDY, BASELINE = "study", "gpt2"
 def contestants(config: ModelConfig) -> dict[str, Contestant]:
     """Every contestant that can be made from `config`, by name, itself first. None is there twice."""
     kv = config.num_key_value_heads
-    made = [Contestant(STUDY, "the model under study", config),
-            Contestant(BASELINE, "GPT-2, equal active parameters", equal_gpt2(config)),
-            Contestant("no-sinks", "without sinks", config, sinks=False),
-            Contestant("all-full", "without windows", config.replace(sliding_window=0)),
-            Contestant("all-sliding", "every layer sliding", config.replace(window_every=1)),
-            Contestant("dense", "a dense MLP of equal compute", dense(config)),
-            Contestant("one-active", "one active expert", config.replace(experts_per_token=1)),
-            Contestant("unbalanced", "without the balancing loss", config, balanced=False)]
+    candidates = [Contestant(STUDY, "the model under study", config),
+                  Contestant(BASELINE, "GPT-2, equal active parameters", equal_gpt2(config)),
+                  Contestant("no-sinks", "without sinks", config, sinks=False),
+                  Contestant("all-full", "without windows", config.replace(sliding_window=0)),
+                  Contestant("all-sliding", "every layer sliding", config.replace(window_every=1)),
+                  Contestant("dense", "a dense MLP of equal compute", dense(config)),
+                  Contestant("one-active", "one active expert", config.replace(experts_per_token=1)),
+                  Contestant("unbalanced", "without the balancing loss", config, balanced=False)]
     groups = [n for n in (1, 2, 4, 8) if config.num_attention_heads % n == 0 and n != kv]
-    made += [Contestant(f"kv-{n}", plural(n, "KV group"), config.replace(num_key_value_heads=n))
-             for n in groups]
+    candidates += [Contestant(f"kv-{n}", plural(n, "KV group"), config.replace(num_key_value_heads=n)) for n in groups]
     first: dict[tuple, Contestant] = {}
-    for one in made:
+    for one in candidates:
         first.setdefault(_what_it_is(one), one)
     return {one.name: one for one in first.values()}
 

@@ -56,9 +56,9 @@ class Mixture:
 
     def among(self, domains: tuple[str, ...]) -> dict[str, float]:
         """The shares of those `domains` that are not left out, adding up to 1; empty if none of them is in it."""
-        kept = {domain: share for domain, share in self.shares if share and domain in domains}
-        total = sum(kept.values())
-        return {domain: share / total for domain, share in kept.items()}
+        shares = {domain: share for domain, share in self.shares if share and domain in domains}
+        total = sum(shares.values())
+        return {domain: share / total for domain, share in shares.items()}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Corpus:
         length: tokens that a model reads at once.
         own_text: the reader's text, which the domain "own" is made of.
         seed: of the documents; the same seed gives the same batches, whichever was asked for before.
-        said: sentences about what could not be had.
+        notices: sentences about what could not be had.
 
     Where nothing of the mixture can be had, the generated domains stand in. Raises `ValueError` for a length below
     `SHORTEST` and where an own text is too short.
@@ -90,8 +90,8 @@ class Corpus:
     length: int = 64
     own_text: str = ""
     seed: int = 0
-    said: list[str] = field(default_factory=list, init=False)
-    _kept: dict[tuple, dict[str, Documents]] = field(default_factory=dict, init=False, repr=False)
+    notices: list[str] = field(default_factory=list, init=False)
+    _validation: dict[tuple, dict[str, Documents]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.length < SHORTEST:
@@ -100,8 +100,8 @@ class Corpus:
         if library.source_files():
             available += LIBRARY
         elif self.mixture.among(LIBRARY):
-            self.said.append("This Python came without the sources of its library, so there is no prose and no code here: "
-                             "the generated domains stand in.")
+            self.notices.append("This Python came without the sources of its library, so there is no prose and no code "
+                                "here: the generated domains stand in.")
         if self.mixture.among((OWN,)):
             self._own = _own_windows(self.vocabulary, self.own_text, self._text_length)
             available.append(OWN)
@@ -130,11 +130,11 @@ class Corpus:
 
     def validation(self, count: int = 64, length: int | None = None) -> dict[str, Documents]:
         """`count` documents of each domain that no training step sees, always the same; of `length` tokens if given."""
-        if (count, length) not in self._kept:
+        if (count, length) not in self._validation:
             corpus = self if length is None else replace(self, length=length)
-            self._kept[count, length] = {
+            self._validation[count, length] = {
                 domain: corpus._draw(domain, _validation_rng(domain), count, validation=True) for domain in corpus.domains}
-        return self._kept[count, length]
+        return self._validation[count, length]
 
     def floors(self, count: int = 64) -> dict[str, float]:
         """Domain -> the mean entropy of the next token over its validation documents, in nats: NaN where nobody knows."""
@@ -187,15 +187,15 @@ def _validation_rng(domain: str) -> np.random.Generator:
 def _drawn(domain: str, vocabulary: CompactVocabulary, rng: np.random.Generator, count: int, length: int,
            validation: bool) -> Documents:
     """Generated documents of one split: as many more are drawn as belong to the other."""
-    kept: list[Documents] = []
+    parts: list[Documents] = []
     missing = count
     while missing > 0:
         more = max(missing * (2 * VALIDATION_SHARE if validation else 2), 8)
         documents = draw(domain, vocabulary, rng, min(more, 512), length)
         rows = [n for n, row in enumerate(documents.tokens) if for_validation(row.tobytes()) == validation][:missing]
-        kept.append(Documents(*(getattr(documents, name)[rows] for name in ("tokens", "entropy", "distance"))))
+        parts.append(Documents(*(getattr(documents, name)[rows] for name in ("tokens", "entropy", "distance"))))
         missing -= len(rows)
-    return Documents(*(np.concatenate([getattr(part, name) for part in kept])
+    return Documents(*(np.concatenate([getattr(part, name) for part in parts])
                        for name in ("tokens", "entropy", "distance")))
 
 
@@ -246,7 +246,7 @@ def _own_windows(vocabulary: CompactVocabulary, text: str, length: int) -> tuple
         raise ValueError(f"The text has {len(tokens):,} tokens; training needs at least {2 * length:,}, some to test on.")
     windows = tokens[:count * length].reshape(count, length)
     block = OWN_BLOCK if count >= 8 * OWN_BLOCK else 1
-    kept = np.array([for_validation(windows[n - n % block:n - n % block + block].tobytes()) for n in range(count)])
-    if kept.all() or not kept.any():
-        kept = np.arange(count) == count - 1
-    return windows[~kept], windows[kept]
+    held_out = np.array([for_validation(windows[n - n % block:n - n % block + block].tobytes()) for n in range(count)])
+    if held_out.all() or not held_out.any():
+        held_out = np.arange(count) == count - 1
+    return windows[~held_out], windows[held_out]

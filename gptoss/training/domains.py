@@ -41,7 +41,7 @@ class Documents:
     Attributes:
         tokens: ids.
         entropy: nats of uncertainty about each token given those before it; NaN where nobody knows it.
-        distance: for each token that repeats what stands earlier in the text, how many tokens earlier; 0 elsewhere.
+        distance: for each token that repeats an earlier one of the text, how many tokens earlier; 0 elsewhere.
             Recall marks its answers, repetition its second times.
     """
 

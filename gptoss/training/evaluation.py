@@ -1,4 +1,4 @@
-"""What a model has learnt: its loss in every domain, what it recalls and repeats, and where its tokens go."""
+"""What a model has learned: its loss in every domain, what it recalls and repeats, and where its tokens go."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Evaluation:
         return float(np.mean(list(self.losses.values())))
 
     def accuracy(self, domain: str, nearest: int = 1, farthest: int = 10**9) -> float:
-        """How often what stands so many tokens back was repeated rightly, 0 to 1; NaN where it was never asked."""
+        """How often what came so many tokens earlier was repeated rightly, 0 to 1; NaN where it was never asked."""
         answers = [answer for far, answer in self.correct.get(domain, {}).items() if nearest <= far <= farthest]
         right, asked = (sum(column) for column in zip(*answers, strict=True)) if answers else (0, 0)
         return right / asked if asked else float("nan")

@@ -29,7 +29,7 @@ class Probe:
 
     Attributes:
         attention: (tokens,) ids of a document in which a line of words comes back.
-        distance: (tokens,) how far back each of its tokens stood before, 0 where it did not.
+        distance: (tokens,) how far back each of its tokens last came, 0 where it is new.
         routed: (documents, tokens) ids, one document of each domain.
         domains: of `routed`.
     """
@@ -50,7 +50,7 @@ class Probe:
 
 
 def _row_that_repeats(documents: Documents) -> int:
-    """The first document with a line that is long enough, said twice in full; else the one that repeats most."""
+    """The first document with a line that is long enough, written twice in full; else the one that repeats most."""
     long = ((documents.distance > REPEATED).sum(axis=1) > REPEATED)
     return int(long.argmax() if long.any() else (documents.distance > 0).sum(axis=1).argmax())
 
@@ -113,8 +113,8 @@ class Recording:
     @classmethod
     def from_bytes(cls, data: bytes) -> Recording:
         """What `to_bytes` wrote."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-            probe = Probe(kept["probe"], kept["distance"], kept["routed"], tuple(map(str, kept["domains"])))
-            return cls(probe, kept["steps"].tolist(), list(kept["attention"]),
-                       list(kept["experts"]) if "experts" in kept else [],
-                       [tuple(sample) for sample in json.loads(str(kept["samples"]))])
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            probe = Probe(archive["probe"], archive["distance"], archive["routed"], tuple(map(str, archive["domains"])))
+            return cls(probe, archive["steps"].tolist(), list(archive["attention"]),
+                       list(archive["experts"]) if "experts" in archive else [],
+                       [tuple(sample) for sample in json.loads(str(archive["samples"]))])

@@ -1,4 +1,4 @@
-"""What one choice of a design costs when every variant of it is trained: shipped models held against each other."""
+"""What one choice of a design costs when every variant of it is trained: shipped models compared with each other."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def save_model(directory: Path, contestant: Contestant, weights: Mapping[str, Te
                vocabulary: CompactVocabulary) -> None:
     """Write a trained model as `from_checkpoint` reads it, in bfloat16 with MXFP4 experts, and the o200k id of each token.
 
-    Replaces what stands there. Raises `CheckpointError`, as for shapes that MXFP4 cannot hold.
+    Replaces what is there. Raises `CheckpointError`, as for shapes that MXFP4 cannot hold.
     """
     halves = {name: tensor if ".norm." in f".{name}" else tensor.bfloat16() for name, tensor in weights.items()
               if not name.endswith(("mlp1_weight", "mlp2_weight"))}
@@ -61,12 +61,12 @@ def resume(trainer: Trainer, data: bytes) -> None:
 
     Raises `ValueError` where the state belongs to another recipe, model or corpus.
     """
-    kept = _metadata(data)
-    past = json.loads(kept["history"])
+    metadata = _metadata(data)
+    past = json.loads(metadata["history"])
     if past["recipe"] != asdict(trainer.recipe):
         different = [name for name, value in asdict(trainer.recipe).items() if past["recipe"].get(name) != value]
         raise ValueError(f"the saved run has another recipe: {', '.join(different)}")
-    if kept["made_of"] != _made_of(trainer):
+    if metadata["made_of"] != _made_of(trainer):
         raise ValueError("the saved run is of another model, or was trained on other documents")
     tensors = load(data)
     trainer.go_to(past["at"], {name.removeprefix("weights."): tensor for name, tensor in tensors.items()
@@ -85,8 +85,8 @@ def resume(trainer: Trainer, data: bytes) -> None:
 def _made_of(trainer: Trainer) -> str:
     """What a recipe does not say: the model's shape, which weights learn, and the documents."""
     learning = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
-    told = [str(trainer.model.config), str(len(learning)), trainer.corpus.fingerprint()]
-    return hashlib.sha256(" ".join(told).encode()).hexdigest()
+    identity = [str(trainer.model.config), str(len(learning)), trainer.corpus.fingerprint()]
+    return hashlib.sha256(" ".join(identity).encode()).hexdigest()
 
 
 def history(trainer: Trainer, every: int = 1) -> dict:

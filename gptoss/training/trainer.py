@@ -151,9 +151,9 @@ class Trainer:
                 loss = loss + self.recipe.balance * balances[-1]
             (loss / self.recipe.accumulation).backward()
             sums["nats"].append(nats.detach().sum(dim=1))
-        return self._told(torch.cat(sums["nats"]), domains), _mean(balances)
+        return self._by_domain(torch.cat(sums["nats"]), domains), _mean(balances)
 
-    def _told(self, nats: Tensor, domains: list[str]) -> dict[str, tuple[float, int]]:
+    def _by_domain(self, nats: Tensor, domains: list[str]) -> dict[str, tuple[float, int]]:
         """By domain, over all processes: summed loss and tokens."""
         of = torch.tensor([self.corpus.domains.index(domain) for domain in domains], device=nats.device)
         both = nats.new_zeros(2, len(self.corpus.domains))
@@ -179,7 +179,7 @@ class Trainer:
         raise Diverged(f"Training diverged: {reason}. The weights are those after {at} steps.")
 
     def go_to(self, at: int, weights: dict[str, Tensor]) -> None:
-        """Stand before step `at` of the recipe with these weights, and with experts rounded if they would be by then."""
+        """Go to step `at` of the recipe with these weights, and with experts rounded if they would be by then."""
         if at > self._rounding_step >= self.at:
             round_experts(self.model)
         self.at = at

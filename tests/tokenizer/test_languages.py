@@ -37,8 +37,8 @@ def test_counts_are_tiktokens(row):
     assert row.o200k <= row.first_50257 <= row.first_32000
 
 
-def test_size_explains_less_than_what_was_learnt_from():
-    """The finding that the page tells: GPT-2 is as large as the second cut and needs far more for most scripts."""
+def test_size_explains_less_than_the_training_text():
+    """The finding that the page shows: GPT-2 is as large as the second cut and needs far more for most scripts."""
     counts = language_counts().set_index("language")
     gpt2, same_size = counts["gpt2"] / counts["o200k"], counts["first_50257"] / counts["o200k"]
     assert gpt2["English"] == 1.0 and gpt2["Bengali"] > 5 and gpt2.median() > 2

@@ -30,9 +30,9 @@ def by_tiktoken(text, encoding="o200k_harmony"):
     return [token_bytes(token, encoding) for token in encode_text(text, encoding)]
 
 
-@settings(max_examples=10_000, database=None)
+@settings(max_examples=500)  # 10,000 at night
 @given(st.text(max_size=16))
-def test_merges_end_in_tiktokens_tokens_for_ten_thousand_strings(text):
+def test_merges_end_in_tiktokens_tokens_for_any_string(text):
     assert merged(text) == by_tiktoken(text)
 
 

@@ -26,9 +26,9 @@ def few_documents(monkeypatch):
     monkeypatch.setattr(cards, "DOCUMENTS", 40)
 
 
-def test_an_induction_head_is_found_and_no_head_that_looks_at_the_token_before(model, texts):
+def test_there_is_an_induction_head_and_no_head_that_looks_at_the_token_before(model, texts):
     previous, induction = cards.strongest_heads(model, texts)
-    assert len(induction) == 4 * 8 and induction == sorted(induction, key=lambda one: -one.score)
+    assert len(induction) == 4 * 8 and induction == sorted(induction, key=lambda head: -head.score)
     assert induction[0].score > 0.5 and induction[0].layer == 3
     assert previous[0].score < 0.25, "the card says that none attends to it for the most part"
 
@@ -42,8 +42,8 @@ def test_sinks_differ_between_heads(model, texts):
 def test_experts_prefer_domains_beyond_the_token_and_beyond_untrained_ones(model, texts):
     trained = cards.specialisation(model, texts)
     twins = [cards.specialisation(cards._untrained(model, seed), texts) for seed in range(2)]
-    for layer, found in enumerate(trained[1:], start=1):
-        assert found.excess > 4 * max(twin[layer].excess for twin in twins), layer
+    for layer, information in enumerate(trained[1:], start=1):
+        assert information.excess > 4 * max(twin[layer].excess for twin in twins), layer
 
 
 def test_yarn_reads_further_than_training_went_and_the_others_do_not(model, texts):
@@ -55,13 +55,13 @@ def test_yarn_reads_further_than_training_went_and_the_others_do_not(model, text
 def test_the_card_is_of_the_files_that_ship():
     """Losses in the card, which was measured on 256 documents a domain, are those of the histories."""
     card = (shipped()[CLASSROOM].directory.parent / "CARDS.md").read_text(encoding="utf-8")
-    for name, one in shipped().items():
-        if not (one.directory / "model.safetensors").exists():
+    for name, model in shipped().items():
+        if not (model.directory / "model.safetensors").exists():
             continue
         row = next(line for line in card.splitlines() if line.startswith(f"| {name} | "))
         for domain in GENERATED:
-            assert f"{one.measured().losses[domain]:.3f} (" in row or \
-                np.isclose(one.measured().losses[domain], _cell(row, domain), atol=2e-3), (name, domain)
+            assert f"{model.measured().losses[domain]:.3f} (" in row or \
+                np.isclose(model.measured().losses[domain], _cell(row, domain), atol=2e-3), (name, domain)
 
 
 def _cell(row, domain):

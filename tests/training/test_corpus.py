@@ -46,7 +46,7 @@ def use_library(monkeypatch, paths):
 
 
 def numbers_in(documents, pattern):
-    """Of the functions whose text or docstring stands in these documents."""
+    """Of the functions whose text or docstring is in these documents."""
     return {int(number) for row in documents for number in re.findall(pattern, VOCABULARY.decode(row))}
 
 
@@ -80,20 +80,20 @@ def test_no_document_is_in_both_splits():
     """Brackets are cut short so that documents come back often: a split by place instead of content would show."""
     for corpus in (tiny_corpus(), tiny_corpus(mixture=Mixture.of({"brackets": 1.0}), length=SHORTEST)):
         trained = {row.tobytes() for step in range(100) for row in corpus.batch(step, 32).tokens}
-        kept = {row.tobytes() for documents in corpus.validation(128).values() for row in documents.tokens}
-        assert kept and not trained & kept
-        assert all(for_validation(row) for row in kept) and not any(for_validation(row) for row in trained)
+        tested = {row.tobytes() for documents in corpus.validation(128).values() for row in documents.tokens}
+        assert tested and not trained & tested
+        assert all(for_validation(row) for row in tested) and not any(for_validation(row) for row in trained)
 
 
 def test_no_text_of_the_library_is_in_both_splits(small_library):
     corpus = tiny_corpus(mixture=OF_THE_LIBRARY)
-    assert corpus.domains == ("prose", "code") and not corpus.said
+    assert corpus.domains == ("prose", "code") and not corpus.notices
     for domain, pattern in (("prose", r"Docstring (\d+) says"), ("code", r"function_(\d+)\(x\)")):
         batches = [corpus.batch(step, 64) for step in range(40)]
         trained = numbers_in([row for batch in batches for row, of in zip(batch.tokens, batch.domain, strict=True)
                               if of == domain], pattern)
-        kept = numbers_in(corpus.validation(256)[domain].tokens, pattern)
-        assert len(trained) > 50 and len(kept) > 5 and not trained & kept
+        tested = numbers_in(corpus.validation(256)[domain].tokens, pattern)
+        assert len(trained) > 50 and len(tested) > 5 and not trained & tested
         assert np.isnan(corpus.floors(8)[domain])
 
 
@@ -142,7 +142,7 @@ def test_shares_of_the_mixture_are_honoured():
         assert abs(of - count * share) < 4 * (count * share * (1 - share)) ** 0.5
 
 
-def test_without_the_library_generated_domains_stand_in_and_it_is_said(monkeypatch):
+def test_without_the_library_generated_domains_take_its_place_and_a_notice_says_so(monkeypatch):
     use_library(monkeypatch, ())
     only_library = tiny_corpus(mixture=OF_THE_LIBRARY)
     assert set(only_library.domains) == set(GENERATED)
@@ -151,9 +151,9 @@ def test_without_the_library_generated_domains_stand_in_and_it_is_said(monkeypat
     assert default.shares["recall"] / default.shares["brackets"] == pytest.approx(
         DEFAULT_MIXTURE["recall"] / DEFAULT_MIXTURE["brackets"])
     for corpus in (only_library, default):
-        assert len(corpus.said) == 1 and "without the sources of its library" in corpus.said[0]
+        assert len(corpus.notices) == 1 and "without the sources of its library" in corpus.notices[0]
         assert set(corpus.batch(0, 64).domain) == set(GENERATED)
-    assert not tiny_corpus(mixture=EVERY_DOMAIN).said  # nothing was asked for that is not there
+    assert not tiny_corpus(mixture=EVERY_DOMAIN).notices  # nothing was asked for that is not there
 
 
 def test_floors_are_the_mean_entropy_of_what_is_predicted():
@@ -167,16 +167,16 @@ def test_floors_are_the_mean_entropy_of_what_is_predicted():
 def test_an_own_text_is_cut_into_windows_of_two_splits():
     text = " ".join(f"{n}" for n in range(1000))
     corpus = tiny_corpus(mixture=OWN_TEXT, own_text=text)
-    windows, kept = corpus._own
+    windows, held_out = corpus._own
     length = corpus.length - 1  # the tag and a line break stand before it, one more token is only predicted
-    assert windows.shape[1] == kept.shape[1] == length
-    assert len(kept) and len(windows) > 3 * len(kept)
+    assert windows.shape[1] == held_out.shape[1] == length
+    assert len(held_out) and len(windows) > 3 * len(held_out)
     tokens = VOCABULARY.encode(text)
     where = {tuple(tokens[n:n + length]) for n in range(0, len(tokens) - length + 1, length)}
-    assert where == set(map(tuple, windows)) | set(map(tuple, kept))
+    assert where == set(map(tuple, windows)) | set(map(tuple, held_out))
     trained = {tuple(row[2:]) for step in range(20) for row in corpus.batch(step, 16).tokens}
     tested = {tuple(row[2:]) for row in corpus.validation(32)[OWN].tokens}
-    assert trained <= set(map(tuple, windows)) and tested <= set(map(tuple, kept)) and not trained & tested
+    assert trained <= set(map(tuple, windows)) and tested <= set(map(tuple, held_out)) and not trained & tested
     assert VOCABULARY.decode(corpus.batch(0, 1).tokens[0, :2]) == "O\n" and np.isnan(corpus.floors(4)[OWN])
 
 

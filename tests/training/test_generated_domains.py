@@ -1,4 +1,4 @@
-"""The generated domains: their grammar by another parser, and their entropies by predictors that know only the rules.
+"""The generated domains: rules and entropies by predictors that know only the rules, repetitions by another parser.
 
 A predictor reads a document token by token and says what may come next: groups of tokens, each with the probability of
 the whole group, of which every token in it has an equal share.
@@ -111,15 +111,15 @@ PREDICTORS = {ARITHMETIC: arithmetic_predictor, BRACKETS: brackets_predictor, RE
 
 def read(row, predictor):
     """For every token after the header: the entropy before it, and how surprising it was, both in nats."""
-    groups, told = next(predictor), []
+    groups, nats = next(predictor), []
     for token in row[HEADER:].tolist():
         assert sum(chance for _, chance in groups) == pytest.approx(1)
         entropy = -sum(chance * math.log(chance / len(tokens)) for tokens, chance in groups)
         chance = sum(chance / len(tokens) for tokens, chance in groups if token in tokens)
         assert chance > 0, "the domain wrote what its rules do not allow"
-        told.append((entropy, -math.log(chance)))
+        nats.append((entropy, -math.log(chance)))
         groups = predictor.send(token)
-    return np.array(told)
+    return np.array(nats)
 
 
 @BOTH
@@ -128,10 +128,10 @@ def test_the_stated_entropy_is_that_of_the_rules_at_every_position(domain, size)
     """And what was drawn surprises a predictor as much as the entropy says, as far as chance allows."""
     words = Words.of(compact_vocabulary(size))
     documents = documents_of(domain, size)
-    told = np.stack([read(row, PREDICTORS[domain](words)) for row in documents.tokens])
-    np.testing.assert_allclose(documents.entropy[:, HEADER:], told[..., 0], atol=1e-12)
+    nats = np.stack([read(row, PREDICTORS[domain](words)) for row in documents.tokens])
+    np.testing.assert_allclose(documents.entropy[:, HEADER:], nats[..., 0], atol=1e-12)
     assert not documents.entropy[:, :HEADER].any()
-    excess = (told[..., 1] - told[..., 0]).sum(axis=1)  # one number a document, with mean 0 if the entropy is right
+    excess = (nats[..., 1] - nats[..., 0]).sum(axis=1)  # one number a document, with mean 0 if the entropy is right
     assert abs(excess.mean()) <= 4 * excess.std() / len(excess) ** 0.5 + 1e-12  # all choices even: no excess at all
 
 
@@ -176,34 +176,6 @@ def test_every_floor_is_above_zero_in_the_smallest_vocabularies_too(size):
         documents = documents_of(domain, size, count=20)
         assert documents.entropy[:, 1:].mean() > 0.3
         assert [vocabulary.encode(vocabulary.decode(row)) for row in documents.tokens] == documents.tokens.tolist()
-
-
-@BOTH
-def test_sums_are_right(size):
-    vocabulary = compact_vocabulary(size)
-    seen = set()
-    for row in documents_of(ARITHMETIC, size).tokens:
-        *lines, last = vocabulary.decode(row).split("\n")[1:]
-        assert len(lines) >= 10 and re.match(r"\d*\+?\d*=?\d*$", last)
-        for line in lines:
-            a, b, total = map(int, re.fullmatch(r"(\d+)\+(\d+)=(\d+)", line).groups())
-            assert a + b == total
-            seen.add(total)
-    assert max(seen) == (99 if size == 4096 else 9)  # two digits are a token only in a larger vocabulary
-
-
-@BOTH
-def test_brackets_nest(size):
-    vocabulary, deepest = compact_vocabulary(size), 0
-    for row in documents_of(BRACKETS, size).tokens:
-        stack = []
-        for mark in vocabulary.decode(row)[2:].replace(" ", ""):
-            if mark in "([{":
-                stack.append(mark)
-            else:
-                assert stack.pop() + mark in ("()", "[]", "{}")
-            deepest = max(deepest, len(stack))
-    assert deepest == DEEPEST
 
 
 @BOTH
@@ -263,7 +235,8 @@ def test_a_distance_leads_to_the_same_token(domain):
 def test_words_are_what_they_are_called(size):
     vocabulary = compact_vocabulary(size)
     words = Words.of(vocabulary)
-    assert [vocabulary.decode([token]) for token in words.numbers] == [str(n) for n in range(len(words.numbers))]
+    # Two digits are a token only in a larger vocabulary.
+    assert [vocabulary.decode([token]) for token in words.numbers] == [str(n) for n in range(100 if size == 4096 else 10)]
     assert "".join(vocabulary.decode([token]).strip() for token in (*words.opening, *words.closing)) == "([{)]}"
     assert all(re.fullmatch(" [a-z]+", vocabulary.decode([token])) for token in words.strings)
     assert len(words.names) == len(words.values) and not set(words.names) & set(words.values)

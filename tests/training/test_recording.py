@@ -1,4 +1,4 @@
-"""Recordings: what they keep is what the model did, and what is read back is what was kept."""
+"""Recordings: what they hold is what the model did, and is read back as it was."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from gptoss.training.recording import PROMPT, REPEATED, WRITTEN, Probe, Recordin
 
 @pytest.fixture(scope="module", params=["study", "gpt2"])
 def recorded(request):
-    """A recording of three moments of a run, and the trainer that stands at the last."""
+    """A recording of three moments of a run, and the trainer at the last."""
     trainer = tiny_trainer(contestant=request.param)
     recording = Recording(Probe.of(trainer.corpus))
     for step in range(3):
@@ -28,11 +28,11 @@ def recorded(request):
 def test_the_probe_is_a_validation_text_that_repeats():
     corpus = tiny_corpus(length=64)
     probe = Probe.of(corpus)
-    kept = corpus.validation(64)
-    assert probe.domains == tuple(kept) == GENERATED
+    texts = corpus.validation(64)
+    assert probe.domains == tuple(texts) == GENERATED
     assert probe.attention.shape == probe.distance.shape == (64,) and probe.routed.shape == (4, 64)
     assert VOCABULARY.decode(probe.attention[:1]) == "S"
-    assert any((probe.attention == row[:-1]).all() for row in kept["repetition"].tokens)
+    assert any((probe.attention == row[:-1]).all() for row in texts["repetition"].tokens)
     assert (probe.distance > REPEATED).sum() >= REPEATED
     again = np.flatnonzero(probe.distance)
     assert (probe.attention[again] == probe.attention[again - probe.distance[again]]).all()
@@ -56,13 +56,13 @@ def test_attention_and_routing_are_the_models(recorded):
     recording, trainer = recorded
     flow = trace(trainer.model, torch.as_tensor(recording.probe.attention)[None])
     weights = recording.weights(2)
-    for layer, kept in enumerate(weights):
-        np.testing.assert_allclose(kept, flow[f"block.{layer}.attn.weights"][0], atol=0.5 / 255 + 1e-6)
+    for layer, recorded_weights in enumerate(weights):
+        np.testing.assert_allclose(recorded_weights, flow[f"block.{layer}.attn.weights"][0], atol=0.5 / 255 + 1e-6)
     if trainer.model.config is TINY:
         flow = trace(trainer.model, torch.as_tensor(recording.probe.routed))
         assert recording.experts[2].shape == (2, 4, 32, 2)
-        for layer, kept in enumerate(recording.experts[2]):
-            assert (kept == flow[f"block.{layer}.mlp.experts"].numpy()).all()
+        for layer, experts in enumerate(recording.experts[2]):
+            assert (experts == flow[f"block.{layer}.mlp.experts"].numpy()).all()
     else:
         assert recording.experts == []
 
@@ -76,7 +76,7 @@ def test_samples_continue_the_texts_of_each_domain_in_turn(recorded):
     assert list(trainer.model.generate(prompt, len(written), temperature=0)) == written
 
 
-def test_scores_are_those_of_the_kept_attention(recorded):
+def test_scores_are_those_of_the_recorded_attention(recorded):
     recording, trainer = recorded
     previous, induction = recording.scores()
     config = trainer.model.config

@@ -1,4 +1,4 @@
-"""Variants held against each other: rows from the histories, differences as by hand, and what chance alone gives."""
+"""Variants compared with each other: rows from the histories, differences as by hand, and what chance alone gives."""
 
 import json
 import math

@@ -44,7 +44,7 @@ def tiny(monkeypatch):
     return start
 
 
-def told(out):
+def history_in(out):
     return json.loads((out / "history.json").read_text())
 
 
@@ -63,7 +63,7 @@ def test_the_command_trains_and_writes_its_files(tmp_path):
     assert sorted(path.name for path in out.iterdir()) == [
         "config.json", "history.json", "model.safetensors", "training.state", "vocabulary.txt"]
     assert load_model(out).config == PRESETS["classroom"]
-    history = told(out)
+    history = history_in(out)
     assert history["at"] == 4 and history["contestant"] == "study" and history["stopped"] == ""
     assert set(history["evaluations"]) == {"0", "2", "4"}
     assert all(floor > 0 for floor in history["corpus"]["floors"].values())
@@ -72,7 +72,7 @@ def test_the_command_trains_and_writes_its_files(tmp_path):
 
 def test_the_losses_of_the_written_file_are_measured(tiny, tmp_path):
     tiny(tmp_path)
-    history = told(tmp_path)
+    history = history_in(tmp_path)
     last, reloaded = (read_evaluation(one) for one in (history["evaluations"]["4"], history["reloaded"]))
     assert reloaded.losses.keys() == last.losses.keys()
     assert reloaded.loss == pytest.approx(last.loss, abs=0.15)  # other documents, and experts in MXFP4
@@ -85,9 +85,9 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(tiny, tmp_path, cont
     more = ["--record", "--contestant", contestant]
     tiny(whole, *more)
     tiny(halves, *more, "--stop-after", "3")
-    assert told(halves)["at"] == 3
+    assert history_in(halves)["at"] == 3
     tiny(halves, *more, "--resume")
-    assert without_clock(told(halves)) == without_clock(told(whole))
+    assert without_clock(history_in(halves)) == without_clock(history_in(whole))
     for name in ("model.safetensors", "training.state"):
         one, other = (load_file(out / name) for out in (halves, whole))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
@@ -98,29 +98,30 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(tiny, tmp_path, cont
 
 def test_stopping_after_nothing_writes_the_untrained_model(tiny, tmp_path):
     tiny(tmp_path, "--stop-after", "0")
-    assert told(tmp_path)["at"] == 0 and told(tmp_path)["steps"] == []
+    assert history_in(tmp_path)["at"] == 0 and history_in(tmp_path)["steps"] == []
+    assert tuple(map(int, (tmp_path / "vocabulary.txt").read_text().split())) == VOCABULARY.o200k_ids
     embedding = contestants(TINY)["study"].build().embedding.weight
     assert torch.equal(load_model(tmp_path).embedding.weight, embedding.bfloat16().float())
 
 
 def test_a_run_that_is_done_can_be_resumed_and_stays(tiny, tmp_path):
     tiny(tmp_path, "--record")
-    before = without_clock(told(tmp_path))
+    before = without_clock(history_in(tmp_path))
     tiny(tmp_path, "--record", "--resume")
-    assert without_clock(told(tmp_path)) == before
+    assert without_clock(history_in(tmp_path)) == before
 
 
 def test_workers_prepare_the_same_documents(tiny, tmp_path):
     tiny(tmp_path / "none")
     tiny(tmp_path / "one", "--workers", "1")
-    assert without_clock(told(tmp_path / "one")) == without_clock(told(tmp_path / "none"))
+    assert without_clock(history_in(tmp_path / "one")) == without_clock(history_in(tmp_path / "none"))
 
 
 def test_a_text_of_ones_own_is_trained_on(tiny, tmp_path):
     text = tmp_path / "own.txt"
     text.write_text("to be or not to be, that is the question\n" * 50, encoding="utf-8")
     tiny(tmp_path / "out", "--text", str(text))
-    history = told(tmp_path / "out")
+    history = history_in(tmp_path / "out")
     assert history["corpus"]["shares"] == {"own": 1.0} and history["corpus"]["floors"] == {"own": None}
     assert history["evaluations"]["4"]["losses"]["own"] < history["evaluations"]["0"]["losses"]["own"]
 
@@ -128,7 +129,7 @@ def test_a_text_of_ones_own_is_trained_on(tiny, tmp_path):
 def test_a_diverging_run_ends_with_the_reason_and_writes_its_last_good_weights(tiny, tmp_path):
     with pytest.raises(SystemExit, match="Training diverged: in step .* The weights are those after 0 steps"):
         tiny(tmp_path, **{"--peak": 1e30, "--warmup": 0, "--clip": 1e30})
-    assert told(tmp_path)["stopped"].startswith("Training diverged")
+    assert history_in(tmp_path)["stopped"].startswith("Training diverged")
     embedding = contestants(TINY)["study"].build().embedding.weight
     assert torch.equal(load_model(tmp_path).embedding.weight, embedding.bfloat16().float())
 
@@ -161,8 +162,8 @@ def test_resuming_with_another_recipe_is_refused(tiny, tmp_path):
 def test_only_the_balanced_are_balanced(tiny, tmp_path):
     tiny(tmp_path / "study", **{"--balance": 0.01})
     tiny(tmp_path / "unbalanced", "--contestant", "unbalanced", **{"--balance": 0.01})
-    assert told(tmp_path / "study")["recipe"]["balance"] == 0.01
-    assert told(tmp_path / "unbalanced")["recipe"]["balance"] == 0.0
+    assert history_in(tmp_path / "study")["recipe"]["balance"] == 0.01
+    assert history_in(tmp_path / "unbalanced")["recipe"]["balance"] == 0.0
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ def spread(tmp_path_factory):
 def test_two_processes_have_the_losses_of_one(spread, case, way):
     directory, ended = spread
     assert ended[f"{case} {way}"] == ""
-    two, one = (told(directory / which / case) for which in (way, "alone"))
+    two, one = (history_in(directory / which / case) for which in (way, "alone"))
     for a, b in zip(two["steps"], one["steps"], strict=True):
         assert a["losses"] == pytest.approx(b["losses"], rel=1e-5)
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
@@ -216,8 +217,3 @@ def test_an_unknown_way_of_spreading_is_refused(capsys):
     with pytest.raises(SystemExit):
         command.parser().parse_args(["--out", "x", "--parallel", "magic"])
     assert "invalid choice: 'magic'" in capsys.readouterr().err
-
-
-def test_the_vocabulary_of_a_run_is_the_models(tiny, tmp_path):
-    tiny(tmp_path, "--stop-after", "1")
-    assert tuple(map(int, (tmp_path / "vocabulary.txt").read_text().split())) == VOCABULARY.o200k_ids

@@ -35,14 +35,14 @@ class NeverRight(nn.Module):
         return nn.functional.one_hot(torch.full_like(tokens, TINY.vocab_size - 1), TINY.vocab_size).float()
 
 
-def seen(contestant="study"):
+def model_and_documents(contestant="study"):
     return contestants(TINY)[contestant].build(seed=2), tiny_corpus().validation(COUNT)
 
 
 @pytest.mark.parametrize("contestant", ["study", "gpt2"])
 @torch.no_grad()
 def test_losses_are_the_mean_over_every_predicted_token(contestant):
-    model, documents = seen(contestant)
+    model, documents = model_and_documents(contestant)
     result = evaluate(model, documents)
     assert result.losses.keys() == documents.keys()
     for domain, texts in documents.items():
@@ -84,7 +84,7 @@ def test_accuracy_counts_the_distances_that_are_asked_for():
 
 @torch.no_grad()
 def test_the_load_is_the_share_of_choices_in_every_layer():
-    model, documents = seen()
+    model, documents = model_and_documents()
     result = evaluate(model, documents)
     for domain, texts in documents.items():
         assert result.load[domain].shape == (TINY.num_hidden_layers, TINY.num_experts)
@@ -97,11 +97,11 @@ def test_the_load_is_the_share_of_choices_in_every_layer():
 
 
 def test_a_model_without_routers_has_no_load():
-    assert evaluate(*seen("gpt2")).load == {}
+    assert evaluate(*model_and_documents("gpt2")).load == {}
 
 
 def test_bfloat16_is_near_and_leaves_everything_as_it_was():
-    model, documents = seen()
+    model, documents = model_and_documents()
     model.train()
     exact, halved = evaluate(model, documents), evaluate(model, documents, precision="bfloat16")
     assert model.training and all(parameter.grad is None for parameter in model.parameters())

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_runs import RECIPE, TINY, VOCABULARY, run, tiny_trainer
-from transformers import GPT2LMHeadModel
 
-from gptoss.checkpoint import CheckpointError
 from gptoss.checkpoint.mxfp4 import dequantise, quantise
 from gptoss.training.contestants import contestants
 from gptoss.training.storage import (
@@ -54,40 +52,21 @@ def test_a_model_is_read_back_with_experts_in_mxfp4_and_the_rest_in_bfloat16(tmp
     assert tuple(map(int, lines)) == VOCABULARY.o200k_ids
 
 
-def test_transformers_reads_the_gpt2(tmp_path):
-    save_model(tmp_path, EVERYONE["gpt2"], trained("gpt2").weights(), VOCABULARY)
-    ours, theirs = load_model(tmp_path), GPT2LMHeadModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
-    with torch.no_grad():
-        expected, told = theirs(TOKENS).logits, ours(TOKENS)
-    assert (told - expected).abs().max() <= 1e-5 * expected.abs().max()
-
-
 def test_a_new_model_takes_the_place_of_another(tmp_path):
     for name in ("study", "gpt2", "dense"):
         save_model(tmp_path, EVERYONE[name], trained(name, steps=1).weights(), VOCABULARY)
         assert load_model(tmp_path).config == EVERYONE[name].config
 
 
-def test_a_directory_without_a_model_is_refused(tmp_path):
-    with pytest.raises(CheckpointError):
-        load_model(tmp_path)
-
-
-def test_shapes_that_mxfp4_cannot_hold_are_refused(tmp_path):
-    odd = contestants(TINY.replace(intermediate_size=24))["study"]
-    with pytest.raises(CheckpointError, match="cannot be MXFP4"):
-        save_model(tmp_path, odd, dict(odd.build().named_parameters()), VOCABULARY)
-
-
 @pytest.mark.parametrize("name", ["study", "gpt2"])
-def test_the_history_is_json_and_tells_the_run(name):
+def test_the_history_is_json_and_holds_the_run(name):
     trainer = run(tiny_trainer(contestant=name))
-    told = json.loads(json.dumps(history(trainer), allow_nan=False))
-    assert told["at"] == 6 and told["recipe"]["peak"] == RECIPE.peak
-    assert [step["loss"] for step in told["steps"]] == [step.loss for step in trainer.steps]
-    assert all(step["balance"] is None for step in told["steps"])
-    assert list(told["evaluations"]) == ["0", "3", "6"]
-    for at, one in told["evaluations"].items():
+    record = json.loads(json.dumps(history(trainer), allow_nan=False))
+    assert record["at"] == 6 and record["recipe"]["peak"] == RECIPE.peak
+    assert [step["loss"] for step in record["steps"]] == [step.loss for step in trainer.steps]
+    assert all(step["balance"] is None for step in record["steps"])
+    assert list(record["evaluations"]) == ["0", "3", "6"]
+    for at, one in record["evaluations"].items():
         assert read_evaluation(one).losses == trainer.evaluations[int(at)].losses
 
 
