@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import streamlit as st
 import torch
 
+from gptoss.app.cache import Cache
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
 
@@ -23,7 +23,6 @@ PASSES_KEPT = 3  # of 64 tokens of gpt-oss-20b each is 0.2 GB
 GLANCE = 0.2  # s between two looks whether it is our turn
 
 _turn = threading.Lock()
-_passes: OrderedDict[tuple, Pass] = OrderedDict()
 
 
 class TooLong(Exception):
@@ -36,6 +35,9 @@ class Pass:
 
     trace: Trace
     seconds: float
+
+
+_passes: Cache[Pass] = Cache(PASSES_KEPT)
 
 
 @contextmanager
@@ -57,18 +59,11 @@ def whole_pass(key: object, model: Transformer, tokens: tuple[int, ...]) -> Pass
 
     `key` says which model it is: with the tokens, what the pass is remembered by.
     """
-    remembered = _passes.get((key, tokens))
-    if remembered is not None:
-        return remembered
+    recorded = _passes.get((key, tokens))
+    if recorded is not None:
+        return recorded
     with turn() as place:
-        remembered = _passes.get((key, tokens))  # it may be what the one before us computed
-        if remembered is None:
-            start = time.perf_counter()
-            everything = trace(model, torch.tensor([tokens]), keep=_with_progress(place, len(model.block)))
-            remembered = _passes[key, tokens] = Pass(everything, time.perf_counter() - start)
-            while len(_passes) > PASSES_KEPT:
-                _passes.popitem(last=False)
-    return remembered
+        return _passes.of((key, tokens), lambda: _record(model, tokens, place), alone=False)
 
 
 def part_of(whole: Trace, layers: Collection[int] | None, keep: Callable[[str], bool] = lambda name: True) -> Trace:
@@ -78,6 +73,12 @@ def part_of(whole: Trace, layers: Collection[int] | None, keep: Callable[[str], 
         return not inside or layers is None or int(name.split(".")[1]) in layers
 
     return Trace({name: value for name, value in whole.items() if recorded(name) and keep(name)})
+
+
+def _record(model: Transformer, tokens: tuple[int, ...], place: st.delta_generator.DeltaGenerator) -> Pass:
+    start = time.perf_counter()
+    everything = trace(model, torch.tensor([tokens]), keep=_with_progress(place, len(model.block)))
+    return Pass(everything, time.perf_counter() - start)
 
 
 def _with_progress(place: st.delta_generator.DeltaGenerator, layers: int) -> Callable[[str], bool]:

@@ -150,7 +150,7 @@ def text_from_query(query: dict[str, str], own_text: str | None = None) -> tuple
     return DEFAULT_SAMPLE.text, ["The address names an example that there is not; this is the first one."]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@lru_cache(maxsize=64)
 def live_tokens(text: str, vocab_size: int, special: bool) -> Tokens:
     """The first tokens of `text` in the vocabulary of a live model: at most `MAX_LIVE_TOKENS`, fewer for a large model.
 

@@ -199,14 +199,14 @@ def test_where_models_are_built_a_scale_model_stands_in_for_a_large_one(serve, m
 def test_fewer_tokens_run_in_a_large_one(serve, monkeypatch):
     serve()
     text = "one two three " * 200
-    live_tokens.clear()
+    live_tokens.cache_clear()
     assert len(live_tokens(text, 777, special=False)) == 512
     monkeypatch.setattr(served, "LARGE", 0)
-    live_tokens.clear()
+    live_tokens.cache_clear()
     cut = live_tokens(text, 777, special=False)
     assert len(cut) == served.LARGE_TOKENS and cut.characters_used < cut.characters
     assert len(live_tokens(text, 4096, special=False)) == 512  # another model's
-    live_tokens.clear()
+    live_tokens.cache_clear()
 
 
 def test_the_whole_vocabulary_is_o200ks_and_its_labels_are_made_when_asked_for():
