@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from gptoss.app import pictures, state
-from gptoss.app.controls import Key, choose
+from gptoss.app.controls import choose
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
@@ -33,7 +33,6 @@ _DIALS = {
     "rope_alpha": ("rope_ntk_alpha", "Alpha (turns)", "Pairs that turn less often are slowed by the whole factor.",
                    (0.5, 1, 2, 4)),
 }
-_MOVED = Key("rope_moved", False)
 
 remembered = lru_cache(maxsize=128)  # pure functions of frozen configurations; nobody changes what they hand out
 
@@ -48,21 +47,25 @@ def further_dials(study: Study) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             for key, (_, label, meaning, positions) in _DIALS.items():
                 st.selectbox(label, [PUBLISHED, *map(str, positions)], key=key, bind="query-params",
-                             on_change=_MOVED.set, args=(True,), help=meaning, width=210)
+                             on_change=_whole_page, help=meaning, width=210)
             st.button("Back to published", icon=":material/restart_alt:", on_click=_back_to_published, key="rope_back")
         published = ", ".join(f"{label.lower()} {number(getattr(study.config, field), 9)}"
                               for field, label, *_ in _DIALS.values())
         st.caption(f"{study.preset} as published: {published}. These dials change the pictures on this page; the model on "
                    "other pages keeps the published values.")
-    if _MOVED.value:
-        _MOVED.set(False)
+    if st.session_state.pop("rope_moved", False):
         st.rerun()  # what is below the picture depends on them too
 
 
 def _back_to_published() -> None:
     for key in _DIALS:
         st.session_state[key] = PUBLISHED
-    _MOVED.set(True)
+    _whole_page()
+
+
+def _whole_page() -> None:
+    """Draw what is below the picture anew too: from a callback, which can only leave word."""
+    st.session_state["rope_moved"] = True
 
 
 def settings(study: Study, live: bool = False) -> ModelConfig:
