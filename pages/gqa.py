@@ -3,6 +3,7 @@
 import streamlit as st
 import torch
 
+from gptoss import units
 from gptoss.app import pictures, state, text
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
@@ -46,8 +47,8 @@ def because(study: Study) -> str:
     if study.kv == 1:
         return f"{-every.parameters:.2%} to be exact. {controls.cache_change(study, every)}"
     return (f"{one.parameters:.2%} to be exact. {controls.cache_change(study, one)} With {study.heads} groups it would be "
-            f"{every.cache_after / every.cache_before:.3g} times as large as now, and the model {-every.parameters:.2%} "
-            "larger.")
+            f"{units.number(every.cache_after / every.cache_before)} times as large as now, and the model "
+            f"{-every.parameters:.2%} larger.")
 
 
 def prediction(study: Study) -> Prediction:
@@ -73,15 +74,16 @@ def how_we_know(study: Study) -> None:
         text.example_tokens(vocabulary))
     readers = controls.who_reads_whom(study, tokens.ids[:controls.MAX_TRIED])
     right = int((readers.nearest == torch.arange(study.heads) // study.config.group_size).sum())
-    missed = "" if readers.missed is None else f", any other by at least **{readers.missed:.2g}**"
+    missed = "" if readers.missed is None else f", any other by at least **{units.number(readers.missed, 2)}**"
     size = KVCache(study.config, 1, study.context, device="meta", dtype=torch.bfloat16).nbytes
     st.markdown(
         f"Every key head of the live model was tried against every query head, for one query and {readers.tokens} keys, at "
         f"this moment:\n"
         f"- **{right} of {readers.nearest.numel()}** query heads, over all layers, give their scores with key head "
-        f"⌊head / {study.config.group_size}⌋ of their layer. It misses them by at most **{readers.found:.2g}**{missed}.\n"
+        f"⌊head / {study.config.group_size}⌋ of their layer. It misses them by at most "
+        f"**{units.number(readers.found, 2)}**{missed}.\n"
         f"- Answers of attention with a copy of keys and values for each query head differ from the model's, which copies "
-        f"nothing, by at most **{readers.explicit:.2g}**.\n"
+        f"nothing, by at most **{units.number(readers.explicit, 2)}**.\n"
         f"- A cache of the real size at {study.context:,} tokens, laid out without memory, has **{size:,}** bytes; the "
         f"closed form says **{kv_cache_bytes(study.config, study.context):,}**.\n\n"
         "The tests compare the copies with `repeat_kv` of Hugging Face's transformers, the sizes with caches that were "

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from gptoss import units
 from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, layer_shown, picks, view
 from gptoss.app.header import header
@@ -69,8 +70,9 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
     st.markdown(
         f"In the layer shown, over {study.heads} heads and {checks.queries} queries, at this moment:\n"
         f"- What the model's softmax left to the real keys differs from σ(logsumexp(scores) − s) by at most "
-        f"**{checks.formula:.2g}**.\n"
-        f"- A key's share of it, in a pass with sinks and in one without, differs by at most **{checks.ratios:.2g}**.\n\n"
+        f"**{units.number(checks.formula, 2)}**.\n"
+        f"- A key's share of it, in a pass with sinks and in one without, differs by at most "
+        f"**{units.number(checks.ratios, 2)}**.\n\n"
         f"The curve and the bars come from the queries and keys of the pass on the screen; what removing does is a second "
         f"pass over the same weights. The tests hold both against the model's own softmax and against the attention "
         f"weights of Hugging Face's `GptOssForCausalLM`.")

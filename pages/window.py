@@ -84,11 +84,11 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
         f"{len(ids) ** 2:,} pairs differ.\n"
         f"- **Reach**, from products of masks, against the gradient of the query's stream with respect to every embedding, "
         f"after every layer: zero or not agrees in {checks.reached} of {checks.cases} cases.\n"
-        f"- **Fused against explicit attention** in layer 0: they differ by {checks.fused:.1e} of the largest value at "
-        f"most.\n"
+        f"- **Fused against explicit attention** in layer 0: they differ by {units.number(checks.fused, 2)} of the largest "
+        f"value at most.\n"
         f"- **The cache** that this text filled has {', '.join(map(str, checks.slots))} slots in its layers and takes "
         f"{units.size(checks.cache_bytes)}; the closed form says {units.size(counted)}. Its logits and those without a "
-        f"cache differ by {checks.cached:.1e} of the largest.")
+        f"cache differ by {units.number(checks.cached, 2)} of the largest.")
     st.caption("The project's tests do the same for many windows, layers and every token, with 64-bit numbers.")
 
 

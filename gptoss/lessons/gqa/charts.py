@@ -14,6 +14,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
 from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen, at_both_widths
 from gptoss.config import divisors_of
+from gptoss.units import plural, size
 
 _PAD, _TITLE = 14, 34  # px inside a frame, and the room its title takes
 _SIDE, _STEM, _BETWEEN = 0.82, 0.7, 0.45  # of the pitch: a cell's side, the stem under a group, the gap between groups
@@ -56,10 +57,10 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
 
 def describe_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
     """The drawing in words: its alternative text."""
-    rows = "; ".join(f"{row.name}: {_counted(row.kv_heads, 'key/value head')} for {_counted(heads, 'query head')}, "
-                     f"{_size(_bytes_per_token(row.kv_heads, head_dim))} for each token in a layer"
+    rows = "; ".join(f"{row.name}: {plural(row.kv_heads, 'key/value head')} for {plural(heads, 'query head')}, "
+                     f"{size(_bytes_per_token(row.kv_heads, head_dim))} for each token in a layer"
                      for row in _rows(heads, kv_heads))
-    return f"{rows}. The model is set to {_counted(kv_heads, 'key/value head')}."
+    return f"{rows}. The model is set to {plural(kv_heads, 'key/value head')}."
 
 
 def kv_head_costs(costs: pd.DataFrame, context: int) -> Chart:
@@ -68,15 +69,15 @@ def kv_head_costs(costs: pd.DataFrame, context: int) -> Chart:
     `costs` has the columns `kv_heads`, `cache` (bytes at `context` tokens), `parameters`, `shared` (those of them
     that make keys and values) and `current`. Both panels start at zero.
     """
-    size, count = _unit(costs["cache"].max(), _BINARY), _unit(costs["parameters"].max(), _DECIMAL)
+    binary, count = _unit(costs["cache"].max(), _BINARY), _unit(costs["parameters"].max(), _DECIMAL)
     rows = []
     for kv_heads, stored, parameters, shared, current in costs.itertuples(index=False):
-        cache, halves = stored / _BINARY[size] / 2, shared / _DECIMAL[count] / 2
+        cache, halves = stored / _BINARY[binary] / 2, shared / _DECIMAL[count] / 2
         rest = (parameters - shared) / _DECIMAL[count]
         rows += [(kv_heads, _KEY, cache, halves, current), (kv_heads, _VALUE, cache, halves, current),
                  (kv_heads, _REST, 0.0, rest, current)]
     data = pd.DataFrame(rows, columns=["kv_heads", "what", "cache", "parameters", "current"])
-    return Chart(_costs_spec(size, count), data.round({"cache": 6, "parameters": 6}),
+    return Chart(_costs_spec(binary, count), data.round({"cache": 6, "parameters": 6}),
                  "Size of the KV cache and number of parameters against the number of key/value heads",
                  _describe_costs(costs, context))
 
@@ -136,8 +137,8 @@ def _legend(pen: Pen, y: float) -> float:
 def _title(pen: Pen, row: _Row, as_set: bool, head_dim: int, y: float, width: float) -> None:
     narrow = width < 500
     pen.text(_PAD, y, f"{row.name}, as set" if as_set and not narrow else row.name, HEADING_SIZE, bold=True)
-    words = f"{_counted(row.kv_heads, 'KV head')}{'' if narrow else f' for {row.heads}'}: " \
-            f"{_size(_bytes_per_token(row.kv_heads, head_dim))} a token{'' if narrow else ' and layer'}"
+    words = f"{plural(row.kv_heads, 'KV head')}{'' if narrow else f' for {row.heads}'}: " \
+            f"{size(_bytes_per_token(row.kv_heads, head_dim))} a token{'' if narrow else ' and layer'}"
     pen.text(width - _PAD, y, words, anchor="end", faint=True)
 
 
@@ -198,19 +199,9 @@ def _bytes_per_token(kv_heads: int, head_dim: int) -> int:
     return 2 * kv_heads * head_dim * 2
 
 
-def _size(number: float) -> str:
-    """A size in the largest binary unit of which there is one."""
-    unit = _unit(number, _BINARY) if number >= 2**10 else None
-    return f"{number / _BINARY[unit]:.4g} {unit}" if unit else f"{number:.0f} B"
-
-
 def _unit(largest: float, units: dict[str, int]) -> str:
     """The largest unit of which there is one, or else the smallest."""
     return next((name for name, unit in units.items() if largest >= unit), [*units][-1])
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _describe_costs(costs: pd.DataFrame, context: int) -> str:
@@ -218,18 +209,18 @@ def _describe_costs(costs: pd.DataFrame, context: int) -> str:
     one, every = costs.iloc[0], costs.iloc[-1]
     unit = _unit(every["parameters"], _DECIMAL)
     least, most = (f"{each['parameters'] / _DECIMAL[unit]:.2f}" for each in (one, every))
-    return (f"At {context:,} tokens {_counted(int(now['kv_heads']), 'KV head')}: {_size(now['cache'])} of cache and "
+    return (f"At {context:,} tokens {plural(int(now['kv_heads']), 'KV head')}: {size(now['cache'])} of cache and "
             f"{now['parameters']:,} parameters. From {one['kv_heads']} to {every['kv_heads']} the cache goes from "
-            f"{_size(one['cache'])} to {_size(every['cache'])}, the parameters from {least} to {most} {unit}.")
+            f"{size(one['cache'])} to {size(every['cache'])}, the parameters from {least} to {most} {unit}.")
 
 
 def _describe_film(growth: pd.DataFrame) -> str:
     last = growth[growth["step"] == growth["step"].max()]
-    kinds = [f"each of {len(rows)} {kind} layers holds {_size(rows['bytes'].iloc[0])}"
+    kinds = [f"each of {len(rows)} {kind} layers holds {size(rows['bytes'].iloc[0])}"
              for kind, rows in last.groupby("kind", sort=False)]
     stop = growth.loc[(growth["kind"] == "sliding") & growth["step"].between(1, growth["step"].max() - 1), "step"]
     stops = f" Sliding layers stop growing at {stop.iloc[0]:,} tokens, the dotted line." if len(stop) else ""
-    return f"After {last['step'].iloc[0]:,} tokens {' and '.join(kinds)}, in all {_size(last['bytes'].sum())}.{stops}"
+    return f"After {last['step'].iloc[0]:,} tokens {' and '.join(kinds)}, in all {size(last['bytes'].sum())}.{stops}"
 
 
 @cache
@@ -249,7 +240,7 @@ def _panel(amount: str, title: str, labels: bool) -> alt.Chart:
         x=x, y=alt.Y(f"{amount}:Q", stack="zero", axis=alt.Axis(title=title, tickCount=4)),
         color=colour, opacity=alt.Opacity("current:N", legend=None, scale=alt.Scale(domain=[True, False], range=[1, 0.35])),
         tooltip=[alt.Tooltip("kv_heads:O", title="KV heads"), alt.Tooltip("what:N", title="for"),
-                 alt.Tooltip(f"{amount}:Q", title=title, format=",.4~g")])
+                 alt.Tooltip(f"{amount}:Q", title=title, format=",.4~r")])
 
 
 @cache

@@ -13,6 +13,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import number
 
 KEYS_SHOWN = 9  # bars of single keys; the others are summed in one more
 
@@ -79,7 +80,7 @@ def gated_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str
     rows.append((_SINK_ROW, max(0.0, 1 - weights.sum()), 0.0, _SINK))
     data = pd.DataFrame(rows, columns=["token", "with", "without", "kind"])
     data["end"] = data[["with", "without"]].max(axis=1)
-    data["kept"] = [f"× {_short(row['with'] / row['without'])}" if row["without"] else f"{row['with']:.1%}"
+    data["kept"] = [f"× {number(row['with'] / row['without'])}" if row["without"] else f"{row['with']:.1%}"
                     for row in data.to_dict("records")]
     note = f"the {KEYS_SHOWN} heaviest of {len(labels)} keys, the others summed" if rest else ""
     return Chart(_weights_spec(), data.round({"with": 6, "without": 6, "end": 6}),
@@ -100,11 +101,6 @@ def sink_share(shares: pd.DataFrame) -> Chart:
                  f"At position 0 they take {shares.iloc[0]['mean']:.1%}, beside {shares.iloc[0]['even']:.1%}.")
 
 
-def _short(factor: float) -> str:
-    """Three digits, whatever the size."""
-    return f"{factor:.3f}" if factor >= 0.01 else f"{factor:.2g}"
-
-
 def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: int) -> str:
     at = f"a sink logit of {sink:.2f}" if math.isfinite(sink) else "no sink"
     return (f"Head {head} of {heads}: with {at} the real keys get {mass:.1%} of this query's attention "
@@ -117,8 +113,8 @@ def _describe_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence
     spread = float(kept.max() / kept.min() - 1) if kept.min() > 0 else 0.0
     best = int(without.argmax())
     return (f"Seen from {visible_token(labels[-1])}, every one of {len(labels)} keys keeps {kept.mean():.2%} of its weight; "
-            f"the factors differ by {spread:.1g} of themselves at most, which is rounding. The sink takes the rest. The "
-            f"heaviest key, {visible_token(labels[best])}, has {weights[best]:.1%} instead of {without[best]:.1%}.")
+            f"the factors differ by {number(spread, 1)} of themselves at most, which is rounding. The sink takes the rest. "
+            f"The heaviest key, {visible_token(labels[best])}, has {weights[best]:.1%} instead of {without[best]:.1%}.")
 
 
 @cache

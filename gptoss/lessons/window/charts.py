@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import altair as alt
@@ -14,6 +14,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, legend, shaded_text
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.units import number, plural, size, spelled
 
 HEIGHT = 400  # px of a page's main picture
 
@@ -33,8 +34,7 @@ _REACHED_COLOURS = [palette.QUERY, palette.SLIDING, palette.FULL, palette.fade(p
 # The row's own number taken off; on a narrow screen also what kind of layer it is.
 _ROW_LABEL = "split(slice(datum.label, 5), width > 300 ? '|' : ',')[0]"
 
-_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
-_CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~g') + 'k' : format(datum.value, '~g')"
+_CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~r') + 'k' : format(datum.value, '~r')"
 
 _TEXT_KEY = {
     "query": Shade(palette.QUERY, "white", kind="query"),
@@ -81,8 +81,8 @@ def window_mask(sliding: np.ndarray, full: np.ndarray, labels: Sequence[str], qu
         "kind": pd.Categorical.from_codes(np.repeat([0, 1], [len(near[0]), len(far[0])]), _SEEN)})
     left, pairs = int(sliding.sum()), int(full.sum())
     text = (f"Of {pairs:,} query-key pairs a sliding layer keeps {left:,} ({left / pairs:.1%}). Token {query}, "
-            f"“{visible_token(labels[query])}”, sees {_keys(int(sliding[query].sum()))} in a sliding layer and "
-            f"{_keys(int(full[query].sum()))} in a full one.")
+            f"“{visible_token(labels[query])}”, sees {plural(int(sliding[query].sum()), 'key')} in a sliding layer and "
+            f"{plural(int(full[query].sum()), 'key')} in a full one.")
     return Chart(_mask_spec(), data, "The mask: which key each query may look at in sliding and in full layers", text)
 
 
@@ -125,7 +125,7 @@ def context_lines(frame: pd.DataFrame, column: str, context: int) -> Chart:
     data = frame[["context", "layers"]].copy()
     data["amount"] = frame[column] / (2**20 if column == "bytes" else 1)
     data["here"] = data["context"] == context
-    in_words = _size if column == "bytes" else _count
+    in_words = size if column == "bytes" else partial(spelled, digits=4)
     now = frame[frame["context"] == context]
     sizes = "; ".join(f"{name}, {in_words(value)}" for name, value in zip(now["layers"], now[column], strict=True))
     words = _QUANTITIES[column]
@@ -137,11 +137,11 @@ def cache_strip(kinds: Mapping[str, tuple[int, int]], context: int) -> Chart:
 
     `kinds` maps "sliding" and "full" to (layers, bytes) at `context` tokens.
     """
-    rows = [(f"{number} {kind}", kind, size / 2**20, _size(size)) for kind, (number, size) in kinds.items()]
+    rows = [(f"{layers} {kind}", kind, held / 2**20, size(held)) for kind, (layers, held) in kinds.items()]
     data = pd.DataFrame(rows, columns=["layers", "kind", "mib", "size"])
     (sliding, small), (full, large) = kinds["sliding"], kinds["full"]
-    text = f"KV cache at {context:,} tokens: {sliding} sliding layers hold {_size(small)}, {full} full layers {_size(large)}"
-    text += f": {large / small:,.4g} times as much." if small and large else "."
+    text = f"KV cache at {context:,} tokens: {sliding} sliding layers hold {size(small)}, {full} full layers {size(large)}"
+    text += f": {number(large / small, 4)} times as much." if small and large else "."
     return Chart(_strip_spec(), data, "KV cache of the sliding layers and of the full layers", text)
 
 
@@ -195,7 +195,7 @@ def _ladder(panel: int, name: str, windows: Sequence[int], known: np.ndarray, to
         cells = np.select([born > level, born == level], [_UNKNOWN, new], old)
         cells[token - start] = _THIS
         layer = f"layer {level - 1}, {'slides' if windows[level - 1] else 'full'}" if level else "embedding"
-        rungs.append(_Rung(f"{panel} {levels - level:02d} {layer}", cells, _tokens(int(known[level].sum()))))
+        rungs.append(_Rung(f"{panel} {levels - level:02d} {layer}", cells, plural(int(known[level].sum()), 'token')))
     return rungs
 
 
@@ -217,32 +217,10 @@ def _panel_titles(name: str, known: np.ndarray, token: int) -> tuple[str, str]:
     """How far back a ladder reaches, in a line for wide screens and in one for narrow ones."""
     back = token - int(known[-1].argmax())
     complete = known[:, :token + 1].all(axis=1)
-    wide = f"{name.capitalize()}: {_tokens(back)} back"
+    wide = f"{name.capitalize()}: {plural(back, 'token')} back"
     if complete.any() and back:
         wide += f", all there are, from layer {int(complete.argmax()) - 1} on"
     return wide, f"{name.replace('every layer', 'all').capitalize()}: {back} back"
-
-
-def _keys(count: int) -> str:
-    return f"{count:,} key" if count == 1 else f"{count:,} keys"
-
-
-def _tokens(count: int) -> str:
-    return f"{count:,} token" if count == 1 else f"{count:,} tokens"
-
-
-def _size(size: float) -> str:
-    """Bytes in the largest binary unit of which there is one."""
-    unit, name = next(((unit, name) for unit, name in _UNITS if size >= unit), _UNITS[-1])
-    return f"{size / unit:.4g} {name}"
-
-
-def _count(number: float) -> str:
-    """A count in thousands, millions, billions or trillions."""
-    for unit, name in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
-        if number >= unit:
-            return f"{number / unit:.4g}{name}"
-    return f"{number:,.0f}"
 
 
 _QUANTITIES = {"bytes": "KV cache of one sequence", "scores": "Scores of one prompt"}
@@ -314,7 +292,7 @@ def _context_spec(column: str) -> dict:
         legend=alt.Legend(title=None, columns=3, labelExpr=_SHORT, symbolType="stroke", symbolSize=400,
                           symbolStrokeWidth=4)), tooltip=[
         alt.Tooltip("layers:N", title="layers"), alt.Tooltip("context:Q", title="context (tokens)", format=","),
-        alt.Tooltip("amount:Q", title="MiB" if column == "bytes" else "scores", format=".4~g")])
+        alt.Tooltip("amount:Q", title="MiB" if column == "bytes" else "scores", format=",.4~r")])
     here = blank_chart().transform_filter("datum.here").mark_rule(
         color=palette.MUTED, strokeWidth=1.5, strokeDash=[2, 3]).encode(x="mean(context):Q")
     points = base.transform_filter("datum.here").mark_point(filled=True, size=110, opacity=1)

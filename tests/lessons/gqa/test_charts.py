@@ -82,7 +82,7 @@ def test_the_frame_moves_with_the_setting():
 
 def test_the_drawing_says_what_a_token_costs():
     svg = head_sharing(64, 8, 64)
-    for words in ("16 KiB a token and layer", "2 KiB a token and layer", "256 B a token and layer"):
+    for words in ("16.00 KiB a token and layer", "2.00 KiB a token and layer", "256 B a token and layer"):
         assert words in svg
     said = describe_sharing(64, 8, 64)
     assert said in svg and "8 key/value heads for 64 query heads" in said and "set to 8 key/value heads" in said
@@ -111,7 +111,7 @@ def test_bars_add_up_to_the_costs():
     assert sums["parameters"].tolist() == pytest.approx((table["parameters"] / 1e9).tolist(), abs=1e-5)
     assert data.loc[data["current"], "kv_heads"].unique().tolist() == [8]
     alt = kv_head_costs(table, 131_072).alt
-    assert "8 KV heads: 4.504 GiB" in alt and "576.6 MiB to 36.04 GiB" in alt and "116,829,156,672 parameters" in alt
+    assert "8 KV heads: 4.50 GiB" in alt and "576.56 MiB to 36.04 GiB" in alt and "116,829,156,672 parameters" in alt
 
 
 def test_small_models_get_smaller_units():
@@ -140,6 +140,6 @@ def test_rows_of_the_film_are_as_high_as_their_bytes_and_do_not_touch(config):
 
 def test_the_film_says_how_large_the_layers_are():
     alt = cache_film(growth(LARGE, 131_072)).alt
-    assert "each of 18 sliding layers holds 256 KiB and each of 18 full layers holds 256 MiB, in all 4.504 GiB" in alt
+    assert "each of 18 sliding layers holds 256.00 KiB and each of 18 full layers holds 256.00 MiB, in all 4.50 GiB" in alt
     assert "stop growing at 128 tokens" in alt
     assert "dotted" not in cache_film(growth(LARGE, 100)).alt

@@ -60,10 +60,10 @@ def test_both_views_of_an_extreme_model(dials, view):
 
 def test_the_film_shows_windows_at_first_and_the_context_on_demand():
     at = open_page(PAGE, preset="gpt-oss-120b")
-    assert "After 256 tokens each of 18 sliding layers holds 256 KiB and each of 18 full layers holds 512 KiB" in (
+    assert "After 256 tokens each of 18 sliding layers holds 256.00 KiB and each of 18 full layers holds 512.00 KiB" in (
         said(at))
     at.segmented_control(key="gqa_view").set_value(WHOLE).run()
-    assert "After 131,072 tokens" in said(at) and "full layers holds 256 MiB, in all 4.504 GiB" in said(at)
+    assert "After 131,072 tokens" in said(at) and "full layers holds 256.00 MiB, in all 4.50 GiB" in said(at)
 
 
 @pytest.mark.parametrize("bad", [{"gqa_view": "<b>"}, {"gqa_view": ""}, {"gqa_view": "None"}], ids=str)

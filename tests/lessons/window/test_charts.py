@@ -188,7 +188,7 @@ def test_lines_hold_the_sizes_they_were_given():
     chart = context_lines(frame, "bytes", 131_072)
     np.testing.assert_allclose(chart.data["amount"], frame["bytes"] / 2**20)
     assert chart.data.loc[chart.data["here"], "context"].unique().tolist() == [131_072]
-    assert "every layer full, 9 GiB; alternating, 4.504 GiB; every layer sliding, 9 MiB" in chart.alt
+    assert "every layer full, 9.00 GiB; alternating, 4.50 GiB; every layer sliding, 9.00 MiB" in chart.alt
     scores = context_lines(frame, "scores", 128)
     np.testing.assert_allclose(scores.data["amount"], frame["scores"])
     assert f"alternating, {36 * 64 * 128 * 129 // 2 / 1e6:.4g} million" in scores.alt
@@ -196,8 +196,8 @@ def test_lines_hold_the_sizes_they_were_given():
 
 def test_the_strip_tells_a_thousandfold():
     chart = strip("gpt-oss-120b")
-    assert chart.data["mib"].tolist() == [4.5, 4608] and chart.data["size"].tolist() == ["4.5 MiB", "4.5 GiB"]
-    assert "18 sliding layers hold 4.5 MiB, 18 full layers 4.5 GiB: 1,024 times as much." in chart.alt
+    assert chart.data["mib"].tolist() == [4.5, 4608] and chart.data["size"].tolist() == ["4.50 MiB", "4.50 GiB"]
+    assert "18 sliding layers hold 4.50 MiB, 18 full layers 4.50 GiB: 1,024 times as much." in chart.alt
 
 
 def test_a_strip_with_one_kind_alone_makes_no_ratio():

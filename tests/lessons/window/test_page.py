@@ -161,9 +161,9 @@ def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
 
 def test_costs_follow_the_sidebar():
     at = show(open_window(preset="gpt-oss-120b"), "Cost")
-    assert "18 sliding layers hold 4.5 MiB, 18 full layers 4.5 GiB: 1,024 times as much" in said(at)
+    assert "18 sliding layers hold 4.50 MiB, 18 full layers 4.50 GiB: 1,024 times as much" in said(at)
     move(at, "context", 0)
-    assert "18 sliding layers hold 4.5 MiB, 18 full layers 4.5 MiB: 1 times as much" in said(at)
+    assert "18 sliding layers hold 4.50 MiB, 18 full layers 4.50 MiB: 1 times as much" in said(at)
 
 
 def test_try_32_tokens_with_a_window_of_8():
@@ -185,7 +185,7 @@ def test_try_the_largest_model_at_full_context():
     press(open_tab(at, "Try this"), "gpt-oss-120b at full context")
     assert_fine(at)
     assert dial(at, "layers").value == 36 and at.segmented_control(key="window_view").value == "Cost"
-    assert "18 sliding layers hold 4.5 MiB, 18 full layers 4.5 GiB" in said(at)
+    assert "18 sliding layers hold 4.50 MiB, 18 full layers 4.50 GiB" in said(at)
     assert "18 sliding layers hold 4.50 MiB, 18 full ones 4.50 GiB" in words(at)
 
 
