@@ -61,8 +61,7 @@ def picture(study: Study) -> None:
         timing.measured_here(study)
         return
     load.load_controls(study)
-    draw = {load.MEMORY: bounds.memory, load.CACHE: bounds.cache, load.ROOFLINE: bounds.roofline, load.SPEED: bounds.speed}
-    draw[view](load.setting(study))
+    bounds.DRAWN[view](load.setting(study))
 
 
 def because(config: ModelConfig, touched: float) -> str:
@@ -83,7 +82,7 @@ def how_we_know() -> None:
         "drawn configurations. The view *Measured here* compares the bound with a clock.\n\n"
         "Left out of the bound: starting kernels, norms, activation functions, and bandwidth that stays below the data "
         f"sheet's. Memory is the machine's own; driver and system take some of it. GB are 10⁹ bytes, GiB 2³⁰.\n"
-        + load.machines_table())
+        f"{load.machines_table()}")
 
 
 def tries() -> list[Try]:

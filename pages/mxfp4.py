@@ -71,10 +71,7 @@ def how_we_know(study: Study) -> None:
     if not controls.possible_matrices(study.live_config):
         st.markdown("No matrix of this model is made of whole blocks, so there is nothing to check.")
         return
-    source = controls.source_of(study)
-    at = controls.chosen_place(study, source)
-    st.markdown(f"Computed at this moment, for {at.matrix} of expert {at.expert} in layer {at.layer}:\n"
-                f"{controls.checks_in_words(study, source, at)}\n\n"
+    st.markdown(f"{controls.checks_in_words(study)}\n\n"
                 "The tests compare every byte and every scale bit for bit with Hugging Face transformers' "
                 "`convert_moe_packed_tensors`, int8 and the wrong roundings with loops written out by hand, and the rounded "
                 "models with models loaded from a rounded state dict.")

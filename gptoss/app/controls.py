@@ -6,7 +6,7 @@ expert and token are shared: they stay where they are from page to page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -41,6 +41,26 @@ class Key(Generic[T]):
 LAYER, HEAD, EXPERT = Key("layer", 0), Key("head", 0), Key("expert", 0)
 TOKEN: Key[int | str] = Key("token", LAST)
 _OFFERED = "token_offered"  # where the slider of tokens was put when nobody had moved it
+
+
+@dataclass(frozen=True)
+class Own:
+    """A page's own controls, by name: the key of each widget, which is also its name in the address, and its first value."""
+
+    path: str
+    defaults: Mapping[str, object]
+
+    def key(self, name: str) -> str:
+        """`memory_batch` for the name `batch` of the page `memory`."""
+        return f"{self.path}_{name}"
+
+    def value(self, name: str):
+        """The value of a control, drawn or not."""
+        return st.session_state.get(self.key(name), self.defaults.get(name))
+
+    def moved(self, names: Sequence[str], **wanted: object) -> dict[str, object]:
+        """The widgets of an experiment: those of `names` as they are at first, and what it moves."""
+        return {self.key(name): value for name, value in ({name: self.defaults[name] for name in names} | wanted).items()}
 
 
 def view(views: Sequence[str], key: str, label: str = "View", default: str | None = None, **looks: object) -> str:

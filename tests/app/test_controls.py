@@ -125,3 +125,10 @@ def test_the_text_stays_when_a_reader_who_came_straight_to_a_page_goes_to_anothe
     at.switch_page("pages/window.py").run()
     assert_fine(at)
     assert at.text_area(key="text").value == "My own words" and at.selectbox(key="sample").value == "own text"
+
+
+def test_a_pages_own_controls_are_named_after_it_and_an_experiment_sets_them():
+    own = controls.Own("memory", {"batch": 1, "prompt": 1024})
+    assert own.key("batch") == "memory_batch" and own.value("prompt") == 1024 and own.value("phase") is None
+    assert own.moved(["batch", "prompt"], prompt=64, view="Speed") == {
+        "memory_batch": 1, "memory_prompt": 64, "memory_view": "Speed"}

@@ -413,12 +413,15 @@ def offer_whole_blocks(study: Study) -> bool:
 check = computed(measure.checked, entries=16)  # the format, on the matrix in which a block is
 
 
-def checks_in_words(study: Study, source: Source, at: Place) -> str:
+def checks_in_words(study: Study) -> str:
     """What the checks found at this moment, as a list in Markdown."""
+    source = source_of(study)
+    at = chosen_place(study, source)
     checks = check(source, at)
     searched, scales = checks.searched, measure.LARGEST_SCALE + 1
     off = measure.model_bytes(study.config, FORMATS[MXFP4]) - checkpoint_bytes(study.config)
-    return (f"- Every tick of its scale was tried for each of **{searched.values:,}** weights: the nearest is nearer than "
+    return (f"Computed at this moment, for {at.matrix} of expert {at.expert} in layer {at.layer}:\n"
+            f"- Every tick of its scale was tried for each of **{searched.values:,}** weights: the nearest is nearer than "
             f"the one chosen by at most **{units.number(searched.missed, 2)}**.\n"
             f"- All fifteen ticks at all {scales} scales, **{checks.representable:,}** values, were stored and read: "
             f"**{checks.wrong}** came back as something else.\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import streamlit as st
 
 from gptoss import units
 from gptoss.app import pictures, state
+from gptoss.app.controls import Own
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import PRESETS, ModelConfig
@@ -46,20 +47,10 @@ DEFAULTS = {"world": 64, "micro": 1, "sequence": AS_TRAINED, "tensor": 1, "exper
             "batch": 2**22, "tokens": 10**12, "utilisation": 40, "warmup": 2000, "peak": 3e-4}
 
 
-def key(name: str) -> str:
-    """The widget's key, which is also its name in the address."""
-    return f"scale_{name}"
-
-
-def value(name: str):
-    """The value of a control, drawn or not."""
-    return st.session_state.get(key(name), DEFAULTS[name])
-
-
-def moved(**wanted: object) -> dict[str, object]:
-    """The widgets of an experiment: the common dials where they are at first, and those that it moves."""
-    usual = {name: DEFAULTS[name] for name in ("world", "micro", "sequence", "tensor", "expert", "keep")} | {"view": MEMORY}
-    return {key(name): value for name, value in (usual | wanted).items()}
+OWN = Own("scale", DEFAULTS)
+key, value = OWN.key, OWN.value
+# An experiment sets these, and what it moves.
+moved = partial(OWN.moved, ("world", "micro", "sequence", "tensor", "expert", "keep"), view=MEMORY)
 
 
 def dial(label: str, name: str, options: Sequence, help: str | None = None):

@@ -35,6 +35,7 @@ from gptoss.lessons.memory.controls.load import (
     BATCHES,
     BY_NAME,
     LONGEST,
+    VIEWS,
     Setting,
     about_model,
     choose_operator,
@@ -243,3 +244,6 @@ def touched_chart(config: ModelConfig, batch: int) -> Chart:
     rows = [(size, expected_experts_touched(config, size)) for size in BATCHES]
     return charts.experts_touched(pd.DataFrame(rows, columns=["batch", "experts"]), config.num_experts,
                                   config.experts_per_token, batch)
+
+
+DRAWN = dict(zip(VIEWS, (memory, cache, roofline, speed), strict=False))  # all but the view that measures

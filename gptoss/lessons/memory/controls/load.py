@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
 from gptoss import units
+from gptoss.app.controls import Own
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, count_parameters, kv_cache_bytes
@@ -43,20 +45,9 @@ class Setting:
         return formats_in_words(spelled(self.load.experts), self.load.rest)
 
 
-def key(name: str) -> str:
-    """The widget's key, which is also its name in the address."""
-    return f"memory_{name}"
-
-
-def value(name: str):
-    """The value of a control, drawn or not."""
-    return st.session_state.get(key(name), DEFAULTS[name])
-
-
-def moved(**wanted: object) -> dict[str, object]:
-    """The widgets of an experiment: all where they are at first, and those that it moves."""
-    usual = DEFAULTS | {"view": MEMORY, "model": SMALL}
-    return {key(name): value for name, value in (usual | wanted).items()}
+OWN = Own("memory", DEFAULTS)
+key, value = OWN.key, OWN.value
+moved = partial(OWN.moved, tuple(DEFAULTS), view=MEMORY, model=SMALL)  # an experiment sets all of them
 
 
 def is_large(study: Study) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from gptoss import units
+from gptoss.app.controls import Own
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
@@ -46,20 +48,9 @@ SCHEDULE = (("Steps", "steps", STEPS, "Optimizer steps of every model."),
             ("Balancing loss", "balance", BALANCES, "Coefficient of the loss that asks routers for an even load."))
 
 
-def key(name: str) -> str:
-    """The widget's key, which is also its name in the address."""
-    return f"training_{name}"
-
-
-def value(name: str):
-    """The value of a control, drawn or not."""
-    return st.session_state.get(key(name), DEFAULTS.get(name))
-
-
-def moved(**wanted: object) -> dict[str, object]:
-    """The widgets of an experiment: a short run as it is at first, and what the experiment moves."""
-    usual = {name: DEFAULTS[name] for name in ("source", "steps", "peak", "warmup", "clip", "balance")}
-    return {key(name): value for name, value in (usual | wanted).items()}
+OWN_KEYS = Own("training", DEFAULTS)
+key, value = OWN_KEYS.key, OWN_KEYS.value
+moved = partial(OWN_KEYS.moved, ("source", "steps", "peak", "warmup", "clip", "balance"))  # an experiment sets these
 
 
 def keep_hidden_values() -> None:
