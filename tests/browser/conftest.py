@@ -1,10 +1,11 @@
-"""A real Chromium and a real server for each module of tests."""
+"""A real Chromium and a real server for all browser tests of one process."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from chromium_reader import Visits
@@ -13,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.benchmarks.servers import APP, serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. Without it the tests are skipped, or fail where `REQUIRE_BROWSER` asks for it."""
     path = shutil.which("chromium")
@@ -25,22 +26,45 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[str]:
-    """The address of a server of its own, which nobody has visited before."""
-    with open(tmp_path_factory.mktemp("server") / "log", "w+") as log:
-        with serving(APP, log) as server:
-            yield server.address
-        log.seek(0)
-        assert "Traceback" not in log.read()
+@contextmanager
+def server_of_its_own(folder) -> Iterator[tuple]:
+    """A server that nobody has visited before: its address, and what it prints."""
+    with open(folder / "log", "w+") as log, serving(APP, log) as server:
+        yield server.address, log
 
 
-@pytest.fixture
-def visits(chromium, app) -> Iterator[Visits]:
-    """Browsers that go to the app; at the end of the test none of them may have met an error."""
-    visits = Visits(chromium, app)
+@pytest.fixture(scope="session")
+def app(chromium, tmp_path_factory) -> Iterator[tuple]:
+    """The server of all tests that need no server of their own. It has met its first visitor, who waits longest."""
+    with server_of_its_own(tmp_path_factory.mktemp("server")) as server:
+        first = Visits(chromium, server[0])
+        first.open("/")
+        first.leave()
+        yield server
+
+
+@contextmanager
+def visiting(chromium, server) -> Iterator[Visits]:
+    """Browsers that go to a server; at the end neither of the two may have met an error."""
+    address, log = server
+    visits = Visits(chromium, address)
     try:
         yield visits
         visits.assert_no_errors()
     finally:
         visits.leave()
+    assert "Traceback" not in log.read()
+
+
+@pytest.fixture
+def visits(chromium, app) -> Iterator[Visits]:
+    """Browsers that go to the server of all tests."""
+    with visiting(chromium, app) as visits:
+        yield visits
+
+
+@pytest.fixture
+def first_visits(chromium, tmp_path) -> Iterator[Visits]:
+    """Browsers that go to a server which nobody has visited before."""
+    with server_of_its_own(tmp_path) as server, visiting(chromium, server) as visits:
+        yield visits

@@ -1,16 +1,7 @@
 """The block page in a real browser: a click takes a part out, another puts it back, and the address says so."""
 
-import pytest
-from chromium_reader import PATIENCE, PHONE, address, expect_address, press, slider
+from chromium_reader import PATIENCE, PHONE, address, expect_address, press, settle, slider
 from playwright.sync_api import expect
-
-
-@pytest.fixture
-def block(visits):
-    """Opens the block page with the settings of an address. The start page comes first: the server has met it then."""
-    visits.open("/")
-    return lambda **query: visits.open("/block", **query)
-
 
 BESIDE = """label => {
     const row = label.getBoundingClientRect(), chart = label.closest('[data-testid=stVegaLiteChart]').getBoundingClientRect()
@@ -22,6 +13,7 @@ def click_row(page, name: str) -> None:
     """Click into the row of a half block in the first chart, beside its bar."""
     label = page.get_by_test_id("stVegaLiteChart").first.locator("text", has_text=name).first
     expect(label).to_be_visible(timeout=PATIENCE)
+    settle(page)
     page.mouse.click(*label.evaluate(BESIDE))
 
 
@@ -29,8 +21,8 @@ def put_back(page):
     return page.get_by_role("button", name="Put it back")
 
 
-def test_a_bar_is_removed_by_a_click_and_put_back_by_another(block):
-    page = block()
+def test_a_bar_is_removed_by_a_click_and_put_back_by_another(visits):
+    page = visits.open("/block")
     expect(put_back(page)).to_be_disabled()
     for again in range(2):
         click_row(page, "0 experts")
@@ -48,8 +40,8 @@ def test_a_bar_is_removed_by_a_click_and_put_back_by_another(block):
     expect_address(page, block_remove="layer 3 attention")
 
 
-def test_clicks_work_again_after_another_view(block):
-    page = block(block_remove="layer 0 experts")
+def test_clicks_work_again_after_another_view(visits):
+    page = visits.open("/block", block_remove="layer 0 experts")
     page.get_by_text("Every removal", exact=True).click()
     expect(page.get_by_text("Dotted: nothing removed")).to_be_visible(timeout=PATIENCE)
     click_row(page, "1 attention")
@@ -60,18 +52,19 @@ def test_clicks_work_again_after_another_view(block):
     expect_address(page, block_remove=None)
 
 
-def test_a_head_is_removed_by_a_click(block):
-    page = block(block_view="Heads and experts", layer="2")
+def test_a_head_is_removed_by_a_click(visits):
+    page = visits.open("/block", block_view="Heads and experts", layer="2")
     picture = page.get_by_test_id("stVegaLiteChart").first
     expect(picture.locator(".mark-rect path").first).to_be_visible(timeout=PATIENCE)
+    settle(page)
     box = picture.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 40)
     page.wait_for_url("**head=**", timeout=PATIENCE)
     expect_address(page, block_remove=f"layer 2 head {address(page)['head']}")
 
 
-def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(block):
-    page = block()
+def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(visits):
+    page = visits.open("/block")
     expect(slider(page, "Token (position)")).to_be_visible(timeout=PATIENCE)
     press(page, "Token (position)", "Home")
     expect_address(page, token="0")
@@ -80,8 +73,8 @@ def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(block):
     expect_address(page, token=None)
 
 
-def test_a_phone_shows_every_view_in_one_column(block):
-    page = block()
+def test_a_phone_shows_every_view_in_one_column(visits):
+    page = visits.open("/block")
     page.set_viewport_size(PHONE)
     for view in ("Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors", "Contributions"):
         page.get_by_text(view, exact=True).click()

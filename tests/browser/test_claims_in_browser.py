@@ -23,7 +23,6 @@ def still_open(page) -> int:
 
 def test_a_claim_is_chosen_by_key_and_by_tile(visits):
     page = visits.open("/claims", preset="classroom")
-    page.wait_for_timeout(1500)  # the first visitor of a server meets two runs
     press(page, "Claim", "ArrowRight", times=2, pause=150)
     expect_address(page, claims_row="3")
     tile = page.locator("[data-testid=stVegaLiteChart] svg text", has_text=re.compile("^C3$")).bounding_box()

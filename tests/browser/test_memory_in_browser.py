@@ -1,7 +1,6 @@
 """Memory and compute in a real browser: an operator by click and by key, the sidebar that steers, a measurement stopped."""
 
-import pytest
-from chromium_reader import PATIENCE, PHONE, expect_address, press, slider
+from chromium_reader import PATIENCE, PHONE, assert_fits, at_rest, expect_address, press, settle, slider
 from playwright.sync_api import expect
 
 from gptoss.charts import palette
@@ -20,23 +19,16 @@ MIDDLE_OF = """(chart, [red, green, blue]) => {
 }"""
 
 
-@pytest.fixture
-def memory(visits):
-    """Opens the page with the settings of an address. The start page comes first: the server has met it then."""
-    visits.open("/")
-    return lambda **query: visits.open("/memory", **query)
-
-
 def choice(page, group: str, name: str):
     return page.get_by_role("radiogroup", name=group, exact=True).get_by_role("radio", name=name, exact=True)
 
 
-def test_a_click_on_the_roofline_works_the_operator_out_and_so_do_keys(memory):
-    page = memory(memory_view="Roofline")
+def test_a_click_on_the_roofline_works_the_operator_out_and_so_do_keys(visits):
+    page = visits.open("/memory", memory_view="Roofline")
     chart = page.get_by_test_id("stVegaLiteChart").first
     expect(chart.locator("canvas")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("rows of mlp1").first).to_be_visible(timeout=PATIENCE)
-    page.wait_for_timeout(700)
+    settle(page)
     page.mouse.click(*chart.evaluate(MIDDLE_OF, palette.rgb(palette.PARTS["unembedding"])))
     expect_address(page, memory_operator="unembedding")
     expect(page.get_by_text("201,088 vocabulary").first).to_be_visible(timeout=PATIENCE)
@@ -47,33 +39,34 @@ def test_a_click_on_the_roofline_works_the_operator_out_and_so_do_keys(memory):
     expect(page.get_by_text("1,024 tokens × 2,880 hidden size × 5,120 rows of qkv").first).to_be_visible(timeout=PATIENCE)
 
 
-def test_the_batch_is_moved_by_keys_and_stands_in_the_address(memory):
-    page = memory()
+def test_the_batch_is_moved_by_keys_and_stands_in_the_address(visits):
+    page = visits.open("/memory")
     expect(slider(page, "Batch (sequences)")).to_be_visible(timeout=PATIENCE)
     press(page, "Batch (sequences)", "End")
     expect_address(page, memory_batch="512")
     expect(page.get_by_text("512 users at once fit into")).to_be_visible(timeout=PATIENCE)
 
 
-def test_an_address_restores_model_view_and_load(memory):
-    page = memory(memory_view="KV cache", memory_model="gpt-oss-120b", memory_batch="16", memory_context="4,096")
+def test_an_address_restores_model_view_and_load(visits):
+    page = visits.open("/memory", memory_view="KV cache", memory_model="gpt-oss-120b", memory_batch="16",
+                       memory_context="4,096")
     expect(page.get_by_text("KV cache of 16 sequences of 4,096 tokens")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("gpt-oss-120b, 116.83 B parameters").first).to_be_visible(timeout=PATIENCE)
 
 
-def test_a_measurement_runs_behind_the_page_and_can_be_stopped(memory):
-    page = memory(memory_view="Measured here")
+def test_a_measurement_runs_behind_the_page_and_can_be_stopped(visits):
+    page = visits.open("/memory", memory_view="Measured here")
     page.get_by_role("button", name="Measure this machine").click()
     expect(page.get_by_role("progressbar").first).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Measure this machine")).to_be_visible(timeout=2 * PATIENCE)
 
 
-@pytest.mark.parametrize("view", ["KV cache", "Roofline", "Speed", "Measured here"])
-def test_a_phone_shows_every_view_in_one_column(memory, view):
-    page = memory(memory_view=view)
-    page.set_viewport_size(PHONE)
-    page.wait_for_timeout(700)
-    widths = page.evaluate("() => { const main = document.querySelector('[data-testid=stMain]');"
-                           " return [main.scrollWidth, main.clientWidth] }")
-    assert widths[0] <= widths[1], view
+def test_a_phone_shows_every_view_in_one_column(visits):
+    page = visits.open("/memory", PHONE)
+    for view in ("KV cache", "Roofline", "Speed", "Measured here"):
+        choice(page, "View", view).click()
+        expect_address(page, memory_view=view)
+        at_rest(page)
+        settle(page)
+        assert_fits(page)

@@ -9,6 +9,7 @@ from chromium_reader import (
     expect_address,
     expect_position,
     press,
+    settle,
     text_box,
     type_text,
     vital_sign,
@@ -49,8 +50,8 @@ def test_fast_moves_end_in_the_last_state(visits):
     press(page, "Layers", "ArrowLeft", times=10)
     press(page, "Query heads", "ArrowLeft", times=5, pause=30)
     expect_address(page, layers="14", heads="12", kv="6")
-    page.wait_for_timeout(1000)
     at_rest(page)
+    settle(page)
     expect_address(page, layers="14", heads="12", kv="6")
     expect_position(page, "Layers", "14")
     expect_position(page, "Query heads", "12")

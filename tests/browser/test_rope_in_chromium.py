@@ -1,7 +1,18 @@
 """RoPE and YaRN in a real browser: arrows that follow the keys, every view drawn, dials and address in agreement."""
 
 import pytest
-from chromium_reader import DESKTOP, PATIENCE, PHONE, at_rest, expect_address, expect_position, marks, press
+from chromium_reader import (
+    DESKTOP,
+    PATIENCE,
+    PHONE,
+    at_rest,
+    expect_address,
+    expect_position,
+    marks,
+    open_tab,
+    press,
+    settle,
+)
 from playwright.sync_api import expect
 
 CHARTS = ("Score and distance", "Wavelengths", "YaRN")
@@ -27,7 +38,7 @@ def test_every_view_is_drawn(visits, screen, scheme):
     for view in CHARTS:
         show(page, view)
         expect(page.get_by_test_id("stVegaLiteChart").locator("svg.marks, canvas.marks")).to_have_count(1, timeout=PATIENCE)
-        page.wait_for_timeout(300)
+        settle(page)
         assert marks(page)[0] > 30, view
 
 
@@ -47,17 +58,20 @@ def test_a_button_that_sets_the_drawers_dials_is_not_undone_by_the_next_move(vis
     page = visits.open("/rope", preset="gpt-oss-20b", rope_view="YaRN")
     drawer = page.get_by_text("More of YaRN's dials", exact=True)
     drawer.click()
-    page.wait_for_timeout(500)
-    at_rest(page)
     context = page.get_by_role("combobox", name="Trained context (tokens)")
+    expect(context).to_be_visible(timeout=PATIENCE)
+    at_rest(page)
+    settle(page)
     context.fill("1024")
+    expect(page.get_by_role("option")).to_have_count(1, timeout=PATIENCE)
     context.press("Enter")
     expect_address(page, rope_initial="1024")
     expect(page.get_by_text("in 1,024 tokens?")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Back to published").click()
     expect_address(page, rope_initial=None)
+    at_rest(page)
     drawer.click()
-    page.get_by_role("tab", name="Try this").click()
+    open_tab(page, "Try this")
     page.get_by_role("button", name="Where the reference stops").click()
     expect(page.get_by_text("low is −0.39, high is 2.62")).to_be_visible(timeout=PATIENCE)
     press(page, "YaRN factor", "ArrowRight")

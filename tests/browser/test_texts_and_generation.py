@@ -3,7 +3,17 @@
 import re
 
 import pytest
-from chromium_reader import PATIENCE, assert_no_error_shown, at_rest, chips, expect_address, press, text_box, type_text
+from chromium_reader import (
+    PATIENCE,
+    assert_no_error_shown,
+    at_rest,
+    chips,
+    expect_address,
+    press,
+    settle,
+    text_box,
+    type_text,
+)
 from playwright.sync_api import expect
 
 from gptoss.app.study import Study
@@ -67,12 +77,13 @@ def test_generation_streams_and_a_stop_keeps_what_came(visits):
     page.wait_for_function("first => document.querySelector('[data-testid=stCode]').innerText.length > first + 5",
                            arg=len(first))
     page.get_by_role("button", name="Stop", exact=True).last.click()
-    page.wait_for_timeout(1500)
+    at_rest(page)
+    settle(page)
     kept = code.inner_text()
     assert len(kept) > len(first) and kept.startswith(first.rstrip("�\n ")[:5])
     tokens = int(re.search(r"(\d+) tokens in", page.get_by_test_id("stMain").inner_text()).group(1))
     assert 0 < tokens < 200
-    page.wait_for_timeout(1000)
+    settle(page)
     assert code.inner_text() == kept, "generation went on after the stop"
     assert_no_error_shown(page)
 

@@ -3,8 +3,7 @@
 import re
 import zipfile
 
-import pytest
-from chromium_reader import PATIENCE, PHONE, at_rest, expect_address, marks, press
+from chromium_reader import PATIENCE, PHONE, at_rest, expect_address, marks, press, settle
 from playwright.sync_api import expect
 
 from gptoss.training.corpus import DOMAINS
@@ -13,13 +12,6 @@ LONG = 4 * PATIENCE
 TINY = {"preset": "classroom", "layers": "1", "hidden": "64", "heads": "2", "kv": "1", "experts": "2", "active": "1",
         "training_batch": "4", "training_warmup": "1"} | {
     f"training_share_{domain}": "100" if domain == "repetition" else "0" for domain in DOMAINS}
-
-
-@pytest.fixture
-def training(visits):
-    """Opens the training page with the settings of an address. The start page comes first: the server has met it then."""
-    visits.open("/")
-    return lambda **query: visits.open("/training", **query)
 
 
 def button(page, name: str):
@@ -39,8 +31,8 @@ def go(page, section: str, address: str) -> None:
     at_rest(page)
 
 
-def test_a_reader_trains_leaves_comes_back_scrubs_and_takes_the_model_home(training, tmp_path):
-    page = training(**TINY, training_steps="4")
+def test_a_reader_trains_leaves_comes_back_scrubs_and_takes_the_model_home(visits, tmp_path):
+    page = visits.open("/training", **TINY, training_steps="4")
     button(page, "Train").click()
     go(page, "Components", "/attention")
     go(page, "Training and scale", "/training")
@@ -63,8 +55,8 @@ def test_a_reader_trains_leaves_comes_back_scrubs_and_takes_the_model_home(train
     expect(page.get_by_text(re.compile("4 steps here")).first).to_be_visible(timeout=PATIENCE)
 
 
-def test_curves_grow_by_themselves_and_buttons_steer(training):
-    page = training(**TINY, training_steps="2000")
+def test_curves_grow_by_themselves_and_buttons_steer(visits):
+    page = visits.open("/training", **TINY, training_steps="2000")
     button(page, "Train").click()
     expect(state(page, r"Training: step [1-9][\d,]* of 2,000")).to_be_visible(timeout=LONG)
     first = state(page, "Training").inner_text()
@@ -79,8 +71,8 @@ def test_curves_grow_by_themselves_and_buttons_steer(training):
     expect(button(page, "Train")).to_be_visible(timeout=PATIENCE)
 
 
-def test_a_second_person_waits_in_line_and_sees_no_more(training, visits):
-    first = training(**TINY, training_steps="2000")
+def test_a_second_person_waits_in_line_and_sees_no_more(visits):
+    first = visits.open("/training", **TINY, training_steps="2000")
     button(first, "Train").click()
     expect(state(first, "Training: step")).to_be_visible(timeout=LONG)
     second = visits.open("/training", stranger=True, **TINY, training_steps="4")
@@ -92,8 +84,8 @@ def test_a_second_person_waits_in_line_and_sees_no_more(training, visits):
     expect(state(second, "Done: step 4 of 4")).to_be_visible(timeout=LONG)
 
 
-def test_a_curve_is_drawn_by_the_keyboard(training):
-    page = training(preset="classroom", training_steps="20")
+def test_a_curve_is_drawn_by_the_keyboard(visits):
+    page = visits.open("/training", preset="classroom", training_steps="20")
     button(page, "Draw").click()
     page.get_by_text("Draw a curve", exact=True).click()
     expect(page.get_by_text("What you expect of 20 steps")).to_be_visible(timeout=PATIENCE)
@@ -103,16 +95,15 @@ def test_a_curve_is_drawn_by_the_keyboard(training):
     assert marks(page)[0] > 0
 
 
-def test_a_file_that_is_no_text_is_refused_and_another_can_follow(training, tmp_path):
-    page = training(**TINY, training_steps="4", training_source="Own file")
+def test_a_file_that_is_no_text_is_refused_and_another_can_follow(visits, tmp_path):
+    page = visits.open("/training", **TINY, training_steps="4", training_source="Own file")
 
     def train_on(name: str, content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
         button(page, "Data").click()
         page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(tmp_path / name)
         expect(page.get_by_text(name)).to_be_visible(timeout=PATIENCE)
-        page.wait_for_timeout(1000)  # the file travels
-        at_rest(page)
+        settle(page)  # the file has travelled
         page.keyboard.press("Escape")
         button(page, "Train").click()
 
@@ -122,8 +113,8 @@ def test_a_file_that_is_no_text_is_refused_and_another_can_follow(training, tmp_
     expect(state(page, "Done: step 4 of 4")).to_be_visible(timeout=LONG)
 
 
-def test_a_setting_stands_in_the_address_and_a_phone_shows_all_in_one_column(training):
-    page = training(preset="classroom")
+def test_a_setting_stands_in_the_address_and_a_phone_shows_all_in_one_column(visits):
+    page = visits.open("/training", preset="classroom")
     button(page, "Schedule").click()
     press(page, "Steps", "Home")
     expect_address(page, training_steps="4")

@@ -20,8 +20,38 @@ HARMLESS = (
     re.compile(r"status of 404 .*/media/[0-9a-f]+\.png$|^Client Error: Image source error - .*/media/[0-9a-f]+\.png"),
 )
 
+_CLIPPED = """() => [...document.querySelectorAll('[data-testid=stMain] :is(p, button, label, dt, dd)')]
+    .filter(each => each.offsetParent && each.scrollWidth > each.clientWidth + 1
+            && getComputedStyle(each).overflowX === 'hidden' && getComputedStyle(each).display !== 'inline')
+    .map(each => each.innerText)"""
+_LABELS_OUTSIDE = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart] svg.marks')].flatMap(svg => {
+    const box = svg.getBoundingClientRect()
+    return [...svg.querySelectorAll('text')].filter(text => {
+        const here = text.getBoundingClientRect()
+        return here.width && (here.left < box.left - 2 || here.right > box.right + 2
+                              || here.top < box.top - 2 || here.bottom > box.bottom + 2)
+    }).map(text => text.textContent)
+})"""
 _HOOK = """window.calls = []
 for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => window.calls.push(name)"""
+
+
+# Resolves once nothing has changed on the page, and no script has run, for a moment; or when patience is at its end.
+_SETTLE = """([quiet, patience]) => new Promise(done => {
+    const start = performance.now()
+    let last = start
+    const observer = new MutationObserver(() => { last = performance.now() })
+    observer.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true})
+    const look = () => {
+        const now = performance.now()
+        if (document.querySelector('[data-test-script-state=running]')) last = now
+        if (now - last < quiet && now - start < patience) return requestAnimationFrame(look)
+        observer.disconnect()
+        done(now - last >= quiet)
+    }
+    look()
+})"""
+QUIET = 250  # ms
 
 
 class Visits:
@@ -35,7 +65,7 @@ class Visits:
 
     def open(self, address: str = "/build", screen: dict = DESKTOP, scheme: str = "light", stranger: bool = False,
              **query: str) -> Page:
-        """A page, painted and at rest. A `stranger` shares nothing with whoever was here before, not even the cache."""
+        """A page, painted and settled. A `stranger` shares nothing with whoever was here before, not even the cache."""
         known = self._browser.contexts
         context = self._browser.new_context() if stranger or not known else known[0]
         page = context.new_page()
@@ -48,6 +78,7 @@ class Visits:
         self.pages.append(page)
         page.goto(address if address.startswith("http") else f"{self.app}{address}?{urlencode(query)}")
         at_rest(page)
+        settle(page)
         return page
 
     def assert_no_errors(self) -> None:
@@ -74,6 +105,28 @@ def at_rest(page: Page) -> None:
     """Wait until the script has run and the vital signs are painted."""
     expect(page.locator(".vital-signs > div").nth(4)).to_be_visible(timeout=3 * PATIENCE)
     expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=PATIENCE)
+
+
+def settle(page: Page) -> None:
+    """Wait until charts are drawn and nothing moves any more: a click on what still moves may be lost."""
+    assert page.evaluate(_SETTLE, [QUIET, PATIENCE]), "the page does not come to rest"
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab, and wait for what it shows."""
+    page.get_by_role("tab", name=name).click()
+    expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    at_rest(page)
+    settle(page)
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing is wider than the screen, cut off, or drawn outside of its chart."""
+    widths = page.evaluate("""() => [document.scrollingElement, document.querySelector('[data-testid=stMain]')]
+        .map(box => [box.scrollWidth, box.clientWidth])""")
+    assert all(needed <= there for needed, there in widths), widths
+    assert page.evaluate(_CLIPPED) == []
+    assert page.evaluate(_LABELS_OUTSIDE) == []
 
 
 def assert_no_error_shown(page: Page) -> None:

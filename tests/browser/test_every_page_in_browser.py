@@ -1,0 +1,129 @@
+"""Every page in a real browser, one visit a theme: the first screen, desk and phone, and the way that a lesson goes."""
+
+import re
+from urllib.parse import parse_qsl
+
+import pytest
+from chromium_reader import (
+    DESKTOP,
+    PATIENCE,
+    PHONE,
+    assert_fits,
+    assert_no_error_shown,
+    at_rest,
+    open_tab,
+    settle,
+    slider,
+    vital_signs,
+)
+from playwright.sync_api import expect
+
+from gptoss.app.book import PAGES
+from tests.benchmarks.components import MAIN_SLIDERS
+
+LESSONS = [page for page in PAGES if page.path not in ("start", "build")]
+# What a page's main picture can be: a chart, an image or chips, a drawing.
+PICTURE = ("[data-testid=stMain] :is([data-testid=stVegaLiteChart] :is(canvas, svg.marks), "
+           "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role=img])")
+
+
+def assert_whole(page, title: str, screen: dict) -> None:
+    """The page on one screen: its title, picture and vital signs, and nothing that does not fit."""
+    page.set_viewport_size(screen)
+    settle(page)
+    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
+    expect(page.locator(PICTURE).filter(visible=True).first).to_be_visible(timeout=PATIENCE)
+    assert len(vital_signs(page)) == 5
+    assert_no_error_shown(page)
+    assert_fits(page)
+
+
+def assert_on_the_first_screen(*parts) -> None:
+    for part in parts:
+        box = part.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= DESKTOP["height"], box
+
+
+def predict(page) -> None:
+    """The reader commits before the answer shows, and can be asked again."""
+    answered = page.get_by_text(re.compile("^You said"))
+    expect(answered).to_have_count(0)
+    number = page.get_by_role("spinbutton", name="Your prediction")
+    choices = page.get_by_role("radiogroup", name="Your prediction")
+    expect(number.or_(choices)).to_be_visible(timeout=PATIENCE)
+    if number.count():
+        number.fill("1")
+        number.press("Enter")
+    else:
+        choices.locator("label").first.click()
+    at_rest(page)
+    settle(page)
+    page.get_by_role("button", name="Commit").click()
+    expect(answered).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("It is "))).to_be_visible()
+    page.get_by_role("button", name="Ask me again").click()
+    expect(answered).to_have_count(0, timeout=PATIENCE)
+
+
+def experiment(page, path: str) -> None:
+    """The second of at least two experiments changes the address, from wherever this visit has come to."""
+    before = page.url
+    open_tab(page, "Try this")
+    tries = page.locator(f"[class*=st-key-{path}_try_] button")
+    expect(tries.nth(1)).to_be_visible(timeout=PATIENCE)
+    tries.nth(1).click()
+    page.wait_for_function("before => location.href !== before", arg=before, timeout=PATIENCE)
+    at_rest(page)
+    settle(page)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda page: page.path)
+def test_a_lesson_from_its_first_screen_to_an_experiment_on_a_phone(visits, lesson):
+    main = MAIN_SLIDERS.get(lesson.path)
+    page = visits.open(f"/{lesson.path}", **dict(parse_qsl(main.query if main else "")))
+    picture = page.locator(PICTURE).filter(visible=True).first
+    expect(picture).to_be_visible(timeout=PATIENCE)
+    start = page.get_by_role("button", name="Train", exact=True)
+    control = slider(page, main.label) if main else page.get_by_test_id("stButtonGroup").or_(start).first
+    assert_on_the_first_screen(page.get_by_role("heading", level=1), page.locator(".vital-signs > div").nth(4), control,
+                               picture)
+    assert_whole(page, lesson.title, DESKTOP)
+    predict(page)
+    for name in ("The maths", "The code", "Claims", "How we know"):
+        if page.get_by_role("tab", name=name).count():
+            open_tab(page, name)
+            expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty(timeout=PATIENCE)
+            assert_no_error_shown(page)
+    experiment(page, lesson.path)
+    assert_whole(page, lesson.title, PHONE)
+
+
+@pytest.mark.parametrize("lesson", PAGES, ids=lambda page: page.path)
+def test_a_page_fits_a_phone_and_a_desk_in_the_dark(visits, lesson):
+    page = visits.open("/" if lesson is PAGES[0] else f"/{lesson.path}", PHONE, "dark")
+    for screen in (PHONE, DESKTOP):
+        assert_whole(page, lesson.title, screen)
+    background = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+    assert background == "rgb(18, 18, 22)"
+
+
+def test_build_fits_in_the_light_and_has_text_controls_and_picture_on_its_first_screen(visits):
+    page = visits.open("/build")
+    assert page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor") == "rgb(255, 255, 255)"
+    picture = page.get_by_test_id("stVegaLiteChart").first
+    expect(picture.locator("canvas, svg.marks").first).to_be_visible(timeout=PATIENCE)
+    assert_on_the_first_screen(page.get_by_role("heading", level=1), page.locator(".vital-signs > div").nth(4),
+                               page.get_by_role("textbox", name="Text", exact=True), slider(page, "Layer shown"),
+                               slider(page, "Query heads"), picture)
+    for screen in (DESKTOP, PHONE):
+        assert_whole(page, "Build and run", screen)
+
+
+def test_the_diagram_of_start_is_wide_on_the_first_screen_of_a_desk_and_narrow_on_a_phone(visits):
+    page = visits.open("/")
+    box = page.locator(".drawing-wide svg").bounding_box()
+    assert box["width"] > 500 and box["y"] < DESKTOP["height"] / 2
+    assert page.locator(".drawing-narrow").is_hidden()
+    assert_whole(page, "GPT-OSS, live", DESKTOP)
+    assert_whole(page, "GPT-OSS, live", PHONE)
+    assert page.locator(".drawing-narrow svg").is_visible() and page.locator(".drawing-wide").is_hidden()
