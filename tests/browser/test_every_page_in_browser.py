@@ -78,16 +78,16 @@ def experiment(page, path: str) -> None:
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda page: page.path)
-def test_a_lesson_from_its_first_screen_to_an_experiment_on_a_phone(visits, lesson):
+def test_a_lesson_from_its_first_screen_to_an_experiment(visits, lesson):
     main = MAIN_SLIDERS.get(lesson.path)
-    page = visits.open(f"/{lesson.path}", **dict(parse_qsl(main.query if main else "")))
+    page = visits.open(f"/{lesson.path}", PHONE, **dict(parse_qsl(main.query if main else "")))
+    for screen in (PHONE, DESKTOP):
+        assert_whole(page, lesson.title, screen)
     picture = page.locator(PICTURE).filter(visible=True).first
-    expect(picture).to_be_visible(timeout=PATIENCE)
     start = page.get_by_role("button", name="Train", exact=True)
     control = slider(page, main.label) if main else page.get_by_test_id("stButtonGroup").or_(start).first
     assert_on_the_first_screen(page.get_by_role("heading", level=1), page.locator(".vital-signs > div").nth(4), control,
                                picture)
-    assert_whole(page, lesson.title, DESKTOP)
     predict(page)
     for name in ("The maths", "The code", "Claims", "How we know"):
         if page.get_by_role("tab", name=name).count():
@@ -95,7 +95,6 @@ def test_a_lesson_from_its_first_screen_to_an_experiment_on_a_phone(visits, less
             expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty(timeout=PATIENCE)
             assert_no_error_shown(page)
     experiment(page, lesson.path)
-    assert_whole(page, lesson.title, PHONE)
 
 
 @pytest.mark.parametrize("lesson", PAGES, ids=lambda page: page.path)
