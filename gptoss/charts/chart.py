@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import altair as alt
@@ -36,6 +37,21 @@ def blank_chart() -> alt.Chart:
     of their own and stay empty.
     """
     return alt.Chart(alt.NamedData("source"))
+
+
+def scale_of(looks: Mapping) -> alt.Scale:
+    """The scale that gives each value its look: a colour, an opacity, a shape."""
+    return alt.Scale(domain=[*looks], range=[*looks.values()])
+
+
+def squares(**settings: object) -> alt.Legend:
+    """A legend of coloured squares without a title; `settings` are more of a legend's."""
+    return alt.Legend(title=None, symbolType="square", **settings)
+
+
+def tooltip(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
+    """What is shown under the pointer, a line each: a field, its title and, for numbers, its format."""
+    return [alt.Tooltip(field, **dict(zip(("title", "format"), words, strict=False))) for field, *words in fields]
 
 
 def specification(chart: alt.TopLevelMixin, *, height: int, canvas: bool = False, right: int = 5) -> dict:

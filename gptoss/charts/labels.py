@@ -1,4 +1,4 @@
-"""Tokens as the labels of an axis: what cannot be seen made visible, and repeated tokens kept apart."""
+"""Labels of axes: tokens, with what cannot be seen made visible and repeated ones kept apart, and context lengths."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ _POSITION_DIGITS = 4
 
 # Takes the position off again, so that an axis shows only the token.
 TOKEN_OF_LABEL = f"slice(datum.label, {_POSITION_DIGITS + 1})"
+
+# A context axis in tokens: 131,072 is 128k.
+CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~r') + 'k' : format(datum.value, '~r')"
 
 
 def visible_token(token: str, limit: int = 16) -> str:
