@@ -26,22 +26,23 @@ PASSES = ((1, 16, 16), (1, 256, 256), (4, 128, 128), (1, 16, 1), (1, 512, 1), (8
 
 def rates_table(rates: MachineRates) -> str:
     """This machine's own rates, with their quartiles."""
-    found = {f"{name} matrices, GFLOP/s": rate for name, rate in rates.flops.items()} | {"reading, GB/s": rates.bandwidth}
+    by_name = {f"{name} matrices, GFLOP/s": rate for name, rate in rates.flops.items()} | {"reading, GB/s": rates.bandwidth}
     return table([{"rate": name, "median": rate.median / 1e9, "low": rate.low / 1e9, "high": rate.high / 1e9}
-                  for name, rate in found.items()])
+                  for name, rate in by_name.items()])
 
 
 def passes(model: Transformer, rates: MachineRates, rounds: int) -> list[dict[str, object]]:
     """A row for each pass: predicted and measured milliseconds, how many times the bound, and where the difference is."""
     rows = []
     for batch_size, context, tokens in PASSES:
-        found = measured_pass(model, random_tokens(model, batch_size, context - 1), tokens, rates, rounds)
+        measured = measured_pass(model, random_tokens(model, batch_size, context - 1), tokens, rates, rounds)
         rows.append({
-            "pass": found.kind, "batch": batch_size, "context": context, "touched": found.touched,
-            "rows": found.routed_rows, "multiplied": found.multiplied_rows,
-            "predicted ms": 1000 * found.predicted, "measured ms": 1000 * found.measured.median,
-            "times": found.measured.median / found.predicted, "calls": found.calls, "us a call": 1e6 * found.call_seconds,
-            **{f"{part}, ms": 1000 * seconds for part, seconds in found.parts.items()}})
+            "pass": measured.kind, "batch": batch_size, "context": context, "touched": measured.touched,
+            "rows": measured.routed_rows, "multiplied": measured.multiplied_rows,
+            "predicted ms": 1000 * measured.predicted, "measured ms": 1000 * measured.measured.median,
+            "times": measured.measured.median / measured.predicted, "calls": measured.calls,
+            "us a call": 1e6 * measured.call_seconds,
+            **{f"{part}, ms": 1000 * seconds for part, seconds in measured.parts.items()}})
     return rows
 
 
@@ -59,9 +60,9 @@ def main(arguments: argparse.Namespace) -> None:
     print(f"{rates.threads} threads, {rates.rounds} rounds\n{rates_table(rates)}")
     for name in arguments.models:
         model = Transformer(scale_model(PRESETS[name]), dtype=FORMATS[arguments.precision]).eval().requires_grad_(False)
-        found = results["models"][name] = {"passes": passes(model, rates, arguments.rounds), "counts": counts(model)}
+        tables = results["models"][name] = {"passes": passes(model, rates, arguments.rounds), "counts": counts(model)}
         print(f"\n{name}, live size, {arguments.precision}; {', '.join(PARTS)} add up to what was measured\n")
-        print(table(found["passes"]), table(found["counts"]), sep="\n\n")
+        print(table(tables["passes"]), table(tables["counts"]), sep="\n\n")
     write_json(arguments.json, results)
 
 

@@ -10,7 +10,7 @@
     python -m tests.benchmarks.latency --while-training
 
 Both servers run at once and the two pages take turns, move by move. Time is taken inside the page (`repaint.js`), so
-that waiting for the end costs nothing. A move is `new` where the slider has not stood there yet since the page was
+that waiting for the end costs nothing. A move is `new` where the slider has not been there yet since the page was
 opened, else `seen`: the server may still remember that model and that pass.
 """
 
@@ -153,7 +153,7 @@ def compare(browser: Browser, app: Server, bare: Server, case: str, address: str
 
 
 def slider_labels(browser: Browser, app: Server, address: str) -> list[str]:
-    """Every slider that stands open at an address, the sidebar's too."""
+    """Every open slider at an address, the sidebar's too."""
     page = open_page(browser, f"{app.address}/{address}")
     labels = page.locator('input[type="range"]:enabled').evaluate_all("all => all.map(each => each.ariaLabel)")
     page.close()
@@ -198,23 +198,23 @@ def while_training(browser: Browser, app: Server, page_name: str, moves: int) ->
 
 def moved(results: list[dict], **wanted) -> list[float]:
     """Seconds to the last repaint of the results with these properties; those that changed nothing do not count."""
-    return [each["last"] / 1000 for each in results
-            if each["last"] and all(each[name] == value for name, value in wanted.items())]
+    return [move["last"] / 1000 for move in results
+            if move["last"] and all(move[name] == value for name, value in wanted.items())]
 
 
 def report(results: list[dict]) -> None:
     """A line for every slider of every case, and the ratios that the goal is about."""
-    cases = list(dict.fromkeys(each["case"] for each in results))
+    cases = list(dict.fromkeys(move["case"] for move in results))
     rows = []
     for case in cases:
-        labels = dict.fromkeys(each["beside"] for each in results if each["case"] == case)
+        labels = dict.fromkeys(move["beside"] for move in results if move["case"] == case)
         rows += [row(results, case, label) for label in labels] + [row(results, case, None)]
     print(table(rows))
 
 
 def row(results: list[dict], case: str, label: str | None) -> dict:
     """One slider of a case, or all of them where `label` is None."""
-    chosen = [each for each in results if each["case"] == case and label in (None, each["beside"])]
+    chosen = [move for move in results if move["case"] == case and label in (None, move["beside"])]
     app, bare = moved(chosen, page="app"), moved(chosen, page="bare")
     both = {seen: summary(moved(chosen, page="app", seen=seen)) for seen in (False, True)}
     return {"case": case, "slider": label or "all", "n": len(app), "new": both[False]["n"],
@@ -222,14 +222,14 @@ def row(results: list[dict], case: str, label: str | None) -> dict:
             "new, median": both[False].get("median_ms"), "seen, median": both[True].get("median_ms"),
             "bare median": summary(bare).get("median_ms"), "bare p95": summary(bare).get("p95_ms"),
             "ratio": ratio(app, bare) if app and bare else None,
-            "new charts": sum(each["newCharts"] for each in chosen if each["page"] == "app")}
+            "new charts": sum(move["newCharts"] for move in chosen if move["page"] == "app")}
 
 
 def report_far_ends(results: list[dict]) -> None:
     """Time to either end, and to the first sign of work where one was owed; `none` where none was to be seen."""
-    print(table([{"case": each["case"], "slider": each["label"], "key": each["key"], "ms": float(each["last"]) or None,
-                  "first sign, ms": (float(each["sign"]) or "none") if each["last"] > SIGN_WANTED else None}
-                 for each in results]))
+    print(table([{"case": move["case"], "slider": move["label"], "key": move["key"], "ms": float(move["last"]) or None,
+                  "first sign, ms": (float(move["sign"]) or "none") if move["last"] > SIGN_WANTED else None}
+                 for move in results]))
 
 
 def arguments() -> argparse.Namespace:
@@ -239,7 +239,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--components", nargs="*", choices=list(MAIN_SLIDERS), metavar="PAGE",
                         help="component pages, each with its main slider; all if none is named")
     parser.add_argument("--every-slider", nargs="+", default=[], metavar="ADDRESS",
-                        help="pages by their address, each with every slider that stands open there")
+                        help="pages by their address, each with every open slider there")
     parser.add_argument("--ladder", action="store_true", help="rungs of the ladder instead of sliders")
     parser.add_argument("--while-training", action="store_true",
                         help="component pages beside a training run, `bare` being the same page without one")
@@ -267,15 +267,15 @@ def main(given: argparse.Namespace) -> None:
     chosen = cases(given)
     with serving(APP) as app, serving(BARE_PAGE) as bare, chromium() as browser:
         if given.while_training:
-            results = [each for page in given.components or ("attention", "experts")
-                       for each in while_training(browser, app, page, given.moves)]
+            results = [move for page in given.components or ("attention", "experts")
+                       for move in while_training(browser, app, page, given.moves)]
             report(results)
         elif given.far_ends:
-            results = [each for case, (address, _) in chosen.items() for each in far_ends(browser, app, case, address)]
+            results = [move for case, (address, _) in chosen.items() for move in far_ends(browser, app, case, address)]
             report_far_ends(results)
         else:
-            results = [each for case, (address, labels) in chosen.items()
-                       for each in compare(browser, app, bare, case, address,
+            results = [move for case, (address, labels) in chosen.items()
+                       for move in compare(browser, app, bare, case, address,
                                            labels or slider_labels(browser, app, address), given.moves)]
             report(results)
         write_json(given.json, results)

@@ -1,33 +1,19 @@
-"""Timing contestants in turn, and showing what came of it as a table and as JSON."""
+"""Measured times in figures, as a table and as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-
-def interleaved(contestants: Mapping[str, Callable[[], object]], rounds: int,
-                warm_up: int = 2) -> dict[str, list[float]]:
-    """Seconds of every call: A, B, A, B, …, so that whatever else the machine does falls on all of them alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(warm_up + rounds):
-        for name, call in contestants.items():
-            start = time.perf_counter()
-            call()
-            if turn >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float]:
     """How many measurements; their best, quartiles, median, 95th percentile and worst, in milliseconds."""
     if not seconds:
         return {"n": 0}
-    ordered = sorted(1000 * each for each in seconds)
+    ordered = sorted(1000 * value for value in seconds)
     figures = {"best_ms": ordered[0], "q1_ms": quantile(ordered, 0.25), "median_ms": statistics.median(ordered),
                "q3_ms": quantile(ordered, 0.75), "p95_ms": quantile(ordered, 0.95), "worst_ms": ordered[-1]}
     return {"n": len(ordered)} | {name: round(value, 2) for name, value in figures.items()}

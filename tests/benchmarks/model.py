@@ -14,7 +14,6 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from hugging_face import hugging_face_config, hugging_face_twin
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GptOssForCausalLM
@@ -22,7 +21,9 @@ from transformers import GptOssForCausalLM
 from gptoss.config import ModelConfig
 from gptoss.cost import forward_flops
 from gptoss.model import Transformer
-from tests.benchmarks.measure import interleaved, ratio, summary, table, write_json
+from gptoss.timing import in_turn
+from tests.benchmarks.measure import ratio, summary, table, write_json
+from tests.kit.hugging_face import hugging_face_config, hugging_face_twin
 
 CONFIG = ModelConfig(
     num_hidden_layers=4, hidden_size=256, intermediate_size=256, num_attention_heads=8, num_key_value_heads=2,
@@ -47,12 +48,12 @@ def forward(ours: Transformer, theirs: GptOssForCausalLM, tokens: Tensor, rounds
     operands = [(torch.randn(m, k), torch.randn(n, k)) for m, k, n in shapes.elements()]
     a, b = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
     with torch.inference_mode():
-        seconds = interleaved({
+        seconds = in_turn({
             "ours": lambda: ours(tokens),
             "transformers": lambda: theirs(tokens, use_cache=False).logits,
             "square": lambda: a @ b,
             "shapes": lambda: [F.linear(x, weight) for x, weight in operands],
-        }, rounds)
+        }, rounds, warm=2)
     work = forward_flops(ours.config, tokens.shape[1])
     flop = {"needed": len(tokens) * work.needed_total, "executed": len(tokens) * work.executed_total,
             "square": 2 * SQUARE**3, "shapes": sum(2 * m * k * n * count for (m, k, n), count in shapes.items())}
@@ -88,10 +89,10 @@ def rates(flop: dict[str, int], seconds: dict[str, list[float]]) -> dict[str, fl
 def training(ours: Transformer, theirs: GptOssForCausalLM, tokens: Tensor, rounds: int) -> dict[str, list[float]]:
     """Forward, cross-entropy, backward and an AdamW step. Changes both models' weights."""
     theirs.train()
-    return interleaved({
+    return in_turn({
         "ours": training_step(ours, ours, tokens),
         "transformers": training_step(theirs, lambda inputs: theirs(inputs, use_cache=False).logits, tokens),
-    }, rounds)
+    }, rounds, warm=2)
 
 
 def training_step(model: nn.Module, logits, tokens: Tensor):
@@ -107,7 +108,7 @@ def training_step(model: nn.Module, logits, tokens: Tensor):
 
 
 def decoding(ours: Transformer, theirs: GptOssForCausalLM, prompt: Tensor, rounds: int) -> dict[str, list[float]]:
-    """Greedy decoding of one sequence. Both must say the same tokens, all of them."""
+    """Greedy decoding of one sequence. Both must write the same tokens, all of them."""
     theirs.generation_config.eos_token_id = theirs.generation_config.pad_token_id = None  # nothing ends it early
 
     def generate() -> list[int]:
@@ -116,10 +117,10 @@ def decoding(ours: Transformer, theirs: GptOssForCausalLM, prompt: Tensor, round
     def our_generate() -> list[int]:
         return list(ours.generate(prompt.tolist(), NEW_TOKENS, temperature=0))
 
-    said, wanted = our_generate(), generate()
-    if said != wanted or len(wanted) != NEW_TOKENS:
-        raise SystemExit(f"The decoded tokens differ:\n{said}\n{wanted}")
-    return interleaved({"ours": our_generate, "transformers": generate}, rounds, warm_up=1)
+    answer, wanted = our_generate(), generate()
+    if answer != wanted or len(wanted) != NEW_TOKENS:
+        raise SystemExit(f"The decoded tokens differ:\n{answer}\n{wanted}")
+    return in_turn({"ours": our_generate, "transformers": generate}, rounds)
 
 
 def largest_difference(ours: Transformer, theirs: GptOssForCausalLM, tokens: Tensor) -> float:
@@ -143,7 +144,7 @@ def run(rounds: int) -> dict:
     return {"threads": torch.get_num_threads(), "largest_difference": difference,
             "attention": theirs.config._attn_implementation, "experts": theirs.config._experts_implementation,
             "seconds": series, "gflop_per_s": passes["rates"],
-            "times_as_fast": {name: ratio(each["transformers"], each["ours"]) for name, each in series.items()}}
+            "times_as_fast": {name: ratio(seconds["transformers"], seconds["ours"]) for name, seconds in series.items()}}
 
 
 def report(results: dict) -> None:

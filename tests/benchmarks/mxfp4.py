@@ -11,7 +11,8 @@ import torch
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from gptoss.checkpoint.mxfp4 import dequantise
-from tests.benchmarks.measure import interleaved, ratio, summary, table
+from gptoss.timing import in_turn
+from tests.benchmarks.measure import ratio, summary, table
 
 ROWS, BLOCKS = 5760, 90
 
@@ -23,7 +24,7 @@ def main(rounds: int) -> None:
     scales = torch.randint(100, 140, (1, ROWS, BLOCKS), dtype=torch.uint8)
     rows = []
     for dtype in (torch.bfloat16, torch.float32):
-        seconds = interleaved({
+        seconds = in_turn({
             "ours": lambda dtype=dtype: dequantise(blocks, scales, dtype),
             "transformers": lambda dtype=dtype: convert_moe_packed_tensors(blocks, scales, dtype=dtype)}, rounds)
         for name, times in seconds.items():

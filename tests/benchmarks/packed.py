@@ -10,7 +10,7 @@ touched and the seconds that unpacking exactly these takes, and whether the numb
     python -m tests.benchmarks.packed --read DIRECTORY
 
 Unpacked, gpt-oss-20b needs 39 GiB. On a CPU it is therefore compared block by block, each getting the packed model's own
-stream. With `--whole`, as on a GPU always, the unpacked model stands beside the packed one, and both are timed in turn;
+stream. With `--whole`, as on a GPU always, the unpacked model is read beside the packed one, and both are timed in turn;
 `--layers 2` makes a checkpoint for which any machine has room.
 """
 
@@ -41,7 +41,8 @@ from gptoss.config import ModelConfig
 from gptoss.model import Transformer, TransformerBlock
 from gptoss.model.fast.packed import PackedExperts
 from gptoss.model.initialisation import standard_deviation
-from tests.benchmarks.measure import interleaved, table, write_json
+from gptoss.timing import in_turn
+from tests.benchmarks.measure import table, write_json
 
 SCALES = (118, 122)  # random scale bytes from here to below there, so that an expert neither dies out nor explodes
 GIB = 2**30
@@ -221,7 +222,7 @@ def whole(directory: Path, model: Transformer, tokens: Tensor, rounds: int) -> d
     torch.use_deterministic_algorithms(True, warn_only=True)  # on a GPU sums of experts otherwise come in any order
     ours, theirs = model(tokens), unpacked(tokens)
     torch.use_deterministic_algorithms(False)
-    found = {"matrices equal bit for bit": equal_matrices(model, unpacked),
+    results = {"matrices equal bit for bit": equal_matrices(model, unpacked),
              "logits equal bit for bit": torch.equal(ours, theirs),
              "largest difference": (ours - theirs).abs().max().item(),
              "two passes of the unpacked model differ by": (unpacked(tokens) - unpacked(tokens)).abs().max().item()}
@@ -233,13 +234,13 @@ def whole(directory: Path, model: Transformer, tokens: Tensor, rounds: int) -> d
         def call(run: Callable, *arguments: object) -> Callable[[], object]:
             return lambda: (run(*arguments), settle(model.device))
 
-        times = interleaved({"packed": call(model, part), "unpacked": call(unpacked, part),
+        times = in_turn({"packed": call(model, part), "unpacked": call(unpacked, part),
                              "unpacking": call(unpack_all, seen)}, rounds)
         packed, plain, unpacking = (statistics.median(times[name]) for name in ("packed", "unpacked", "unpacking"))
-        found |= {f"{count} tokens: packed": packed, f"{count} tokens: unpacked": plain,
+        results |= {f"{count} tokens: packed": packed, f"{count} tokens: unpacked": plain,
                   f"{count} tokens: unpacking {len(seen) // 2} experts": unpacking,
                   f"{count} tokens: packed / (unpacked + unpacking)": packed / (plain + unpacking)}
-    return found
+    return results
 
 
 @torch.inference_mode()
@@ -247,17 +248,17 @@ def read(options: argparse.Namespace) -> dict:
     """All that is measured of one checkpoint, by what it is called."""
     device = torch.device(options.device)
     watch = Memory()
-    model, found = opened(options.read, device)
+    model, results = opened(options.read, device)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(model.config.vocab_size, (1, options.tokens), generator=generator).to(device)
-    found |= prefill(model, tokens, options.rounds)
-    found |= decode(model, tokens, options.decode)
-    found |= {f"{name}, GiB": value for name, value in watch.peaks().items()}
+    results |= prefill(model, tokens, options.rounds)
+    results |= decode(model, tokens, options.decode)
+    results |= {f"{name}, GiB": value for name, value in watch.peaks().items()}
     if device.type == "cuda":
-        found["peak on the GPU, GiB"] = torch.cuda.max_memory_allocated() / GIB
+        results["peak on the GPU, GiB"] = torch.cuda.max_memory_allocated() / GIB
     if options.whole or device.type == "cuda":
-        return found | whole(options.read, model, tokens, options.rounds)
-    return found if options.unchecked else found | block_by_block(options.read, model, tokens)
+        return results | whole(options.read, model, tokens, options.rounds)
+    return results if options.unchecked else results | block_by_block(options.read, model, tokens)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -268,10 +269,10 @@ def main(options: argparse.Namespace) -> None:
         config = ModelConfig.preset("gpt-oss-20b")
         make(options.make, config.replace(num_hidden_layers=options.layers or config.num_hidden_layers), options.layout)
     if options.read:
-        found = read(options)
+        results = read(options)
         print(table([{"what": name, "measured": value if isinstance(value, (str, float)) else str(value)}
-                     for name, value in found.items()]))
-        write_json(options.json, found)
+                     for name, value in results.items()]))
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":

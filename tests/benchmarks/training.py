@@ -21,11 +21,12 @@ import torch
 
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
+from gptoss.timing import in_turn
 from gptoss.training.contest import Contest, Plan
 from gptoss.training.contestants import BASELINE, STUDY, contestants
 from gptoss.training.recipe import Recipe
 from gptoss.training.shipped import CLASSROOM, shipped
-from tests.benchmarks.measure import interleaved, ratio, summary, table, write_json
+from tests.benchmarks.measure import ratio, summary, table, write_json
 from tests.benchmarks.model import BATCH, CONFIG, TOKENS, default_twin, training
 
 GOALS = {"step": 1.3, "load": 0.3, "contest": 90.0, "first": 2.0}  # times as fast; seconds
@@ -43,7 +44,7 @@ def step(rounds: int) -> dict:
 def loading(rounds: int) -> dict[str, list[float]]:
     """Seconds to read shipped models, ready to use."""
     models = shipped()
-    return interleaved({name: models[name].load for name in READ}, rounds, warm_up=1)
+    return in_turn({name: models[name].load for name in READ}, rounds)
 
 
 def contest(steps: int) -> dict:

@@ -1,10 +1,10 @@
 """Predicted against measured bytes of a real training step, on a CPU or a CUDA device.
 
-    python tests/benchmarks/training_memory.py
-    python tests/benchmarks/training_memory.py --preset gpt-oss-20b --layers 4 --tokens 4096 --precision bf16
+    python -m tests.benchmarks.training_memory
+    python -m tests.benchmarks.training_memory --preset gpt-oss-20b --layers 4 --tokens 4096 --precision bf16
 
 Takes one step of AdamW on random tokens and prints, for weights, gradients, optimizer states and what autograd keeps of
-each part, the closed form of `gptoss.cost` and the bytes of the real tensors. On CUDA the allocator's peak stands below:
+each part, the closed form of `gptoss.cost` and the bytes of the real tensors. On CUDA the allocator's peak is printed below:
 it also holds results that pass by, and gaps.
 """
 
@@ -20,6 +20,7 @@ from gptoss.cost.activations import MASKED_KERNEL, WRITTEN_OUT
 from gptoss.cost.memory import BYTES_PER_VALUE
 from gptoss.model import Transformer
 from gptoss.training.step_memory import MeasuredStep, random_tokens, training_step
+from tests.benchmarks.measure import table
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -46,9 +47,10 @@ def predictions(config: ModelConfig, arguments: argparse.Namespace, step: Measur
     counts, width = count_parameters(config), BYTES_PER_VALUE[arguments.precision]
     weights = (counts.total - counts.norms) * width + counts.norms * BYTES_PER_VALUE["fp32"]
     attention = MASKED_KERNEL if arguments.device.startswith("cuda") else WRITTEN_OUT
-    kept = activation_bytes(config, arguments.batch, arguments.tokens, arguments.precision, attention, step.padded_rows)
+    activations = activation_bytes(
+        config, arguments.batch, arguments.tokens, arguments.precision, attention, step.padded_rows)
     return {"weights": weights, "gradients": weights, "optimizer states": 2 * weights} | {
-        f"kept: {part}": size for part, size in kept.items()}
+        f"kept: {part}": size for part, size in activations.items()}
 
 
 def main() -> None:
@@ -63,18 +65,18 @@ def main() -> None:
     measured = {"weights": step.weights, "gradients": step.gradients, "optimizer states": step.optimizer_states} | {
         f"kept: {part}": size for part, size in step.activations.items()}
     predicted = predictions(config, arguments, step)
+    for sizes in (measured, predicted):
+        sizes["all"] = sum(sizes.values())
     device = torch.cuda.get_device_name() if on_cuda else "CPU"
     print(f"{arguments.preset}, {config.num_hidden_layers} layers, {config.num_experts} experts, "
           f"{count_parameters(config).total:,} parameters, {arguments.precision}; {arguments.batch} x {arguments.tokens} "
           f"tokens; torch {torch.__version__}, {device}")
-    print(f"{'part':<18}{'predicted':>18}{'measured':>18}{'difference':>14}")
-    for part, size in {**predicted, "all": sum(predicted.values())}.items():
-        found = measured.get(part, sum(measured.values()))
-        print(f"{part:<18}{size:>18,}{found:>18,}{found - size:>14,}")
+    print(table([{"part": part, "predicted": f"{size:,}", "measured": f"{measured[part]:,}",
+                  "difference": f"{measured[part] - size:,}"} for part, size in predicted.items()]))
     print(f"AdamW's step counters, not predicted: {step.step_counters:,} bytes")
     if on_cuda:
         peak = torch.cuda.max_memory_allocated()
-        print(f"the allocator's peak: {peak:,} bytes, {peak / sum(predicted.values()):.3f} of what is predicted")
+        print(f"the allocator's peak: {peak:,} bytes, {peak / predicted['all']:.3f} of what is predicted")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_bars_add_up_to_total_and_active(name):
     assert f"{counts.total:,} parameters, of which one token uses {counts.active:,}" in chart.alt
 
 
-def test_pinned_model_stands_below():
+def test_the_pinned_model_is_drawn_below():
     chart = parameters_by_part(*parts(LARGE), *parts(SMALL))
     sums = chart.data.groupby("bar")["parameters"].sum()
     assert sums["total, pinned"] == 20_914_757_184 and sums["total"] == 116_829_156_672

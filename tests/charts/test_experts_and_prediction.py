@@ -96,7 +96,7 @@ def test_next_tokens_beside_those_before_are_the_best_of_either():
     now, before = distributions(3)
     chart = next_token(NAMES, now, top=5, before=before, without="without the sinks")
     shown = [label.split(" ")[1] for label in chart.data["token"]]
-    best = {NAMES[i] for each in (now, before) for i in np.argsort(-each)[:5]}
+    best = {NAMES[i] for probabilities in (now, before) for i in np.argsort(-probabilities)[:5]}
     assert set(shown) == best and 5 <= len(shown) <= 10
     np.testing.assert_allclose(chart.data["probability"], np.sort(now[[NAMES.index(t) for t in shown]])[::-1], atol=1e-6)
     assert NAMES[now.argmax()] in chart.alt and NAMES[before.argmax()] in chart.alt

@@ -1,10 +1,7 @@
-"""Small checkpoints of odd shapes, and a way to spoil them."""
-
-import json
+"""Small checkpoints of odd shapes."""
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from gptoss.checkpoint import expected_tensors
 from gptoss.config import ModelConfig
@@ -30,27 +27,3 @@ def random_tensors():
                 for name, shape in expected_tensors(config).items()}
 
     return make
-
-
-@pytest.fixture
-def edit_config():
-    """A function that changes settings in a directory's config.json; the value `...` removes one."""
-
-    def edit(directory, **changes):
-        path = directory / "config.json"
-        settings = json.loads(path.read_text()) | changes
-        path.write_text(json.dumps({name: value for name, value in settings.items() if value is not ...}))
-
-    return edit
-
-
-@pytest.fixture
-def edit_tensors():
-    """A function that changes tensors in a directory's model.safetensors; the value None removes one."""
-
-    def edit(directory, **changes):
-        path = directory / "model.safetensors"
-        tensors = load_file(path) | changes["tensors"]
-        save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
-
-    return edit

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from gptoss.checkpoint import CheckpointError, Reader, save
 
@@ -36,98 +37,87 @@ def test_no_directory(tmp_path):
     refused(tmp_path / "nowhere", "is not a directory")
 
 
-def test_missing_tensors(directory, names, edit_tensors):
+def edit_config(directory, **changes):
+    """Change settings in config.json; the value `...` removes one."""
+    path = directory / "config.json"
+    settings = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({name: value for name, value in settings.items() if value is not ...}))
+
+
+def edit_tensors(directory, tensors):
+    """Change tensors in model.safetensors; the value None removes one."""
     path = directory / "model.safetensors"
-    whole = path.read_bytes()
-    for name in names:
-        edit_tensors(directory, tensors={name: None})
-        refused(directory, rf"{name} \(.*\) is missing")
-        path.write_bytes(whole)
+    changed = load_file(path) | tensors
+    save_file({name: tensor for name, tensor in changed.items() if tensor is not None}, path)
 
 
-def test_surplus_tensor(directory, edit_tensors):
-    edit_tensors(directory, tensors={"block.3.attn.sinks": torch.zeros(6)})
-    refused(directory, r"model.safetensors: block.3.attn.sinks \(6,\) is surplus")
+def bytes_for(*shape, dtype=torch.uint8):
+    return torch.zeros(shape, dtype=dtype)
 
 
-def test_wrong_shape_names_found_and_expected(directory, names, edit_tensors):
-    edit_tensors(directory, tensors={names[0]: torch.zeros(96, 5)})
-    refused(directory, rf"model.safetensors: {names[0]} has shape \(96, 5\), expected \(5, 96\)")
+# How tensors are spoilt, by the names of a plain one and of the blocks and scales of a packed one, and what is said of it.
+SPOILT_TENSORS = {
+    "surplus": (lambda plain, blocks, scales: {"block.3.attn.sinks": torch.zeros(6)},
+                r"model.safetensors: block.3.attn.sinks \(6,\) is surplus"),
+    "packed and plain": (lambda plain, blocks, scales: {blocks[:-len(".blocks")]: torch.zeros(5, 128, 96)},
+                         r"(mlp1_weight|gate_up_proj) \(5, 128, 96\) is surplus"),
+    "shape": (lambda plain, blocks, scales: {plain: torch.zeros(96, 5)},
+              r"model.safetensors: .*(gate|router).weight has shape \(96, 5\), expected \(5, 96\)"),
+    "packed shape": (lambda plain, blocks, scales: {scales: bytes_for(5, 128, 2)},
+                     r"scales has shape \(5, 128, 2\), expected \(5, 128, 3\)"),
+    "packed dtype": (lambda plain, blocks, scales: {blocks: torch.zeros(5, 128, 3, 16)},
+                     "blocks has dtype F32, expected U8"),
+    "dtype": (lambda plain, blocks, scales: {plain: bytes_for(5, 96, dtype=torch.int32)},
+              "(gate|router).weight has dtype I32, expected F64 or F32"),
+    "unknown names": (lambda plain, blocks, scales: {"embedding.weight": None, "model.embed_tokens.weight": None},
+                      "unknown layout"),
+}
 
 
-def test_wrong_packed_shape(directory, names, edit_tensors):
-    edit_tensors(directory, tensors={names[2]: torch.zeros(5, 128, 2, dtype=torch.uint8)})
-    refused(directory, rf"{names[2]} has shape \(5, 128, 2\), expected \(5, 128, 3\)")
+@pytest.mark.parametrize("spoil, message", SPOILT_TENSORS.values(), ids=SPOILT_TENSORS)
+def test_spoilt_tensors(directory, names, spoil, message):
+    edit_tensors(directory, spoil(*names))
+    refused(directory, message)
 
 
-def test_wrong_dtypes(directory, names, edit_tensors):
-    edit_tensors(directory, tensors={names[1]: torch.zeros(5, 128, 3, 16)})
-    refused(directory, f"{names[1]} has dtype F32, expected U8")
-    edit_tensors(directory, tensors={names[1]: torch.zeros(5, 128, 3, 16, dtype=torch.uint8),
-                                     names[0]: torch.zeros(5, 96, dtype=torch.int32)})
-    refused(directory, f"{names[0]} has dtype I32, expected F64 or F32")
+@pytest.mark.parametrize("changes, message", [
+    ({"hidden_size": 80}, "config.json: .*mlp1_weight.* 80 is not a multiple of 32"),
+    ({"num_hidden_layers": 10 ** 12}, "num_hidden_layers=1000000000000, but the files hold"),
+    ({"num_hidden_layers": 2}, r"(block|layers)\.2\..* is surplus")])
+def test_settings_that_do_not_fit_the_tensors(directory, changes, message):
+    edit_config(directory, layer_types=..., **changes)
+    refused(directory, message)
 
 
-def test_packed_and_plain_at_once(directory, names, edit_tensors):
-    plain = names[1][:-len(".blocks")]
-    edit_tensors(directory, tensors={plain: torch.zeros(5, 128, 96)})
-    refused(directory, rf"{plain} \(5, 128, 96\) is surplus")
+@pytest.mark.parametrize("name, change, message", [
+    *[("model.safetensors", lambda data, end=end: data[:end], "model.safetensors is truncated or not a safetensors file")
+      for end in (0, 5, 300, -1)],
+    ("model.safetensors", lambda data: data[:8] + os.urandom(32) + data[40:], "truncated or not a safetensors file"),
+    *[("config.json", lambda data, text=text: text.encode(), "config.json is not valid JSON")
+      for text in ("", "{", "\ufeff{}", '{"a": }', "[" * 100_000)],
+    ("config.json", lambda data: b"\xff\xfe\x00", "config.json is not valid JSON"),
+    ("config.json", lambda data: b"[1, 2]", "config.json holds a JSON list")])
+def test_spoilt_files(directory, name, change, message):
+    (directory / name).write_bytes(change((directory / name).read_bytes()))
+    refused(directory, message)
 
 
-def test_packed_size_that_is_no_multiple_of_32(directory, edit_config):
-    edit_config(directory, hidden_size=80)
-    refused(directory, "config.json: .*mlp1_weight.* 80 is not a multiple of 32")
-
-
-@pytest.mark.parametrize("keep", [0, 5, 300, -1])
-def test_truncated_file(directory, keep):
-    path = directory / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    refused(directory, "model.safetensors is truncated or not a safetensors file")
-
-
-def test_corrupt_header(directory):
-    path = directory / "model.safetensors"
-    data = bytearray(path.read_bytes())
-    data[8:40] = os.urandom(32)
-    path.write_bytes(data)
-    refused(directory, "model.safetensors is truncated or not a safetensors file")
-
-
-def test_no_config(directory):
+def test_missing_files(directory):
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    refused(directory, "pytorch_model.bin is a pickle; .*only .safetensors")
+    (directory / "pytorch_model.bin").unlink()
+    refused(directory, "holds no .safetensors file")
     (directory / "config.json").unlink()
     refused(directory, "holds no config.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "\ufeff{}", '{"a": }', "[" * 100_000])
-def test_invalid_json(directory, text):
-    (directory / "config.json").write_text(text, encoding="utf-8")
-    refused(directory, "config.json is not valid JSON")
-
-
-def test_bytes_that_are_no_text(directory):
-    (directory / "config.json").write_bytes(b"\xff\xfe\x00")
-    refused(directory, "config.json is not valid JSON")
-
-
-def test_json_that_is_no_object(directory):
-    (directory / "config.json").write_text("[1, 2]")
-    refused(directory, "config.json holds a JSON list")
-
-
-def test_pickles_are_refused(directory):
-    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
-    refused(directory, "pytorch_model.bin is a pickle; .*only .safetensors")
-
-
-def test_no_weights_at_all(directory):
-    (directory / "model.safetensors").unlink()
-    refused(directory, "holds no .safetensors file")
-
-
-def test_unknown_tensor_names(directory, edit_tensors):
-    edit_tensors(directory, tensors={"embedding.weight": None, "model.embed_tokens.weight": None})
-    refused(directory, "unknown layout")
+def test_missing_tensors(directory, names):
+    path = directory / "model.safetensors"
+    whole = path.read_bytes()
+    for name in names:
+        edit_tensors(directory, {name: None})
+        refused(directory, rf"{name} \(.*\) is missing")
+        path.write_bytes(whole)
 
 
 def test_config_of_the_other_layout(tmp_path, config, random_tensors):
@@ -135,16 +125,6 @@ def test_config_of_the_other_layout(tmp_path, config, random_tensors):
         save(tmp_path / layout, config, random_tensors(config), layout)
     shutil.copy(tmp_path / "openai" / "config.json", tmp_path / "huggingface" / "config.json")
     refused(tmp_path / "huggingface", "layout 'openai', but the tensors are named as in 'huggingface'")
-
-
-def test_more_layers_than_tensors(directory, edit_config):
-    edit_config(directory, num_hidden_layers=10 ** 12, layer_types=...)
-    refused(directory, "num_hidden_layers=1000000000000, but the files hold")
-
-
-def test_fewer_layers_than_stored(directory, edit_config):
-    edit_config(directory, num_hidden_layers=2, layer_types=...)
-    refused(directory, r"(block|layers)\.2\..* is surplus")
 
 
 @pytest.fixture

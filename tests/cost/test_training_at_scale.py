@@ -176,7 +176,7 @@ def test_hours():
 
 
 def test_the_table_of_accelerators_is_in_the_order_of_memory_and_names_its_sources():
-    assert [machine.memory for machine in ACCELERATORS] == sorted(each.memory for each in ACCELERATORS)
+    assert [machine.memory for machine in ACCELERATORS] == sorted(machine.memory for machine in ACCELERATORS)
     assert len(BY_NAME) == len(ACCELERATORS) and all(machine.source for machine in ACCELERATORS)
     # A chip reads each byte that it holds in at least 4 ms and at most a tenth of a second.
     assert all(0.004 < machine.memory / machine.bandwidth < 0.1 for machine in ACCELERATORS)

@@ -98,17 +98,17 @@ def visits(given: argparse.Namespace) -> list[argparse.Namespace]:
         return [given]
     pages = given.components or list(MAIN_SLIDERS)
     main = [MAIN_SLIDERS[page] for page in pages]
-    return [argparse.Namespace(**vars(given) | {"page": page, "label": each.label, "query": each.query})
-            for page, each in zip(pages, main, strict=True)]
+    return [argparse.Namespace(**vars(given) | {"page": page, "label": slider.label, "query": slider.query})
+            for page, slider in zip(pages, main, strict=True)]
 
 
 def main(given: argparse.Namespace) -> None:
     """Start both servers, send the visitors, report; every page has servers of its own."""
     results = {}
-    for each in visits(given):
+    for options in visits(given):
         with serving(APP) as app, serving(BARE_PAGE) as bare:
-            results[each.page] = asyncio.run(visit(app, bare, each))
-        report(results[each.page])
+            results[options.page] = asyncio.run(visit(app, bare, options))
+        report(results[options.page])
     write_json(given.json, results)
 
 

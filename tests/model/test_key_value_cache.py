@@ -66,12 +66,12 @@ def test_a_ring_holds_the_keys_of_its_window_and_no_more():
     model(tokens, record=recorded.__setitem__)
     for token in tokens.split(1, dim=1):
         model(token, cache)
-    for layer, kept in ((0, 5), (1, 17)):
+    for layer, slots in ((0, 5), (1, 17)):
         keys = cache.layers[layer].keys
-        assert keys.shape == (1, kept, 2, 8)
-        positions = torch.arange(17 - kept, 17)
+        assert keys.shape == (1, slots, 2, 8)
+        positions = torch.arange(17 - slots, 17)
         expected = torch.empty_like(keys)
-        expected[:, positions % kept] = recorded[f"block.{layer}.attn.k_rope"][:, positions]
+        expected[:, positions % slots] = recorded[f"block.{layer}.attn.k_rope"][:, positions]
         torch.testing.assert_close(keys, expected, atol=1e-4, rtol=1e-4)
 
 

@@ -76,8 +76,8 @@ def test_the_whole_vocabulary_is_o200k_itself():
     """The rows of OpenAI's checkpoints are in the order of o200k's ids."""
     whole = compact_vocabulary(201_088)
     assert list(whole.o200k_ids) == list(range(201_088))
-    for each in SAMPLES:
-        assert whole.encode(each.text, each.special) == encode_text(each.text, special=each.special)
+    for example in SAMPLES:
+        assert whole.encode(example.text, example.special) == encode_text(example.text, special=example.special)
 
 
 def test_the_smallest_holds_bytes_and_named_special_tokens():
@@ -115,29 +115,29 @@ def test_special_tokens():
     assert bytes_only.decode(bytes_only.encode("<|end|>", special=True)) == "<|end|>"
 
 
-@pytest.mark.parametrize("each", SAMPLES, ids=lambda each: each.name)
-def test_samples_run_on_their_real_tokens(each):
-    real = encode_text(each.text, special=each.special)
+@pytest.mark.parametrize("example", SAMPLES, ids=lambda example: example.name)
+def test_samples_run_on_their_real_tokens(example):
+    real = encode_text(example.text, special=example.special)
     for size in (2_048, 201_088):
         vocabulary = compact_vocabulary(size)
-        assert vocabulary.to_o200k(vocabulary.encode(each.text, each.special)) == real
+        assert vocabulary.to_o200k(vocabulary.encode(example.text, example.special)) == real
 
 
 def test_the_samples_that_lead_the_list_stay_as_they_are():
     """The rows of the trained weights that ship are the tokens of this list, which begins with those of these texts."""
-    texts = "\0".join(each.text for each in RANKED)
+    texts = "\0".join(example.text for example in RANKED)
     assert sha256(texts.encode()).hexdigest() == "a75a9a61f304acfbc34d5a93db56cf698c4816874f57becd072704dab28e3099"
     lists = [model.directory / VOCABULARY for model in shipped().values() if model.directory.joinpath(VOCABULARY).exists()]
     assert len(lists) > 1
-    for each in lists:
-        ids = each.read_text(encoding="ascii").split()
+    for path in lists:
+        ids = path.read_text(encoding="ascii").split()
         assert tuple(map(int, ids)) == compact_vocabulary(len(ids)).o200k_ids
 
 
-@pytest.mark.parametrize("each", LEARNED, ids=lambda each: each.name)
-def test_a_sample_for_trained_models_is_a_validation_document(each):
+@pytest.mark.parametrize("example", LEARNED, ids=lambda example: example.name)
+def test_a_sample_for_trained_models_is_a_validation_document(example):
     vocabulary = compact_vocabulary(4096)
-    tokens = vocabulary.encode(each.text)
+    tokens = vocabulary.encode(example.text)
     domain = next(domain for domain in GENERATED if tag(domain, vocabulary) == tokens[0])
     rng = np.random.default_rng((DOMAINS.index(domain), *VALIDATION_SEED))  # as `Corpus.validation` draws them
     documents = Corpus(vocabulary)._draw(domain, rng, 64, validation=True).tokens
@@ -192,6 +192,6 @@ def test_a_vocabulary_is_frozen_and_hashable():
 
 def test_samples_by_name():
     assert sample("attention") is DEFAULT_SAMPLE
-    assert len({each.name for each in SAMPLES}) == len({each.label for each in SAMPLES}) == len(SAMPLES)
+    assert len({example.name for example in SAMPLES}) == len({example.label for example in SAMPLES}) == len(SAMPLES)
     with pytest.raises(ValueError, match="harmony"):
         sample("none")

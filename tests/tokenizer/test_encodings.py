@@ -30,17 +30,17 @@ tiktoken.load.read_file = requests.get = socket.socket.connect = refuse
 environment = dict(os.environ)
 from gptoss.tokenizer import get_encoding
 
-found = {}
+answers = {}
 for name in ("o200k_harmony", "gpt2"):
     loaded = []
     threads = [threading.Thread(target=lambda: loaded.append(get_encoding(name))) for _ in range(4)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    assert len(loaded) == 4 and all(each is loaded[0] for each in loaded)
+    assert len(loaded) == 4 and all(encoding is loaded[0] for encoding in loaded)
     assert type(loaded[0]) is tiktoken.Encoding and loaded[0] is tiktoken.get_encoding(name)
-    found[name] = [loaded[0].n_vocab, loaded[0].encode("strawberry"), loaded[0].encode(" strawberry")]
+    answers[name] = [loaded[0].n_vocab, loaded[0].encode("strawberry"), loaded[0].encode(" strawberry")]
 assert dict(os.environ) == environment
-print(json.dumps(found))
+print(json.dumps(answers))
 """
 
 KNOWN = {
@@ -68,8 +68,8 @@ def test_first_use_fills_the_named_cache_and_repairs_what_is_damaged(tmp_path):
     for name in expected_files():
         (cache / name).write_bytes(b"damaged")
     assert load_in_new_process(tmp_path, TIKTOKEN_CACHE_DIR=str(cache)) == KNOWN
-    held = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in cache.iterdir()}
-    assert held == expected_files()
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in cache.iterdir()}
+    assert files == expected_files()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import openai_harmony as official
 import pytest
@@ -80,8 +81,9 @@ def package(tmp_path_factory):
 def as_official(conversation):
     """The same conversation in the package's own classes."""
     return official.Conversation.from_messages([official.Message(
-        author=official.Author(role=official.Role(each.role), name=each.name), content=[official_content(each.content)],
-        channel=each.channel, recipient=each.recipient, content_type=each.content_type) for each in conversation])
+        author=official.Author(role=official.Role(message.role), name=message.name),
+        content=[official_content(message.content)], channel=message.channel, recipient=message.recipient,
+        content_type=message.content_type) for message in conversation])
 
 
 def official_content(content):
@@ -90,8 +92,8 @@ def official_content(content):
     if isinstance(content, DeveloperContent):
         developer = official.DeveloperContent(instructions=content.instructions or None)
         return developer.with_function_tools([
-            official.ToolDescription(name=each.name, description=each.description, parameters=each.parameters)
-            for each in content.functions]) if content.functions else developer
+            official.ToolDescription(name=function.name, description=function.description, parameters=function.parameters)
+            for function in content.functions]) if content.functions else developer
     effort = content.reasoning_effort.capitalize()
     return official.SystemContent(
         model_identity=content.model_identity or None, knowledge_cutoff=content.knowledge_cutoff or None,
@@ -101,15 +103,14 @@ def official_content(content):
 
 
 def as_ours(parsed):
-    return tuple(Message(each.author.role.value, "".join(part.text for part in each.content), each.channel, each.recipient,
-                         each.content_type, each.author.name) for each in parsed)
+    return tuple(Message(message.author.role.value, "".join(part.text for part in message.content), message.channel,
+                         message.recipient, message.content_type, message.author.name) for message in parsed)
 
 
 def as_texts(conversation):
     """The conversation with every content spelt out, which is how it is read back."""
-    declared = any(isinstance(each.content, DeveloperContent) and each.content.functions for each in conversation)
-    return tuple(Message(each.role, content_text(each, declared), each.channel, each.recipient, each.content_type, each.name)
-                 for each in conversation)
+    declared = any(isinstance(message.content, DeveloperContent) and message.content.functions for message in conversation)
+    return tuple(replace(message, content=content_text(message, declared)) for message in conversation)
 
 
 def token_by_token(stream):
@@ -134,7 +135,7 @@ def test_streams_equal_the_package_token_for_token(package, conversation):
 @few
 @given(conversations, texts)
 def test_dropped_analysis_equals_the_package_after_one_answer(package, before, text):
-    before = [each for each in before if each.channel != "final"]
+    before = [message for message in before if message.channel != "final"]
     conversation = [*before, Message("assistant", text, "final")]
     assert render(conversation).ids == package.render_conversation(as_official(conversation))
 
@@ -154,7 +155,7 @@ def test_streams_read_back_as_by_the_package(package, conversation, ending):
 
 @few
 @given(conversations, st.data())
-def test_damaged_streams_are_told_and_never_lost(package, conversation, data):
+def test_damaged_streams_are_remarked_on_and_never_lost(package, conversation, data):
     ids = render(conversation, drop_analysis=False).ids
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(ids)))
@@ -177,7 +178,7 @@ def test_damaged_streams_are_told_and_never_lost(package, conversation, data):
 
 def has_a_name(reading):
     """The package renders `user:ann` and does not read it."""
-    return any(each.name and each.role != "tool" for each in reading.messages)
+    return any(message.name and message.role != "tool" for message in reading.messages)
 
 
 @few
@@ -224,7 +225,7 @@ def test_published_completion():
     assert render(reading.messages, "training", drop_analysis=False).ids[2:] == ids
 
 
-def test_a_recipient_may_stand_behind_the_channel():
+def test_a_recipient_may_follow_the_channel():
     """Both forms are in the published description; they say the same."""
     behind = read_text("<|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|call|>")
     in_front = read_text("<|start|>assistant to=functions.f<|channel|>commentary <|constrain|>json<|message|>{}<|call|>")
@@ -236,8 +237,8 @@ def test_the_example_has_one_of_everything():
     stream = render(EXAMPLE, "training", drop_analysis=False)
     assert {piece.text for piece in stream.pieces if piece.kind == "special"} == {
         "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|call|>", "<|constrain|>", "<|return|>"}
-    assert {each.role for each in EXAMPLE} == {"system", "developer", "user", "assistant", "tool"}
-    assert {each.channel for each in EXAMPLE} == {None, *CHANNELS}
+    assert {message.role for message in EXAMPLE} == {"system", "developer", "user", "assistant", "tool"}
+    assert {message.channel for message in EXAMPLE} == {None, *CHANNELS}
     assert read_ids(stream.ids).remarks == ()
     assert stream.text == get_encoding().decode(stream.ids)
     assert stream.count("special") == sum(map(is_special, stream.ids))
@@ -302,8 +303,8 @@ MALFORMED = [
 def test_malformed_spots_are_named_and_placed(before, rest, words):
     reading = read_text(before + rest)
     assert reading.stream.text == before + rest
-    said = [remark for remark in reading.remarks if remark.malformed and words in remark.sentence]
-    assert [remark.token for remark in said] == [len(encode_text(before, special=True))]
+    remarks = [remark for remark in reading.remarks if remark.malformed and words in remark.sentence]
+    assert [remark.token for remark in remarks] == [len(encode_text(before, special=True))]
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
@@ -316,10 +317,10 @@ def test_the_notebooks_format_is_none():
     """Claim 18: neither its tokens nor its order of them are those of harmony."""
     reading = read_text(NOTEBOOK_EXAMPLE)
     assert not reading.well_formed and reading.stream.text == NOTEBOOK_EXAMPLE
-    said = " ".join(remark.sentence for remark in reading.remarks)
-    assert all(f"{spelling} in message 1 is no token of o200k_harmony" in said
+    sentences = " ".join(remark.sentence for remark in reading.remarks)
+    assert all(f"{spelling} in message 1 is no token of o200k_harmony" in sentences
                for spelling in ("<|untrusted|>", "<|end_untrusted|>", "<|refusal|>"))
-    assert "<|startoftext|> has no place" in said and "<|message|> comes without a header" in said
+    assert "<|startoftext|> has no place" in sentences and "<|message|> comes without a header" in sentences
 
 
 def test_content_that_is_no_text_is_shown_as_far_as_it_goes():
@@ -336,7 +337,7 @@ def test_content_that_is_no_text_is_shown_as_far_as_it_goes():
 def test_return_in_a_history_is_explained():
     reading = read_text("<|start|>assistant<|channel|>final<|message|>a<|return|><|start|>user<|message|>b<|end|>")
     place = reading.stream.ids.index(SPECIAL_TOKENS["<|return|>"])
-    assert reading.well_formed and [(each.token, each.malformed) for each in reading.remarks] == [(place, False)]
+    assert reading.well_formed and [(remark.token, remark.malformed) for remark in reading.remarks] == [(place, False)]
     assert "in a history it becomes <|end|>" in reading.remarks[0].sentence
 
 

@@ -13,23 +13,23 @@ cut_tokenizer = functools.cache(cut_encoding)
 
 
 def test_at_least_ten_languages_and_code_tell_the_same_story():
-    assert len({each.name for each in LANGUAGES}) == len({each.text for each in LANGUAGES}) == len(LANGUAGES)
+    assert len({language.name for language in LANGUAGES}) == len({language.text for language in LANGUAGES}) == len(LANGUAGES)
     assert len(LANGUAGES) >= 11 and LANGUAGES[0].name == "English" and LANGUAGES[-1].name == "Python"
     assert isinstance(ast.parse(LANGUAGES[-1].text).body[0], ast.FunctionDef)
 
 
-@pytest.mark.parametrize("each", LANGUAGES[:-1], ids=lambda each: each.name)
-def test_every_language_tells_it_in_the_same_sentences(each):
-    ends = {"Hindi": "।", "Bengali": "।", "Chinese": "。", "Japanese": "。", "Thai": " "}.get(each.name, ".")
+@pytest.mark.parametrize("language", LANGUAGES[:-1], ids=lambda language: language.name)
+def test_every_language_tells_it_in_the_same_sentences(language):
+    ends = {"Hindi": "।", "Bengali": "।", "Chinese": "。", "Japanese": "。", "Thai": " "}.get(language.name, ".")
     # Japanese makes two sentences of the second; Thai has no full stops, and a space after every clause.
-    expected = {"Japanese": 4, "Thai": 5}.get(each.name, 3)
-    assert each.text.count(ends) == expected
-    assert "\n" not in each.text and each.text == each.text.strip()
+    expected = {"Japanese": 4, "Thai": 5}.get(language.name, 3)
+    assert language.text.count(ends) == expected
+    assert "\n" not in language.text and language.text == language.text.strip()
 
 
 @pytest.mark.parametrize("row", language_counts().itertuples(), ids=lambda row: row.language)
 def test_counts_are_tiktokens(row):
-    text = next(each.text for each in LANGUAGES if each.name == row.language)
+    text = next(language.text for language in LANGUAGES if language.name == row.language)
     assert row.characters == len(text)
     assert (row.o200k, row.gpt2) == (len(encode_text(text)), len(encode_text(text, "gpt2")))
     assert row.first_32000 == len(cut_tokenizer(32_000).encode_ordinary(text))

@@ -42,10 +42,10 @@ def test_merges_end_in_tiktokens_tokens_where_the_pattern_has_its_corners(text, 
     assert merged(text, encoding) == by_tiktoken(text, encoding)
 
 
-@pytest.mark.parametrize("each", SAMPLES, ids=lambda each: each.name)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 @pytest.mark.parametrize("encoding", ENCODING_NAMES)
-def test_pre_tokens_are_those_of_the_pattern(each, encoding):
-    assert pre_tokens(each.text, encoding) == regex.findall(get_encoding(encoding)._pat_str, each.text)
+def test_pre_tokens_are_those_of_the_pattern(sample, encoding):
+    assert pre_tokens(sample.text, encoding) == regex.findall(get_encoding(encoding)._pat_str, sample.text)
 
 
 def test_pre_tokens_of_a_known_text():

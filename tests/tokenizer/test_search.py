@@ -17,9 +17,9 @@ def brute(wanted: bytes) -> set[int]:
 
 @pytest.mark.parametrize("query", ["straw", "STRAW", " the", "aa", "é", "注意", "<|", "\n\n", "zzzqq", "<0xE0><0xA4>", "␣␣"])
 def test_finds_every_token_that_holds_the_query(query):
-    found = search_vocabulary(query, EVERY)
+    matches = search_vocabulary(query, EVERY)
     expected = brute(read_printable(query))
-    assert set(found.ids) == expected and found.total == len(expected) == len(found.ids)
+    assert set(matches.ids) == expected and matches.total == len(expected) == len(matches.ids)
 
 
 @settings(max_examples=25)
@@ -46,8 +46,8 @@ def test_ids_and_names_lead_to_their_token(query, first):
 
 
 def test_a_number_is_also_a_text():
-    found = search_vocabulary("12", EVERY)
-    assert found.ids[:2] == (12, get_encoding().encode_single_token("12")) and found.total == len({12} | brute(b"12"))
+    matches = search_vocabulary("12", EVERY)
+    assert matches.ids[:2] == (12, get_encoding().encode_single_token("12")) and matches.total == len({12} | brute(b"12"))
 
 
 @pytest.mark.parametrize("query", ["201088", "-1", "99999999999999999999", "٣", "²", "1e5"])
@@ -56,9 +56,9 @@ def test_what_is_no_id_is_only_a_text(query):
 
 
 def test_few_of_many_are_shown_and_all_are_counted():
-    found = search_vocabulary("e", limit=7)
-    assert len(found.ids) == 7 and found.total == len(brute(b"e")) > 60_000
-    assert search_vocabulary("e", limit=0) == ((), found.total)
+    matches = search_vocabulary("e", limit=7)
+    assert len(matches.ids) == 7 and matches.total == len(brute(b"e")) > 60_000
+    assert search_vocabulary("e", limit=0) == ((), matches.total)
     assert search_vocabulary("") == ((), 0)
     with pytest.raises(ValueError, match="limit"):
         search_vocabulary("e", limit=-1)
@@ -66,8 +66,8 @@ def test_few_of_many_are_shown_and_all_are_counted():
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
 def test_nothing_that_is_typed_raises(query):
-    found = search_vocabulary(query)
-    assert len(found.ids) == min(found.total, 100)
+    matches = search_vocabulary(query)
+    assert len(matches.ids) == min(matches.total, 100)
 
 
 @given(st.text(max_size=40))

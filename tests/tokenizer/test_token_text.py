@@ -155,9 +155,9 @@ def test_spans_group_the_fragments_of_a_character():
         token_spans("other", ids)
 
 
-@pytest.mark.parametrize("each", SAMPLES, ids=lambda each: each.name)
-def test_samples(each):
-    ids = encode_text(each.text, special=each.special)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_samples(sample):
+    ids = encode_text(sample.text, special=sample.special)
     assert 40 < len(ids) < 300
-    assert any(map(get_encoding().is_special_token, ids)) == each.special
-    assert get_encoding().decode(ids) == each.text
+    assert any(map(get_encoding().is_special_token, ids)) == sample.special
+    assert get_encoding().decode(ids) == sample.text

@@ -11,7 +11,7 @@ from gptoss.tokenizer.languages import LANGUAGES
 from gptoss.tokenizer.merges import CutVocabulary, cut_encoding
 
 CUTS = (256, 300, 1_000, 32_000, 50_257, 100_000)
-TEXTS = [each.text for each in SAMPLES] + [each.text for each in LANGUAGES]
+TEXTS = [sample.text for sample in SAMPLES] + [sample.text for sample in LANGUAGES]
 
 cut_tokenizer = functools.cache(cut_encoding)
 

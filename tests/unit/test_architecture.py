@@ -75,12 +75,12 @@ def rooms_entered(module):
 @cache
 def reached(module):
     """All modules of ours that are loaded with this one, packages' own files included."""
-    waiting, found = [module], set()
+    waiting, loaded = [module], set()
     while waiting:
-        for other in ours(waiting.pop()) - found:
-            found.add(other)
+        for other in ours(waiting.pop()) - loaded:
+            loaded.add(other)
             waiting.append(other)
-    return found
+    return loaded
 
 
 def floors(modules):
@@ -212,12 +212,12 @@ def test_no_file_names_a_machine_or_a_package_registry():
     # Put together from parts, so that this file passes its own test.
     machine = r"(?<![\w.:/>-])/(?:" + "|".join(("work", "home", "root", "Users", "tmp", "mnt")) + r")/\w"
     registry = "|".join(("pypi" + r"\.org", "python" + "hosted", "npm" + r"js\.org"))
-    found = []
+    places = []
     for path in files_of_the_repository():
         content = path.read_bytes()
         if b"\0" in content:
             continue
         for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), 1):
             if re.search(f"{machine}|{registry}", line):
-                found.append(f"{path.relative_to(ROOT)}:{number}")
-    assert not found
+                places.append(f"{path.relative_to(ROOT)}:{number}")
+    assert not places

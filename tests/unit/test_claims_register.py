@@ -43,8 +43,8 @@ def parameters(config, experts):
 
 def cache(config, context):
     """Bytes of a KV cache by hand: two for each number of keys and of values."""
-    kept = [min(context, config.sliding_window) if layer % 2 == 0 else context for layer in range(config.num_hidden_layers)]
-    return 4 * config.head_dim * config.num_key_value_heads * sum(kept)
+    slots = [min(context, config.sliding_window) if layer % 2 == 0 else context for layer in range(config.num_hidden_layers)]
+    return 4 * config.head_dim * config.num_key_value_heads * sum(slots)
 
 
 def checkpoint(config):

@@ -46,8 +46,8 @@ def test_shapes(traced):
     assert traced["embedding"].shape == traced["norm"].shape == (2, 9, 24)
     assert traced["logits"].shape == (2, 9, 40)
     for layer in range(3):
-        found = {name: tuple(traced[f"block.{layer}.{name}"].shape) for name in SHAPES_OF_A_BLOCK}
-        assert found == SHAPES_OF_A_BLOCK
+        assert SHAPES_OF_A_BLOCK == {
+            name: tuple(traced[f"block.{layer}.{name}"].shape) for name in SHAPES_OF_A_BLOCK}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -93,8 +93,8 @@ def test_each_tensor_follows_from_those_before_it(traced, layer):
 
     assert torch.equal(now["mlp.norm"], block.mlp.norm(now["after_attn"]))
     assert torch.equal(now["mlp.router_logits"], block.mlp.gate(now["mlp.norm"]))
-    kept = now["mlp.router_logits"].gather(-1, now["mlp.experts"])
-    assert torch.equal(now["mlp.expert_weights"], F.softmax(kept, dim=-1))
+    chosen = now["mlp.router_logits"].gather(-1, now["mlp.experts"])
+    assert torch.equal(now["mlp.expert_weights"], F.softmax(chosen, dim=-1))
     answers = now["mlp.expert_outputs"].view(2, 9, 2, 24)
     torch.testing.assert_close(now["mlp.out"], (answers * now["mlp.expert_weights"][..., None]).sum(dim=2))
     assert torch.equal(now["after_mlp"], now["after_attn"] + now["mlp.out"])
@@ -118,7 +118,7 @@ def test_only_chosen_layers_are_recorded(traced, layers):
         torch.testing.assert_close(value, traced[name], atol=1e-5, rtol=1e-5, msg=name)
 
 
-def test_only_chosen_names_are_kept(traced):
+def test_only_chosen_names_are_recorded(traced):
     some = trace(MODEL, TOKENS, keep=lambda name: name.endswith("sink_mass") or name == "logits")
     assert list(some) == [f"block.{n}.attn.sink_mass" for n in range(3)] + ["logits"]
     assert all(torch.equal(value, traced[name]) for name, value in some.items())
@@ -150,13 +150,13 @@ def test_every_tensor_has_a_meaning(traced):
 
 def test_gpt2_is_traced_by_the_same_names_and_every_one_has_a_meaning():
     config = GPT2Config(2, 2, 8, 40, 16)
-    found = trace(GPT2(config), TOKENS)
+    traced = trace(GPT2(config), TOKENS)
     inside = ["attn.norm", "attn.q", "attn.k", "attn.v", "attn.scores", "attn.weights", "attn.mixed", "attn.out",
               "after_attn", "mlp.norm", "mlp.activated", "mlp.out", "after_mlp"]
-    assert list(found) == names([inside] * 2)
-    assert found["block.1.mlp.activated"].shape == (BATCH, LENGTH, config.intermediate_size)
-    assert all(meaning(name) for name in found)
-    assert list(summary(found)["what it is"]) == [meaning(name) for name in found]
+    assert list(traced) == names([inside] * 2)
+    assert traced["block.1.mlp.activated"].shape == (BATCH, LENGTH, config.intermediate_size)
+    assert all(meaning(name) for name in traced)
+    assert list(summary(traced)["what it is"]) == [meaning(name) for name in traced]
 
 
 def test_each_tensor_of_one_text_is_a_matrix(traced):
