@@ -54,6 +54,16 @@ def tooltip(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
     return [alt.Tooltip(field, **dict(zip(("title", "format"), words, strict=False))) for field, *words in fields]
 
 
+def figures(bars: alt.Chart, **channels: object) -> alt.Chart:
+    """Numbers or words behind the ends of bars; `channels` are the text and where it is not the bars' own place."""
+    return bars.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(**channels)
+
+
+def clicks(*fields: str, **events: str | bool) -> alt.Parameter:
+    """The selection `picked` of a chart: a click on a mark picks its values of these fields."""
+    return alt.selection_point(name="picked", fields=[*fields], **events)
+
+
 def specification(chart: alt.TopLevelMixin, *, height: int, canvas: bool = False, right: int = 5) -> dict:
     """The finished Vega-Lite dictionary of an Altair chart that has no data yet, `height` px tall in all.
 
