@@ -56,8 +56,8 @@ def test_no_other_gpt2_of_that_proportion_is_nearer(config, equal):
     for heads in range(1, 2 * match.config.num_attention_heads + 3):
         width = heads * config.head_dim
         layers = round(config.num_hidden_layers * width / config.hidden_size)
-        for each in {max(layers + more, 1) for more in (-1, 0, 1)} if equal != WIDTH else {config.num_hidden_layers}:
-            rival = GPT2Config(each, heads, width, match.config.vocab_size)
+        for candidate in {max(layers + more, 1) for more in (-1, 0, 1)} if equal != WIDTH else {config.num_hidden_layers}:
+            rival = GPT2Config(candidate, heads, width, match.config.vocab_size)
             nearest = min(nearest, abs(held_equal(rival, equal, 1024) - match.wanted))
     assert abs(match.found - match.wanted) == nearest
     assert match.config.head_dim == config.head_dim
@@ -87,9 +87,9 @@ def test_the_match_counts_what_the_cost_module_counts():
 def test_every_shape_of_the_dials_has_a_match(layers, hidden, experts, equal):
     config = BIG.replace(num_hidden_layers=layers, hidden_size=hidden, intermediate_size=hidden, num_experts=experts,
                          experts_per_token=1)
-    for each in (config, scale_model(config)):
-        match = matched_gpt2(each, equal, 128)
-        assert match.config.hidden_size == match.config.num_attention_heads * each.head_dim
+    for candidate in (config, scale_model(config)):
+        match = matched_gpt2(candidate, equal, 128)
+        assert match.config.hidden_size == match.config.num_attention_heads * candidate.head_dim
         assert 256 <= match.config.vocab_size <= 50_257
 
 

@@ -16,12 +16,12 @@ from gptoss.lessons.gpt2.measure import GPT_OSS, MODELS
 PAGE = "pages/gpt2.py"
 
 
-def said(at):
-    return "\n".join(each.value for kind in ("markdown", "success", "info", "caption") for each in at.get(kind))
+def sentences(at):
+    return "\n".join(element.value for kind in ("markdown", "success", "info", "caption") for element in at.get(kind))
 
 
 def html(at):
-    return "\n".join(each.proto.body for each in at.get("html"))
+    return "\n".join(element.proto.body for element in at.get("html"))
 
 
 def show(at, view, equal=None):
@@ -53,10 +53,10 @@ def test_what_is_held_equal_is_matched_and_said(equal):
     at = show(open_page(PAGE, preset="gpt-oss-20b"), SIZES, equal)
     config = matched_gpt2(ModelConfig.preset("gpt-oss-20b"), equal, 131_072).config
     assert (f"**GPT-2**: {config.num_hidden_layers} layers, width {config.hidden_size:,}, heads "
-            f"{config.num_attention_heads}, ") in said(at)
+            f"{config.num_attention_heads}, ") in sentences(at)
     show(at, NEXT)
     assert_fine(at)
-    assert "**Live GPT-2**" in said(at)
+    assert "**Live GPT-2**" in sentences(at)
 
 
 def test_untouched_it_compares_sizes_of_equal_active_parameters():
@@ -111,12 +111,12 @@ def test_a_long_text_is_cut_where_both_models_are_full():
 
 def test_clocks_wait_for_a_press_measure_and_remember(nothing_measured):
     at = show(open_page(PAGE, preset="classroom"), TIMES)
-    assert "Nothing is measured yet" in said(at)
+    assert "Nothing is measured yet" in sentences(at)
     at.button(key="gpt2_measure").click().run()
     assert_fine(at)
     assert "weights 10.70 MiB" in captions(at), "2,804,160 parameters of four bytes"
     other = show(open_page(PAGE, preset="classroom"), TIMES)
-    assert "Nothing is measured yet" not in said(other), "another session sees what was measured"
+    assert "Nothing is measured yet" not in sentences(other), "another session sees what was measured"
 
 
 def test_an_experiment_sets_what_is_held_equal():
@@ -137,7 +137,7 @@ def test_the_larger_model_needs_more_compute(preset):
 
 
 def test_the_checks_count_the_published_models():
-    words = said(open_tab(open_page(PAGE, preset="gpt-oss-20b"), CHECKS))
+    words = sentences(open_tab(open_page(PAGE, preset="gpt-oss-20b"), CHECKS))
     assert words.count("difference 0.") == 5 and "1,557,611,200" in words
 
 

@@ -36,7 +36,7 @@ any_rungs = st.sets(st.sampled_from(list(RUNGS)))
 
 
 def values(config, measure):
-    return lambda each: cost(each, measure, CONTEXT)
+    return lambda ladder: cost(ladder, measure, CONTEXT)
 
 
 @given(any_rungs)
@@ -58,7 +58,7 @@ def test_bars_lead_from_gpt2_to_the_model(wanted, measure):
     assert frame["stop"].iloc[-1] == cost(config, measure, CONTEXT)
     assert frame["stop"].iloc[0] == cost(LadderConfig(LARGE), measure, CONTEXT)
     path = path_of(config)
-    assert [cost(each, measure, CONTEXT) for each in path[1:]] == taken["stop"].tolist()
+    assert [cost(ladder, measure, CONTEXT) for ladder in path[1:]] == taken["stop"].tolist()
     assert path[-1] == config and all(len(b.rungs) == len(a.rungs) + 1 for a, b in itertools.pairwise(path))
 
 
@@ -77,18 +77,19 @@ def test_a_rung_not_taken_says_what_it_would_do_there():
 def test_the_ends_are_the_published_models():
     both = LadderConfig(LARGE), LadderConfig.climbed(LARGE)
     gpt2 = GPT2Config(24, 45, 2880)
-    assert [cost(each, PARAMETERS, CONTEXT) for each in both] == [
+    assert [cost(ladder, PARAMETERS, CONTEXT) for ladder in both] == [
         count_parameters(gpt2).total, count_parameters(LARGE).total]
-    assert [cost(each, ACTIVE, CONTEXT) for each in both] == [count_parameters(gpt2).active, count_parameters(LARGE).active]
-    assert [cost(each, CACHE, CONTEXT) for each in both] == [kv_cache_bytes(gpt2, 1024), kv_cache_bytes(LARGE, CONTEXT)]
-    assert [cost(each, FLOPS, CONTEXT) for each in both] == [
+    assert [cost(ladder, ACTIVE, CONTEXT) for ladder in both] == [
+        count_parameters(gpt2).active, count_parameters(LARGE).active]
+    assert [cost(ladder, CACHE, CONTEXT) for ladder in both] == [kv_cache_bytes(gpt2, 1024), kv_cache_bytes(LARGE, CONTEXT)]
+    assert [cost(ladder, FLOPS, CONTEXT) for ladder in both] == [
         forward_flops(gpt2, 1, 1024).needed_total, forward_flops(LARGE, 1, CONTEXT).needed_total]
 
 
 def test_parameters_along_the_road_are_those_of_real_models():
-    for each in path_of(LadderConfig.climbed(TOP)):
-        model = LadderModel(each, device="meta")
-        assert cost(each, PARAMETERS, 128) == sum(parameter.numel() for parameter in model.parameters())
+    for ladder in path_of(LadderConfig.climbed(TOP)):
+        model = LadderModel(ladder, device="meta")
+        assert cost(ladder, PARAMETERS, 128) == sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(("rungs", "context"), [((), 1024), (("rope",), 4096), (("rope", "yarn"), 131_072)])
@@ -127,10 +128,10 @@ def test_both_ends_are_the_two_models(top):
 
 def test_gpt2_shows_its_parts_and_a_spoilt_one_shows_it_too():
     model = GPT2(LadderConfig(TOP).bottom).requires_grad_(False)
-    found = baseline(model, TOKENS)
-    assert found.positions == 1024 and found.left_over == 0
-    assert 0.2 < found.below_zero < 0.8
+    parts = baseline(model, TOKENS)
+    assert parts.positions == 1024 and parts.left_over == 0
+    assert 0.2 < parts.below_zero < 0.8
     weights = model.position.weight
-    assert found.moved == pytest.approx(float((weights[0] - weights[1]).norm()), rel=1e-4)
+    assert parts.moved == pytest.approx(float((weights[0] - weights[1]).norm()), rel=1e-4)
     weights.zero_()
     assert baseline(model, TOKENS).moved == 0

@@ -10,13 +10,13 @@ from gptoss.lessons.ladder.measure import TIME
 PAGE = "pages/ladder.py"
 
 
-def said(at):
-    words = (each.value for kind in ("markdown", "success", "info", "caption") for each in at.get(kind))
+def sentences(at):
+    words = (element.value for kind in ("markdown", "success", "info", "caption") for element in at.get(kind))
     return "\n".join(words).replace("\\", "")
 
 
 def drawing(at):
-    return next(each.value for each in at.markdown if "<svg" in each.value)
+    return next(element.value for element in at.markdown if "<svg" in element.value)
 
 
 def pills(at):
@@ -43,8 +43,8 @@ def open_tab(at, name):
 def test_at_first_all_rungs_lead_to_the_model_under_study():
     at = open_page(PAGE, preset="gpt-oss-20b")
     assert_fine(at)
-    assert "GPT-2 2.54 B, result 20.91 B, 8.24 times as much" in said(at)
-    assert 'class="own"' not in drawing(at) and "Entropy" in said(at)
+    assert "GPT-2 2.54 B, result 20.91 B, 8.24 times as much" in sentences(at)
+    assert 'class="own"' not in drawing(at) and "Entropy" in sentences(at)
 
 
 @pytest.mark.parametrize("rung", RUNGS)
@@ -55,24 +55,24 @@ def test_each_rung_alone_runs_and_is_drawn(rung):
     else:
         assert "needs RoPE" not in captions(at) and f"Rungs taken: {RUNGS[rung].title}." in drawing(at)
     vocabulary = "4,096" if rung == "o200k" else "1,023"
-    assert f"a blind guess among {vocabulary} tokens" in said(at)
+    assert f"a blind guess among {vocabulary} tokens" in sentences(at)
 
 
 def test_every_waterfall_is_drawn_and_time_is_measured():
     at = take(open_page(PAGE, preset="classroom"), "rope")
     for name in MEASURES:
         measure(at, name)
-        assert f"{name}: GPT-2 " in said(at) and len(at.get("vega_lite_chart")) == 2
-        assert ("medians of" in said(at)) == (name == TIME)
+        assert f"{name}: GPT-2 " in sentences(at) and len(at.get("vega_lite_chart")) == 2
+        assert ("medians of" in sentences(at)) == (name == TIME)
 
 
 def test_the_context_is_what_positions_allow():
     at = measure(open_page(PAGE, preset="gpt-oss-20b"), "KV cache")
-    assert "GPT-2 1,024, the result 131,072" in said(at) and "GPT-2 270.00 MiB, result 3.00 GiB" in said(at)
+    assert "GPT-2 1,024, the result 131,072" in sentences(at) and "GPT-2 270.00 MiB, result 3.00 GiB" in sentences(at)
     take(at, "rope")
-    assert "GPT-2 1,024, the result 4,096" in said(at)
+    assert "GPT-2 1,024, the result 4,096" in sentences(at)
     take(at)
-    assert "GPT-2 1,024, the result 1,024" in said(at) and "No rung is taken" in said(at)
+    assert "GPT-2 1,024, the result 1,024" in sentences(at) and "No rung is taken" in sentences(at)
 
 
 def test_the_ladder_is_climbed_by_buttons():
@@ -102,7 +102,7 @@ def test_a_time_is_remembered_until_it_is_measured_again():
 
 def test_without_a_text_nothing_runs():
     at = measure(type_text(open_page(PAGE, preset="classroom"), ""), TIME)
-    assert "Entropy" not in said(at) and len(at.info) == 2
+    assert "Entropy" not in sentences(at) and len(at.info) == 2
 
 
 @pytest.mark.parametrize("rungs", [(), ("head_dim", "gqa", "experts")])
@@ -118,7 +118,7 @@ def test_the_prediction_is_the_ratio_of_published_counts():
     at.button(key="ladder_commit").click().run()
     assert round(3_608_306_880 / 2_534_431_680, 2) == 1.42 and at.success
     for figure in ("It is 1.42 times", "2.53 B active parameters become 3.61 B", "Experts with 17.53 B"):
-        assert figure in said(at)
+        assert figure in sentences(at)
 
 
 @pytest.mark.parametrize(("number", "rungs", "name"), [
@@ -127,12 +127,12 @@ def test_every_experiment_can_be_tried(number, rungs, name):
     at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this")
     at.button(key=f"ladder_try_{number}").click().run()
     assert_fine(at)
-    assert at.session_state["ladder_rungs"] == rungs and f"{name}: GPT-2 " in said(at)
+    assert at.session_state["ladder_rungs"] == rungs and f"{name}: GPT-2 " in sentences(at)
 
 
 def test_checks_are_measured():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    words = said(open_tab(at, "How we know"))
+    words = sentences(open_tab(at, "How we know"))
     assert words.count("up to **0**") == 2 and "off by at most **0** parameters" in words and "12 models" in words
 
 

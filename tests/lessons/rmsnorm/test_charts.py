@@ -96,7 +96,7 @@ def test_the_plane_shows_every_vector_and_the_same_ones_marked():
 def test_directions_stay():
     before, after = (chart.data[chart.data["kind"] == "line from the origin"].groupby("vector")[["x", "y"]].last()
                      for chart in planes(2, Distortion(1, 3)))
-    angles = [np.arctan2(each["y"], each["x"]) for each in (before, after)]
+    angles = [np.arctan2(ends["y"], ends["x"]) for ends in (before, after)]
     np.testing.assert_allclose(*angles, atol=1e-3)
 
 

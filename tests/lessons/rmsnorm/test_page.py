@@ -22,7 +22,7 @@ def show(at, view):
 
 def slider(at, name):
     key = f"rmsnorm_{name}"
-    return next(each for each in [*at.slider, *at.select_slider] if each.key == key)
+    return next(element for element in [*at.slider, *at.select_slider] if element.key == key)
 
 
 def charts(at):
@@ -34,7 +34,7 @@ def read(at, tab):
     at.session_state["rmsnorm_lesson"] = tab
     at.run()
     assert_fine(at)
-    return "\n".join(each.value for each in [*at.markdown, *at.success, *at.info, *at.code])
+    return "\n".join(element.value for element in [*at.markdown, *at.success, *at.info, *at.code])
 
 
 def test_each_view_draws_its_charts():
@@ -94,10 +94,10 @@ def test_the_prediction_is_what_eps_leaves():
 
 
 def test_checks_state_small_differences():
-    found = re.findall(r"\*\*([\d.]+)( · 10⁻\S)?\*\*", read(open_rmsnorm(), CHECKS))
-    assert len(found) == 4 and found[0] == ("0", "")
+    figures = re.findall(r"\*\*([\d.]+)( · 10⁻\S)?\*\*", read(open_rmsnorm(), CHECKS))
+    assert len(figures) == 4 and figures[0] == ("0", "")
     assert all(float(digits) < 1e-4 or power in (" · 10⁻⁵", " · 10⁻⁶", " · 10⁻⁷", " · 10⁻⁸", " · 10⁻⁹")
-               for digits, power in found)
+               for digits, power in figures)
 
 
 def test_the_formulas_are_blocks_of_their_own():

@@ -148,13 +148,13 @@ def drawn_clock(query_at=9, key_at=4, shift=12, pair=3, config=GPT_OSS):
 
 def directions(root, kind):
     """Angles in degrees, counter-clockwise, of all straight hands of a kind."""
-    found = []
+    angles = []
     for node in root.iter():
         if node.get("class") == kind:
             x, y, to_x, to_y = map(float, re.findall(r"-?[\d.]+", node.get("d")))
             across, down = (to_x, to_y) if "l" in node.get("d") else (to_x - x, to_y - y)
-            found.append(math.degrees(math.atan2(-down, across)))
-    return found
+            angles.append(math.degrees(math.atan2(-down, across)))
+    return angles
 
 
 @pytest.mark.parametrize("pair", [0, 3, 31])
@@ -206,9 +206,9 @@ def test_the_grid_has_a_clock_for_every_pair(config, pair):
     hands = rotation.hands(config, 9, 4)
     root = ElementTree.fromstring(clock_grid(hands.query, hands.key, pair))
     for kind, expected in (("query-hand", hands.query), ("key-hand", hands.key)):
-        found = directions(root, kind)
+        angles = directions(root, kind)
         wanted = np.degrees(np.arctan2(expected[:, 1], expected[:, 0]))
-        np.testing.assert_allclose((np.subtract(found, wanted) + 180) % 360 - 180, 0, atol=0.5)
+        np.testing.assert_allclose((np.subtract(angles, wanted) + 180) % 360 - 180, 0, atol=0.5)
     frames = [node for node in root.iter() if node.get("stroke") == palette.ACCENT]
     assert len(frames) == 1 and f"pair {pair} is framed" in root.get("aria-label")
     numbers = [node.text for node in root.iter() if node.tag.endswith("}text")]

@@ -32,12 +32,12 @@ def show(at, view):
 def words(at):
     """Everything that is said on the page."""
     kinds = ("markdown", "caption", "success", "info", "warning")
-    return "\n".join([*(each.value for kind in kinds for each in at.get(kind)),
+    return "\n".join([*(element.value for kind in kinds for element in at.get(kind)),
                       *(warning.proto.title for warning in at.get("warning"))])
 
 
 def drawings(at):
-    return [each.value for each in at.markdown if "<svg" in each.value]
+    return [element.value for element in at.markdown if "<svg" in element.value]
 
 
 def charts(at):
@@ -67,10 +67,10 @@ def test_each_view_draws_its_pictures():
 
 def test_both_arrows_move_and_the_angle_stays():
     at = open_rope()
-    said = captions(at)
-    angle = re.search(r"The angle was ([\d.]+)° before both were moved and is ([\d.]+)° now", said)
+    text = captions(at)
+    angle = re.search(r"The angle was ([\d.]+)° before both were moved and is ([\d.]+)° now", text)
     assert angle and angle[1] == angle[2] == "114.6"
-    assert "1.3466" in said
+    assert "1.3466" in text
     before = drawings(at)[0]
     at.slider(key="rope_shift").set_value(33).run()
     assert_fine(at)
@@ -113,13 +113,13 @@ def test_tables_from_the_first_position_to_the_last():
 
 def test_yarn_keeps_blends_and_stretches_at_the_published_settings():
     at = show(open_rope(), "YaRN")
-    said = words(at)
-    assert "keeps 9 of 32 pairs, blends 9 and slows 14" in said and "8.09 to 17.40" in said
+    text = words(at)
+    assert "keeps 9 of 32 pairs, blends 9 and slows 14" in text and "8.09 to 17.40" in text
     table = at.table[0].value
     assert table["Scheme"].tolist() == ["plain RoPE", "position interpolation", "YaRN", "the notebook's blend"]
     assert table["Pairs at new angles"].tolist() == [14, 0, 0, 14]
     assert table["Scores"].tolist() == ["× 1.00", "× 1.00", "× 1.81", "× 1.81"]
-    assert "reference asserts 0 < low < high < 31" in said and not at.warning
+    assert "reference asserts 0 < low < high < 31" in text and not at.warning
     move(at, "factor", 0)
     assert "Factor 1 is plain RoPE" in words(at)
 
@@ -137,8 +137,8 @@ def test_the_further_dials_reach_the_picture_and_the_lesson():
     at = show(open_rope(), "YaRN")
     assert "in 4,096 tokens?" in words(at)
     at.selectbox(key="rope_initial").set_value("1024").run()
-    said = words(at)
-    assert "in 1,024 tokens?" in said and "8.09" not in said
+    text = words(at)
+    assert "in 1,024 tokens?" in text and "8.09" not in text
     at.button(key="rope_back").click().run()
     assert "in 4,096 tokens?" in words(at) and "8.09 to 17.40" in words(at)
 
@@ -177,8 +177,8 @@ def test_the_code_is_the_rotation_and_yarns():
                                    {"preset": "notebook"}, {"preset": "classroom", "rope_beta": "64", "rope_initial": "64"}])
 def test_checks_are_measured_at_other_settings(query):
     at = open_rope(**query)
-    said = open_tab(at, "How we know")
-    assert "largest difference **" in said and len(charts(at)) == 1
+    text = open_tab(at, "How we know")
+    assert "largest difference **" in text and len(charts(at)) == 1
 
 
 @pytest.mark.parametrize("label, check", [
@@ -221,11 +221,11 @@ def test_the_documents_are_measured_once_and_have_answers_both_within_and_beyond
 @pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
 def test_the_shipped_model_reads_further_whatever_is_under_study(preset):
     at = open_rope(preset=preset, rope_view=READING)
-    said = words(at)
-    assert len(charts(at)) == 1 and "Trained on 64 tokens. Right answers at 1 to 32 tokens back" in said
-    assert re.search(r"In the first 64 tokens\*\*.*right answers: plain RoPE \d+%, YaRN \d+%", said)
-    assert "whatever model is under study: 24 documents of 256 tokens" in said and "head size" not in said
+    text = words(at)
+    assert len(charts(at)) == 1 and "Trained on 64 tokens. Right answers at 1 to 32 tokens back" in text
+    assert re.search(r"In the first 64 tokens\*\*.*right answers: plain RoPE \d+%, YaRN \d+%", text)
+    assert "whatever model is under study: 24 documents of 256 tokens" in text and "head size" not in text
     for name in ("theta", "factor"):
         move(at, name, -1)
         assert_fine(at)
-        assert re.search(r"right answers: plain RoPE.*", words(at))[0] == re.search(r"right answers: plain RoPE.*", said)[0]
+        assert re.search(r"right answers: plain RoPE.*", words(at))[0] == re.search(r"right answers: plain RoPE.*", text)[0]

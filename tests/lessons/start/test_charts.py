@@ -100,9 +100,9 @@ def test_is_an_image_with_alternative_text(drawn):
 def test_the_live_scale_model_is_named(narrow):
     config = ModelConfig.preset("gpt-oss-120b")
     live = config.replace(num_hidden_layers=4, hidden_size=64)
-    said = "a scale model with 4 of 36 layers, width 64 of 2,880"
+    sentence = "a scale model with 4 of 36 layers, width 64 of 2,880"
     words = " ".join(texts(ElementTree.fromstring(architecture_diagram(config, live, narrow=narrow))))
-    assert said in words and said in describe_architecture(config, live)
+    assert sentence in words and sentence in describe_architecture(config, live)
     assert "scale model" not in architecture_diagram(config, config, narrow=narrow)
 
 

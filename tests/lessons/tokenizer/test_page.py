@@ -33,17 +33,17 @@ def show(at, view):
 
 def drawn(at, mark):
     """The bodies of the page's own HTML that hold a class."""
-    return [each.proto.body for each in at.get("html") if f'class="{mark}' in each.proto.body]
+    return [element.proto.body for element in at.get("html") if f'class="{mark}' in element.proto.body]
 
 
 def chips(at):
     """The o200k ids on the screen, with the bytes that their chips' titles give."""
-    found = re.findall(r'title="token \d+, id (\d+), bytes ([0-9A-F ]+)"', "".join(drawn(at, "chips pairs")))
-    return [(int(number), bytes.fromhex(spelt)) for number, spelt in found]
+    matches = re.findall(r'title="token \d+, id (\d+), bytes ([0-9A-F ]+)"', "".join(drawn(at, "chips pairs")))
+    return [(int(number), bytes.fromhex(spelt)) for number, spelt in matches]
 
 
 def words(at):
-    return "\n".join(each.value for each in at.markdown)
+    return "\n".join(element.value for element in at.markdown)
 
 
 def test_a_long_text_is_cut_and_that_is_said():
@@ -153,7 +153,7 @@ def test_the_stories_can_be_read():
     at.session_state["tokenizer_story"] = True
     at.run()
     assert_fine(at)
-    assert "The story" in "".join(each.label for each in at.expander) and len(at.table[0].value) == 16
+    assert "The story" in "".join(element.label for element in at.expander) and len(at.table[0].value) == 16
 
 
 def test_a_size_of_the_vocabulary_is_chosen():
@@ -174,10 +174,10 @@ def test_search_takes_any_query(query):
     at = open_page(PAGE, tokenizer_view=SEARCH)
     at.text_input(key="tokenizer_query").set_value(query).run()
     assert_fine(at)
-    found = search_vocabulary(query)
-    assert list(at.dataframe[0].value["id"]) == list(found.ids)
-    assert f"{found.total:,} of 201,088 tokens" in words(at)
-    assert ("the first 100 are shown" in words(at)) == (found.total > 100)
+    matches = search_vocabulary(query)
+    assert list(at.dataframe[0].value["id"]) == list(matches.ids)
+    assert f"{matches.total:,} of 201,088 tokens" in words(at)
+    assert ("the first 100 are shown" in words(at)) == (matches.total > 100)
 
 
 def test_search_begins_with_the_special_tokens():
@@ -232,7 +232,7 @@ def open_view(**address):
 
 
 def page_html(at):
-    return "\n".join(each.proto.body for each in at.get("html"))
+    return "\n".join(element.proto.body for element in at.get("html"))
 
 
 def stream(at):
@@ -242,9 +242,9 @@ def stream(at):
 
 
 def key(at, name):
-    found = [each for kind in ("button", "text_input", "text_area", "toggle", "radio")
-             for each in getattr(at, kind) if each.key == f"tokenizer_talk_{name}"]
-    return found[0] if found else at.segmented_control(key=f"tokenizer_talk_{name}")
+    matches = [element for kind in ("button", "text_input", "text_area", "toggle", "radio")
+             for element in getattr(at, kind) if element.key == f"tokenizer_talk_{name}"]
+    return matches[0] if matches else at.segmented_control(key=f"tokenizer_talk_{name}")
 
 
 def push(at, name):
@@ -270,7 +270,7 @@ def place_of(at, place):
 
 
 def counts(at):
-    return next(each.value for each in at.markdown if "scaffolding" in each.value)
+    return next(element.value for element in at.markdown if "scaffolding" in element.value)
 
 
 def test_the_example_is_drawn_whole():
@@ -326,7 +326,7 @@ def test_messages_move_and_stop_at_the_ends():
     at = choose(open_view(), 0)
     assert key(at, "up").disabled and not key(at, "down").disabled
     push(at, "down")
-    assert [each.role for each in at.session_state["tokenizer_talk"].messages.values()][:2] == ["developer", "system"]
+    assert [element.role for element in at.session_state["tokenizer_talk"].messages.values()][:2] == ["developer", "system"]
     assert stream(at).startswith("<|start|>developer")
     push(at, "up")
     assert tuple(at.session_state["tokenizer_talk"].messages.values()) == EXAMPLE
@@ -339,7 +339,7 @@ def test_an_empty_conversation_and_a_full_one():
     for _ in EXAMPLE:
         push(at, "remove")
     assert "The conversation is empty" in at.info[0].value and key(at, "remove").disabled
-    assert any(each.value == "**0 tokens.**" for each in at.markdown)
+    assert any(element.value == "**0 tokens.**" for element in at.markdown)
     push(at, "add_User")
     assert "And tomorrow?" in stream(at)
     for _ in range(MAX_MESSAGES - 1):
@@ -420,7 +420,7 @@ def test_markup_is_never_drawn_as_markup():
 def test_the_stream_that_was_built_reads_back_into_the_same_messages():
     at = push(open_view(), "read_back")
     assert key(at, "mode").value == "Read back"
-    assert ":green-badge[:material/check: well formed] 8 messages in 272 tokens." in [each.value for each in at.markdown]
+    assert ":green-badge[:material/check: well formed] 8 messages in 272 tokens." in words(at)
     push(at, "take")
     assert key(at, "mode").value == "Build"
     taken = list(at.session_state["tokenizer_talk"].messages.values())
@@ -435,7 +435,7 @@ def test_examples_to_read(name):
     if name == "The notebook's format":
         assert "no token of o200k" in captions(at) and key(at, "take").disabled
     if name == "A list of ids":
-        assert "It is the assistant's turn." in "".join(each.value for each in at.markdown)
+        assert "It is the assistant's turn." in "".join(element.value for element in at.markdown)
         assert stream(at) == "<|start|>user<|message|>Hello<|end|><|start|>assistant"
 
 
@@ -448,13 +448,13 @@ def test_any_input_is_answered_and_kept(text, words):
     if words is None:
         assert "Number 2 of the list is 999999; ids go from 0 to 201,087" in at.warning[0].value
     else:
-        assert any(words in each.value for each in at.markdown)
+        assert any(words in element.value for element in at.markdown)
     assert (f"The first {MAX_TOKENS:,} tokens are read" in captions(at)) == (len(text) > 10_000)
 
 
 def test_a_cut_stream_is_not_called_unfinished():
     long = "<|start|>user<|message|>" + "a " * MAX_TOKENS + "<|end|>"
     at = fill(open_view(tokenizer_talk_mode="Read back"), "text", long)
-    assert any(":green-badge" in each.value and "1 message in 4,096 tokens" in each.value for each in at.markdown)
+    assert any(":green-badge" in element.value and "1 message in 4,096 tokens" in element.value for element in at.markdown)
     fill(at, "text", str(encode_text(long, special=True)))
-    assert any(":green-badge" in each.value and "1 message in 4,096 tokens" in each.value for each in at.markdown)
+    assert any(":green-badge" in element.value and "1 message in 4,096 tokens" in element.value for element in at.markdown)
