@@ -4,10 +4,11 @@ import threading
 
 import pytest
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import large, live, served
 from gptoss.app.cache import Cache
-from gptoss.app.computed import alone, computed, measured, traced
+from gptoss.app.computed import WAITING, alone, computed, measured, traced
 from gptoss.app.live import Built
 from gptoss.app.study import Study
 from gptoss.app.turns import HEAVY, MEASURING, Turns
@@ -131,6 +132,31 @@ def test_a_measurement_is_alone_goes_in_rounds_and_is_remembered():
     assert [clock(1), clock(1), clock.known(1)] == [2, 2, 2] and locked == [True, True]
     assert clock.again(1) == 2 and len(locked) == 4 and not MEASURING.locked()
     assert measured(lambda number: number)(5) == 5
+
+
+def test_a_measurement_that_fails_lets_the_next_one_in():
+    def broken():
+        yield 0.5, "Measuring"
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError):
+        measured(broken)()
+    assert not MEASURING.locked()
+
+
+def test_a_measurement_that_waits_says_so_until_the_other_one_has_done(monkeypatch):
+    signs, progress = [], DeltaGenerator.progress
+
+    def note(self, value, text=None):
+        signs.append(text)
+        if text == WAITING:
+            MEASURING.release()  # the other one has done
+        return progress(self, value, text)
+
+    monkeypatch.setattr(DeltaGenerator, "progress", note)
+    MEASURING.acquire()
+    assert measured(lambda: 1, doing="Timing.")() == 1
+    assert signs == [WAITING, "Timing."] and not MEASURING.locked()
 
 
 def test_who_waits_for_a_measurement_may_stop_waiting():
