@@ -1,7 +1,5 @@
 """Memory and compute: what it takes to run the model under study, and what bounds its speed."""
 
-from functools import partial
-
 import streamlit as st
 
 from gptoss import cost, units
@@ -10,7 +8,7 @@ from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.config import PRESETS, ModelConfig
+from gptoss.config import ModelConfig
 from gptoss.lessons.memory.controls import bounds, load, timing
 
 ASKED_BATCH = 16  # tokens of the question's decoding step
@@ -105,15 +103,14 @@ def tries() -> list[Try]:
 
 def lesson(study: Study) -> Lesson:
     """What is below the picture. The question is about the model under study where it is large and chooses experts."""
-    asked = study.config.num_experts > study.config.experts_per_token and load.is_large(study)
-    name, config = (study.name, study.config) if asked else (load.SMALL, PRESETS[load.SMALL])
+    name, config = load.asked_about(study)
     return Lesson(
         path="memory", maths=MATHS, tries=tries(), checks=how_we_know, claims=register.of_page("memory"),
         prediction=Prediction(
             f"{name} writes one token for each of {ASKED_BATCH} users at once. Each token chooses "
             f"{config.experts_per_token} of {config.num_experts} experts. How many different experts does a layer have to "
             "read, if choices are independent and even?", answer=lambda: cost.expected_experts_touched(config, ASKED_BATCH),
-            because=partial(because, config), unit="experts", tolerance=0.1, show=units.number),
+            because=lambda touched: because(config, touched), unit="experts", tolerance=0.1, show=units.number),
         code=[cost.serving_bytes, cost.cache_film, cost.users_at_once, cost.expected_experts_touched, cost.prefill_operators,
               cost.decode_operators, cost.Accelerator.peak, cost.bounds, cost.bound_seconds, cost.tokens_per_second])
 

@@ -68,9 +68,6 @@ def because(grown: measure.Grown) -> str:
 
 def how_we_know(study: Study) -> None:
     """The format beside a search through all of it, on the very matrix that is shown."""
-    if not controls.possible_matrices(study.live_config):
-        st.markdown("No matrix of this model is made of whole blocks, so there is nothing to check.")
-        return
     st.markdown(f"{controls.checks_in_words(study)}\n\n"
                 "The tests compare every byte and every scale bit for bit with Hugging Face transformers' "
                 "`convert_moe_packed_tensors`, int8 and the wrong roundings with loops written out by hand, and the rounded "

@@ -1,6 +1,5 @@
 """Training at scale: memory of every accelerator and what fits, compute and hours, batches and the schedule."""
 
-import math
 from functools import partial
 
 import streamlit as st
@@ -109,7 +108,7 @@ def lesson(study: Study) -> Lesson:
         prediction=Prediction(
             f"The checkpoint of {asked.name} takes {units.decimal(cost.checkpoint_bytes(asked.config), 'B')}. Training "
             "keeps weights, master weights, gradients and optimizer states. Divided evenly, how many accelerators of 80 GB "
-            "hold that state, without any activations?", answer=lambda: math.ceil(state_bytes(asked.config) / ASKED_MEMORY),
+            "hold that state, without any activations?", answer=lambda: -(-state_bytes(asked.config) // ASKED_MEMORY),
             because=partial(because, asked.config), unit="accelerators", tolerance=0.15, show="{:,.0f}".format),
         code=[cost.learning_rate, cost.accumulation_steps, cost.training_flops_per_token, cost.training_bytes, rank_config,
               cost.activation_bytes, training_step])

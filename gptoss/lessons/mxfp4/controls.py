@@ -415,6 +415,8 @@ check = computed(measure.checked, entries=16)  # the format, on the matrix in wh
 
 def checks_in_words(study: Study) -> str:
     """What the checks found at this moment, as a list in Markdown."""
+    if not possible_matrices(study.live_config):
+        return "No matrix of this model is made of whole blocks, so there is nothing to check at this moment."
     source = source_of(study)
     at = chosen_place(study, source)
     checks = check(source, at)

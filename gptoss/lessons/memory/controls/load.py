@@ -55,6 +55,12 @@ def is_large(study: Study) -> bool:
     return count_parameters(study.config).total >= LARGE_MODEL
 
 
+def asked_about(study: Study) -> tuple[str, ModelConfig]:
+    """The model of the question: the one under study, or gpt-oss-20b where that is small or does not choose experts."""
+    asked = study.config.num_experts > study.config.experts_per_token and is_large(study)
+    return (study.name, study.config) if asked else (SMALL, PRESETS[SMALL])
+
+
 def model_control(study: Study) -> None:
     """Which model is shown: at first the one under study, or gpt-oss-20b where that is too small to be a question."""
     default = UNDER_STUDY if is_large(study) else SMALL
