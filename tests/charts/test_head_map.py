@@ -30,15 +30,22 @@ def test_rows_hold_the_weights_they_were_given():
     np.testing.assert_allclose(data.groupby("query", observed=True)["weight"].sum(), 1, atol=1e-4)
 
 
-def test_window_hides_what_is_outside_and_marks_its_edge():
+@pytest.mark.parametrize("chosen", [None, (6, 6)])
+def test_a_window_marks_the_first_key_of_each_query(chosen):
+    chart = head_map(*attention(10, window=4), tokens(10), chosen=chosen, window=4)
+    edges = chart.data[chart.data["kind"] == "first key in the window"]
+    assert [(query[:4], key[:4]) for query, key in zip(edges["query"], edges["key"], strict=True)] == [
+        (f"{n:04d}", f"{n - 3:04d}") for n in range(4, 10)]
+
+
+def test_a_window_hides_what_is_outside():
     weights, sink = attention(10, window=4)
     data = head_map(weights, sink, tokens(10), window=4).data
-    outside, edge = (data[data["kind"] == kind] for kind in ("outside the window", "first key in the window"))
+    outside = data[data["kind"] == "outside the window"]
     # One bar for each of the last six queries, from the first key to the last one before its window.
     assert outside["weight"].isna().all() and outside["key"].cat.codes.nunique() == 1
     assert list(outside["query"].cat.codes) == [4, 5, 6, 7, 8, 9]
     assert list(outside["to"].cat.codes - outside["key"].cat.codes) == [0, 1, 2, 3, 4, 5]
-    assert (edge["distance"] == 3).all() and len(edge) == 6
 
 
 def test_equal_tokens_keep_their_own_places():
@@ -65,17 +72,18 @@ def test_long_texts_are_cut_with_a_note_and_lose_no_weight(count):
     np.testing.assert_allclose(chart.data.groupby("query", observed=True)["weight"].sum(), 1, atol=1e-3)
 
 
-def test_alternative_text_names_the_facts():
+@pytest.mark.parametrize("chosen", [None, (1, 0)])
+def test_its_words_hold_the_sinks_mean_the_window_and_what_a_token_attends_to(chosen):
     weights, sink = np.array([[0.5, 0], [0.125, 0.625]]), np.array([0.5, 0.25])
-    text = head_map(weights, sink, ["a", " b"], window=2).alt
-    assert "2 tokens" in text and "37.5%" in text and "window of 2" in text
+    text = head_map(weights, sink, ["a", " b"], window=2, chosen=chosen).alt
+    assert "37.5%" in text and "window of 2" in text
     assert "·b, attends most to ·b at distance 0 with weight 0.625" in text
 
 
-def test_shapes_that_do_not_fit_are_refused():
-    weights, sink = attention(4)
-    with pytest.raises(ValueError, match="do not fit 3 labels"):
-        head_map(weights, sink, tokens(3))
+@pytest.mark.parametrize("labels, chosen", [(3, None), (4, (-1, 0)), (4, (4, 0))])
+def test_labels_and_tokens_that_do_not_fit_the_weights_are_refused(labels, chosen):
+    with pytest.raises(ValueError, match=f"do not fit {labels} labels"):
+        head_map(*attention(4), tokens(labels), chosen=chosen)
 
 
 # To choose from
@@ -126,12 +134,6 @@ def test_every_query_and_every_key_of_the_chosen_one_can_be_clicked():
     assert [(param["name"], param["select"]["fields"]) for param in params] == [("picked", ["query", "key"])]
 
 
-def test_the_windows_edge_is_at_each_querys_first_key():
-    edges = drawn(head_map(*attention(10, window=4), tokens(10), chosen=(6, 6), window=4), "first key in the window")
-    assert [(query[:4], key[:4]) for query, key in zip(edges["query"], edges["key"], strict=True)] == [
-        (f"{n:04d}", f"{n - 3:04d}") for n in range(4, 10)]
-
-
 @pytest.mark.parametrize("token", [0, 50, 110, 199])
 def test_a_long_map_shows_the_tokens_around_the_chosen_one(token):
     weights, sink = attention(200)
@@ -145,16 +147,3 @@ def test_a_long_map_shows_the_tokens_around_the_chosen_one(token):
     assert len(drawn(chart, "chosen key")) == (0 in shown)
     assert pixels(drawn(chart, "map")["map"].iloc[0]).shape[:2] == (80, 82 + (shown[0] > 0))
     assert len(chart.data) < 300
-
-
-def test_the_maps_words_are_about_the_chosen_token():
-    weights, sink = np.array([[0.5, 0], [0.125, 0.625]]), np.array([0.5, 0.25])
-    text = head_map(weights, sink, ["a", " b"], chosen=(1, 0), window=2).alt
-    assert "a window of 2 tokens" in text and "sink takes 37.5% on average" in text
-    assert "position 1, ·b, attends most to ·b at distance 0 with weight 0.625" in text
-
-
-@pytest.mark.parametrize("token", [-1, 4])
-def test_a_token_that_is_not_there_is_refused(token):
-    with pytest.raises(ValueError, match="do not fit 4 labels"):
-        head_map(*attention(4), tokens(4), chosen=(token, 0))

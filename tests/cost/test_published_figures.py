@@ -3,9 +3,9 @@
 import pytest
 
 from gptoss.config import PRESETS
-from gptoss.cost import checkpoint_bytes, count_parameters, kv_cache_bytes, weight_bytes
+from gptoss.cost import checkpoint_bytes, count_parameters, weight_bytes
 
-GIB, BILLION, CONTEXT = 2**30, 10**9, 131_072
+GIB, BILLION = 2**30, 10**9
 LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
 
 
@@ -21,16 +21,6 @@ def test_the_model_cards_billions_of_parameters(config, figures):
 @pytest.mark.parametrize(("config", "gib"), [(LARGE, "60.8"), (SMALL, "12.8")], ids=["120b", "20b"])
 def test_the_model_cards_checkpoint_size(config, gib):
     assert f"{checkpoint_bytes(config) / GIB:.1f}" == gib
-
-
-@pytest.mark.parametrize(("config", "windowed", "grouped", "multi_head", "multi_query"), [
-    (LARGE, "4.50", 9, 72, 1.125), (SMALL, "3.00", 6, 48, 0.75)], ids=["120b", "20b"])
-def test_the_kv_cache_of_the_full_context(config, windowed, grouped, multi_head, multi_query):
-    full = config.replace(sliding_window=0)
-    assert f"{kv_cache_bytes(config, CONTEXT) / GIB:.2f}" == windowed
-    assert kv_cache_bytes(full, CONTEXT) == grouped * GIB
-    assert kv_cache_bytes(full.replace(num_key_value_heads=64), CONTEXT) == multi_head * GIB
-    assert kv_cache_bytes(full.replace(num_key_value_heads=1), CONTEXT) == multi_query * GIB
 
 
 def test_weights_in_bf16_are_two_bytes_a_parameter():

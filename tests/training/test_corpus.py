@@ -232,13 +232,10 @@ def test_impossible_mixtures_are_refused(shares, words):
         Mixture.of(shares)
 
 
-@pytest.mark.parametrize("length", [1, 2, SHORTEST - 1])
-def test_documents_too_short_to_be_split_are_refused(length):
-    with pytest.raises(ValueError, match=f"length={length} is impossible; allowed: {SHORTEST} or more"):
-        tiny_corpus(length=length)
-
-
-def test_the_shortest_documents_are_split():
+def test_the_shortest_documents_are_split_and_shorter_ones_refused():
     corpus = tiny_corpus(length=SHORTEST)
     assert {len(documents.tokens) for documents in corpus.validation(8).values()} == {8}
     assert len(corpus.batch(0, 64).tokens) == 64
+    for length in (1, SHORTEST - 1):
+        with pytest.raises(ValueError, match=f"length={length} is impossible; allowed: {SHORTEST} or more"):
+            tiny_corpus(length=length)
