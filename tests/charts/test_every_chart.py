@@ -15,7 +15,7 @@ def kind(request):
     return request.param
 
 
-def test_is_well_made(kind):
+def test_every_chart_is_well_made(kind):
     assert_well_made(FIRST[kind], SECOND[kind], may_be_missing={"weight", "distance"} & set(FIRST[kind].data))
 
 

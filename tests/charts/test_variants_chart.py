@@ -23,7 +23,7 @@ def of_kind(chart, kind):
     return chart.data[chart.data["kind"] == kind]
 
 
-def test_is_well_made():
+def test_the_chart_is_well_made():
     chart = variants_chart(losses(), "some")
     assert_well_made(chart, variants_chart(losses(("with", "without")), ""), may_be_missing=("seed", "loss", "value"))
     assert axis_titles(chart.spec) == {"x": "nats a token", "y": "variant"}

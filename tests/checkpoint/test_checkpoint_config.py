@@ -37,12 +37,12 @@ def read(tmp_path):
     return read
 
 
-def test_published_configs(read):
+def test_published_configs_are_the_preset(read):
     assert read(OPENAI_20B) == (ModelConfig.preset("gpt-oss-20b"), "openai")
     assert read(HUGGINGFACE_20B) == (ModelConfig.preset("gpt-oss-20b"), "huggingface")
 
 
-def test_recent_rope_parameters(read):
+def test_recent_rope_parameters_are_read(read):
     recent = {"rope_scaling": ..., "rope_theta": ..., "initial_context_length": ...}
     rope = YARN | {"rope_theta": 5000.0, "factor": 8.0, "beta_fast": 16.0, "beta_slow": 2.0,
                    "original_max_position_embeddings": 512}
@@ -129,11 +129,11 @@ def test_other_architectures_are_refused_by_name(read, tmp_path, changes, messag
     assert str(tmp_path / "config.json") in str(caught.value)
 
 
-def test_openai_config_of_another_architecture(read):
+def test_an_openai_config_of_another_architecture_is_refused(read):
     with pytest.raises(CheckpointError, match="tie_word_embeddings=True"):
         read(OPENAI_20B, tie_word_embeddings=True)
 
 
-def test_config_of_no_known_layout(read):
+def test_a_config_of_no_known_layout_is_refused(read):
     with pytest.raises(CheckpointError, match="neither OpenAI's layout"):
         read({"hidden_size": 4096})

@@ -33,7 +33,7 @@ def refused(directory, message):
     assert str(directory) in str(caught.value)
 
 
-def test_no_directory(tmp_path):
+def test_a_missing_directory_is_refused(tmp_path):
     refused(tmp_path / "nowhere", "is not a directory")
 
 
@@ -75,7 +75,7 @@ SPOILT_TENSORS = {
 
 
 @pytest.mark.parametrize("spoil, message", SPOILT_TENSORS.values(), ids=SPOILT_TENSORS)
-def test_spoilt_tensors(directory, names, spoil, message):
+def test_spoilt_tensors_are_refused_by_name(directory, names, spoil, message):
     edit_tensors(directory, spoil(*names))
     refused(directory, message)
 
@@ -97,12 +97,12 @@ def test_settings_that_do_not_fit_the_tensors(directory, changes, message):
       for text in ("", "{", "\ufeff{}", '{"a": }', "[" * 100_000)],
     ("config.json", lambda data: b"\xff\xfe\x00", "config.json is not valid JSON"),
     ("config.json", lambda data: b"[1, 2]", "config.json holds a JSON list")])
-def test_spoilt_files(directory, name, change, message):
+def test_spoilt_files_are_refused_by_name(directory, name, change, message):
     (directory / name).write_bytes(change((directory / name).read_bytes()))
     refused(directory, message)
 
 
-def test_missing_files(directory):
+def test_missing_files_are_refused_by_name(directory):
     (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
     refused(directory, "pytorch_model.bin is a pickle; .*only .safetensors")
     (directory / "pytorch_model.bin").unlink()
@@ -111,7 +111,7 @@ def test_missing_files(directory):
     refused(directory, "holds no config.json")
 
 
-def test_missing_tensors(directory, names):
+def test_missing_tensors_are_refused_by_name(directory, names):
     path = directory / "model.safetensors"
     whole = path.read_bytes()
     for name in names:
@@ -120,7 +120,7 @@ def test_missing_tensors(directory, names):
         path.write_bytes(whole)
 
 
-def test_config_of_the_other_layout(tmp_path, config, random_tensors):
+def test_a_config_of_the_other_layout_is_refused(tmp_path, config, random_tensors):
     for layout in ("openai", "huggingface"):
         save(tmp_path / layout, config, random_tensors(config), layout)
     shutil.copy(tmp_path / "openai" / "config.json", tmp_path / "huggingface" / "config.json")
@@ -133,18 +133,18 @@ def sharded(tmp_path, config, random_tensors):
     return tmp_path
 
 
-def test_missing_shard(sharded):
+def test_a_missing_shard_is_refused(sharded):
     sorted(sharded.glob("*.safetensors"))[1].unlink()
     refused(sharded, "model-00002-of-.* is missing, though model.safetensors.index.json names it")
 
 
-def test_tensor_in_two_files(sharded):
+def test_a_tensor_in_two_files_is_refused(sharded):
     (sharded / "model.safetensors.index.json").unlink()
     shutil.copy(sorted(sharded.glob("*.safetensors"))[0], sharded / "old.safetensors")
     refused(sharded, "old.safetensors: the tensor .* is also in model-00001")
 
 
-def test_single_file_beside_an_index(sharded):
+def test_a_single_file_beside_an_index_is_refused(sharded):
     shutil.copy(sorted(sharded.glob("*.safetensors"))[0], sharded / "model.safetensors")
     refused(sharded, "holds two checkpoints")
 
@@ -156,19 +156,19 @@ def edit_index(directory, change):
     path.write_text(json.dumps(index))
 
 
-def test_index_that_places_a_tensor_wrongly(sharded):
+def test_an_index_that_places_a_tensor_wrongly_is_refused(sharded):
     edit_index(sharded, lambda index: index["weight_map"].update(
         {"model.embed_tokens.weight": max(index["weight_map"].values())}))
     refused(sharded, "lacks the tensor model.embed_tokens.weight, which model.safetensors.index.json places there")
 
 
 @pytest.mark.parametrize("place", ["../model.safetensors", "/etc/passwd", "model.bin", ""])
-def test_index_that_leads_elsewhere(sharded, place):
+def test_an_index_that_leads_elsewhere_is_refused(sharded, place):
     edit_index(sharded, lambda index: index["weight_map"].update({"lm_head.weight": place}))
     refused(sharded, "is no .safetensors file of this directory")
 
 
-def test_index_without_a_map(sharded):
+def test_an_index_without_a_map_is_refused(sharded):
     edit_index(sharded, lambda index: index.pop("weight_map"))
     refused(sharded, "index.json has no weight_map")
     (sharded / "model.safetensors.index.json").write_text("{")

@@ -18,7 +18,7 @@ LAYOUTS = ("openai", "huggingface")
 @pytest.mark.parametrize("mxfp4", [False, True])
 @pytest.mark.parametrize("max_shard_bytes", [1, 30_000, 4 << 30])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_round_trip(tmp_path, config, random_tensors, layout, mxfp4, max_shard_bytes, dtype):
+def test_what_is_saved_is_read_back(tmp_path, config, random_tensors, layout, mxfp4, max_shard_bytes, dtype):
     tensors = random_tensors(config, dtype)
     save(tmp_path / "new" / "place", config, tensors, layout, mxfp4, max_shard_bytes)
     reader = Reader(tmp_path / "new" / "place")

@@ -24,13 +24,13 @@ def round_trip(weights, dtype=torch.float32):
     return dequantise(*quantise(weights), dtype=dtype)
 
 
-def test_codes_and_nibble_order_written_out():
+def test_the_first_value_of_a_pair_is_in_the_low_nibble():
     blocks, scales = quantise(block([6, -0.5, 1, 1.5, -6, 4]))
     assert scales.tolist() == [127]
     assert blocks[0, :4].tolist() == [0x97, 0x32, 0x6F, 0x00]  # the first value of a pair in the low nibble
 
 
-def test_dequantise_written_out():
+def test_every_code_is_its_magnitude_times_the_scale():
     blocks = torch.tensor([[0x10, 0x32, 0x54, 0x76, 0x98, 0xBA, 0xDC, 0xFE] + [0] * 8], dtype=torch.uint8)
     values = dequantise(blocks, torch.tensor([129], dtype=torch.uint8))
     assert values.dtype == torch.bfloat16 and values.shape == (32,)

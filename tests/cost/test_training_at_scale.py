@@ -166,7 +166,7 @@ def test_the_rule_of_thumb_misses_attention_and_counts_vectors(name, sequence):
     assert sum(exact.values()) - rule_of_thumb(config) == pytest.approx(attention - 6 * vectors)
 
 
-def test_hours():
+def test_hours_are_flops_over_the_used_share_of_the_peak():
     h100 = BY_NAME["H100"]
     assert accelerator_hours(h100.flops * 3600, h100, 1.0) == pytest.approx(1)
     assert accelerator_hours(h100.flops * 3600, h100, 0.4) == pytest.approx(2.5)

@@ -37,7 +37,7 @@ CASES = {  # configuration, batch, tokens
 
 @pytest.mark.parametrize("case", CASES)
 @torch.no_grad()
-def test_logits(case):
+def test_logits_are_equal(case):
     config, batch, tokens = CASES[case]
     model = random_model(config, seed=3)
     ids = random_tokens(config, batch, tokens)
@@ -46,7 +46,7 @@ def test_logits(case):
 
 
 @torch.no_grad()
-def test_the_explicit_path():
+def test_the_recorded_path_has_equal_logits_and_attention():
     model = random_model(ODD_WIDTHS, seed=5)
     ids = random_tokens(ODD_WIDTHS, 2, 33)
     traced = trace(model, ids)
@@ -84,7 +84,7 @@ def test_bfloat16_strays_no_further_than_theirs():
     assert (ours - reference).square().mean() < 2 * (theirs - reference).square().mean()
 
 
-def test_gradients():
+def test_gradients_are_equal():
     config = ODD_WIDTHS
     model = random_model(config, seed=3)
     twin = hugging_face_twin(model)

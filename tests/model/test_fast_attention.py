@@ -18,7 +18,7 @@ from gptoss.model.fast.attention import (
 
 
 @given(inputs_and_window())
-def test_fused_equals_explicit(drawn):
+def test_the_fused_kernel_equals_explicit_attention(drawn):
     inputs, window = drawn
     expected, _ = explicit(*inputs, window)
     torch.testing.assert_close(fused_attention_in_parts(*inputs, window), expected, atol=1e-5, rtol=1e-5)

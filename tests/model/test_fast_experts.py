@@ -50,7 +50,7 @@ def test_each_fast_way_equals_the_one_written_out(small, config, batch, tokens, 
 
 @pytest.mark.parametrize(("small", "batch", "tokens"), [(AT_ONCE, 2, 9), (IN_TURN, 2, 9), (AT_ONCE, 1, 1)],
                          ids=["at once", "in turn", "one token"])
-def test_gradients_agree(monkeypatch, small, batch, tokens):
+def test_gradients_of_every_way_are_those_written_out(monkeypatch, small, batch, tokens):
     monkeypatch.setattr(experts, "SMALL", small)
     block, x = block_and_input(batch=batch, tokens=tokens, dtype=torch.float64)
     parameters = dict(block.named_parameters())

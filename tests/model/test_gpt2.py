@@ -56,7 +56,7 @@ def test_greedy_text_is_that_of_transformers(pair):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_sizes(name):
+def test_the_presets_have_their_published_sizes(name):
     model = GPT2(GPT2Config.preset(name), device="meta")
     assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name]
     assert list(GPT2_PRESETS) == list(PUBLISHED)

@@ -36,13 +36,13 @@ def test_cached_equals_uncached(config, batch, pieces, seed):
 @pytest.mark.parametrize("pieces", [[20, 1, 1, 1], [3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [5, 5, 5], [4, 1, 6, 1, 13, 1]],
                          ids=["prompt longer than the window", "the ring goes round", "whole windows", "mixed"])
 @torch.no_grad()
-def test_around_the_end_of_the_window(pieces):
+def test_cached_equals_uncached_around_the_end_of_the_window(pieces):
     config = SMALL.replace(sliding_window=5)
     assert_cached_equals_uncached(random_model(config), random_tokens(config, 2, sum(pieces)), pieces)
 
 
 @torch.no_grad()
-def test_a_long_prompt_in_parts_and_chunks():
+def test_cached_equals_uncached_for_a_long_prompt_in_chunks():
     config = SMALL.replace(sliding_window=128)
     assert_cached_equals_uncached(random_model(config), random_tokens(config, 1, 420), [300, 1, 100, 1, 18])
 

@@ -35,7 +35,7 @@ def block_and_input(batch=2, tokens=9):
     (1, -10, 0.8457958 * -6),  # and at -7
     (-8, 0, -8 * sigmoid(1.702 * -8)),  # but the gate has no lower end
 ])
-def test_swiglu_by_hand(gate, linear, expected):
+def test_swiglu_is_clamped_and_adds_one_to_its_linear_half(gate, linear, expected):
     value = swiglu(torch.tensor([gate, linear], dtype=torch.float64), limit=7.0)
     assert value.shape == (1,)
     assert value.item() == pytest.approx(expected, rel=1e-6, abs=1e-12)
@@ -74,7 +74,7 @@ def test_only_experts_that_were_chosen_learn():
     assert block.gate.weight.grad.abs().sum() > 0
 
 
-def test_rmsnorm_by_hand():
+def test_rmsnorm_divides_by_the_root_mean_square_and_scales():
     norm = RMSNorm(2)
     with torch.no_grad():
         norm.scale.copy_(torch.tensor([1.0, 10.0]))

@@ -82,7 +82,7 @@ def test_pairs_that_never_turn_in_the_trained_context(theta, count):
     assert int((turns < 1).sum()) == count
 
 
-def test_angles_by_hand():
+def test_pairs_are_halves_that_turn_by_their_frequency():
     """Pairs are halves: dimension 0 turns with 2 and 1 with 3. At theta 100 they turn 1 and 1/10 a token."""
     config = PLAIN.replace(head_dim=4, rope_theta=100.0)
     x = torch.tensor([1.0, 0.0, 0.0, 1.0]).expand(1, 4, 1, 4)

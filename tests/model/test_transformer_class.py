@@ -40,7 +40,7 @@ def test_the_meta_device_takes_the_largest_model_without_memory():
     assert model.device.type == "meta"
 
 
-def test_dtype():
+def test_only_norm_scales_stay_in_float32():
     model = Transformer(SMALL, dtype=torch.bfloat16)
     assert model.dtype == torch.bfloat16
     for name, parameter in model.named_parameters():

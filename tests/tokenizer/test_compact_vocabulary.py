@@ -102,7 +102,7 @@ def test_a_missing_token_is_spelt_with_the_longest_pieces():
     assert vocabulary.decode(vocabulary.encode(" straws")) == " straws"
 
 
-def test_special_tokens():
+def test_special_tokens_are_read_only_when_asked_for():
     vocabulary = compact_vocabulary(2_048)
     assert vocabulary.to_o200k(vocabulary.encode("<|end|>", special=True)) == [200007]
     assert len(vocabulary.encode("<|end|>")) > 1
@@ -159,19 +159,19 @@ def test_the_list_that_ships_is_small_complete_and_current():
 
 
 @pytest.mark.parametrize("size", [0, MINIMUM_SIZE - 1, 201_089])
-def test_sizes_out_of_range(size):
+def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(ValueError, match=str(MINIMUM_SIZE)):
         compact_vocabulary(size)
 
 
 @pytest.mark.parametrize("ids", [[], range(255), [*range(256), 5], [*range(256), 201_088], [*range(256), -1]])
-def test_bad_vocabularies(ids):
+def test_vocabularies_without_bytes_or_with_wrong_ids_are_refused(ids):
     with pytest.raises(ValueError):
         CompactVocabulary(ids)
 
 
 @pytest.mark.parametrize("index", [-1, 512])
-def test_indices_out_of_range(index):
+def test_indices_out_of_range_are_refused(index):
     vocabulary = compact_vocabulary(512)
     for method in (vocabulary.token_bytes, vocabulary.label):
         with pytest.raises(ValueError, match="511"):
@@ -190,7 +190,7 @@ def test_a_vocabulary_is_frozen_and_hashable():
         vocabulary.o200k_ids = ()
 
 
-def test_samples_by_name():
+def test_samples_have_their_own_names():
     assert sample("attention") is DEFAULT_SAMPLE
     assert len({example.name for example in SAMPLES}) == len({example.label for example in SAMPLES}) == len(SAMPLES)
     with pytest.raises(ValueError, match="harmony"):

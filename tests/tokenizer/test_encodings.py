@@ -146,7 +146,7 @@ def test_the_wrong_bytes_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_unknown_name():
+def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="o200k_harmony, gpt2"):
         get_encoding("cl100k_base")
 

@@ -213,7 +213,7 @@ def test_types_of_the_published_example():
         typescript({"type": "object", "properties": {"a": {"oneOf": [{"type": "string"}]}}})
 
 
-def test_published_completion():
+def test_the_published_completion_is_read_and_rendered():
     """The ids in the section on the renderer library of the published description: what a model said to 2 + 2."""
     ids = [200005, 35644, 200008, 1844, 31064, 25, 392, 4827, 382, 220, 17, 659, 220, 17, 16842, 12295, 81645, 13, 51441,
            6052, 13, 200007, 200006, 173781, 200005, 17196, 200008, 17, 659, 220, 17, 314, 220, 19, 13, 200002]
@@ -359,7 +359,7 @@ def test_what_no_reader_could_take_apart_is_refused(words):
         render([], "elsewhere")
 
 
-def test_lists_of_ids():
+def test_lists_of_ids_are_read_or_refused():
     assert parse_ids("[200006, 1428,\n200008]") == [200006, 1428, 200008]
     assert parse_ids("1 2") == [1, 2]
     assert parse_ids("1 user") is parse_ids("") is parse_ids("[]") is parse_ids("٣") is None

@@ -86,7 +86,7 @@ def test_signs_for_what_cannot_be_seen():
     assert read_printable("\ud800") == "\ufffd".encode()
 
 
-def test_what_tokens_are():
+def test_a_token_is_called_what_it_is():
     assert set(SPECIAL_MEANINGS) == set(SPECIAL_TOKENS)
     assert what_it_is(200006) == "special: begins a message; its author's role follows"
     assert what_it_is(200009) == what_it_is(201087) == "reserved: no meaning yet"

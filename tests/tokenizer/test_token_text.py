@@ -64,7 +64,7 @@ def test_special_tokens_only_when_asked(text, encoding):
     assert not any(map(tokenizer.is_special_token, encode_text(text, encoding)))
 
 
-def test_known_answers():
+def test_known_texts_have_their_known_tokens():
     assert len(encode_text("strawberry")) == 3 and len(encode_text(" strawberry")) == 1
     assert encode_text("<|end|>", special=True) == [200007]
     assert encode_text("<|endofprompt|><|reserved_200018|>", special=True) == [200018, 200018]
@@ -94,7 +94,7 @@ def test_prefix_of_a_long_text_equals_the_full_encoding(text, encoding, special)
 
 @pytest.mark.parametrize("name", MILLION)
 @pytest.mark.parametrize("encoding", ENCODING_NAMES)
-def test_a_million_characters(name, encoding):
+def test_the_beginning_of_a_million_characters_is_encoded(name, encoding):
     text = clean_text(MILLION[name])
     ids, used, total = encode_prefix(MILLION[name], 512, True, encoding)
     assert len(ids) == 512 and total == len(text)
@@ -111,7 +111,7 @@ def test_white_space_that_tiktoken_gives_up_on(name):
     assert tokenizer.decode(ids) == text and ids[-1] == 200007
 
 
-def test_negative_length():
+def test_a_negative_length_is_refused():
     with pytest.raises(ValueError, match="max_tokens"):
         encode_prefix("text", -1)
 
@@ -121,7 +121,7 @@ def test_no_token_is_longer_than_assumed(encoding):
     assert max(map(len, get_encoding(encoding).token_byte_values())) == LONGEST_TOKEN_BYTES
 
 
-def test_labels():
+def test_labels_show_what_cannot_be_seen():
     assert token_label(101830) == "␣strawberry"
     assert token_label(200018) == "<|endofprompt|>" and token_bytes(200018) == b"<|endofprompt|>"
     assert printable(b"a \n\t\x00\r\x1b\x7f") == "a␣⏎⇥␀␍␛␡"
@@ -140,7 +140,7 @@ def test_every_label_is_visible(encoding):
 
 
 @pytest.mark.parametrize("token", [-1, 201_088])
-def test_no_such_token(token):
+def test_an_id_that_there_is_not_is_refused(token):
     with pytest.raises(ValueError, match="201,087"):
         token_bytes(token)
 
@@ -156,7 +156,7 @@ def test_spans_group_the_fragments_of_a_character():
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_samples(sample):
+def test_samples_are_short_and_decode_to_themselves(sample):
     ids = encode_text(sample.text, special=sample.special)
     assert 40 < len(ids) < 300
     assert any(map(get_encoding().is_special_token, ids)) == sample.special

@@ -243,7 +243,7 @@ def test_both_published_models_are_judged_alike():
 @pytest.mark.parametrize(("name", "gigabytes", "verdict"), [
     ("gpt-oss-20b", 17, TRUE), ("gpt-oss-20b", 16, PARTLY), ("gpt-oss-20b", 13, FALSE), ("gpt-oss-120b", 80, TRUE),
     ("gpt-oss-120b", 70, PARTLY)])
-def test_what_fits(name, gigabytes, verdict):
+def test_what_fits_is_judged_by_the_bytes_of_weights_and_cache(name, gigabytes, verdict):
     assert fits_within(Study.of_preset(name), gigabytes).verdict == verdict
 
 

@@ -103,7 +103,7 @@ def test_what_follows_from_the_fields():
 
 @pytest.mark.parametrize(("number", "divisors"), [
     (1, [1]), (12, [1, 2, 3, 4, 6, 12]), (7, [1, 7]), (64, [1, 2, 4, 8, 16, 32, 64])])
-def test_divisors(number, divisors):
+def test_divisors_are_in_order(number, divisors):
     assert divisors_of(number) == divisors
 
 

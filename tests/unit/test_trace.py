@@ -36,13 +36,13 @@ def names(insides):
     return ["embedding", *blocks, "norm", "logits"]
 
 
-def test_names_in_order(traced):
+def test_names_are_in_the_order_of_the_computation(traced):
     assert isinstance(traced, Trace)
     assert list(traced) == names([SHAPES_OF_A_BLOCK] * 3)
     assert len(traced) == 3 + 3 * len(SHAPES_OF_A_BLOCK)
 
 
-def test_shapes(traced):
+def test_tensors_have_the_promised_shapes(traced):
     assert traced["embedding"].shape == traced["norm"].shape == (2, 9, 24)
     assert traced["logits"].shape == (2, 9, 40)
     for layer in range(3):
@@ -51,7 +51,7 @@ def test_shapes(traced):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_dtypes(dtype):
+def test_tensors_have_the_models_dtype(dtype):
     for name, value in trace(Transformer(CONFIG, dtype=dtype), TOKENS).items():
         assert value.dtype == (torch.int64 if name.endswith("mlp.experts") else dtype), name
 

@@ -47,26 +47,26 @@ def examples(*pairs):
 @examples((0, "0"), (1, "1"), (999, "999"), (999.996, "1.00 K"), (1000, "1.00 K"), (999_994, "999.99 K"),
           (999_999, "1.00 M"), (31_650_848, "31.65 M"), (20_914_757_184, "20.91 B"), (116_829_156_672, "116.83 B"),
           (2.5e12, "2.50 T"), (2.5, "2.5"), (1234e12, "1,234.00 T"), (-1500, "−1.50 K"))
-def test_counts(value, text):
+def test_a_count_has_a_letter_for_its_thousands(value, text):
     assert count(value) == text
 
 
 @examples((0, "0"), (131_072, "131,072"), (2.5, "2.5"), (5e11, "500 billion"), (2_147_483_648, "2.15 billion"),
           (999_900_000, "1 billion"), (1.8e13, "18 trillion"))
-def test_counts_spelled_out(value, text):
+def test_a_spelled_count_has_a_word_for_its_thousands(value, text):
     assert spelled(value) == text
 
 
 @examples((0, "0 B"), (0.53125, "0.53 B"), (1023, "1,023 B"), (1024, "1.00 KiB"), (2**20 - 1, "1.00 MiB"),
           (3 * 2**30, "3.00 GiB"), (1000 * 2**20, "1,000.00 MiB"), (2**40, "1.00 TiB"), (1.5 * 2**20, "1.50 MiB"),
           (-3 * 2**30, "−3.00 GiB"))
-def test_sizes(value, text):
+def test_a_size_is_in_binary_units(value, text):
     assert size(value) == text
 
 
 @examples((5, "5 FLOP"), (7_230_000_000, "7.23 GFLOP"), (1e15, "1.00 PFLOP"), (1500, "1.50 kFLOP"), (2.1e23, "210.00 ZFLOP"),
           (999_999_999, "1.00 GFLOP"))
-def test_flops(value, text):
+def test_flops_are_in_decimal_units(value, text):
     assert flops(value) == text
 
 
@@ -80,13 +80,13 @@ def test_quantities_of_data_sheets(value, unit, text):
 @examples((0, "0 s"), (2.5e-8, "25 ns"), (12.5e-6, "12.5 µs"), (0.014, "14 ms"), (0.999, "999 ms"), (0.9996, "1.00 s"),
           (1, "1.00 s"), (12.34, "12.34 s"), (119.999, "2 min"), (7199, "2 h"), (36 * 3600, "36 h"), (2 * DAY, "2 days"),
           (3 * YEAR, "3 years"), (1234 * YEAR, "1,230 years"), (-0.0143, "−14.3 ms"))
-def test_times(value, text):
+def test_a_time_is_in_the_unit_that_suits_it(value, text):
     assert seconds(value) == text
 
 
 @examples((0, "0.0%"), (0.382, "38.2%"), (1, "100.0%"), (0.0003, "<0.1%"), (-0.0003, ">−0.1%"), (-0.12, "−12.0%"),
           (12.5, "1,250.0%"))
-def test_shares(value, text):
+def test_a_share_has_one_decimal(value, text):
     assert percent(value) == text
 
 
@@ -108,7 +108,7 @@ def test_numbers_with_two_decimals(value, text):
 
 
 @examples((2, "×2"), (7463, "×7,460"), (0.25, "÷4"), (1, "×1"), (0.9999, "×1"), (0, "×0"), (0.98, "÷1.02"), (-2, "×−2"))
-def test_ratios(value, text):
+def test_a_ratio_is_a_factor_or_a_divisor(value, text):
     assert ratio(value) == text
 
 
@@ -128,7 +128,7 @@ def test_a_difference_takes_the_options_of_its_writer():
     (5, 5, None), (5, 0, None), (0, 0, None), (math.nan, 1, None), (200, 100, "×2"), (199.9, 100, "+100%"),
     (150, 100, "+50%"), (90, 100, "−10%"), (50, 100, "÷2"), (25, 100, "÷4"), (1000, 3, "×333"),
     (7463, 1, "×7,460"), (0, 5, "−100%")])
-def test_changes(now, then, text):
+def test_a_change_is_a_percentage_or_a_factor(now, then, text):
     assert difference(now, then) == text
 
 
