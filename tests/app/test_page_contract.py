@@ -4,6 +4,7 @@ What is particular to a page is tested beside its lesson. A broken promise is re
 """
 
 import pytest
+from nightly import at_night
 from page_controls import MARKUP, assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
 
@@ -152,7 +153,7 @@ TEXTS = {
     "special": "<|start|>system<|message|>hi<|end|><|reserved_200013|>",
     "markup": "<script>alert(1)</script> <img src=x onerror=alert(1)> # t **b** $x^2$ :red[x] [l](http://e.org) `c` | a |",
 }
-THOROUGH = ("none", "one letter", "long", "markup")
+THOROUGH = at_night(tuple(TEXTS), ("none", "one letter", "long", "markup"))  # through every view and tab
 
 
 def assert_escaped(at, text):
