@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import controls, pictures
@@ -370,17 +371,16 @@ def _with_functions(now: Talk, number: int, text: str) -> Message:
 @st.fragment
 def conversation() -> None:
     """Draw the view: two modes, each with its controls beside the stream."""
-    controls, picture = st.columns([2, 3], gap="medium")
-    with controls:
-        mode = st.segmented_control("Mode", MODES, default=BUILD, key="tokenizer_talk_mode", bind="query-params",
-                                    required=True, label_visibility="collapsed")
+    side, picture = st.columns([2, 3], gap="medium")
+    with side:
+        mode = controls.view(MODES, "tokenizer_talk_mode", "Mode")
     if mode == BUILD:
-        with controls:
+        with side:
             chosen = editor()
         with picture:
             _built(chosen)
     else:
-        _reader(controls, picture)
+        _reader(side, picture)
 
 
 def _built(chosen: int | None) -> None:
@@ -388,8 +388,7 @@ def _built(chosen: int | None) -> None:
     now = talk()
     messages = tuple(now.messages.values())
     with st.container(horizontal=True, vertical_alignment="center"):
-        ending = st.segmented_control("Ending", list(ENDINGS), default="Generated", key="tokenizer_talk_ending",
-                                      bind="query-params", required=True, label_visibility="collapsed")
+        ending = controls.view(list(ENDINGS), "tokenizer_talk_ending", "Ending")
         ids = st.toggle("Ids", key="tokenizer_talk_ids", bind="query-params")
         fold = st.toggle("Fold", True, key="tokenizer_talk_fold", bind="query-params")
         drop = ending == "Next prompt" and st.toggle(
@@ -455,9 +454,9 @@ def _remarks(reading: Reading) -> None:
         st.caption(f":material/info: Token {remark.token}: {literal(remark.sentence)}")
 
 
-def _reader(controls, picture) -> None:
+def _reader(side: DeltaGenerator, picture: DeltaGenerator) -> None:
     """A text or a list of ids, taken apart."""
-    with controls:
+    with side:
         st.session_state.setdefault("tokenizer_talk_text", render(EXAMPLE, "training", drop_analysis=False).text)
         text = st.text_area("A stream, as text or as a list of ids", key="tokenizer_talk_text", height=330,
                             persist_state="session")
