@@ -126,7 +126,7 @@ def _rotation_table(config: ModelConfig, tokens: int) -> int:
 def _experts(config: ModelConfig, read: int, width: int, padded_rows: int | None) -> int:
     """Router, the rows sent to experts, what each activation makes of them, and the answers before and after weighting.
 
-    Between the experts' two matrices stand seven tensors of the experts' width: gate and linear half before clamping,
+    Between the experts' two matrices are seven tensors of the experts' width: gate and linear half before clamping,
     the gate clamped and its sigmoid, their product, the linear half clamped, and the result.
     """
     hidden, choices = config.hidden_size, read * config.experts_per_token

@@ -154,7 +154,7 @@ def kept_messages(messages: Sequence[Message]) -> list[int]:
     """The positions of the messages that go into the next prompt: all but the analysis before the last final answer.
 
     As the published description says: reasoning is dropped once it has led to an answer, and kept while tools are
-    being called. (`openai-harmony` 0.0.8 drops only what stands before the *first* answer, and only if the
+    being called. (`openai-harmony` 0.0.8 drops only what comes before the *first* answer, and only if the
     assistant's last message is an answer; it relies on being asked anew after every turn.)
     """
     last = max((place for place, message in enumerate(messages) if _is_answer(message)), default=-1)
@@ -243,7 +243,7 @@ WEATHER = Function(
         "place": {"type": "string", "description": "A town, and its country where towns share the name"},
         "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "default": "celsius"}}})
 
-# A conversation with one of everything, told by the page before anybody touches it.
+# A conversation with one of everything, shown by the page before anybody touches it.
 EXAMPLE: tuple[Message, ...] = (
     Message("system", SystemContent(conversation_start_date="2025-08-05", reasoning_effort="low")),
     Message("developer", DeveloperContent("Answer in one sentence.", (WEATHER,))),

@@ -19,7 +19,7 @@ class Function:
     """A tool that the model may call.
 
     Attributes:
-        name: what stands behind `functions.` in a call.
+        name: what follows `functions.` in a call.
         description: what it does, one or more lines.
         parameters: the JSON Schema of its arguments, or None where it takes none.
     """

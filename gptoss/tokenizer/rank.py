@@ -1,8 +1,8 @@
 """Writes the ranked list behind the compact vocabularies: `python -m gptoss.tokenizer.rank`.
 
 First come all tokens of the samples that are there for it (`RANKED`), then a small alphabet, then tokens by how frequent
-they are in the standard library of the Python that runs this: its docstrings and language reference stand for prose, its
-sources for code. Each of the two counts as a share of its own total, so that the larger one does not decide alone.
+they are in the standard library of the Python that runs this: its docstrings and language reference count as prose, its
+sources as code. Each of the two counts as a share of its own total, so that the larger one does not decide alone.
 
 The trained weights that ship belong to the list as it is. A new one would need new weights.
 """

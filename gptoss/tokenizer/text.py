@@ -48,7 +48,7 @@ class EncodedPrefix(NamedTuple):
 
 
 class Token(NamedTuple):
-    """One token of a text: its id, its bytes as they stand in the text, and whether it is a special token."""
+    """One token of a text: its id, its bytes as the text has them, and whether it is a special token."""
 
     id: int
     data: bytes
@@ -170,7 +170,7 @@ def token_spans(text: str, ids: Sequence[int], encoding: str = "o200k_harmony") 
 def tokens_of(text: str, ids: Sequence[int], encoding: str = "o200k_harmony") -> list[Token]:
     """The tokens `ids` of `clean_text(text)`, or its first few, with their bytes.
 
-    One special token has two spellings: its bytes are those that stand in the text. Raises `ValueError` where the ids do
+    One special token has two spellings: its bytes are those in the text. Raises `ValueError` where the ids do
     not spell the beginning of the text.
     """
     special, text = get_encoding(encoding).is_special_token, clean_text(text)
@@ -272,7 +272,7 @@ def _last_boundary(text: str, start: int, end: int, allowed: frozenset[str] | se
 def _is_boundary(text: str, cut: int) -> bool:
     """Whether text[:cut] is sure to split into the same pre-tokens alone as within the whole text.
 
-    In both encodings' patterns, a space can only begin a pre-token unless white space stands before it; and after a
+    In both encodings' patterns, a space can only begin a pre-token unless white space comes before it; and after a
     letter or digit a pre-token goes on only with letters, digits, combining marks or an English contraction's
     apostrophe. Neither pattern looks further ahead than that.
     """

@@ -250,7 +250,7 @@ def weights_in(state: bytes) -> dict[str, Tensor]:
     return {name.removeprefix("weights."): tensor for name, tensor in load(state).items() if name.startswith("weights.")}
 
 
-def told(plan: Plan, standing: Standing) -> dict:
+def contestant_history(plan: Plan, standing: Standing) -> dict:
     """A contestant's history, as JSON can hold it."""
     one = standing.contestant
     return {"contestant": one.name, "title": one.title, "config": dataclasses.asdict(one.config), "sinks": one.sinks,

@@ -57,7 +57,7 @@ def contestants(config: ModelConfig) -> dict[str, Contestant]:
 
 
 def _what_it_is(one: Contestant) -> tuple:
-    """What tells a contestant from others: its shape with the windows that its layers really have, sinks, and balancing.
+    """What makes a contestant another one: its shape with the windows that its layers really have, sinks, and balancing.
 
     Where every expert is active there is nothing to balance.
     """

@@ -81,7 +81,7 @@ class Corpus:
         seed: of the documents; the same seed gives the same batches, whichever was asked for before.
         notices: sentences about what could not be had.
 
-    Where nothing of the mixture can be had, the generated domains stand in. Raises `ValueError` for a length below
+    Where nothing of the mixture can be had, the generated domains take its place. Raises `ValueError` for a length below
     `SHORTEST` and where an own text is too short.
     """
 
@@ -226,7 +226,7 @@ def _shares_of_bytes() -> np.ndarray:
 
 @functools.lru_cache(maxsize=2048)
 def _module_tokens(path: Path, kind: str, vocabulary: CompactVocabulary) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The tokens of a module's texts of one kind, for training and for validation. Docstrings stand end to end."""
+    """The tokens of a module's texts of one kind, for training and for validation. Docstrings are joined end to end."""
     texts = library.texts_of(path)[kind]
     if kind == PROSE:  # most are shorter than a context
         texts = ["\n\n".join(text for text in texts if for_validation(text.encode()) == validation)

@@ -29,7 +29,7 @@ def loss_rows(variants: Mapping[str, str]) -> pd.DataFrame:
 
 
 def answer_rows(variants: Mapping[str, str]) -> pd.DataFrame:
-    """How often the same models repeat rightly what stands earlier: `variant`, `domain`, `seed`, `accuracy` (0 to 1)."""
+    """How often the same models repeat rightly what came earlier: `variant`, `domain`, `seed`, `accuracy` (0 to 1)."""
     rows = [(title, domain, seed, measured.accuracy(domain)) for name, title in variants.items() for seed in SEEDS
             for measured in [shipped()[name].measured(seed)] for domain in measured.correct]
     return pd.DataFrame(rows, columns=["variant", "domain", "seed", "accuracy"])

@@ -12,7 +12,7 @@ from gptoss.app import jobs
 from gptoss.app.jobs import DONE, FAILED, PAUSED, RUNNING, STOPPED, WAITING, Jobs, View
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import scale_model
-from gptoss.training.contest import DOCUMENTS, Contest, Plan, activations_needed, state_needed, told
+from gptoss.training.contest import DOCUMENTS, Contest, Plan, activations_needed, contestant_history, state_needed
 from gptoss.training.contestants import Contestant, contestants
 from gptoss.training.corpus import OWN, Mixture
 from gptoss.training.domains import GENERATED
@@ -407,7 +407,7 @@ def test_the_history_is_json_and_names_what_was_trained(queue):
     import json
     wanted = plan(steps=2, who=("unbalanced",), balance=0.01)
     queue.submit("me", wanted)
-    history = json.loads(json.dumps(told(wanted, wait(queue, "me", DONE).standings[0])))
+    history = json.loads(json.dumps(contestant_history(wanted, wait(queue, "me", DONE).standings[0])))
     assert history["contestant"] == "unbalanced" and history["config"]["vocab_size"] == 512
     assert history["recipe"]["balance"] == 0 and len(history["steps"]) == history["at"] == 2
     assert history["evaluations"]["2"]["losses"].keys() == set(GENERATED)

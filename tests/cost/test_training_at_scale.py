@@ -54,7 +54,7 @@ def test_an_accelerator_holds_its_part_of_every_tensor_that_is_cut(name, tensor)
 @settings(max_examples=60)
 @given(data=st.data(), stage=st.sampled_from(STAGES), gradients=st.sampled_from(["bf16", "fp32"]))
 def test_all_accelerators_together_hold_every_copy(data, stage, gradients):
-    """Summed over all accelerators, divided states stand there once, others once for each that reads other sequences."""
+    """Summed over all accelerators, divided states are held once, others once by each that reads other sequences."""
     config = LARGE.replace(num_hidden_layers=data.draw(st.integers(1, 4)))
     tensor, expert = 2 ** data.draw(st.integers(0, 3)), 2 ** data.draw(st.integers(0, 7))
     layout = Layout(tensor * expert * data.draw(st.integers(1, 6)), tensor, expert)

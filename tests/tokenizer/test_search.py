@@ -73,7 +73,7 @@ def test_nothing_that_is_typed_raises(query):
 @given(st.text(max_size=40))
 def test_printed_text_means_what_it_was(text):
     data = text.encode()
-    # These signs are themselves how something else is written, and a circle carries a mark that stands alone.
+    # These signs are themselves how something else is written, and a circle carries a mark without a letter.
     if not any(sign in text for sign in "␣⏎⇥◌<") and not printable(data).startswith("◌") and text.isprintable():
         assert read_printable(printable(data)) == data
 

@@ -168,7 +168,7 @@ def test_an_own_text_is_cut_into_windows_of_two_splits():
     text = " ".join(f"{n}" for n in range(1000))
     corpus = tiny_corpus(mixture=OWN_TEXT, own_text=text)
     windows, held_out = corpus._own
-    length = corpus.length - 1  # the tag and a line break stand before it, one more token is only predicted
+    length = corpus.length - 1  # a tag and a line break come before it, one more token is only predicted
     assert windows.shape[1] == held_out.shape[1] == length
     assert len(held_out) and len(windows) > 3 * len(held_out)
     tokens = VOCABULARY.encode(text)

@@ -16,7 +16,7 @@ COUNT = AT_ONCE + 7  # more than one pass
 
 
 class ByRule(nn.Module):
-    """Says with certainty what followed the last time that the token stood in the text, or else the token itself.
+    """Says with certainty what followed the token's last occurrence in the text, or else the token itself.
 
     In recall a name is followed by its value; in repetition no word comes twice in a line; so both are answered rightly.
     """

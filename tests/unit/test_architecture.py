@@ -19,7 +19,7 @@ FLOORS = (("units", "timing", "config", "ladder"), ("checkpoint",), ("model",),
           ("charts", "training", "trace", "cost", "tokenizer"), ("app",), ("lessons",), ("claims",), ("pages", "router"))
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
-# What may stand in a page's folder, and which rooms beside its own parts each file may ask. The order is that of the
+# What may be in a page's folder, and which rooms beside its own parts each file may ask. The order is that of the
 # doors: a part may import those before it.
 PARTS = {
     "measure": {"units", "timing", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer"},

@@ -23,7 +23,7 @@ from gptoss.lessons.training.controls.replay import replay
 from gptoss.lessons.training.controls.run import SHOWN, current, owner
 from gptoss.lessons.training.measure import answer_rows, load_rows, samples, shipped_standing, step_rows
 from gptoss.tokenizer import compact_vocabulary
-from gptoss.training.contest import Standing, told
+from gptoss.training.contest import Standing, contestant_history
 from gptoss.training.contestants import BASELINE
 from gptoss.training.domains import RECALL, REPETITION
 from gptoss.training.shipped import CLASSROOM, shipped
@@ -165,8 +165,8 @@ def _offer_files(view: View, standing: Standing) -> None:
                            key=key(f"zip_{name}"), icon=":material/download:", on_click="ignore")
     else:
         st.caption("No checkpoint: MXFP4 needs widths that are multiples of 32.")
-    st.download_button("History", lambda: json.dumps(told(view.plan, standing)), f"{name}-history.json", "application/json",
-                       key=key(f"history_{name}"), icon=":material/download:", on_click="ignore")
+    st.download_button("History", lambda: json.dumps(contestant_history(view.plan, standing)), f"{name}-history.json",
+                       "application/json", key=key(f"history_{name}"), icon=":material/download:", on_click="ignore")
 
 
 def checkpoint_possible(standing: Standing) -> bool:
@@ -186,5 +186,5 @@ def checkpoint_zip(view: View, standing: Standing, whose: str) -> bytes:
         save_model(Path(folder), standing.contestant, weights, compact_vocabulary(config.vocab_size))
         for path in sorted(Path(folder).iterdir()):
             archive.write(path, f"{name}/{path.name}")
-        archive.writestr(f"{name}/history.json", json.dumps(told(view.plan, standing)))
+        archive.writestr(f"{name}/history.json", json.dumps(contestant_history(view.plan, standing)))
     return packed.getvalue()
