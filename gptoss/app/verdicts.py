@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from threading import Lock
 
 from gptoss.app import live
 from gptoss.app.book import PAGES, Page
+from gptoss.app.cache import Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.charts import palette
@@ -21,7 +20,6 @@ ARCHITECTURE, MEMORY, COMPUTE, TOKENIZER, TRAINING = TOPICS = (
     "Architecture", "Memory", "Compute", "Tokenizer", "Training")
 COMPUTED, MEASURED, TIMED = KINDS = "computed", "measured", "timed"
 UNDER_STUDY = "the model under study"
-KEPT = 2048  # verdicts that the server remembers
 
 _BADGES = {FALSE: "red-badge[:material/close:", PARTLY: "orange-badge[:material/contrast:",
            TRUE: "green-badge[:material/check:", OPEN: "gray-badge[:material/hourglass_empty:"}
@@ -105,29 +103,19 @@ class Claim:
         return replace(now, study=self.study(now.study)).to_query() | dict(self.controls)
 
 
-_decided: OrderedDict[tuple, Verdict] = OrderedDict()
-_lock = Lock()
+_decided: Cache[Verdict] = Cache(2048)
 
 
 def decide(claim: Claim, study: Study) -> Verdict:
     """Decide a claim now, and remember the verdict for the whole server."""
     start = time.perf_counter()
     verdict = claim.decide(claim.study(study))
-    verdict = replace(verdict, seconds=time.perf_counter() - start)
-    key = _key(claim, study)
-    with _lock:
-        _decided[key] = verdict
-        _decided.move_to_end(key)
-        while len(_decided) > KEPT:
-            _decided.popitem(last=False)
-    return verdict
+    return _decided.put(_key(claim, study), replace(verdict, seconds=time.perf_counter() - start))
 
 
 def known(claim: Claim, study: Study) -> Verdict | None:
     """The verdict on a claim: remembered, or decided at once where that takes no time. None where it has to be measured."""
-    with _lock:
-        verdict = _decided.get(_key(claim, study))
-    return verdict or (None if claim.takes else decide(claim, study))
+    return _decided.get(_key(claim, study)) or (None if claim.takes else decide(claim, study))
 
 
 def _key(claim: Claim, study: Study) -> tuple:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.labels import CONTEXT_LABEL, COUNT_LABEL, IS_POWER_OF_TEN
 from gptoss.units import count, flops, percent, size
 
 CURRENT, PINNED = "current", "pinned"
@@ -19,11 +20,7 @@ WINDOWED, EVERY_LAYER_FULL = WINDOWS = ("windows as set", "every layer full")
 _ACTIVE, _IDLE = "active for each token", "idle"
 _GIB = 2 ** 30
 _PARTS_WITH_FLOPS = [part for part in palette.PARTS if part not in ("embedding", "norms")]
-# 1e9 is a billion parameters, not a giga; 128k tokens are 131,072.
-_COUNT_LABEL = "replace(format(datum.value, '~s'), 'G', 'B')"
 _PLAIN_NUMBER = "format(datum.value, ',~r')"
-_IS_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
-_CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~g') + 'k' : format(datum.value, '~g')"
 
 
 def parameters_by_part(total: Mapping[str, int], active: Mapping[str, int],
@@ -143,7 +140,7 @@ def _parameters_spec(pinned: bool) -> dict:
     opacity = {"expr": f"datum.use === '{_IDLE}' ? 0.2 : datum.model === '{PINNED}' ? 0.5 : 1"}
     bars = base.transform_calculate(place=_PLACE_OF_PART).mark_bar(fillOpacity=opacity).encode(
         x=alt.X("parameters:Q", stack="zero", axis=alt.Axis(
-            title="parameters (count)", labelExpr=_COUNT_LABEL, tickCount=4)),
+            title="parameters (count)", labelExpr=COUNT_LABEL, tickCount=4)),
         color=_part_colour(), order=alt.Order("place:Q"),
         tooltip=[alt.Tooltip("bar:N", title="bar"), alt.Tooltip("part:N", title="part"),
                  alt.Tooltip("use:N", title="use"), alt.Tooltip("parameters:Q", title="parameters", format=",")],
@@ -155,7 +152,7 @@ def _parameters_spec(pinned: bool) -> dict:
 
 def _context_axis() -> alt.X:
     return alt.X("context:Q", scale=alt.Scale(type="log", base=2, nice=False), axis=alt.Axis(
-        title="context (tokens, log scale)", labelExpr=_CONTEXT_LABEL, grid=False, tickCount=6))
+        title="context (tokens, log scale)", labelExpr=CONTEXT_LABEL, grid=False, tickCount=6))
 
 
 @cache
@@ -166,8 +163,8 @@ def _kv_cache_spec() -> dict:
         x=_context_axis(), color=colour,
         y=alt.Y("gib:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
             title="KV cache (GiB, log scale)", labelOverlap=False,
-            labelExpr=f"{_IS_POWER_OF_TEN} ? {_PLAIN_NUMBER} : ''",
-            gridOpacity={"condition": {"test": _IS_POWER_OF_TEN, "value": 1}, "value": 0})),
+            labelExpr=f"{IS_POWER_OF_TEN} ? {_PLAIN_NUMBER} : ''",
+            gridOpacity={"condition": {"test": IS_POWER_OF_TEN, "value": 1}, "value": 0})),
         tooltip=[alt.Tooltip("context:Q", title="context (tokens)", format=","),
                  alt.Tooltip("sharing:N", title="heads"), alt.Tooltip("windows:N", title="layers"),
                  alt.Tooltip("size:N", title="KV cache"),

@@ -12,7 +12,9 @@ _POSITION_DIGITS = 4
 # Takes the position off again, so that an axis shows only the token.
 TOKEN_OF_LABEL = f"slice(datum.label, {_POSITION_DIGITS + 1})"
 
-# A context axis in tokens: 131,072 is 128k.
+# Numbers of an axis: 1e9 parameters are a billion, not a giga; 131,072 tokens of context are 128k.
+COUNT_LABEL = "replace(format(datum.value, '~s'), 'G', 'B')"
+IS_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
 CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~r') + 'k' : format(datum.value, '~r')"
 
 

@@ -4,6 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import verdicts
+from gptoss.app.cache import Cache
 from gptoss.app.lesson import Prediction, Try
 from gptoss.app.study import Study
 
@@ -44,7 +45,7 @@ def a_page():
 
 @pytest.fixture
 def page(monkeypatch):
-    monkeypatch.setattr(verdicts, "_decided", type(verdicts._decided)())
+    monkeypatch.setattr(verdicts, "_decided", Cache(2048))
     return AppTest.from_function(a_page, default_timeout=30).run()
 
 

@@ -83,13 +83,20 @@ def reached(module):
     return loaded
 
 
-def floors(modules):
-    """How many floors a graph of imports has: the longest way down from a module that nothing imports."""
-    @cache
-    def height(module):
-        return 1 + max(map(height, ours(module) & modules - {module}), default=0)
+def among(modules):
+    """Which of some modules each of them imports."""
+    return {module: ours(module) & modules - {module} for module in modules}
 
-    return max(map(height, modules))
+
+def floors(doors):
+    """How many floors there are below doors from names to others: the longest way down. In a circle it never ends."""
+    count = 0
+    while doors:
+        leaves = {name for name, others in doors.items() if not others & doors.keys()}
+        assert leaves, f"these import each other: {sorted(doors)}"
+        doors = {name: others for name, others in doors.items() if name not in leaves}
+        count += 1
+    return count
 
 
 def loads(statement, *modules):
@@ -120,22 +127,21 @@ def test_doors_open_one_way(module):
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    waiting = {module: ours(module) - {module} for module in MODULES if module != "gptoss"}
-    while waiting:
-        leaves = {module for module, others in waiting.items() if not others & waiting.keys()}
-        assert leaves, f"these import each other: {sorted(waiting)}"
-        waiting = {module: others for module, others in waiting.items() if module not in leaves}
+    assert floors(among(MODULES.keys() - {"gptoss"}))
 
 
-def test_rooms_do_not_import_each_other_in_a_circle():
+def test_below_the_pages_are_at_most_eight_floors_of_rooms_and_no_circle():
     doors = {}
-    for module in MODULES:
-        if module != "gptoss":
-            doors.setdefault(room_of(module), set()).update(rooms_entered(module) - {room_of(module)})
-    while doors:
-        leaves = {room for room, others in doors.items() if not others & doors.keys()}
-        assert leaves, f"these import each other: {sorted(doors)}"
-        doors = {room: others for room, others in doors.items() if room not in leaves}
+    for module in MODULES.keys() - {"gptoss"}:
+        doors.setdefault(room_of(module), set()).update(rooms_entered(module) - {room_of(module)})
+    below = doors.keys() - {"pages", "router"}
+    assert floors(doors) and floors({room: doors[room] & below for room in below}) <= 8
+
+
+def test_the_frame_and_the_folders_of_pages_have_few_floors():
+    assert floors(among({module for module in MODULES if room_of(module) == "app"})) <= 8
+    for page in PAGES:
+        assert floors(among({module for module, folder, _ in lessons() if folder == page.path})) <= 4, page.path
 
 
 def test_a_folder_belongs_to_a_page():

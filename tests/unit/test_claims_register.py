@@ -8,6 +8,7 @@ import pytest
 
 from gptoss.app import verdicts
 from gptoss.app.book import PAGES
+from gptoss.app.cache import Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.verdicts import FALSE, KINDS, PARTLY, TOPICS, TRUE, VERDICTS, badge, decide, known
@@ -28,7 +29,7 @@ SMALLEST = {"layers": 1, "hidden": 64, "heads": 1, "kv": 1, "experts": 1, "activ
 
 @pytest.fixture(autouse=True)
 def nothing_decided(monkeypatch):
-    monkeypatch.setattr(verdicts, "_decided", type(verdicts._decided)())
+    monkeypatch.setattr(verdicts, "_decided", Cache(2048))
 
 
 def parameters(config, experts):
@@ -275,10 +276,10 @@ def test_a_verdict_belongs_to_its_study_where_the_claim_follows_it():
 
 
 def test_the_server_forgets_the_oldest_verdicts(monkeypatch):
-    monkeypatch.setattr(verdicts, "KEPT", 3)
+    monkeypatch.setattr(verdicts, "_decided", Cache(3))
     for name in ("1", "2", "9", "12"):
         decide(BY_NAME[name], CLASSROOM)
-    assert [key[0] for key in verdicts._decided] == ["2", "9", "12"]
+    assert [name for name in ("1", "2", "9", "12") if verdicts._decided.get((name,))] == ["2", "9", "12"]
 
 
 def test_verdicts_are_called_what_they_are():

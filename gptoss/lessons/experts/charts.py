@@ -15,7 +15,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.experts import OTHER, SELECTED, expert_colour
 from gptoss.charts.images import Picture, share_pixels
-from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.charts.labels import COUNT_LABEL, IS_POWER_OF_TEN, TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import plural
 
 HEIGHT = 400  # px of a page's main picture
@@ -33,11 +33,10 @@ _KEPT, _DROPPED = "chosen", "not chosen"
 _CURVE, _OTHER_CURVE, _COMPARED, _NEURON = "gpt-oss, as chosen", "other linear halves", "compared with", "real neurons"
 _TOTAL, _ACTIVE = "all parameters", "active for one token"
 _BAND = palette.fade(palette.MUTED, 0.3)
-# On a log axis the powers of ten are enough; 1e9 is a billion parameters, not a giga.
-_IS_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
-_COUNT_LABEL = f"{_IS_POWER_OF_TEN} ? replace(format(datum.value, '~s'), 'G', 'B') : ''"
+# On a log axis the powers of ten are enough.
+_COUNT_LABEL = f"{IS_POWER_OF_TEN} ? {COUNT_LABEL} : ''"
 _POWERS = {"grid": False, "tickCount": 30, "labelOverlap": False, "tickSize": 3}
-_FLOP_LABEL = f"{_IS_POWER_OF_TEN} ? format(datum.value, '~s') : ''"
+_FLOP_LABEL = f"{IS_POWER_OF_TEN} ? format(datum.value, '~s') : ''"
 
 
 def load_against_uniform(experts: np.ndarray, counts: np.ndarray, band: np.ndarray, tokens: int, order: str,

@@ -12,6 +12,7 @@ import pandas as pd
 from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.labels import CONTEXT_LABEL, IS_POWER_OF_TEN
 
 PREFILL, DECODE = PHASES = "prefill", "decode"
 FITS, FITS_NOT = "fits into its memory", "does not fit"
@@ -27,9 +28,7 @@ _LEFT, _RIGHT = 2.5, 8  # how far the axis reaches beyond the outermost operator
 _ABOVE = 2.2  # times a ceiling's height: where its name is
 _ABOVE_BAR = {"expr": "-bandwidth('y') / 2 - 3"}  # where a name is over its bar, from the bar's middle
 _BYTES = "format(datum.value, '.3~s') + 'B'"
-_TOKENS = "datum.value >= 1024 ? format(datum.value / 1024, '~g') + 'k' : datum.value"
-_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
-_ROUND_NUMBER = f"{_POWER_OF_TEN} ? format(datum.value, ',~r') : ''"
+_ROUND_NUMBER = f"{IS_POWER_OF_TEN} ? format(datum.value, ',~r') : ''"
 _WITHOUT_PLACE = "slice(datum.label, 3)"
 
 
@@ -161,7 +160,7 @@ def _film_spec() -> dict:
     x = alt.X("layer:N", sort="ascending", scale=alt.Scale(paddingInner=0.18), axis=alt.Axis(
         title="layer", labelAngle=0, labelExpr="toNumber(datum.label)", ticks=False, domain=False))
     y = alt.Y("bottom:Q", scale=alt.Scale(type="log", base=2, nice=False), axis=alt.Axis(
-        title="tokens kept (log scale)", labelExpr=_TOKENS, values=[4**power for power in range(11)], grid=False))
+        title="tokens kept (log scale)", labelExpr=CONTEXT_LABEL, values=[4**power for power in range(11)], grid=False))
     kinds = alt.Scale(domain=[SLIDING, FULL], range=[palette.SLIDING, palette.FULL])
     frames = blank_chart().mark_bar(color=palette.IDLE, cornerRadius=3).encode(x=x, y=y, y2="top:Q")
     filling = blank_chart().mark_bar(cornerRadius=3).encode(

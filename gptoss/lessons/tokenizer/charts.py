@@ -17,6 +17,7 @@ from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import ROW, Chart, blank_chart, specification
 from gptoss.charts.chips import STYLE, Shade, changing, chip
+from gptoss.charts.labels import COUNT_LABEL
 from gptoss.tokenizer import printable, token_bytes, token_label
 from gptoss.tokenizer.harmony import Stream
 from gptoss.tokenizer.merges import Merge
@@ -37,7 +38,6 @@ _LEFT = {"orient": "left", "minExtent": 50, "maxExtent": 50}  # both panels' axe
 _PARTS = ["embedding", "unembedding"]
 GPT2_SIZE = 50_257
 _PLAIN_LABEL = "format(datum.value, ',~r')"
-_PARAMETERS_LABEL = "replace(format(datum.value, '~s'), 'G', 'B')"
 _PAIRS_STYLE = """<style>
 .chips.pairs {gap: 8px 4px; align-items: stretch; max-height: 430px; overflow-y: auto;}
 .chips .pair {display: flex; flex-direction: column; gap: 2px; max-width: 100%; min-width: 0;}
@@ -181,7 +181,7 @@ def _size_spec() -> dict:
     above = alt.Y("value:Q", scale=alt.Scale(zero=True, range=[alt.expr("0.56 * height"), 0]), axis=alt.Axis(
         title="text (tokens)", format=",d", tickCount=4, grid=True, **_LEFT))
     below = alt.Y("value:Q", stack="zero", scale=alt.Scale(range=[alt.expr("height"), alt.expr("0.64 * height")]),
-                  axis=alt.Axis(title="parameters (count)", labelExpr=_PARAMETERS_LABEL, tickCount=3, **_LEFT))
+                  axis=alt.Axis(title="parameters (count)", labelExpr=COUNT_LABEL, tickCount=3, **_LEFT))
     curve = _rows("tokens").mark_line(color=palette.ACCENT, strokeWidth=3).encode(x=x, y=above)
     kinds = [CHOSEN, GPT2, NOTEBOOK]
     colours = [palette.ACCENT, palette.GPT2, palette.MUTED]

@@ -13,7 +13,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, legend, shaded_text
-from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
+from gptoss.charts.labels import CONTEXT_LABEL, COUNT_LABEL, TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import number, plural, size, spelled
 
 HEIGHT = 400  # px of a page's main picture
@@ -33,8 +33,6 @@ _REACHED_COLOURS = [palette.QUERY, palette.SLIDING, palette.FULL, palette.fade(p
 
 # The row's own number taken off; on a narrow screen also what kind of layer it is.
 _ROW_LABEL = "split(slice(datum.label, 5), width > 300 ? '|' : ',')[0]"
-
-_CONTEXT_LABEL = "datum.value >= 1024 ? format(datum.value / 1024, '~r') + 'k' : format(datum.value, '~r')"
 
 _TEXT_KEY = {
     "query": Shade(palette.QUERY, "white", kind="query"),
@@ -283,8 +281,8 @@ def _reach_spec() -> dict:
 @cache
 def _context_spec(column: str) -> dict:
     x = alt.X("context:Q", scale=alt.Scale(type="log", base=2, nice=False), axis=alt.Axis(
-        title="context (tokens, log scale)", labelExpr=_CONTEXT_LABEL, grid=False, tickCount=6))
-    label = "format(datum.value, ',~r')" if column == "bytes" else "replace(format(datum.value, '~s'), 'G', 'B')"
+        title="context (tokens, log scale)", labelExpr=CONTEXT_LABEL, grid=False, tickCount=6))
+    label = "format(datum.value, ',~r')" if column == "bytes" else COUNT_LABEL
     y = alt.Y("amount:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
         title=_AXES[column], labelExpr=label, values=_POWERS_OF_TEN))
     base = blank_chart().transform_filter("datum.amount > 0").encode(x=x, y=y, color=alt.Color(

@@ -6,6 +6,7 @@ import pytest
 from reader import address, assert_fine, dial, move, open_page
 
 from gptoss.app import verdicts
+from gptoss.app.cache import Cache
 from gptoss.app.lesson import TABS
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
@@ -21,7 +22,7 @@ LINKS = {(claim.pages[0], *sorted(claim.query(NOW).items())): claim for claim in
 
 @pytest.fixture(autouse=True)
 def nothing_measured(monkeypatch):
-    monkeypatch.setattr(verdicts, "_decided", type(verdicts._decided)())
+    monkeypatch.setattr(verdicts, "_decided", Cache(2048))
 
 
 def said(at):
