@@ -23,9 +23,9 @@ def next_token(labels: Sequence[str], now: np.ndarray, top: int = 10, *, before:
     """The `top` most probable next tokens as bars, the most probable first.
 
     `labels` are tokens and `now` (tokens,) their probabilities, in any order: all of the vocabulary or a part of it.
-    Outlined is what they had `before` (tokens,), in words `without` something; the best of both are shown. The place of
-    an `answer` puts that token first, in its own colour, and leaves the others to `now`. `model` names whose tokens they
-    are. Raises `ValueError` where lengths differ or there is no token.
+    Outlined and in brackets is what they had `before` (tokens,), in words `without` something; the best of both are
+    shown. The place of an `answer` puts that token first, in its own colour, and leaves the others to `now`. `model` names
+    whose tokens they are. Raises `ValueError` where lengths differ or there is no token.
     """
     if not len(labels) or not len(labels) == len(now) == len(now if before is None else before):
         raise ValueError(f"{len(labels)} labels do not fit {len(now)} probabilities, or those before")
@@ -40,7 +40,7 @@ def next_token(labels: Sequence[str], now: np.ndarray, top: int = 10, *, before:
         "before": then[shown].astype(np.float64), "changed": before is not None,
         "what": [_ANSWER if token == answer else _OTHER for token in shown]}).round({"probability": 6, "before": 6})
     data["reach"] = data[["probability", "before"]].max(axis=1)
-    data["label"] = [units.percent(share, decimals) + (f", without {units.percent(bare, decimals)}" if without else "")
+    data["label"] = [units.percent(share, decimals) + (f" ({units.percent(bare, decimals)})" if without else "")
                      for share, bare in zip(data["probability"], data["before"], strict=True)]
     rows = 2 * top if without else top
     return Chart(_spec(rows, model, colour, bool(without), answer is not None), data,

@@ -39,6 +39,8 @@ from gptoss.lessons.rmsnorm import claims as rmsnorm
 from gptoss.lessons.rmsnorm.measure import measure_times
 from gptoss.lessons.rope import claims as rope
 from gptoss.lessons.rope.measure import meets_new_angles, near_and_far, norm_growth
+from gptoss.lessons.sampling import claims as sampling
+from gptoss.lessons.sampling.measure import repeat
 from gptoss.lessons.scale import claims as scale
 from gptoss.lessons.sinks import claims as sinks
 from gptoss.lessons.sinks.measure import check_sinks
@@ -182,6 +184,10 @@ CLAIMS = (
           UNDER_STUDY, block.largest_bar_matters_most, (block.largest_bar_matters_most, final_streams_without_each),
           ("block",), controls={"block_view": "Every removal"},
           takes="Each half block of the live model is left out in turn, and the rest runs again."),
+    Claim("S8", COMPUTE, "Temperature 0 makes a model deterministic", OFTEN, MEASURED, UNDER_STUDY,
+          sampling.greedy_is_deterministic, (sampling.greedy_is_deterministic, repeat), ("sampling",),
+          controls={"sampling_view": "Twelve continuations", "sampling_temperature": "0"},
+          takes="The live model writes 24 tokens after the first example twice, and reads them once."),
 )
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 

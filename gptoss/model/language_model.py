@@ -51,8 +51,9 @@ class LanguageModel(nn.Module):
 
         With a `cache`, `tokens` follow those it has seen. `record` is called with every intermediate tensor and its name.
         Attention and experts are then written out, with the same result; `recorded_layers` limits that to the insides of
-        some layers.
+        some layers. Raises `ValueError` for an id that the vocabulary does not have.
         """
+        self._refuse_unknown(tokens)
         states = self._final_states(tokens, cache, record, recorded_layers)  # (batch, tokens, hidden)
         logits = self.unembed(states)                                        # (batch, tokens, vocab)
         record("logits", logits)
@@ -74,6 +75,15 @@ class LanguageModel(nn.Module):
         record("norm", x)
         return x
 
+    def _refuse_unknown(self, tokens: Tensor) -> None:
+        """Raise `ValueError` for an id that has no row in the embedding: on a GPU looking it up would end the process."""
+        if tokens.is_meta or not tokens.numel():
+            return
+        rows = self.embedding.num_embeddings
+        for token in tokens.aminmax():
+            if not 0 <= token < rows:
+                raise ValueError(f"token {token.item()} is not in the vocabulary; allowed: 0 to {rows - 1}")
+
     def new_cache(self, max_tokens: int, batch_size: int = 1) -> KVCache:
         """An empty cache for `max_tokens` positions, on this model's device and in its dtype."""
         return KVCache(self.config, batch_size, max_tokens, self.device, self.dtype)
@@ -82,14 +92,15 @@ class LanguageModel(nn.Module):
                  top_k: int | None = None, top_p: float | None = None, seed: int | None = None) -> Iterator[int]:
         """Continue `tokens` (one sequence of ids), yielding each new id as soon as it is sampled.
 
-        `temperature` 0 is greedy; `seed` makes the samples repeatable. Raises `ValueError` for an empty prompt and
-        for settings that make no distribution (see `next_token_probabilities`).
+        `temperature` 0 is greedy; `seed` makes the samples repeatable. Raises `ValueError` for an empty prompt, for an id
+        that the vocabulary does not have, and for settings that make no distribution (see `next_token_probabilities`).
         """
         tokens = torch.as_tensor(tokens, dtype=torch.long, device=self.device)
         if tokens.numel() == 0 or tokens.numel() != tokens.shape[-1]:
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: one sequence of at least one token")
         if max_new_tokens < 0:
             raise ValueError(f"max_new_tokens={max_new_tokens!r} is impossible; allowed: 0 or more")
+        self._refuse_unknown(tokens)  # once: those that follow are the model's own
         sampling = Sampling(temperature, top_k, top_p, seed)
         return self._generate(tokens.view(1, -1), max_new_tokens, sampling)
 

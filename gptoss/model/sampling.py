@@ -11,20 +11,23 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     """The distribution that is sampled from: (..., vocab) logits -> (..., vocab) probabilities, float32.
 
     `temperature` 0 puts everything on the largest logit. `top_k` keeps the k largest, `top_p` the fewest whose
-    probabilities reach p, the one that crosses it included. Raises `ValueError` for values that make no distribution.
+    probabilities reach p, the one that crosses it included; at 1 it keeps all. Raises `ValueError` for values that make
+    no distribution. A logit may be minus infinity, for a token that is ruled out, beside others that are finite.
     """
     _check(temperature, top_k, top_p)
     logits = logits.float()
+    best, greedy = _best(logits)
     if temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
-    below_best = logits - logits.amax(dim=-1, keepdim=True)  # 0 or less, so that no temperature makes it overflow upwards
+        return torch.zeros_like(logits).scatter_(-1, greedy, 1.0)
+    below_best = logits - best  # 0 or less, so that no temperature makes it overflow upwards
     probabilities = torch.softmax(below_best / max(temperature, _COLDEST), dim=-1)
     if top_k is not None and top_k < logits.shape[-1]:
         probabilities = _limited_to(*torch.topk(probabilities, top_k, dim=-1), probabilities)
-    if top_p is not None:
-        ordered, index = probabilities.sort(dim=-1, descending=True)     # (..., vocab) each
-        before = ordered.cumsum(dim=-1) - ordered  # a token whose predecessors have reached p already is left out
-        probabilities = _limited_to(ordered.masked_fill(before >= top_p, 0), index, probabilities)
+    if top_p is not None and top_p < 1:  # a rounded sum reaches 1 before the last of thousands of tokens
+        ordered, index = probabilities.sort(dim=-1, descending=True, stable=True)  # (..., vocab) each
+        reached = ordered.cumsum(dim=-1)[..., :-1] >= top_p  # (..., vocab - 1): by the tokens before each
+        kept = torch.cat((ordered[..., :1], ordered[..., 1:].masked_fill(reached, 0)), dim=-1)
+        probabilities = _limited_to(kept, index, probabilities)
     return probabilities
 
 
@@ -42,9 +45,9 @@ class Sampling:
             self._generator.manual_seed(seed)
 
     def next_tokens(self, logits: Tensor) -> Tensor:
-        """(batch, vocab) logits -> (batch,) ids."""
+        """(batch, vocab) logits -> (batch,) ids. Raises `ValueError` for logits that make no distribution."""
         if self.temperature == 0:
-            return logits.argmax(dim=-1)
+            return _best(logits)[1][:, 0]
         probabilities = next_token_probabilities(logits, self.temperature, self.top_k, self.top_p)
         # Drawn on the CPU, so that a seed means the same on every device.
         return torch.multinomial(probabilities.cpu(), 1, generator=self._generator)[:, 0].to(logits.device)
@@ -57,6 +60,18 @@ def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
         raise ValueError(f"top_k={top_k!r} is impossible; allowed: 1 or more, or None")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p!r} is impossible; allowed: above 0 and at most 1, or None")
+
+
+def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest logit and its place: (..., vocab) -> (..., 1) each. No larger one is NaN, so this finds whatever is wrong.
+
+    Raises `ValueError` where a logit is NaN or plus infinity, or where all are minus infinity.
+    """
+    best, place = logits.max(dim=-1, keepdim=True)
+    if not best.isfinite().all():
+        wrong = best[~best.isfinite()][0].item()
+        raise ValueError(f"the largest logit is {wrong}; allowed: a finite one, beside which others may be -inf")
+    return best, place
 
 
 def _limited_to(values: Tensor, index: Tensor, probabilities: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ MAIN_SLIDERS = {
     "sinks": MainSlider("Sink logit"),
     "rmsnorm": MainSlider("Shift"),
     "experts": MainSlider("Active experts"),
+    "sampling": MainSlider("Temperature"),
     "scale": MainSlider("Accelerators", "preset=gpt-oss-120b"),
     "memory": MainSlider("Batch (sequences)"),
     "mxfp4": MainSlider("Outlier (× the block's largest)", "preset=classroom"),

@@ -99,6 +99,8 @@ def test_next_tokens_beside_those_before_are_the_best_of_either():
     best = {NAMES[i] for probabilities in (now, before) for i in np.argsort(-probabilities)[:5]}
     assert set(shown) == best and 5 <= len(shown) <= 10
     np.testing.assert_allclose(chart.data["probability"], np.sort(now[[NAMES.index(t) for t in shown]])[::-1], atol=1e-6)
+    first = NAMES.index(shown[0])
+    assert chart.data["label"][0] == f"{now[first]:.1%} ({before[first]:.1%})"
     assert NAMES[now.argmax()] in chart.alt and NAMES[before.argmax()] in chart.alt
     assert "without the sinks it stays so" in next_token(NAMES, now, before=now, without="without the sinks").alt
 

@@ -105,7 +105,7 @@ def test_a_claim_about_gpt_oss_has_one_verdict_whatever_is_under_study(claim):
 
 
 def test_claims_that_follow_the_model_under_study_say_so():
-    assert {claim.name for claim in CLAIMS if claim.follows} == {"3", "4", "5", "21", "S1", "S2", "S7"}
+    assert {claim.name for claim in CLAIMS if claim.follows} == {"3", "4", "5", "21", "S1", "S2", "S7", "S8"}
     assert all(claim.about == verdicts.UNDER_STUDY and not claim.preset for claim in CLAIMS if claim.follows)
     assert BY_NAME["3"].basis(CLASSROOM) == "the model under study, classroom"
     assert BY_NAME["1"].basis(CLASSROOM) == "gpt-oss-120b"
@@ -178,6 +178,8 @@ MEASURED_WHEN_ASKED_FOR = {
     "S1": ["the sink takes the rest"],
     "S5": ["In classroom, trained without rounding", "nats a token"],
     "S7": ["At token 70 the largest bar is layer "],
+    "S8": ["On this machine, with trained weights", "24 tokens written twice at temperature 0 are the same",
+           "to the last bit", "would choose 24 of the 24 tokens too"],
 }
 
 
@@ -189,7 +191,7 @@ def test_claims_that_are_measured_when_asked_for(name):
     assert all(figure in verdict.sentence for figure in MEASURED_WHEN_ASKED_FOR[name]), verdict.sentence
     assert known(claim, CLASSROOM) is verdict and verdict.seconds > 0
     by_chance = name in ("20", "S7")  # a clock and a bar may say either
-    assert verdict.verdict in ((TRUE, FALSE) if by_chance else (FALSE,))
+    assert verdict.verdict in ((TRUE, FALSE) if by_chance else (PARTLY,) if name == "S8" else (FALSE,))
 
 
 def test_each_of_them_is_measured():

@@ -1,0 +1,182 @@
+"""The sampling page's controls, and its three views: a distribution, draws from it, and texts that grow out of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from gptoss import units
+from gptoss.app import controls, pictures, text
+from gptoss.app.computed import computed, traced
+from gptoss.app.controls import Key
+from gptoss.app.large import TooLong
+from gptoss.app.markdown import literal
+from gptoss.app.study import Study
+from gptoss.app.weights import weights_in_words
+from gptoss.charts import next_token
+from gptoss.lessons.sampling import charts, measure
+from gptoss.lessons.sampling.charts import Continuation
+from gptoss.lessons.sampling.measure import Dials, Stages
+from gptoss.tokenizer import compact_vocabulary
+
+OFF = "off"
+TEMPERATURE: Key[float] = Key("sampling_temperature", 0.7)
+TOP_K: Key[int | str] = Key("sampling_k", OFF)
+TOP_P: Key[float] = Key("sampling_p", 0.95)  # all three: where an untouched page has something to show
+SEED: Key[int] = Key("sampling_seed", 0)
+KS = (OFF, 1, 2, 3, 5, 10, 20, 50, 100, 200)
+DRAWS = (20, 100, 500)
+SEEDS = range(0, 10_000, DRAWS[-1])  # the first of as many as any view draws from
+CONTINUATIONS = 12
+TOKENS_SHOWN = 10
+CONTEXT_SHOWN = 8  # tokens before the one that is predicted
+CHECKED_SEEDS = 8
+COLUMNS = [3, 10]
+
+logits_after = traced(measure.logits_after, names=("logits",), inside=False, entries=32)
+stages = computed(measure.stages, entries=64)
+draws = computed(measure.draws, entries=64)
+continuation = computed(measure.continuation, entries=256, many_passes="Writing a dozen continuations")
+difference = computed(measure.difference_to_written_out)
+seeds_kept = computed(measure.seeds_kept, many_passes="Asking several seeds")
+
+
+class Place(NamedTuple):
+    """Where the next token is asked for, and how it is sampled."""
+
+    position: int  # of the last token that the model reads
+    dials: Dials
+
+
+def setting(study: Study, tokens: text.Tokens) -> Place:
+    """The token after which the model is asked, and the three dials."""
+    position = controls.token(len(tokens), len(tokens) - 1, "Next token after token")
+    read = _text(study, tokens.ids[max(0, position + 1 - CONTEXT_SHOWN):position + 1])
+    st.caption(f"{'… ' * (position >= CONTEXT_SHOWN)}{literal(' '.join(read.split()))} **?**")
+    temperature = st.slider("Temperature", 0.0, 2.0, TEMPERATURE.default, 0.05, key=TEMPERATURE.name, bind="query-params",
+                            help="Logits are divided by it. 1: as the model is. 0: always the most likely token, "
+                                 "which is called greedy.")
+    top_k = st.select_slider("Top-k", KS, TOP_K.default, key=TOP_K.name, bind="query-params",
+                             help="Keeps the k most likely tokens.")
+    top_p = st.slider("Top-p", 0.05, 1.0, TOP_P.default, 0.05, key=TOP_P.name, bind="query-params",
+                      help="Keeps the most likely tokens until they hold this share. 1: off.")
+    return Place(position, _dials(temperature, top_k, top_p))
+
+
+def place_shown(tokens: text.Tokens) -> Place:
+    """The same for what is drawn apart from the controls."""
+    return Place(controls.token_shown(len(tokens), len(tokens) - 1), _dials(TEMPERATURE.value, TOP_K.value, TOP_P.value))
+
+
+def _dials(temperature: float, top_k: int | str, top_p: float) -> Dials:
+    return Dials(temperature, None if top_k == OFF else top_k, None if top_p == 1 else top_p)
+
+
+def distribution(study: Study, tokens: text.Tokens, place: Place) -> None:
+    """The next token before and after the dials, where the cuts fall, and what each dial does in its turn."""
+    found = stages(logits_after(study, tokens.ids, place.position), place.dials)
+    model, warm, last = (stage.probabilities.numpy() for stage in (found.model, found.temperature, found.last))
+    best = np.argsort(-model, kind="stable")[:TOKENS_SHOWN]
+    names = text.vocabulary_labels(len(model))
+    pictures.show_chart(next_token([names[token] for token in best.tolist()], last[best], top=TOKENS_SHOWN,
+                                   before=model[best], without="before the dials"), key="sampling_next", height=370)
+    st.caption("Outlined and in brackets: as the model gave it, before temperature and cuts.")
+    goal = place.dials.top_p and place.dials.top_p * found.top_k.held
+    pictures.show_chart(charts.cumulative(model, warm, found.last.left, goal), key="sampling_cumulative")
+    table(found, place.dials)
+
+
+def summary(study: Study, tokens: text.Tokens, place: Place) -> None:
+    """What is left, and how hard the next token is to guess, before and after the dials."""
+    found = stages(logits_after(study, tokens.ids, place.position), place.dials)
+    model, last, vocab = found.model, found.last, study.live_config.vocab_size
+    guess = "is certain" if last.left == 1 else (
+        f"is as hard to guess as among **{units.number(last.as_many_as, 3)} equally likely tokens**")
+    st.markdown(
+        f"**{last.left:,} of {vocab:,} tokens {'is' if last.left == 1 else 'are'} left**, with {units.percent(last.held)} "
+        f"of the probability at this temperature. The next one {guess} (entropy {units.fixed(last.entropy)} nats); as the "
+        f"model gave it, as among {units.number(model.as_many_as, 3)} ({units.fixed(model.entropy)} nats).")
+
+
+def table(found: Stages, dials: Dials) -> None:
+    """The dials in the order in which they are applied, and what is left after each."""
+    names = ("the model", f"temperature {dials.temperature:g}", f"top-k {dials.top_k or OFF}",
+             f"top-p {dials.top_p or OFF}")
+    found_stages = (found.model, found.temperature, found.top_k, found.top_p)
+    st.html(charts.order([charts.Row(name, stage.left, stage.held, stage.entropy, stage.as_many_as)
+                          for name, stage in zip(names, found_stages, strict=True)]))
+    lost = len(found.model.probabilities) - found.temperature.left
+    words = "Greedy: at temperature 0 one token has everything, and there is nothing left to cut. " if (
+        not dials.temperature) else (f"So cold that {lost:,} tokens have less than a 32-bit number can hold: they count as "
+                                     "cut. " if lost else "")
+    st.caption(f"{words}Each row starts from the one above. *Held together*: what the tokens left had at this temperature "
+               "before any was cut; what they have now adds up to 100%. *Entropy*: the mean surprise of a draw, −ln of its "
+               "probability, in nats; 0 where one token is certain. *As among*: so many equally likely tokens are as hard "
+               "to guess, e to the entropy.")
+
+
+def drawing(study: Study, tokens: text.Tokens, place: Place) -> None:
+    """Draws from the distribution, one a seed, beside their probabilities."""
+    logits = logits_after(study, tokens.ids, place.position)
+    last = stages(logits, place.dials).last
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        count = st.select_slider("Draws", DRAWS, key="sampling_draws", bind="query-params", width=240)
+        first = _first_seed()
+    ids = draws(logits, place.dials, first, count)
+    pictures.show_chart(charts.drawn(text.vocabulary_labels(len(logits)), ids.numpy(), last.probabilities.numpy()),
+                        key="sampling_drawn")
+    st.caption(f"Outlined and in brackets: the probability times {count}. A seed is a number from which all chance is "
+               f"computed: seeds {first:,} to {first + count - 1:,} draw once each, and the same seed always draws the same "
+               "token. Twenty draws are far from their probabilities; more come nearer.")
+
+
+def texts(study: Study, tokens: text.Tokens, place: Place) -> None:
+    """What grows out of the same beginning from a dozen seeds, beside the greedy continuation."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = _first_seed()
+    spot = st.empty()
+    beginning = tokens.ids[:place.position + 1]
+    try:
+        greedy = continuation(study, beginning, Dials(0.0), 0)
+        found = [Continuation("temperature 0, greedy", _text(study, greedy), "")]
+        written = set()
+        for seed in range(first, first + CONTINUATIONS):
+            ids = continuation(study, beginning, place.dials, seed)
+            written.add(ids)
+            found.append(_card(study, f"seed {seed:,}", ids, greedy))
+            spot.html(charts.continuations(found))
+    except TooLong as why:
+        st.info(str(why), icon=":material/hourglass:")
+        return
+    apart = sum(bool(card.own) for card in found)
+    st.caption(f"{CONTINUATIONS} times {measure.NEW_TOKENS} tokens after token {place.position}: "
+               f"{units.plural(len(written), 'different text')}, {apart} of them other than the greedy one, marked from "
+               f"where they leave it. Written with {weights_in_words(study)}. Every token is drawn from a distribution that "
+               "depends on all before it, so texts that part once do not meet again as a rule.")
+
+
+VIEWS = {"Distribution": distribution, "Draws": drawing, "Twelve continuations": texts}
+
+
+def _first_seed() -> int:
+    """The first seed that draws, and a button that goes on to others."""
+    def go_on() -> None:
+        SEED.set((SEED.value + SEEDS.step) % SEEDS.stop)
+
+    first = controls.choose("Seeds from", SEEDS, SEED.name, width=240)
+    st.button("Other seeds", icon=":material/casino:", on_click=go_on, key="sampling_reseed")
+    return first
+
+
+def _text(study: Study, ids: tuple[int, ...]) -> str:
+    return compact_vocabulary(study.live_config.vocab_size).decode(ids)
+
+
+def _card(study: Study, name: str, ids: tuple[int, ...], greedy: tuple[int, ...]) -> Continuation:
+    """A text in two parts: as far as it is the greedy one, and from there on."""
+    whole, shared = _text(study, ids), _text(study, ids[:measure.agreement(ids, greedy)])
+    if not whole.startswith(shared):  # a character that takes several tokens was cut
+        shared = ""
+    return Continuation(name, shared, whole[len(shared):])
