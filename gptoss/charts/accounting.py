@@ -9,12 +9,13 @@ import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, scale_of, specification, tooltip
 from gptoss.charts.labels import CONTEXT_LABEL, COUNT_LABEL, IS_POWER_OF_TEN
 from gptoss.units import count, flops, percent, size
 
 CURRENT, PINNED = "current", "pinned"
-SHARINGS = ("MHA", "GQA", "MQA")
+_SHARING_COLOURS = {"MHA": palette.MUTED, "GQA": palette.ACCENT, "MQA": palette.VALUE}
+SHARINGS = tuple(_SHARING_COLOURS)
 WINDOWED, EVERY_LAYER_FULL = WINDOWS = ("windows as set", "every layer full")
 
 _ACTIVE, _IDLE = "active for each token", "idle"
@@ -125,8 +126,7 @@ def _part_colour(parts: list[str] | None = None) -> alt.Color:
     """The colours of parts; the legend names `parts`, or all."""
     legend = alt.Legend(title="part of the model", symbolType="square", values=parts or list(palette.PARTS),
                         columns={"expr": "width > 600 ? 7 : 2"})
-    return alt.Color("part:N", legend=legend, scale=alt.Scale(
-        domain=list(palette.PARTS), range=list(palette.PARTS.values())))
+    return alt.Color("part:N", legend=legend, scale=scale_of(palette.PARTS))
 
 
 # Stacks in the order of the data's way through the model, which is also the legend's.
@@ -142,9 +142,7 @@ def _parameters_spec(pinned: bool) -> dict:
         x=alt.X("parameters:Q", stack="zero", axis=alt.Axis(
             title="parameters (count)", labelExpr=COUNT_LABEL, tickCount=4)),
         color=_part_colour(), order=alt.Order("place:Q"),
-        tooltip=[alt.Tooltip("bar:N", title="bar"), alt.Tooltip("part:N", title="part"),
-                 alt.Tooltip("use:N", title="use"), alt.Tooltip("parameters:Q", title="parameters", format=",")],
-    )
+        tooltip=tooltip(("bar:N", "bar"), ("part:N", "part"), ("use:N", "use"), ("parameters:Q", "parameters", ",")))
     sums = base.transform_aggregate(sum="max(sum)", groupby=["bar", "label"]).mark_text(
         align="left", dx=6, fontSize=FONT_SIZE).encode(x="sum:Q", text="label:N")
     return specification(alt.layer(bars, sums), height=290 if pinned else 220, right=40)
@@ -157,23 +155,19 @@ def _context_axis() -> alt.X:
 
 @cache
 def _kv_cache_spec() -> dict:
-    colour = alt.Color("sharing:N", legend=alt.Legend(title="heads", columns=3), scale=alt.Scale(
-        domain=list(SHARINGS), range=[palette.MUTED, palette.ACCENT, palette.VALUE]))
+    colour = alt.Color("sharing:N", legend=alt.Legend(title="heads", columns=3), scale=scale_of(_SHARING_COLOURS))
     base = blank_chart().transform_filter("datum.gib > 0").encode(
         x=_context_axis(), color=colour,
         y=alt.Y("gib:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
             title="KV cache (GiB, log scale)", labelOverlap=False,
             labelExpr=f"{IS_POWER_OF_TEN} ? {_PLAIN_NUMBER} : ''",
             gridOpacity={"condition": {"test": IS_POWER_OF_TEN, "value": 1}, "value": 0})),
-        tooltip=[alt.Tooltip("context:Q", title="context (tokens)", format=","),
-                 alt.Tooltip("sharing:N", title="heads"), alt.Tooltip("windows:N", title="layers"),
-                 alt.Tooltip("size:N", title="KV cache"),
-                 alt.Tooltip("model:N", title="model")],
-    )
+        tooltip=tooltip(("context:Q", "context (tokens)", ","), ("sharing:N", "heads"), ("windows:N", "layers"),
+                        ("size:N", "KV cache"), ("model:N", "model")))
     lines = base.mark_line().encode(
         strokeDash=alt.StrokeDash("windows:O", legend=alt.Legend(
-                title="layers", symbolSize=500, symbolStrokeWidth=3, orient="bottom"), scale=alt.Scale(
-            domain=list(WINDOWS), range=[[1, 0], [7, 5]])),
+            title="layers", symbolSize=500, symbolStrokeWidth=3, orient="bottom"),
+            scale=scale_of({WINDOWED: [1, 0], EVERY_LAYER_FULL: [7, 5]})),
         strokeWidth=_by_model("strokeWidth", 3, 1.5), opacity=_by_model("opacity", 1, 0.55))
     points = base.transform_filter(f"datum.here && datum.model === '{CURRENT}'").mark_point(
         filled=True, size=90, opacity=1)
@@ -182,7 +176,7 @@ def _kv_cache_spec() -> dict:
 
 def _by_model(channel: str, current: float, pinned: float) -> alt.StrokeWidth | alt.Opacity:
     kind = alt.StrokeWidth if channel == "strokeWidth" else alt.Opacity
-    return kind("model:O", legend=None, scale=alt.Scale(domain=[CURRENT, PINNED], range=[current, pinned]))
+    return kind("model:O", legend=None, scale=scale_of({CURRENT: current, PINNED: pinned}))
 
 
 def _here_rule() -> alt.Chart:
@@ -198,8 +192,7 @@ def _flops_spec() -> dict:
         place=_PLACE_OF_PART).mark_area(opacity=0.9).encode(
         x=_context_axis(), y=alt.Y("gflops:Q", stack="zero", axis=y_axis), order="place:Q",
         color=_part_colour(_PARTS_WITH_FLOPS),
-        tooltip=[alt.Tooltip("part:N", title="part"), alt.Tooltip("context:Q", title="context (tokens)", format=","),
-                 alt.Tooltip("figure:N", title="compute per token")])
+        tooltip=tooltip(("part:N", "part"), ("context:Q", "context (tokens)", ","), ("figure:N", "compute per token")))
     pinned = blank_chart().transform_filter(alt.datum.model == PINNED).mark_line(
         color=palette.MUTED, strokeWidth=3, strokeDash=[7, 5]).encode(
         x=_context_axis(), y=alt.Y("sum(gflops):Q", axis=y_axis))

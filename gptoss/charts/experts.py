@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import percent
 
@@ -51,7 +51,7 @@ def routing_map(chosen: np.ndarray, weights: np.ndarray, num_experts: int, label
 
 
 def expert_load(counts: np.ndarray, tokens: int, selected: int | None = None) -> Chart:
-    """How often each expert was used: a bar per expert, and a line where all would stand if the load were even.
+    """How often each expert was used: a bar per expert, and a line where all would end if the load were even.
 
     `counts` (experts,) counts the tokens that went to each expert, out of `tokens`. Raises `ValueError` where
     there is no token or a count is above `tokens`.
@@ -97,8 +97,7 @@ def _describe_load(counts: np.ndarray, tokens: int) -> str:
 
 def expert_colour() -> alt.Color:
     """The selected expert in the accent colour, all others alike, by the column `what`."""
-    return alt.Color("what:N", legend=None, scale=alt.Scale(
-        domain=[SELECTED, OTHER], range=[palette.ACCENT, palette.MAGNITUDE]))
+    return alt.Color("what:N", legend=None, scale=scale_of({SELECTED: palette.ACCENT, OTHER: palette.MAGNITUDE}))
 
 
 @cache
@@ -112,8 +111,7 @@ def _routing_spec(num_experts: int) -> dict:
     # The rows of many experts are a pixel or two: a rim keeps the selected one in sight.
     cells = blank_chart().mark_rect(tooltip=ROW, strokeWidth=2 if many else 0).encode(
         color=expert_colour(),
-        stroke=alt.Stroke("what:N", legend=None, scale=alt.Scale(
-            domain=[SELECTED, OTHER], range=[palette.ACCENT, "transparent"])),
+        stroke=alt.Stroke("what:N", legend=None, scale=scale_of({SELECTED: palette.ACCENT, OTHER: "transparent"})),
         opacity=alt.Opacity("weight:Q", scale=alt.Scale(
             type="sqrt", domainMin=0, range=[0.12, 1], nice=False), legend=alt.Legend(
             title="router weight (square-root scale)", symbolType="square", symbolSize=300, offset=14,
@@ -132,10 +130,8 @@ def _load_spec() -> dict:
         x=alt.X("expert:O", axis=alt.Axis(title="expert (number)", labelAngle=0, ticks=False)),
         y=alt.Y("share:Q", axis=alt.Axis(title="tokens (% of all)", format=".0%", tickCount=5)),
         color=expert_colour(),
-        tooltip=[alt.Tooltip("expert:O", title="expert"), alt.Tooltip("tokens:Q", title="tokens (count)"),
-                 alt.Tooltip("share:Q", title="share of the tokens", format=".1%"),
-                 alt.Tooltip("even:Q", title="even load", format=".1%")],
-    )
+        tooltip=tooltip(("expert:O", "expert"), ("tokens:Q", "tokens (count)"), ("share:Q", "share of the tokens", ".1%"),
+                        ("even:Q", "even load", ".1%")))
     rule = blank_chart().mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4]).encode(y="mean(even):Q")
     label = blank_chart().transform_aggregate(even="mean(even)").transform_calculate(
         label="'┄ even load ' + format(datum.even, '.1%')").mark_text(

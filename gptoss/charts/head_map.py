@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import ROW, Chart, blank_chart, scale_of, specification, tooltip
 from gptoss.charts.images import Picture, share_pixels
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import percent, plural
@@ -176,8 +176,10 @@ def _describe(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], toke
 
 @cache
 def _reading_spec() -> dict:
+    colour = alt.Color("kind:N", legend=None, scale=scale_of(
+        {_SINK: palette.SINK, **dict.fromkeys((_EARLIER, _KEY, _EDGE), palette.MAGNITUDE)}))
     cells = blank_chart().encode(x=_x(_TO_READ, None), y=_y(None)).transform_filter("isValid(datum.weight)").mark_rect(
-        tooltip=ROW).encode(color=_cell_colour(), opacity=alt.Opacity("weight:Q", scale=alt.Scale(
+        tooltip=ROW).encode(color=colour, opacity=alt.Opacity("weight:Q", scale=alt.Scale(
             type="sqrt", domainMin=0, range=[0.08, 1], nice=False), legend=alt.Legend(
             title="weight (square-root scale)", symbolType="square", symbolSize=300, tickCount=4,
             symbolFillColor=palette.MAGNITUDE, symbolStrokeWidth=0, columns=6)))
@@ -190,10 +192,9 @@ def _reading_spec() -> dict:
 def _choosing_spec() -> dict:
     click = alt.selection_point(name="picked", fields=["query", "key"])
     clear = {"fillOpacity": 0, "cursor": "pointer"}
-    queries = _span(_QUERY).mark_rect(**clear).encode(tooltip=[alt.Tooltip("query:N", title="query")])
-    keys = _span(_CHOSEN_KEY).mark_rect(**clear).encode(tooltip=[
-        alt.Tooltip("query:N", title="query"), alt.Tooltip("key:N", title="key"),
-        alt.Tooltip("weight:Q", title="weight", format=".3f")])
+    queries = _span(_QUERY).mark_rect(**clear).encode(tooltip=tooltip(("query:N", "query")))
+    keys = _span(_CHOSEN_KEY).mark_rect(**clear).encode(tooltip=tooltip(
+        ("query:N", "query"), ("key:N", "key"), ("weight:Q", "weight", ".3f")))
     frames = [_span(kind).mark_rect(filled=False, stroke=colour, strokeWidth=3, tooltip=False) for kind, colour in (
         (_ROW, palette.QUERY), (_COLUMN, palette.KEY), (_CELL, palette.ACCENT))]
     image = _span(_IMAGE).mark_image(aspect=False, tooltip=False).encode(url="map:N")
@@ -220,18 +221,13 @@ def _edge(title: str, until: str) -> alt.Chart:
 
 
 def _x(title: str, band: float | None = 0) -> alt.X:
-    return alt.X("key:N", sort="ascending", scale=alt.Scale(padding=0), axis=alt.Axis(
-        title=title, labelAngle=-90, labelLimit=95, labelExpr=TOKEN_OF_LABEL, grid=False, domain=False,
-        ticks=False), **({} if band is None else {"bandPosition": band}))
+    return alt.X("key:N", **_tokens(band, title=title, labelAngle=-90, labelLimit=95))
 
 
 def _y(band: float | None = 0) -> alt.Y:
-    return alt.Y("query:N", sort="ascending", scale=alt.Scale(padding=0), axis=alt.Axis(
-        title="query (token)", labelLimit=110, labelExpr=TOKEN_OF_LABEL, grid=False, domain=False, ticks=False),
-        **({} if band is None else {"bandPosition": band}))
+    return alt.Y("query:N", **_tokens(band, title="query (token)", labelLimit=110))
 
 
-def _cell_colour() -> alt.Color:
-    kinds = [_SINK, _EARLIER, _KEY, _EDGE]
-    colours = [palette.SINK, palette.MAGNITUDE, palette.MAGNITUDE, palette.MAGNITUDE]
-    return alt.Color("kind:N", legend=None, scale=alt.Scale(domain=kinds, range=colours))
+def _tokens(band: float | None, **axis: object) -> dict[str, object]:
+    return {"sort": "ascending", "scale": alt.Scale(padding=0), **({} if band is None else {"bandPosition": band}),
+            "axis": alt.Axis(labelExpr=TOKEN_OF_LABEL, grid=False, domain=False, ticks=False, **axis)}

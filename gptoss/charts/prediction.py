@@ -11,7 +11,7 @@ import pandas as pd
 
 from gptoss import units
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, scale_of, specification, squares
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 
 _ANSWER, _OTHER = "the answer", "another token"
@@ -81,8 +81,8 @@ def _spec(rows: int, model: str, colour: str, both: bool, answer: bool) -> dict:
                  *([alt.Tooltip("before:Q", format=".3%")] if both or answer else [])])
     bars = base.mark_bar(color=colour).encode(x=alt.X("probability:Q", scale=alt.Scale(zero=True), axis=amount))
     if answer:
-        bars = bars.encode(color=alt.Color("what:N", legend=alt.Legend(title=None, symbolType="square", symbolStrokeWidth=0),
-                                           scale=alt.Scale(domain=[_ANSWER, _OTHER], range=[colour, palette.MAGNITUDE])))
+        bars = bars.encode(color=alt.Color("what:N", legend=squares(symbolStrokeWidth=0),
+                                           scale=scale_of({_ANSWER: colour, _OTHER: palette.MAGNITUDE})))
     outlines = base.transform_filter("datum.changed").mark_bar(
         filled=False, stroke=palette.MUTED, strokeWidth=1.5, strokeDash=[4, 3]).encode(x=alt.X("before:Q", axis=amount))
     numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.X("reach:Q", axis=amount), text="label:N")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, specification
+from gptoss.charts.chart import FONT_SIZE, Chart, scale_of, specification, tooltip
 from gptoss.charts.panels import TICKS, TITLE, Panel, Scale, of_kind, places
 from gptoss.units import number
 
@@ -121,11 +121,9 @@ def _describe(rows: pd.DataFrame, known: list[str], chosen: str) -> str:
 @cache
 def _spec() -> dict:
     x, y = places("nats a token", "variant", room=_NAMES)
-    colour = alt.Color("what:N", legend=None, scale=alt.Scale(
-        domain=[_CHOSEN, _OTHER], range=[palette.ACCENT, palette.MUTED]))
-    tip = [alt.Tooltip("variant:N"), alt.Tooltip("domain:N"), alt.Tooltip("seed:Q"),
-           alt.Tooltip("loss:Q", title="loss (nats a token)", format=".3f"),
-           alt.Tooltip("value:Q", title="drawn (nats a token)", format=".4f")]
+    colour = alt.Color("what:N", legend=None, scale=scale_of({_CHOSEN: palette.ACCENT, _OTHER: palette.MUTED}))
+    tip = tooltip(("variant:N",), ("domain:N",), ("seed:Q",), ("loss:Q", "loss (nats a token)", ".3f"),
+                  ("value:Q", "drawn (nats a token)", ".4f"))
 
     def words(kind: str, **how: object) -> alt.Chart:
         return of_kind(kind).mark_text(fontSize=FONT_SIZE, tooltip=False, **how).encode(x=x, y=y, text="text:N")

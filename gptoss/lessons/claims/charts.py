@@ -10,14 +10,14 @@ import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, scale_of, specification
 
 FALSE, PARTLY, TRUE, OPEN = VERDICTS = tuple(palette.VERDICTS)
 
 _WORDS = {FALSE: "false", PARTLY: "part", TRUE: "true", OPEN: "?"}  # short enough for a tile on a phone
 _COLUMNS = 10
 _TILE = 58  # px a row of tiles is high
-_ON_COLOUR, _ON_PALE = "on colour", "on pale"  # what a tile's words stand on
+_ON_COLOUR, _ON_PALE = "on colour", "on pale"  # what is behind a tile's words
 
 
 class Tile(NamedTuple):
@@ -59,15 +59,13 @@ def _spec(rows: int) -> dict:
               axis=alt.Axis(title="claims by number, row by row", labels=False, ticks=False, domain=False))
     y = alt.Y("row:O", axis=None, scale=alt.Scale(domain=[*range(1, rows + 1)], paddingInner=0.1, paddingOuter=0.05))
     base = blank_chart().encode(x=x, y=y)
-    found = alt.Opacity("found:Q", scale=alt.Scale(domain=[0, 1], range=[0.22, 1]), legend=None)
     fills = base.mark_rect(cornerRadius=6).encode(
-        fill=alt.Fill("verdict:N", scale=alt.Scale(domain=[*VERDICTS], range=[*palette.VERDICTS.values()]), legend=None),
-        opacity=found)
-    ink = alt.Color("ink:N", scale=alt.Scale(domain=[_ON_COLOUR, _ON_PALE], range=["black", palette.MUTED]), legend=None)
+        fill=alt.Fill("verdict:N", scale=scale_of(palette.VERDICTS), legend=None),
+        opacity=alt.Opacity("found:Q", scale=scale_of({0: 0.22, 1: 1}), legend=None))
+    ink = alt.Color("ink:N", scale=scale_of({_ON_COLOUR: "black", _ON_PALE: palette.MUTED}), legend=None)
     words = [base.mark_text(dy=dy, fontSize=size, tooltip=False).encode(text=f"{field}:N", color=ink)
              for field, dy, size in (("claim", -9, FONT_SIZE + 2), ("word", 11, FONT_SIZE - 1))]
     frames = base.mark_rect(cornerRadius=6, fillOpacity=0, stroke=palette.ACCENT, strokeWidth=5, cursor="pointer").encode(
-        strokeOpacity=alt.StrokeOpacity("chosen:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
-        tooltip=[alt.Tooltip("claim:N"), alt.Tooltip("says:N"), alt.Tooltip("verdict:N")],
-    ).add_params(alt.selection_point(name="picked", fields=["claim"]))
+        strokeOpacity=alt.StrokeOpacity("chosen:Q", scale=scale_of({0: 0, 1: 1}), legend=None),
+        tooltip=["claim:N", "says:N", "verdict:N"]).add_params(alt.selection_point(name="picked", fields=["claim"]))
     return specification(alt.layer(fills, *words, frames), height=_TILE * rows + 40)

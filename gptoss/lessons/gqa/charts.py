@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import ROW, Chart, blank_chart, scale_of, specification, tooltip
 from gptoss.charts.svg import HEADING_SIZE, TEXT_SIZE, Pen, at_both_widths
 from gptoss.config import divisors_of
 from gptoss.units import plural, size
@@ -43,7 +43,7 @@ class _Row(NamedTuple):
 def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
     """An inline SVG of MHA, GQA and MQA below each other, every head a square of one size; the one as set is framed.
 
-    Each group of query heads hangs on the one key head and the one value head that it shares. GQA stands between
+    Each group of query heads hangs on the one key head and the one value head that it shares. GQA comes between
     with `kv_heads`, or, where that is an end, with the divisor of `heads` nearest to its square root. There are two
     drawings, for wide screens and for phones, of which the app's style shows one. Raises `ValueError` where `kv_heads`
     does not divide `heads`.
@@ -51,8 +51,8 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
     if heads % kv_heads:
         raise ValueError(f"kv_heads={kv_heads} is impossible; allowed: {', '.join(map(str, divisors_of(heads)))}")
     rows = _rows(heads, kv_heads)
-    said = describe_sharing(heads, kv_heads, head_dim)
-    return at_both_widths(*(_drawing(rows, kv_heads, head_dim, *size, said) for size in (_WIDE, _NARROW)))
+    words = describe_sharing(heads, kv_heads, head_dim)
+    return at_both_widths(*(_drawing(rows, kv_heads, head_dim, *size, words) for size in (_WIDE, _NARROW)))
 
 
 def describe_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
@@ -106,7 +106,7 @@ def _rows(heads: int, kv_heads: int) -> list[_Row]:
     return [*rows, _Row("MQA", heads, 1)]
 
 
-def _drawing(rows: list[_Row], kv_heads: int, head_dim: int, width: float, height: float, said: str) -> str:
+def _drawing(rows: list[_Row], kv_heads: int, head_dim: int, width: float, height: float, words: str) -> str:
     """All rows with one size of cell, so that what is stored can be compared by its area."""
     inner = width - 2 * _PAD
     pitch = next(size / 4 for size in range(4 * _LARGEST, 4, -1) if all(
@@ -121,7 +121,7 @@ def _drawing(rows: list[_Row], kv_heads: int, head_dim: int, width: float, heigh
         _title(pen, row, as_set, head_dim, y + 23, width)
         _groups(pen, row, pitch, shape, _PAD, y + _TITLE, inner)
         y = bottom + 8
-    return pen.picture(width, y, said)
+    return pen.picture(width, y, words)
 
 
 def _legend(pen: Pen, y: float) -> float:
@@ -151,7 +151,7 @@ class _Shape(NamedTuple):
 
 
 def _shape(row: _Row, pitch: float, width: float) -> _Shape | None:
-    """The lowest layout of a row whose heads stand `pitch` px apart, or None where none is narrow enough."""
+    """The lowest layout of a row whose heads are `pitch` px apart, or None where none is narrow enough."""
     fits = []
     for columns in divisors_of(row.group):
         most = int((width + _BETWEEN * pitch) // ((columns + _BETWEEN) * pitch))
@@ -208,7 +208,7 @@ def _describe_costs(costs: pd.DataFrame, context: int) -> str:
     now = costs[costs["current"]].iloc[0]
     one, every = costs.iloc[0], costs.iloc[-1]
     unit = _unit(every["parameters"], _DECIMAL)
-    least, most = (f"{each['parameters'] / _DECIMAL[unit]:.2f}" for each in (one, every))
+    least, most = (f"{row['parameters'] / _DECIMAL[unit]:.2f}" for row in (one, every))
     return (f"At {context:,} tokens {plural(int(now['kv_heads']), 'KV head')}: {size(now['cache'])} of cache and "
             f"{now['parameters']:,} parameters. From {one['kv_heads']} to {every['kv_heads']} the cache goes from "
             f"{size(one['cache'])} to {size(every['cache'])}, the parameters from {least} to {most} {unit}.")
@@ -233,14 +233,13 @@ def _costs_spec(size: str, count: str) -> dict:
 
 def _panel(amount: str, title: str, labels: bool) -> alt.Chart:
     colour = alt.Color("what:N", legend=alt.Legend(title=None, columns=3, orient="top") if not labels else None,
-                       scale=alt.Scale(domain=[_KEY, _VALUE, _REST], range=[palette.KEY, palette.VALUE, palette.MUTED]))
+                       scale=scale_of({_KEY: palette.KEY, _VALUE: palette.VALUE, _REST: palette.MUTED}))
     x = alt.X("kv_heads:O", axis=alt.Axis(title="KV heads (count)", labelAngle=0, ticks=False) if labels else alt.Axis(
         title=None, labels=False, ticks=False))
     return blank_chart().mark_bar().encode(
         x=x, y=alt.Y(f"{amount}:Q", stack="zero", axis=alt.Axis(title=title, tickCount=4)),
-        color=colour, opacity=alt.Opacity("current:N", legend=None, scale=alt.Scale(domain=[True, False], range=[1, 0.35])),
-        tooltip=[alt.Tooltip("kv_heads:O", title="KV heads"), alt.Tooltip("what:N", title="for"),
-                 alt.Tooltip(f"{amount}:Q", title=title, format=",.4~r")])
+        color=colour, opacity=alt.Opacity("current:N", legend=None, scale=scale_of({True: 1, False: 0.35})),
+        tooltip=tooltip(("kv_heads:O", "KV heads"), ("what:N", "for"), (f"{amount}:Q", title, ",.4~r")))
 
 
 @cache
@@ -250,11 +249,9 @@ def _film_spec() -> dict:
     base = blank_chart().encode(
         x=alt.X("step:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
             title="decode step (tokens so far)", format=",d", tickCount=6)),
-        detail="layer:N", color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=["sliding", "full"], range=[palette.SLIDING, palette.FULL]),
-            legend=alt.Legend(title="height: bytes in the layer's cache", columns=2)))
+        detail="layer:N", color=alt.Color("kind:N", scale=scale_of({"sliding": palette.SLIDING, "full": palette.FULL}),
+                                          legend=alt.Legend(title="height: bytes in the layer's cache", columns=2)))
     rows = base.mark_area(tooltip=ROW, line={"strokeWidth": 1}).encode(y=alt.Y("base:Q", **y), y2="top:Q")
     stop = blank_chart().transform_filter("datum.bend").mark_rule(
-        color=palette.MUTED, strokeWidth=2, strokeDash=[2, 3], tooltip=False).encode(
-        x="step:Q")
+        color=palette.MUTED, strokeWidth=2, strokeDash=[2, 3], tooltip=False).encode(x="step:Q")
     return specification(alt.layer(rows, stop), height=450, canvas=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import number
 
@@ -31,7 +31,7 @@ def sink_gate(curves: pd.DataFrame, sinks: np.ndarray, mass: np.ndarray, halving
     `curves` has the columns `head`, `logit` and `mass` (0 to 1). `sinks` (heads,) are the logits at this moment and
     `mass` (heads,) what the keys get at them: a dot on each curve. `halving` is the logit at which the chosen
     `head` gives half of its attention away. `own` is its logit as it is in the model, where `sinks` holds another.
-    A head can be chosen by a click on its dot: the selection `picked`. Logits beyond the axis stand at its end.
+    A head can be chosen by a click on its dot: the selection `picked`. Logits beyond the axis are drawn at its end.
     """
     chosen = curves["head"] == head
     rest = np.arange(len(sinks)) != head
@@ -63,7 +63,7 @@ def _marks(head: int, halving: float, own: float | None) -> list[tuple]:
 def gated_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str], first: int = 0) -> Chart:
     """The weights of one query in one head: filled with its sink, outlined without it, and the factor between them.
 
-    `weights` and `without` (keys,) are in the order of the text, `labels` their tokens, the first of which stands at
+    `weights` and `without` (keys,) are in the order of the text, `labels` their tokens, the first of which is at
     position `first`. Above `KEYS_SHOWN` keys the heaviest are shown and the others summed; the sink has the last
     row. Raises `ValueError` where the lengths differ or there is no key.
     """
@@ -165,14 +165,12 @@ def _weights_spec() -> dict:
         title="key (token)", labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False))
     scale = alt.Scale(zero=True, nice=False)
     axis = alt.Axis(title="weight (%), outlined: without the sink", format=".0~%", tickCount=4)
-    tooltip = [alt.Tooltip("token:N", title="position, token"), alt.Tooltip("with:Q", title="with", format=".3%"),
-               alt.Tooltip("without:Q", title="without", format=".3%")]
+    tip = tooltip(("token:N", "position, token"), ("with:Q", "with", ".3%"), ("without:Q", "without", ".3%"))
     base = blank_chart().encode(y=y)
-    filled = base.mark_bar().encode(x=alt.X("with:Q", scale=scale, axis=axis), tooltip=tooltip, color=alt.Color(
-        "kind:N", legend=None, scale=alt.Scale(domain=[_KEY, _REST, _SINK],
-                                               range=[palette.MAGNITUDE, palette.MAGNITUDE, palette.SINK])))
+    filled = base.mark_bar().encode(x=alt.X("with:Q", scale=scale, axis=axis), tooltip=tip, color=alt.Color(
+        "kind:N", legend=None, scale=scale_of({_KEY: palette.MAGNITUDE, _REST: palette.MAGNITUDE, _SINK: palette.SINK})))
     outlined = base.mark_bar(fillOpacity=0, stroke=palette.MUTED, strokeWidth=2).encode(
-        x=alt.X("without:Q", scale=scale, axis=axis), tooltip=tooltip)
+        x=alt.X("without:Q", scale=scale, axis=axis), tooltip=tip)
     numbers = base.mark_text(align="left", dx=7, fontSize=FONT_SIZE).encode(
         x=alt.X("end:Q", scale=scale, axis=axis), text="kept:N")
     return specification(alt.layer(filled, outlined, numbers), height=410, right=70)
