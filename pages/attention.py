@@ -14,8 +14,9 @@ from gptoss.charts import head_map
 from gptoss.claims import register
 from gptoss.lessons.attention import charts, controls, measure
 from gptoss.model import AttentionBlock
-from gptoss.model.attention import explicit_attention, visible
+from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention
+from gptoss.model.mask import visible
 
 KEYS_SHOWN, ASKED = 7, 12  # rows of the worksheet, tokens of the question
 

@@ -15,8 +15,9 @@ from gptoss.claims import register
 from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes, visible_pairs
 from gptoss.lessons.window import controls, measure
-from gptoss.model.attention import AttentionBlock, visible
+from gptoss.model.attention import AttentionBlock
 from gptoss.model.kv_cache import LayerCache
+from gptoss.model.mask import visible
 
 MASK, REACH, COST, _ = VIEWS = "Mask", "Reach", "Cost", RETRAINED
 MATHS = r"""

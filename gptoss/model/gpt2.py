@@ -66,14 +66,18 @@ class GPT2MLP(nn.Module):
         self.mlp2 = Linear(config.intermediate_size, config.hidden_size, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, record: Record = unrecorded) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape. GELU in its tanh form, as GPT-2 was trained with."""
+        """(batch, tokens, hidden) -> the same shape."""
         normed = self.norm(x)
         record("norm", normed)
-        activated = F.gelu(self.mlp1(normed), approximate="tanh")  # (batch, tokens, intermediate)
+        activated = self.activate(self.mlp1(normed))  # (batch, tokens, intermediate)
         record("activated", activated)
-        out = self.mlp2(activated)                                 # (batch, tokens, hidden)
+        out = self.mlp2(activated)                    # (batch, tokens, hidden)
         record("out", out)
         return x + out
+
+    def activate(self, hidden: Tensor) -> Tensor:
+        """What comes between the two layers: GELU in its tanh form, as GPT-2 was trained with."""
+        return F.gelu(hidden, approximate="tanh")
 
 
 class GPT2Block(TransformerBlock):

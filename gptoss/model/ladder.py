@@ -10,11 +10,10 @@ from gptoss.ladder import LadderConfig
 from gptoss.model.attention import AttentionBlock
 from gptoss.model.block import TransformerBlock
 from gptoss.model.experts import MLPBlock, swiglu
-from gptoss.model.gpt2 import GPT2
+from gptoss.model.gpt2 import GPT2, GPT2MLP
 from gptoss.model.language_model import LanguageModel
 from gptoss.model.layernorm import LayerNorm
 from gptoss.model.linear import Linear
-from gptoss.model.recording import Record, unrecorded
 from gptoss.model.rmsnorm import RMSNorm
 from gptoss.model.rope import RotaryEmbedding
 
@@ -47,25 +46,17 @@ class LadderAttention(AttentionBlock):
             self.sinks = None  # plain softmax attention
 
 
-class DenseMLP(nn.Module):
-    """One MLP that every token uses, with either activation."""
+class DenseMLP(GPT2MLP):
+    """`GPT2MLP` with either norm and either activation."""
 
     def __init__(self, config: LadderConfig, device=None, dtype=None):
-        super().__init__()
+        super().__init__(config, device, dtype)
         self.config = config
         self.norm = norm_of(config, device)
-        self.mlp1 = Linear(config.hidden_size, config.part_rows.mlp1, device=device, dtype=dtype)
-        self.mlp2 = Linear(config.intermediate_size, config.hidden_size, device=device, dtype=dtype)
+        self.mlp1 = Linear(config.hidden_size, config.part_rows.mlp1, device=device, dtype=dtype)  # SwiGLU has a gate too
 
-    def forward(self, x: Tensor, record: Record = unrecorded) -> Tensor:
-        """(batch, tokens, hidden) -> the same shape."""
-        normed = self.norm(x)
-        record("norm", normed)
-        activated = activation_of(self.config, self.mlp1(normed))  # (batch, tokens, intermediate)
-        record("activated", activated)
-        out = self.mlp2(activated)                                 # (batch, tokens, hidden)
-        record("out", out)
-        return x + out
+    def activate(self, hidden: Tensor) -> Tensor:
+        return activation_of(self.config, hidden)
 
 
 class Experts(MLPBlock):

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import forward_flops, visible_pairs
 from gptoss.model import KVCache, Transformer
-from gptoss.model.attention import visible
+from gptoss.model.mask import visible
 
 CLASSROOM = PRESETS["classroom"]
 

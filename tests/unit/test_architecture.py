@@ -119,11 +119,10 @@ def test_there_is_something_to_look_at():
     assert {"config", "model", "checkpoint", "cost", "tokenizer", "trace", "app", "lessons"} <= set(map(room_of, MODULES))
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "gptoss"])
-def test_doors_open_one_way(module):
-    room = room_of(module)
-    for entered in rooms_entered(module) - {room}:
-        assert FLOOR_OF[entered] <= FLOOR_OF[room], f"{room} may not import {entered}"
+def test_doors_open_one_way():
+    for module in MODULES.keys() - {"gptoss"}:
+        for entered in rooms_entered(module) - {room_of(module)}:
+            assert FLOOR_OF[entered] <= FLOOR_OF[room_of(module)], f"{module} may not import {entered}"
 
 
 def test_no_file_imports_itself_by_way_of_others():

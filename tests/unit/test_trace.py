@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.model import GPT2, Transformer, attention
+from gptoss.model.mask import visible
 from gptoss.trace import MEANINGS, Trace, as_matrix, meaning, summary, trace
 
 CONFIG = ModelConfig(
@@ -104,7 +105,7 @@ def test_each_tensor_follows_from_those_before_it(traced, layer):
 def test_attention_and_the_sink_share_one(traced, layer):
     weights, sink = traced[f"block.{layer}.attn.weights"], traced[f"block.{layer}.attn.sink_mass"]
     torch.testing.assert_close(weights.sum(dim=-1) + sink, torch.ones(2, 4, 9))
-    seen = attention.visible(9, 9, CONFIG.window_of(layer))
+    seen = visible(9, 9, CONFIG.window_of(layer))
     assert (weights[..., ~seen] == 0).all()
     assert (weights[..., seen] > 0).all()
     assert (sink > 0).all()

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from gptoss.config import ModelConfig
 from gptoss.model import AttentionBlock, Transformer
-from gptoss.model.attention import explicit_attention, visible
+from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention_in_parts
+from gptoss.model.mask import visible
 from gptoss.trace import trace
 from gptoss.training.induction import induction_scores
 

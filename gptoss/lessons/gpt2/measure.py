@@ -21,10 +21,11 @@ from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes, weight_bytes
 from gptoss.cost.matching import shared_context
 from gptoss.model import next_token_probabilities
-from gptoss.model.attention import explicit_attention, visible
+from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.gpt2 import GPT2
 from gptoss.model.language_model import LanguageModel
+from gptoss.model.mask import visible
 from gptoss.model.transformer import Transformer
 from gptoss.tokenizer import (
     SPECIAL_TOKENS,

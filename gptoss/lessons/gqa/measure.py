@@ -17,7 +17,7 @@ from torch import Tensor
 from gptoss.config import ModelConfig, divisors_of
 from gptoss.cost import checkpoint_bytes, count_parameters, kv_cache_bytes, kv_cache_bytes_per_layer
 from gptoss.model import Transformer
-from gptoss.model.attention import visible
+from gptoss.model.mask import visible
 from gptoss.trace import trace
 
 WINDOWS_SHOWN = 2  # decode steps of the close view, in windows: long enough to see sliding layers stand still

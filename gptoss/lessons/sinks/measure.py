@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gptoss.model import Transformer
-from gptoss.model.attention import visible
+from gptoss.model.mask import visible
 from gptoss.trace import trace
 
 LOWEST, HIGHEST = -8.0, 8.0  # sink logits that the gate is drawn for

@@ -18,8 +18,9 @@ from torch import Tensor
 from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes_per_layer, visible_pairs
 from gptoss.model import KVCache, Transformer, next_token_probabilities
-from gptoss.model.attention import explicit_attention, visible
+from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention_in_parts
+from gptoss.model.mask import visible
 
 EVERY_LAYER_FULL, ALTERNATING, EVERY_LAYER_SLIDING = PATTERNS = (
     "every layer full", "alternating", "every layer sliding")

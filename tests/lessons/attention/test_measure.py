@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gptoss.config import ModelConfig
 from gptoss.lessons.attention import measure
 from gptoss.model import Transformer
-from gptoss.model.attention import visible
+from gptoss.model.mask import visible
 from gptoss.trace import trace
 
 SMALL = ModelConfig.preset("classroom").replace(num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3,

@@ -24,7 +24,8 @@ from gptoss.lessons.gqa.measure import (
     with_kv_heads,
 )
 from gptoss.model import KVCache, Transformer
-from gptoss.model.attention import explicit_attention, visible
+from gptoss.model.attention import explicit_attention
+from gptoss.model.mask import visible
 
 LARGE, SMALLER = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
 CONTEXT = 131_072
