@@ -16,9 +16,9 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     """
     _check(temperature, top_k, top_p)
     logits = logits.float()
-    best, greedy = _best(logits)
+    best = _best(logits)
     if temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, greedy, 1.0)
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
     below_best = logits - best  # 0 or less, so that no temperature makes it overflow upwards
     probabilities = torch.softmax(below_best / max(temperature, _COLDEST), dim=-1)
     if top_k is not None and top_k < logits.shape[-1]:
@@ -26,8 +26,8 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     if top_p is not None and top_p < 1:  # a rounded sum reaches 1 before the last of thousands of tokens
         ordered, index = probabilities.sort(dim=-1, descending=True, stable=True)  # (..., vocab) each
         reached = ordered.cumsum(dim=-1)[..., :-1] >= top_p  # (..., vocab - 1): by the tokens before each
-        kept = torch.cat((ordered[..., :1], ordered[..., 1:].masked_fill(reached, 0)), dim=-1)
-        probabilities = _limited_to(kept, index, probabilities)
+        ordered[..., 1:].masked_fill_(reached, 0)
+        probabilities = _limited_to(ordered, index, probabilities)
     return probabilities
 
 
@@ -47,7 +47,8 @@ class Sampling:
     def next_tokens(self, logits: Tensor) -> Tensor:
         """(batch, vocab) logits -> (batch,) ids. Raises `ValueError` for logits that make no distribution."""
         if self.temperature == 0:
-            return _best(logits)[1][:, 0]
+            _best(logits)  # only for what it raises
+            return logits.argmax(dim=-1)
         probabilities = next_token_probabilities(logits, self.temperature, self.top_k, self.top_p)
         # Drawn on the CPU, so that a seed means the same on every device.
         return torch.multinomial(probabilities.cpu(), 1, generator=self._generator)[:, 0].to(logits.device)
@@ -62,16 +63,16 @@ def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
         raise ValueError(f"top_p={top_p!r} is impossible; allowed: above 0 and at most 1, or None")
 
 
-def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest logit and its place: (..., vocab) -> (..., 1) each. No larger one is NaN, so this finds whatever is wrong.
+def _best(logits: Tensor) -> Tensor:
+    """The largest logit: (..., vocab) -> (..., 1). NaN counts as larger than all others, so that this finds what is wrong.
 
     Raises `ValueError` where a logit is NaN or plus infinity, or where all are minus infinity.
     """
-    best, place = logits.max(dim=-1, keepdim=True)
+    best = logits.amax(dim=-1, keepdim=True)
     if not best.isfinite().all():
         wrong = best[~best.isfinite()][0].item()
         raise ValueError(f"the largest logit is {wrong}; allowed: a finite one, beside which others may be -inf")
-    return best, place
+    return best
 
 
 def _limited_to(values: Tensor, index: Tensor, probabilities: Tensor) -> Tensor:
