@@ -101,7 +101,7 @@ class Words:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """What recall says of them: other words."""
+        """What recall states of them: other words."""
         names = len(self.names)
         return self.words[names:2 * names]
 
@@ -156,7 +156,7 @@ def _recall(words: Words, rng: np.random.Generator, count: int, length: int) -> 
     rows, size = np.arange(count), len(names)
     name = names[rng.permuted(np.tile(np.arange(size), (count, 1)), axis=1)]  # in the order in which facts come
     value = values[rng.integers(len(values), size=(count, size))]
-    stated, said_at, nothing = np.zeros(count, dtype=int), np.zeros((count, size), dtype=int), np.zeros(count)
+    stated, stated_at, nothing = np.zeros(count, dtype=int), np.zeros((count, size), dtype=int), np.zeros(count)
     tokens, entropy, distance = [], [], []
     for line in range(-(-length // LINE)):
         chance = np.select([stated == 0, stated == size], [0.0, 1.0], ASKING)
@@ -166,9 +166,9 @@ def _recall(words: Words, rng: np.random.Generator, count: int, length: int) -> 
         tokens.append(np.stack([mark, name[rows, fact], value[rows, fact], np.full(count, words.marks["\n"])], axis=1))
         which = np.log(np.maximum(np.where(asks, stated, size - stated), 1))
         entropy.append(np.stack([_coins(chance), which, np.where(asks, 0, math.log(len(values))), nothing], axis=1))
-        far = np.where(asks, LINE * (line - said_at[rows, fact]), 0)
+        far = np.where(asks, LINE * (line - stated_at[rows, fact]), 0)
         distance.append(np.stack([nothing, nothing, far, nothing], axis=1).astype(int))
-        said_at[rows, fact] = line
+        stated_at[rows, fact] = line
         stated += ~asks
     return tuple(np.hstack(parts)[:, :length] for parts in (tokens, entropy, distance))
 

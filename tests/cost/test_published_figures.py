@@ -1,4 +1,4 @@
-"""Figures of the gpt-oss model card (arXiv 2508.10925), to their digits; those of claims are in test_claims_register.py."""
+"""Figures of the gpt-oss model card (arXiv 2508.10925), to their digits; test_claims_register.py has those of claims."""
 
 import pytest
 
