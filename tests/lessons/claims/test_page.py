@@ -3,11 +3,10 @@
 import re
 
 import pytest
-from reader import address, assert_fine, dial, move, open_page
+from reader import address, assert_fine, dial, move, open_page, open_tab, page_text
 
 from gptoss.app import verdicts
 from gptoss.app.cache import Cache
-from gptoss.app.lesson import TABS
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.text import DEFAULT_SAMPLE
@@ -25,11 +24,6 @@ def nothing_measured(monkeypatch):
     monkeypatch.setattr(verdicts, "_decided", Cache(2048))
 
 
-def said(at):
-    words = (each.value for kind in ("markdown", "success", "info", "warning", "caption") for each in at.get(kind))
-    return "\n".join(words).replace("\\", "")
-
-
 def chosen(at):
     return at.select_slider(key="claims_row").value
 
@@ -44,33 +38,23 @@ def filtered(**controls):
     return open_page(PAGE, preset="classroom", **{f"claims_{name}": value for name, value in controls.items()})
 
 
-def open_tab(at, name):
-    at.session_state["claims_lesson"] = name
-    return at.run()
-
-
 def test_at_first_quick_claims_are_decided_and_slow_ones_open():
     at = filtered()
     assert_fine(at)
     assert chosen(at) == "1" and listed(at) == list(BY_NAME) and not at.code
     slow = sum(bool(claim.takes) for claim in CLAIMS)
-    assert f"{slow} not measured yet]" in said(at) and "116,829,156,672" in said(at)
+    assert f"{slow} not measured yet]" in page_text(at) and "116,829,156,672" in page_text(at)
 
 
 @pytest.mark.parametrize(("name", "words"), [
     ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"),
-    ("13", "not measured yet] The shipped classroom")])
-def test_an_address_names_a_claim(name, words):
-    at = filtered(row=name)
-    assert_fine(at)
-    assert chosen(at) == name and words in said(at)
-
-
-def test_the_slider_chooses_a_claim():
-    at = filtered()
-    at.select_slider(key="claims_row").set_value("O4").run()
-    assert_fine(at)
-    assert chosen(at) == "O4" and "16 GB hold the cache" in said(at)
+    ("13", "not measured yet] The shipped classroom"), ("O4", "16 GB hold the cache")])
+def test_an_address_or_the_slider_chooses_a_claim(name, words):
+    moved = filtered()
+    moved.select_slider(key="claims_row").set_value(name).run()
+    for at in (moved, filtered(row=name)):
+        assert_fine(at)
+        assert chosen(at) == name and words in page_text(at)
 
 
 @pytest.mark.parametrize(("picked", "name"), [([{"claim": "C2"}], "C2"), ([], "12"), (None, "12")])
@@ -84,22 +68,20 @@ def test_a_click_on_a_tile_chooses_it(monkeypatch, picked, name):
     assert state["claims_row"] == name
 
 
-@pytest.mark.parametrize(("label", "verdict"), [
-    ("False", FALSE), ("Partly true", PARTLY), ("True", TRUE), ("Not measured yet", OPEN)])
-def test_the_filter_by_verdict(label, verdict):
+def test_a_filter_by_verdict_lists_the_claims_that_have_it():
     at = filtered()
-    at.segmented_control(key="claims_verdict").set_value(label).run()
-    assert_fine(at)
-    found = controls.verdict_of_each(CLAIMS, NOW.study)
-    assert listed(at) == [name for name in BY_NAME if found[name] == verdict] != []
-    assert chosen(at) == listed(at)[0] and f"Looked for: {len(listed(at))}" in said(at)
+    reached = controls.verdict_of_each(CLAIMS, NOW.study)
+    for label, verdict in (("False", FALSE), ("Partly true", PARTLY), ("True", TRUE), ("Not measured yet", OPEN)):
+        at.segmented_control(key="claims_verdict").set_value(label).run()
+        assert listed(at) == [name for name in BY_NAME if reached[name] == verdict] != []
+        assert chosen(at) == listed(at)[0] and f"Looked for: {len(listed(at))}" in page_text(at)
 
 
-@pytest.mark.parametrize(("words", "found"), [
-    ("", True), ("kv CACHE", True), ("cache calculator", True), ("c1", True), ("memory grouped", True),
+@pytest.mark.parametrize(("words", "there"), [
+    ("", True), ("   ", True), ("kv CACHE", True), ("cache calculator", True), ("c1", True), ("memory grouped", True),
     ("cache tokenizer", False), ("[", False), (".*", False), ("<b>", False)])
-def test_all_words_must_be_there_as_they_are(words, found):
-    assert controls.matches(BY_NAME["C1"], words) == found
+def test_all_words_must_be_there_as_they_are(words, there):
+    assert controls.matches(BY_NAME["C1"], words) == there
 
 
 def test_topic_and_search_narrow_the_list_together():
@@ -114,43 +96,30 @@ def test_an_address_keeps_its_claim_whatever_it_looks_for():
     at = filtered(row="C1", find="calculator")
     assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3", "C4"]
     at = filtered(row="12", find="calculator")
-    assert chosen(at) == "12" and "128 times GPT-2" in said(at)
+    assert chosen(at) == "12" and "128 times GPT-2" in page_text(at)
 
 
-@pytest.mark.parametrize("words", ["<script>alert(1)</script>", "[a-z]+(", "**", "$x$ :red[", "\\", "x" * 80, "🙂"])
-def test_odd_words_find_nothing_and_lose_nothing(words):
+def test_odd_words_find_nothing_and_lose_nothing():
     at = filtered(row="C1")
-    at.text_input(key="claims_find").set_value(words).run()
-    assert_fine(at)
-    assert listed(at) == [] and chosen(at) == "C1" and words.replace("\\", "") in said(at)
+    for words in ("<script>alert(1)</script>", "[a-z]+(", "**", "$x$ :red[", "\\", "x" * 80, "🙂"):
+        at.text_input(key="claims_find").set_value(words).run()
+        assert_fine(at)
+        assert listed(at) == [] and chosen(at) == "C1" and words.replace("\\", "") in page_text(at)
     at.button(key="claims_all").click().run()
     assert_fine(at)
     assert listed(at) == list(BY_NAME) and chosen(at) == "C1"
 
 
-@pytest.mark.parametrize("empty", ["", "   "])
-def test_no_words_find_all(empty):
-    assert listed(filtered(find=empty)) == list(BY_NAME)
-
-
-@pytest.mark.parametrize("bad", [
-    {"row": "99"}, {"row": "<b>"}, {"verdict": "Maybe"}, {"topic": "../etc"}, {"row": ""}, {"find": "\u0000"}], ids=str)
-def test_bad_values_in_the_address_fall_back(bad):
-    at = filtered(**bad)
-    assert_fine(at)
-    assert chosen(at) == "1" and not at.warning
-
-
 def test_one_claim_is_measured_on_demand_and_remembered():
     at = filtered(row="5")
-    assert "not measured yet] The live model" in said(at) and "With sinks position 0 has" not in said(at)
+    assert "not measured yet] The live model" in page_text(at) and "With sinks position 0 has" not in page_text(at)
     at.button(key="claims_measure").click().run()
     assert_fine(at)
-    assert "With sinks position 0 has" in said(at) and "Measured on this server in" in said(at)
+    assert "With sinks position 0 has" in page_text(at) and "Measured on this server in" in page_text(at)
     assert not any(button.key == "claims_measure" for button in at.button)
-    assert "With sinks position 0 has" in said(filtered(row="5"))
+    assert "With sinks position 0 has" in page_text(filtered(row="5"))
     move(at, "sinks", -1)
-    assert "not measured yet] The live model" in said(at)
+    assert "not measured yet] The live model" in page_text(at)
 
 
 def test_a_clock_can_be_read_again():
@@ -159,7 +128,7 @@ def test_a_clock_can_be_read_again():
         assert at.button(key="claims_measure").label == label
         at.button(key="claims_measure").click().run()
         assert_fine(at)
-    assert "LayerNorm takes" in said(at)
+    assert "LayerNorm takes" in page_text(at)
 
 
 def test_all_that_is_open_is_measured_in_turn():
@@ -167,10 +136,10 @@ def test_all_that_is_open_is_measured_in_turn():
         if claim.takes and claim.name not in ("5", "S1"):
             decide(claim, NOW.study)
     at = filtered()
-    assert "2 not measured yet]" in said(at)
+    assert "2 not measured yet]" in page_text(at)
     at.button(key="claims_measure_all").click().run()
     assert_fine(at)
-    assert "not measured yet]" not in said(at)
+    assert "not measured yet]" not in page_text(at)
     assert not any(button.key in ("claims_measure_all", "claims_stop") for button in at.button)
 
 
@@ -192,7 +161,7 @@ def test_every_link_lands_with_its_sliders_set(claim):
     assert at.selectbox(key="preset").value == study.name
     assert all(dial(at, name).value == getattr(study, name) for name in study.changes)
     for key, value in claim.controls.items():
-        assert str(at.session_state[key]) == value, key
+        assert str(at.session_state[key]) in (value, f"{value}.0"), key
         assert address(at).get(key, value) == value
 
 
@@ -204,11 +173,6 @@ def test_the_code_that_decides_is_shown_when_asked_for():
     assert "def memory_saved" in at.code[0].value and "def saving" in at.code[1].value
 
 
-@pytest.mark.parametrize("tab", [tab for tab in TABS if tab != "Claims"])
-def test_every_tab(tab):
-    assert_fine(open_tab(filtered(), tab))
-
-
 def test_the_prediction_is_answered_by_deciding():
     at = open_page(PAGE, preset="gpt-oss-20b")
     holding = [claim.name for claim in CLAIMS
@@ -216,20 +180,20 @@ def test_the_prediction_is_answered_by_deciding():
     at.number_input(key="claims_guess").set_value(float(len(holding))).run()
     at.button(key="claims_commit").click().run()
     assert_fine(at)
-    assert at.success and f"These are: {', '.join(holding)}." in said(at)
+    assert at.success and f"These are: {', '.join(holding)}." in page_text(at)
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_every_experiment(number):
-    at = open_tab(filtered(topic="Training", find="x"), "Try this")
+def test_an_experiment_chooses_a_claim_and_shows_its_verdict(number):
+    at = open_tab(filtered(topic="Training", find="x"), "claims", "Try this")
     at.button(key=f"claims_try_{number}").click().run()
     assert_fine(at)
     assert chosen(at) == ("4", "S1", "C1")[number]
-    assert (":green-badge[:material/check: true] The" in said(at)) == (number == 0)
+    assert (":green-badge[:material/check: true] The" in page_text(at)) == (number == 0)
     assert listed(at) == (["C1", "C2", "C3", "C4"] if number == 2 else list(BY_NAME))
 
 
 def test_how_we_know_counts_the_same_twice():
-    words = said(open_tab(filtered(), "How we know"))
+    words = page_text(open_tab(filtered(), "claims", "How we know"))
     for total, size in (("116,829,156,672", "4,836,556,800"), ("20,914,757,184", "3,224,371,200")):
         assert words.count(total) >= 2 and words.count(size) == 2
