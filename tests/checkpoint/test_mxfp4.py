@@ -13,7 +13,7 @@ MAGNITUDES = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 blocks_of_32 = st.lists(finite, min_size=32, max_size=32)
-few_examples = settings(max_examples=150, deadline=None)
+few_examples = settings(max_examples=40)
 
 
 def block(values, fill=0.0):

@@ -26,7 +26,7 @@ def step(config, batch_size, tokens, number_format):
     return training_step(model, random_tokens(model, batch_size, tokens))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), batch_size=st.integers(1, 3), tokens=st.integers(2, 150), number_format=st.sampled_from([*FORMATS]))
 def test_a_real_step_saves_what_is_predicted(small_configs, data, batch_size, tokens, number_format):
     config = data.draw(small_configs)

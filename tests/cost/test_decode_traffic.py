@@ -23,7 +23,7 @@ def test_expected_experts_are_the_mean_over_all_routings(experts, chosen, batch_
     assert expected_experts_touched(config, batch_size) == pytest.approx(float(mean), rel=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data(), context=st.integers(1, 30))
 def test_one_sequence_moves_the_bytes_of_the_tensors_it_uses(small_configs, data, context):
     config = data.draw(small_configs)

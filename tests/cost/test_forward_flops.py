@@ -33,7 +33,7 @@ def flops_counted_by_torch(config: ModelConfig, tokens: int, context: int) -> tu
     return counter.get_total_flops(), counter.get_flop_counts()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50)
 @given(context=st.integers(0, 40), window=st.integers(0, 45), data=st.data())
 def test_visible_pairs_are_the_entries_of_the_mask(context, window, data):
     tokens = data.draw(st.integers(0, context))
@@ -42,7 +42,7 @@ def test_visible_pairs_are_the_entries_of_the_mask(context, window, data):
     assert pairs == visible(tokens, context, window).sum()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), tokens=st.integers(1, 12), earlier=st.integers(0, 20))
 def test_executed_flops_are_those_torch_counts(small_configs, data, tokens, earlier):
     config = data.draw(small_configs)
@@ -70,7 +70,7 @@ def test_executed_flops_are_those_torch_counts_in_each_operator():
     assert executed["unembedding"] == counted(".unembedding")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), tokens=st.integers(1, 12), earlier=st.integers(0, 20))
 def test_needed_attention_is_the_visible_part_of_every_layers_mask(small_configs, data, tokens, earlier):
     config, context = data.draw(small_configs), tokens + earlier
@@ -84,7 +84,7 @@ def test_needed_attention_is_the_visible_part_of_every_layers_mask(small_configs
     assert flops.needed_total <= flops.executed_total
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), tokens=st.integers(1, 30))
 def test_a_prompt_needs_as_much_at_once_as_token_by_token(small_configs, data, tokens):
     config = data.draw(small_configs)

@@ -31,7 +31,7 @@ def by_name(operators) -> dict:
     return {operator.name: operator for operator in operators}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), load=loads)
 def test_flops_are_those_of_a_forward_pass_with_one_position_of_logits(small_configs, data, load):
     config = data.draw(small_configs)
@@ -85,7 +85,7 @@ class DecodedStep:
         return read
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data(), batch_size=st.integers(1, 4), context=st.integers(2, 14))
 def test_a_real_decoding_step_multiplies_reads_and_writes_what_is_predicted(small_configs, data, batch_size, context):
     config = data.draw(small_configs)

@@ -27,7 +27,7 @@ def nbytes(tensors) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), context=st.integers(1, 40), batch_size=st.integers(1, 3), number_format=FORMATS)
 def test_kv_cache_equals_the_live_cache(small_configs, data, context, batch_size, number_format):
     config, dtype = data.draw(small_configs), DTYPES[number_format]
@@ -37,7 +37,7 @@ def test_kv_cache_equals_the_live_cache(small_configs, data, context, batch_size
         layer.keys.nbytes + layer.values.nbytes for layer in cache.layers]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), number_format=FORMATS)
 def test_weights_equal_the_live_model(small_configs, data, number_format):
     config = data.draw(small_configs)

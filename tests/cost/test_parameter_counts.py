@@ -49,7 +49,7 @@ def test_every_part_of_a_preset_equals_its_tensors(name):
     assert_equal_to_tensors(PRESETS[name])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_every_part_of_any_shape_equals_its_tensors(small_configs, data):
     assert_equal_to_tensors(data.draw(small_configs))

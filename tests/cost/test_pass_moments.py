@@ -40,7 +40,7 @@ def test_every_part_of_a_real_pass_holds_what_is_predicted(small_configs, monkey
     monkeypatch.setattr(experts, "SMALL", small)
     monkeypatch.setattr(moments, "SMALL", small)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(data=st.data())
     def check(data):
         config, batch_size, tokens, earlier = data.draw(passes(small_configs))

@@ -37,7 +37,7 @@ def stored(tensor: torch.Tensor, number_format: str) -> int:
     return tensor.to({"bf16": torch.bfloat16, "fp32": torch.float32}[number_format]).nbytes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), blocks=st.tuples(st.integers(1, 4), st.integers(1, 4)), rest=st.sampled_from(["bf16", "fp32"]),
        experts=st.sampled_from(["mxfp4", "bf16", "fp32"]))
 def test_each_part_of_the_weights_is_its_tensors(small_configs, data, blocks, rest, experts):
@@ -51,7 +51,7 @@ def test_each_part_of_the_weights_is_its_tensors(small_configs, data, blocks, re
     assert {part: parts[part] for part in sizes} == sizes == weight_bytes(config, experts, rest)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), longest=st.integers(1, 40), bytes_per_value=st.sampled_from([torch.bfloat16, torch.float32]))
 def test_the_film_shows_a_live_cache_after_every_token(small_configs, data, longest, bytes_per_value):
     config = data.draw(small_configs)

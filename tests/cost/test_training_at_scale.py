@@ -143,7 +143,7 @@ def test_counts_below_one_are_refused(call):
         call()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), tokens=st.integers(2, 12))
 def test_a_backward_pass_multiplies_twice_what_the_forward_pass_did(small_configs, data, tokens):
     config = data.draw(small_configs)

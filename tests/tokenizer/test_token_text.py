@@ -28,7 +28,7 @@ any_text = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=60).map("".join),
 )
 encodings = st.sampled_from(ENCODING_NAMES)
-few = settings(max_examples=120, deadline=None)
+few = settings(max_examples=40)
 
 MILLION = {
     "prose": "The attention of a head is where it looks. " * 23_000,

@@ -22,13 +22,13 @@ def test_counts_are_those_of_a_tokenizer_with_these_ranks_alone(size):
         assert CutVocabulary(text).tokens(size) == len(cut_tokenizer(size).encode_ordinary(text))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.text(max_size=40), st.sampled_from(CUTS))
 def test_counts_of_random_texts(text, size):
     assert CutVocabulary(text).tokens(size) == len(cut_tokenizer(size).encode_ordinary(text))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.text(st.sampled_from("ab \n'sA1é注"), max_size=60))
 def test_the_whole_vocabulary_gives_tiktokens_number_of_tokens_and_the_smallest_gives_the_bytes(text):
     cut = CutVocabulary(text)
