@@ -7,12 +7,8 @@ import torch
 
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
-from gptoss.tokenizer import compact_vocabulary
-from gptoss.training.corpus import Corpus, Mixture
-from gptoss.training.domains import RECALL
 from gptoss.training.length_generalisation import accuracy_by_distance, answers, under_scheme
 from gptoss.training.schemes import INTERPOLATION, NOTEBOOK, PLAIN, SCHEMES, YARN
-from gptoss.training.shipped import CLASSROOM, shipped
 
 TINY = ModelConfig(
     num_hidden_layers=2, num_experts=2, experts_per_token=1, vocab_size=11, hidden_size=24, intermediate_size=16,
@@ -76,11 +72,11 @@ def repeating(*sizes, count=6):
 
 def test_answers_are_those_of_reading_each_document_alone(model):
     tokens, distance = repeating(3, 10, 40)
-    found = answers(model, tokens, distance)
-    assert list(found.columns) == ["position", "distance", "right"] and len(found) == np.count_nonzero(distance) >= 12
+    rows = answers(model, tokens, distance)
+    assert list(rows.columns) == ["position", "distance", "right"] and len(rows) == np.count_nonzero(distance) >= 12
     expected = [(at, distance[row, at], int(logits(model, torch.tensor(tokens[row:row + 1, :at]))[0, -1].argmax())
                  == tokens[row, at]) for row in range(len(tokens)) for at in range(60) if distance[row, at]]
-    assert list(found.itertuples(index=False, name=None)) == expected
+    assert list(rows.itertuples(index=False, name=None)) == expected
 
 
 def test_a_model_that_always_says_the_same_token_is_right_where_that_token_repeats():
@@ -88,9 +84,9 @@ def test_a_model_that_always_says_the_same_token_is_right_where_that_token_repea
     with torch.no_grad():
         model.unembedding.weight.zero_()  # all logits are equal, so token 0 is the best
     tokens, distance = np.array([[4, 0, 0, 4, 0, 0], [1, 2, 0, 1, 2, 0]]), np.array([[0, 0, 0, 3, 3, 3]] * 2)
-    found = answers(model, tokens, distance)
-    assert found["right"].tolist() == [False, True, True, False, False, True]
-    assert found["position"].tolist() == [3, 4, 5] * 2
+    rows = answers(model, tokens, distance)
+    assert rows["right"].tolist() == [False, True, True, False, False, True]
+    assert rows["position"].tolist() == [3, 4, 5] * 2
 
 
 @pytest.mark.parametrize("distance, why", [([0, 0, 0, 0], "no token is marked"), ([0, 0, 0, 2], "not at its distance"),
@@ -101,23 +97,8 @@ def test_marks_that_cannot_be_are_refused(model, distance, why):
 
 
 def test_accuracy_is_counted_as_by_hand():
-    found = pd.DataFrame({"scheme": [YARN] * 4 + [PLAIN] * 3, "distance": [1, 32, 33, 64, 32, 40, 64],
+    rows = pd.DataFrame({"scheme": [YARN] * 4 + [PLAIN] * 3, "distance": [1, 32, 33, 64, 32, 40, 64],
                           "right": [True, False, True, True, False, False, True]})
-    frame = accuracy_by_distance(found, (0, 32, 64, 96))
+    frame = accuracy_by_distance(rows, (0, 32, 64, 96))
     assert list(frame.itertuples(index=False, name=None)) == [
         (YARN, 1, 32, 2, 0.5), (YARN, 33, 64, 2, 1.0), (PLAIN, 1, 32, 1, 0.0), (PLAIN, 33, 64, 2, 0.5)]
-
-
-@pytest.fixture(scope="module")
-def read_further():
-    """What the shipped classroom answers in documents four times as long as those of its training."""
-    corpus = Corpus(compact_vocabulary(4096), Mixture.of({RECALL: 1.0}))
-    documents, model = corpus.validation(8, 256)[RECALL], shipped()[CLASSROOM].load()
-    return {scheme: answers(under_scheme(model, scheme, 4.0), documents.tokens, documents.distance) for scheme in SCHEMES}
-
-
-def test_the_shipped_model_reads_four_times_as_far_with_yarn_and_not_without(read_further):
-    far = {scheme: found.loc[found["distance"] > 64, "right"].mean() for scheme, found in read_further.items()}
-    assert far[YARN] > 0.9 and all(far[scheme] < 0.7 for scheme in (PLAIN, NOTEBOOK, INTERPOLATION)), far
-    near = {scheme: found.loc[found["position"] < 64, "right"].mean() for scheme, found in read_further.items()}
-    assert near[PLAIN] > 0.9 and near[YARN] > 0.9, near
