@@ -10,7 +10,7 @@ from gptoss.app.study import RANDOM, Study
 from gptoss.claims import register
 from gptoss.config import GPT2_PRESETS
 from gptoss.cost import count_parameters
-from gptoss.cost.matching import ACTIVE, COMPUTE, TOTAL, held_equal, matched_gpt2
+from gptoss.cost.matching import ACTIVE, COMPUTE, TOTAL, compared_figure, matched_gpt2
 from gptoss.lessons.gpt2 import controls, measure
 from gptoss.model import GPT2
 from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
@@ -51,7 +51,7 @@ def picture(study: Study, words: str, special: bool) -> None:
 def because(study: Study) -> str:
     """What the answer to the prediction means."""
     xl, ours = GPT2_PRESETS["gpt2-xl"], study.config
-    flops = [held_equal(config, COMPUTE, CONTEXT) for config in (xl, ours)]
+    flops = [compared_figure(config, COMPUTE, CONTEXT) for config in (xl, ours)]
     parameters = [count_parameters(config) for config in (xl, ours)]
     return (f"GPT-2 XL needs {units.flops(flops[0])}, {study.name} {units.flops(flops[1])}: "
             f"{units.number(flops[1] / flops[0])} times as much, with "
@@ -77,7 +77,7 @@ def prediction(study: Study) -> Prediction:
     xl = GPT2_PRESETS["gpt2-xl"]
     if count_parameters(study.config).total < count_parameters(xl).total:
         study = Study.of_preset("gpt-oss-20b")
-    theirs, ours = (held_equal(config, COMPUTE, CONTEXT) for config in (xl, study.config))
+    theirs, ours = (compared_figure(config, COMPUTE, CONTEXT) for config in (xl, study.config))
     sizes = [units.count(count_parameters(config).total) for config in (xl, study.config)]
     return Prediction(
         f"GPT-2 XL ({sizes[0]} parameters) against {study.name} ({sizes[1]}): which needs more FLOPs for one token at "

@@ -23,12 +23,12 @@ class Match(NamedTuple):
     config: GPT2Config
     equal: str  # one of EQUALS
     wanted: int  # GPT-OSS's figure: parameters, FLOPs, or the width
-    found: int  # GPT-2's
+    reached: int  # GPT-2's
 
     @property
     def error(self) -> float:
         """How far off it is, as a share of what was wanted."""
-        return self.found / self.wanted - 1
+        return self.reached / self.wanted - 1
 
 
 def shared_context(context: int) -> int:
@@ -50,7 +50,7 @@ def matched_gpt2(config: ModelConfig, equal: str, context: int = 1024, vocab_siz
     """
     if equal not in EQUALS:
         raise ValueError(f"equal={equal!r} is unknown; allowed: {', '.join(EQUALS)}")
-    wanted = held_equal(config, equal, context)
+    wanted = compared_figure(config, equal, context)
 
     def candidate(heads: int, more: int) -> Match:
         width = heads * config.head_dim
@@ -58,17 +58,17 @@ def matched_gpt2(config: ModelConfig, equal: str, context: int = 1024, vocab_siz
         if equal != WIDTH:
             layers = max(1, round(layers * width / config.hidden_size) + more)
         gpt2 = GPT2Config(layers, heads, width, vocab_size or _vocabulary_size(config), positions)
-        return Match(gpt2, equal, wanted, held_equal(gpt2, equal, context))
+        return Match(gpt2, equal, wanted, compared_figure(gpt2, equal, context))
 
     def around(more: int) -> Iterator[Match]:
         """The smallest that reaches what is wanted, and the one before it: more heads never make it less."""
-        first = _first(lambda heads: candidate(heads, more).found >= wanted)
+        first = _first(lambda heads: candidate(heads, more).reached >= wanted)
         yield from (candidate(heads, more) for heads in (first, max(first - 1, 1)))
 
     return min((match for more in (0, -1, 1) for match in around(more)), key=lambda match: abs(match.error))
 
 
-def held_equal(config: Config, equal: str, context: int) -> int:
+def compared_figure(config: Config, equal: str, context: int) -> int:
     """The figure that `equal` compares: the width, parameters, active parameters, or FLOPs of one more token."""
     if equal == WIDTH:
         return config.hidden_size

@@ -29,7 +29,7 @@ SPECIAL_MEANINGS: dict[str, str] = {
 _NAMES = {token: name for name, token in SPECIAL_TOKENS.items()}
 
 
-class Found(NamedTuple):
+class Matches(NamedTuple):
     """Tokens that a query found: the first `ids`, of `total` in all."""
 
     ids: tuple[int, ...]
@@ -44,7 +44,7 @@ class _Index(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def search_vocabulary(query: str, limit: int = 100) -> Found:
+def search_vocabulary(query: str, limit: int = 100) -> Matches:
     """The tokens that hold `query`, A to Z and a to z alike; first those that are it, then by rank.
 
     A number is also an id, and its token comes first. What `printable` writes for the unseen may be typed: `␣` is a
@@ -55,11 +55,11 @@ def search_vocabulary(query: str, limit: int = 100) -> Found:
         raise ValueError(f"limit must be at least 0, not {limit}")
     wanted = read_printable(query)
     if not wanted:
-        return Found((), 0)
+        return Matches((), 0)
     first = list(dict.fromkeys(_direct_hits(query.strip(), wanted)))
     holding = _holding(wanted)
     others = holding[~np.isin(holding, first)]
-    return Found(tuple((first + others[:limit].tolist())[:limit]), len(first) + len(others))
+    return Matches(tuple((first + others[:limit].tolist())[:limit]), len(first) + len(others))
 
 
 def what_it_is(token: int) -> str:

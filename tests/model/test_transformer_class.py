@@ -77,30 +77,19 @@ def test_sharing_weights_equals_a_fresh_model(changes):
     assert bool(changes) != torch.equal(sharing(TOKENS), model(TOKENS))
 
 
+@pytest.mark.parametrize("sinks", [torch.tensor(float("-inf")), torch.arange(12.0).view(3, 4)], ids=["one", "a head each"])
 @torch.no_grad()
-def test_sharing_weights_with_other_sinks():
-    model = random_model(SMALL)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    sharing = model.sharing_weights(sinks=float("-inf"))
-    assert all((block.attn.sinks == float("-inf")).all() for block in sharing.block)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert sharing.block[0].attn.qkv.weight.data_ptr() == model.block[0].attn.qkv.weight.data_ptr()
-    copy = random_model(SMALL)
-    for block in copy.block:
-        block.attn.sinks.fill_(float("-inf"))
-    assert torch.equal(sharing(TOKENS), copy(TOKENS))
-
-
-@torch.no_grad()
-def test_sharing_weights_with_a_sink_for_every_head():
+def test_sharing_weights_with_other_sinks(sinks):
     model, copy = random_model(SMALL), random_model(SMALL)
-    sinks = torch.randn(SMALL.num_hidden_layers, SMALL.num_attention_heads, generator=torch.Generator().manual_seed(1))
-    sharing = model.sharing_weights(sinks=sinks)
-    for block, logits in zip(copy.block, sinks, strict=True):
+    for block, logits in zip(copy.block, sinks.expand(3, 4), strict=True):
         block.attn.sinks.copy_(logits)
+    sharing = model.sharing_weights(sinks=sinks)
     assert torch.equal(sharing(TOKENS), copy(TOKENS))
-    sharing.block[0].attn.sinks.zero_()
-    assert sinks[0].abs().min() > 0, "a copy, not the caller's tensor"
+    assert sharing.block[0].attn.qkv.weight.data_ptr() == model.block[0].attn.qkv.weight.data_ptr()
+    before = sinks.clone()
+    sharing.block[2].attn.sinks.zero_()
+    assert torch.equal(sinks, before), "a copy, not the caller's tensor"
+    assert torch.equal(model(TOKENS), random_model(SMALL)(TOKENS)), "the owner keeps its sinks"
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 4), (1,)], ids=str)

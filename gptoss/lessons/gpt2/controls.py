@@ -95,10 +95,10 @@ def match_in_words(both: Pair, live: bool) -> str:
     match = both.live if live else both.real
     config = match.config
     what, show = _HELD[match.equal]
-    near = "exactly" if match.wanted == match.found else units.signed(match.error, units.percent)
+    near = "exactly" if match.wanted == match.reached else units.signed(match.error, units.percent)
     return (f"**{'Live GPT-2' if live else 'GPT-2'}**: {units.plural(config.num_hidden_layers, 'layer')}, width "
             f"{config.hidden_size:,}, heads {config.num_attention_heads}, {units.count(count_parameters(config).total)} "
-            f"parameters. {what}: {show(match.found)} for {show(match.wanted)}, {near}.")
+            f"parameters. {what}: {show(match.reached)} for {show(match.wanted)}, {near}.")
 
 
 def say_the_text(same: SharedText) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gptoss import timing
 from gptoss.config import GPT2_PRESETS, PRESETS, GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes, scale_model
-from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, held_equal, matched_gpt2
+from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, compared_figure, matched_gpt2
 from gptoss.lessons.gpt2 import measure
 from gptoss.lessons.gpt2.measure import (
     BUILD,
@@ -51,15 +51,16 @@ IDS = list(range(20))
 def test_no_other_gpt2_of_that_proportion_is_nearer(config, equal):
     """Every width up to far beyond the match, with layers in proportion, one more and one fewer."""
     match = matched_gpt2(config, equal, 1024)
-    assert match.found == held_equal(match.config, equal, 1024) and match.wanted == held_equal(config, equal, 1024)
+    assert match.reached == compared_figure(match.config, equal, 1024)
+    assert match.wanted == compared_figure(config, equal, 1024)
     nearest = math.inf
     for heads in range(1, 2 * match.config.num_attention_heads + 3):
         width = heads * config.head_dim
         layers = round(config.num_hidden_layers * width / config.hidden_size)
         for candidate in {max(layers + more, 1) for more in (-1, 0, 1)} if equal != WIDTH else {config.num_hidden_layers}:
             rival = GPT2Config(candidate, heads, width, match.config.vocab_size)
-            nearest = min(nearest, abs(held_equal(rival, equal, 1024) - match.wanted))
-    assert abs(match.found - match.wanted) == nearest
+            nearest = min(nearest, abs(compared_figure(rival, equal, 1024) - match.wanted))
+    assert abs(match.reached - match.wanted) == nearest
     assert match.config.head_dim == config.head_dim
 
 
@@ -74,9 +75,9 @@ def test_published_sizes_are_met_closely():
 
 def test_the_match_counts_what_the_cost_module_counts():
     match = matched_gpt2(BIG, TOTAL)
-    assert (match.wanted, match.found) == (count_parameters(BIG).total, count_parameters(match.config).total)
+    assert (match.wanted, match.reached) == (count_parameters(BIG).total, count_parameters(match.config).total)
     match = matched_gpt2(BIG, ACTIVE)
-    assert (match.wanted, match.found) == (count_parameters(BIG).active, count_parameters(match.config).active)
+    assert (match.wanted, match.reached) == (count_parameters(BIG).active, count_parameters(match.config).active)
     match = matched_gpt2(BIG, COMPUTE, 131_072)  # beyond GPT-2's positions: as at 1,024
     assert match.wanted == forward_flops(BIG, 1, 1024).needed_total
     assert match == matched_gpt2(BIG, COMPUTE, 1024)
