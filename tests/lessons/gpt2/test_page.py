@@ -8,7 +8,7 @@ from gptoss.app.lesson import CHECKS, TRY
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
 from gptoss.config import GPT2_PRESETS, ModelConfig
-from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, held_equal, matched_gpt2
+from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, compared_figure, matched_gpt2
 from gptoss.lessons.gpt2 import controls
 from gptoss.lessons.gpt2.controls import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
 from gptoss.lessons.gpt2.measure import GPT_OSS, MODELS
@@ -130,7 +130,7 @@ def test_an_experiment_sets_what_is_held_equal():
 def test_the_larger_model_needs_more_compute(preset):
     at = open_page(PAGE, preset=preset)
     config = ModelConfig.preset("gpt-oss-20b")  # in place of a model under study that is the smaller one
-    assert held_equal(config, COMPUTE, 1024) > held_equal(GPT2_PRESETS["gpt2-xl"], COMPUTE, 1024)
+    assert compared_figure(config, COMPUTE, 1024) > compared_figure(GPT2_PRESETS["gpt2-xl"], COMPUTE, 1024)
     at.radio(key="gpt2_guess").set_value("gpt-oss-20b").run()
     at.button(key="gpt2_commit").click().run()
     assert "**It is gpt-oss-20b.**" in at.success[0].value and "What counts are the active ones" in at.success[0].value
