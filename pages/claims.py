@@ -88,7 +88,7 @@ def how_we_know() -> None:
 
 
 def lesson(study: Study) -> Lesson:
-    """What stands below the picture. The claims themselves are the page, so there is no tab of them."""
+    """What is below the picture. The claims themselves are the page, so there is no tab of them."""
     def shown(name: str, **filters: str) -> dict[str, str]:
         return controls.EVERYTHING | {controls.CHOSEN.name: name} | filters
 

@@ -81,7 +81,7 @@ def how_we_know(study: Study) -> None:
         f"this moment:\n"
         f"- **{right} of {readers.nearest.numel()}** query heads, over all layers, give their scores with key head "
         f"⌊head / {study.config.group_size}⌋ of their layer. It misses them by at most "
-        f"**{units.number(readers.found, 2)}**{missed}.\n"
+        f"**{units.number(readers.rounding, 2)}**{missed}.\n"
         f"- Answers of attention with a copy of keys and values for each query head differ from the model's, which copies "
         f"nothing, by at most **{units.number(readers.explicit, 2)}**.\n"
         f"- A cache of the real size at {study.context:,} tokens, laid out without memory, has **{size:,}** bytes; the "
@@ -91,7 +91,7 @@ def how_we_know(study: Study) -> None:
 
 
 def lesson(study: Study) -> Lesson:
-    """What stands below the picture."""
+    """What is below the picture."""
     return Lesson(
         path="gqa", prediction=prediction(study),
         tries=[

@@ -81,7 +81,7 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What stands below the picture."""
+    """What is below the picture."""
     return Lesson(
         path="sinks",
         prediction=Prediction(

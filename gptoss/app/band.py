@@ -57,7 +57,7 @@ def model_band(study: Study, page: Page, untrained: bool = False) -> None:
 
 
 def _places(wide: bool) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Where words and actions stand: in one row, or for words of more than a line the actions in a column beside them."""
+    """The places of words and actions: in one row, or for words of more than a line the actions in a column beside them."""
     if wide:
         words, actions = st.columns([4, 1], vertical_alignment="center")
         return words, actions.container(gap=None)
@@ -78,7 +78,7 @@ def _model_in_words(study: Study, small: ModelConfig) -> tuple[str, str]:
 
 
 def _offer_trained(study: Study, kind: str, path: str) -> None:
-    """The way back to weights that were trained as they stand, and the way to training this model."""
+    """The way back to weights in the settings of their training, and the way to training this model."""
     there = back_to_trained(study)
     st.button("Back to trained", icon=":material/school:", type="tertiary", key="back_to_trained", on_click=state.go_to,
               args=(there,), help=f"To {there.in_words}, whose weights were trained as they stand.")

@@ -90,10 +90,14 @@ def below(lesson: Lesson) -> None:
 
 def code_drawer(*objects: object, label: str = "The code that ran") -> None:
     """The very code that ran, in a drawer that does no work while it is closed."""
-    drawer = st.expander(label, icon=":material/code:", key="code_drawer", on_change="rerun")
-    if drawer.open:
-        for shown in objects:
-            drawer.code(inspect.getsource(shown), language="python")
+    with st.expander(label, icon=":material/code:", key="code_drawer", on_change="rerun") as drawer:
+        if drawer.open:
+            _show_code(objects)
+
+
+def _show_code(objects: Sequence[object]) -> None:
+    for shown in objects:
+        st.code(inspect.getsource(shown), language="python")
 
 
 @st.fragment
@@ -151,11 +155,11 @@ def _commit(lesson: Lesson) -> None:
 
 
 def _try(lesson: Lesson) -> None:
-    for place, each in enumerate(lesson.tries):
+    for place, attempt in enumerate(lesson.tries):
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(each.label, on_click=each.set, key=f"{lesson.path}_try_{place}", icon=":material/science:"):
+            if st.button(attempt.label, on_click=attempt.set, key=f"{lesson.path}_try_{place}", icon=":material/science:"):
                 st.rerun()  # the whole page: the callback has set more than this fragment draws
-            st.markdown(each.why, width="stretch")
+            st.markdown(attempt.why, width="stretch")
 
 
 def _maths(lesson: Lesson) -> None:
@@ -164,8 +168,7 @@ def _maths(lesson: Lesson) -> None:
 
 def _code(lesson: Lesson) -> None:
     st.caption("What just ran, read from the program itself.")
-    for each in lesson.code:
-        st.code(inspect.getsource(each), language="python")
+    _show_code(lesson.code)
 
 
 def _claims(lesson: Lesson) -> None:

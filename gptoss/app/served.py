@@ -90,7 +90,7 @@ def _served() -> Served | None:
         return None
     try:
         return Served(_read(directory))
-    except Exception as error:  # whatever is wrong with it, the app has to stand
+    except Exception as error:  # whatever is wrong with it, the app has to go on
         _log.error("%s=%s is left out: %s", VARIABLE, directory, error, exc_info=not isinstance(error, CheckpointError))
         return None
 

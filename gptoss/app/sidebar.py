@@ -9,7 +9,7 @@ import streamlit as st
 from gptoss.app import served, state
 from gptoss.app.study import DIALS, Dial, Study
 
-# Words and icon for what a move does, in the order in which the groups stand.
+# Words and icon for what a move does, in the order of the groups.
 EFFECTS = {
     "new shape": (":material/casino: New shape", "A move makes other matrices. Their weights are random, unless trained "
                   "ones ship for the new shape."),

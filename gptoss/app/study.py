@@ -191,7 +191,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Dial:
-    """One control of the sidebar: what it is called, where it can stand, and what a move does to the weights."""
+    """One control of the sidebar: what it is called, its positions, and what a move does to the weights."""
 
     name: str
     label: str

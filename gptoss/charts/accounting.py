@@ -31,7 +31,7 @@ def parameters_by_part(total: Mapping[str, int], active: Mapping[str, int],
 
     The mappings give a number of parameters by name; names are those of `palette.PARTS`, or the finer ones of
     `gptoss.cost`, which are added up to parts. A part that `active` leaves out is idle as a whole. What the token
-    leaves idle is pale in the upper bar; the bars of a pinned model stand below, paler. Raises
+    leaves idle is pale in the upper bar; the bars of a pinned model are below, paler. Raises
     `ValueError` for an unknown name, no parameters at all, or more active parameters than parameters in a part.
     """
     rows = _parameter_rows(_by_part(total), _by_part(active), "")
@@ -56,10 +56,10 @@ def kv_cache_lines(frame: pd.DataFrame, context: int) -> Chart:
     contexts, sharings, windows = (frame[name].tolist() for name in ("context", "sharing", "windows"))
     sizes = frame["bytes"].tolist()
     here = [value == context for value in contexts]
-    data = pd.DataFrame({"context": contexts, "gib": [round(each / _GIB, 9) for each in sizes],
-                         "size": [size(each) for each in sizes], "sharing": sharings, "windows": windows, "model": models,
-                         "here": here})
-    words = "; ".join(f"{sharing}, {layers}: {size(each)}" for sharing, layers, each, model, now
+    data = pd.DataFrame({
+        "context": contexts, "gib": [round(amount / _GIB, 9) for amount in sizes], "size": [*map(size, sizes)],
+        "sharing": sharings, "windows": windows, "model": models, "here": here})
+    words = "; ".join(f"{sharing}, {layers}: {size(amount)}" for sharing, layers, amount, model, now
                       in zip(sharings, windows, sizes, models, here, strict=True) if now and model == CURRENT)
     return Chart(_kv_cache_spec(), data, "Size of the KV cache against context length",
                  f"KV cache of one sequence at {context:,} tokens. {words}.")

@@ -47,7 +47,7 @@ FAINT = Shade(kind="faint")
 
 
 def changing(place: int) -> str:
-    """The background of the token at this place of a text, where neighbours are to be told apart."""
+    """The background of the token at this place of a text, where neighbours have to differ."""
     return _COLOURS[place % len(_COLOURS)]
 
 
@@ -62,7 +62,7 @@ def chip(label: str, shade: Shade) -> str:
 
 def shaded_text(labels: Sequence[str], shades: Sequence[Shade], words: str, kind: str = "", start: int = 0,
                 most: int | None = None) -> str:
-    """The tokens of a text in order, each with its shade; `words` stand in for the picture.
+    """The tokens of a text in order, each with its shade; `words` are its alternative text.
 
     `kind` is "close" for chips that nearly touch and "framed" for chips with room for a border. Of a text of more than
     `most` tokens those from `start` on are shown, as far as there are so many, and a line says how many are left out.

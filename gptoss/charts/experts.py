@@ -36,13 +36,13 @@ def routing_map(chosen: np.ndarray, weights: np.ndarray, num_experts: int, label
     if chosen.min() < 0 or chosen.max() >= num_experts:
         raise ValueError(f"chosen holds experts {chosen.min()} to {chosen.max()}; allowed: 0 to {num_experts - 1}")
     start, stop = _shown(tokens, chosen.shape[1], start)
-    kept, active = chosen[start:stop], chosen.shape[1]
+    shown, active = chosen[start:stop], chosen.shape[1]
     data = pd.DataFrame({
         "token": pd.Categorical.from_codes(np.repeat(np.arange(stop - start), active),
                                            axis_keys(labels[start:stop], start)),
-        "expert": kept.reshape(-1),
+        "expert": shown.reshape(-1),
         "weight": weights[start:stop].reshape(-1).astype(np.float64).round(4),
-        "what": pd.Categorical.from_codes((kept.reshape(-1) != selected_expert).astype(int), [SELECTED, OTHER]),
+        "what": pd.Categorical.from_codes((shown.reshape(-1) != selected_expert).astype(int), [SELECTED, OTHER]),
         "here": np.repeat(np.arange(start, stop) == selected_token, active),
     })
     note = "" if stop - start == tokens else f"tokens {start} to {stop - 1} of {tokens}, positions counted from 0"

@@ -2,7 +2,7 @@
 
 Named meanings use the colour-blind-safe set of Okabe and Ito ("Color Universal Design", 2008); parts of the model,
 of which there are more than that set has colours left, use the "muted" set of Paul Tol ("Colour Schemes", 2021).
-Every colour here can be told from both a white and a near-black background, since a picture is made once for
+Every colour here can be seen on both a white and a near-black background, since a picture is made once for
 Streamlit's light and dark themes. Large areas of "more or less of something" are `MAGNITUDE`, from clear to full,
 so that the background, whichever it is, means zero.
 """

@@ -76,10 +76,10 @@ class Pen:
 
     def picture(self, width: float, height: float, label: str) -> str:
         """The finished `<svg>`, as wide as its container, with `label` for those who do not see it."""
-        said = escape(label)
+        words = escape(label)
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
-                f'aria-label="{said}" style="width:100%;height:auto;display:block;font-family:inherit">'
-                f"<title>{said}</title>{''.join(self._elements)}</svg>")
+                f'aria-label="{words}" style="width:100%;height:auto;display:block;font-family:inherit">'
+                f"<title>{words}</title>{''.join(self._elements)}</svg>")
 
 
 def at_both_widths(wide: str, narrow: str) -> str:

@@ -53,7 +53,7 @@ def test_a_page_may_bring_a_model_of_its_own():
     assert key.model is Built(key.build, (2,)).model and not any(one.requires_grad for one in key.model.parameters())
 
 
-def test_tensors_are_told_apart_by_being_the_same_one():
+def test_only_the_same_tensor_is_the_same_key():
     total = computed(lambda tensor: tensor.sum())
     one, other = torch.ones(3), torch.ones(3)
     assert total(one) is total(one) and total(one) is not total(other)
@@ -102,9 +102,9 @@ def test_a_turn_is_one_of_so_many_and_may_be_taken_twice():
 
 def test_a_recorded_pass_is_of_the_layer_that_was_asked_for():
     names = traced(lambda trace, model, layer: (tuple(trace), len(model.block)), names=("attn.q_rope", "after_attn"))
-    found, layers = names(CLASSROOM, (1, 2, 3), 1)
-    assert layers == CLASSROOM.layers and "block.1.attn.q_rope" in found
-    assert {name for name in found if name.endswith("q_rope")} == {"block.1.attn.q_rope"}
+    recorded, layers = names(CLASSROOM, (1, 2, 3), 1)
+    assert layers == CLASSROOM.layers and "block.1.attn.q_rope" in recorded
+    assert {name for name in recorded if name.endswith("q_rope")} == {"block.1.attn.q_rope"}
     stream = traced(lambda trace, model: tuple(trace), inside=False)
     assert not any(".attn." in name for name in stream(CLASSROOM, (1, 2, 3)))
 

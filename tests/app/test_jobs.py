@@ -121,7 +121,7 @@ def test_the_first_moment_is_the_untrained_model(queue):
     assert first.losses == evaluate(EVERYONE["study"].build(), plan().corpus().validation(DOCUMENTS)).losses
 
 
-def test_three_stand_in_line_and_see_their_places(queue, gate):
+def test_three_wait_in_line_and_see_their_places(queue, gate):
     for owner in "abc":
         queue.submit(owner, plan(steps=3))
     assert gate.reached.wait(PATIENCE)
@@ -237,14 +237,14 @@ def test_one_that_diverges_does_not_end_the_others(queue, monkeypatch):
 
     def unlucky(trainer, batch=None):
         if isinstance(trainer.model.config, GPT2Config) and trainer.at == 2:
-            raise Diverged("Training diverged: as it was told to.")
+            raise Diverged("Training diverged: as the test asks.")
         return train(trainer, batch)
 
     monkeypatch.setattr(Trainer, "train", unlucky)
     queue.submit("me", plan(steps=5, who=("gpt2", "study")))
     view = wait(queue, "me", DONE)
     assert [one.at for one in view.standings] == [2, 5]
-    assert [one.trouble for one in view.standings] == ["Training diverged: as it was told to.", ""]
+    assert [one.trouble for one in view.standings] == ["Training diverged: as the test asks.", ""]
 
 
 def test_an_error_ends_its_run_and_not_the_line(queue, monkeypatch):
@@ -316,7 +316,7 @@ def test_the_memory_foretold_is_what_a_step_holds(name):
     foretold = activations_needed(EVERYONE[name].config, recipe)
     assert held <= foretold <= 2 * held + 2 * 4 * 64 * 512 * 4
     parameters = sum(parameter.nbytes for parameter in trainer.model.parameters())
-    moments = sum(state[each].nbytes for state in trainer.optimizer.state.values() for each in ("exp_avg", "exp_avg_sq"))
+    moments = sum(state[name].nbytes for state in trainer.optimizer.state.values() for name in ("exp_avg", "exp_avg_sq"))
     assert state_needed(EVERYONE[name].config) == 4 * parameters + moments
 
 
@@ -391,8 +391,8 @@ def test_plans_that_make_no_contest_are_refused():
 
 @pytest.mark.parametrize("steps, moments", [(1, 2), (4, 5), (10, 6), (300, 13), (2000, 41)])
 def test_moments_are_enough_for_a_curve_and_bounded(steps, moments):
-    every = plan(steps=steps).paced.evaluate_every
-    assert len({*range(0, steps, every), steps}) == moments
+    interval = plan(steps=steps).paced.evaluate_every
+    assert len({*range(0, steps, interval), steps}) == moments
 
 
 def test_what_many_heads_record_is_bounded():

@@ -1,4 +1,4 @@
-"""What stands below every component page's picture: nothing is told before the reader has committed."""
+"""What is below every component page's picture: nothing shows before the reader has committed."""
 
 import pytest
 from streamlit.testing.v1 import AppTest

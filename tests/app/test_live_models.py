@@ -77,7 +77,7 @@ def test_accounting_leaves_the_live_model_alone():
 @pytest.mark.parametrize("study", [
     CLASSROOM, CLASSROOM.moved(sinks="off")[0], CLASSROOM.moved(precision="bfloat16", window=1)[0],
     Study.of_preset("gpt-oss-120b")], ids=["classroom", "no sinks", "bfloat16", "120b"])
-def test_shared_models_take_no_gradients_and_stand_in_evaluation(study):
+def test_shared_models_take_no_gradients_and_are_in_evaluation_mode(study):
     model = live_model(study).model
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -123,8 +123,8 @@ def test_every_rotation_that_the_dials_offer_runs(preset):
     study = Study.of_preset(preset)
     tokens = tokens_for(study)[:8]
     for theta, factor in itertools.product(DIALS["theta"].options({}), DIALS["factor"].options({})):
-        turned, said = study.moved(theta=theta, factor=factor)
-        assert not said
+        turned, reasons = study.moved(theta=theta, factor=factor)
+        assert not reasons
         assert torch.isfinite(live_run(turned, tokens, 0).trace["logits"]).all(), (theta, factor)
 
 

@@ -1,4 +1,4 @@
-"""The operator's checkpoint: read once, offered as a preset, and told to visitors without its path."""
+"""The operator's checkpoint: read once, offered as a preset, and shown to visitors without its path."""
 
 import json
 import logging
@@ -93,7 +93,7 @@ def spoil_shape(directory):
 
 
 @pytest.mark.parametrize("spoil", [spoil_nothing_there, spoil_config, spoil_file, spoil_shape])
-def test_a_bad_directory_is_told_to_the_log_alone(serve, monkeypatch, caplog, spoil):
+def test_a_bad_directory_is_named_in_the_log_alone(serve, monkeypatch, caplog, spoil):
     directory = serve()
     spoil(directory)
     forget()
@@ -128,7 +128,7 @@ def test_another_shape_is_called_what_it_is(serve):
     assert (moved.choice, moved.name) == ("custom, from checkpoint", "custom, from the server's checkpoint")
 
 
-def test_its_dials_stand_where_it_stands_and_leave_and_come_back(serve):
+def test_its_dials_begin_at_its_own_shape_and_leave_and_come_back(serve):
     serve()
     study = Study.of_preset(CHECKPOINT)
     assert study.config == ODD == study.live_config and study.runs_checkpoint and not study.changes
@@ -139,7 +139,7 @@ def test_its_dials_stand_where_it_stands_and_leave_and_come_back(serve):
         for end in (options[0], options[-1]):
             there, _ = study.moved(**{name: end})
             assert there.runs_checkpoint == (dial.effect != "new shape" and there.weights == "trained" or there == study)
-            back, _ = there.moved(**{each: getattr(study, each) for each in DIALS})
+            back, _ = there.moved(**{other: getattr(study, other) for other in DIALS})
             assert back == study and back.runs_checkpoint
             again, problems = Study.from_query(there.to_query())
             assert again == there and not problems
@@ -152,7 +152,7 @@ def test_its_precision_has_one_position(serve):
     assert problems == ["Precision went from float32 to bfloat16: that is the format of the server's checkpoint."]
 
 
-def test_what_is_said_of_its_weights(serve):
+def test_its_weights_are_called_by_what_they_are(serve):
     serve()
     study = Study.of_preset(CHECKPOINT)
     assert weights_of(study) == Weights(SERVED, CHECKPOINT, "the server's checkpoint")
@@ -223,11 +223,11 @@ def test_a_remembered_pass_gives_what_a_pass_would(serve, monkeypatch, layers):
     monkeypatch.setattr(served, "LARGE", 0)
     running, tokens = live.running(Study.of_preset(CHECKPOINT)), (5, 300, 2, 7, 19)
     for keep in (lambda name: not name.endswith("scores"), lambda name: name.endswith(("after_attn", "attn.v", "logits"))):
-        found = live.pass_over(running, tokens, layers, keep)
+        recorded = live.pass_over(running, tokens, layers, keep)
         expected = trace(served.served().model, torch.tensor([tokens]), layers, keep)
-        assert list(found) == list(expected)
+        assert list(recorded) == list(expected)
         for name in expected:  # layers that are not recorded take the fused path: other sums, rounded to bfloat16
-            torch.testing.assert_close(found[name], expected[name], atol=0.1, rtol=0.1, check_dtype=True)
+            torch.testing.assert_close(recorded[name], expected[name], atol=0.1, rtol=0.1, check_dtype=True)
     assert len(large._passes) == 1
 
 

@@ -17,10 +17,10 @@ LIVE_PARAMETERS = 4_000_000
 def test_any_moves_end_in_a_valid_study(preset, moves):
     study = Study.of_preset(preset)
     for name, value in moves:
-        study, said = study.moved(**{name: value})
+        study, reasons = study.moved(**{name: value})
         assert_valid(study)
-        assert set(said) <= set(DIALS)
-        assert said == {} or all(isinstance(sentence, str) and sentence for sentence in said.values())
+        assert set(reasons) <= set(DIALS)
+        assert reasons == {} or all(isinstance(sentence, str) and sentence for sentence in reasons.values())
 
 
 @given(reachable_studies())
@@ -28,21 +28,21 @@ def test_any_moves_end_in_a_valid_study(preset, moves):
 def test_every_reachable_study_has_a_scale_model_and_figures(study):
     live = study.live_config
     assert count_parameters(live).total <= LIVE_PARAMETERS
-    kept = ("num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts", "experts_per_token")
-    assert [getattr(live, name) for name in kept] == [getattr(study.config, name) for name in kept]
+    names = ("num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts", "experts_per_token")
+    assert [getattr(live, name) for name in names] == [getattr(study.config, name) for name in names]
     signs = figures(study.config, study.context)
     assert all(value > 0 for value in signs.values())
     assert signs["active"] <= signs["total"]
 
 
 @given(reachable_studies(), numeric_moves)
-def test_a_dial_that_may_stand_where_it_was_put_stands_there_and_moves_no_independent_dial(study, move):
+def test_a_dial_goes_where_it_may_go_and_moves_no_independent_dial(study, move):
     name, value = move
-    after, said = study.moved(**{name: value})
+    after, reasons = study.moved(**{name: value})
     if value in DIALS[name].options(vars(study)):
-        assert getattr(after, name) == value and name not in said
+        assert getattr(after, name) == value and name not in reasons
     else:
-        assert name in said
+        assert name in reasons
     follows = {"heads": {"kv"}, "experts": {"active"}}.get(name, set())
     assert {n for n in DIALS if getattr(after, n) != getattr(study, n)} <= {name} | follows
 
@@ -59,24 +59,24 @@ def test_a_study_moved_nowhere_stays_what_it_is(study):
 @pytest.mark.parametrize("leader_first", [True, False])
 def test_dependent_dials_at_their_ends_in_both_orders(preset, leader, follower, leader_end, follower_end, leader_first):
     study = Study.of_preset(preset)
-    said = {}
+    reasons = {}
     for dial, end in [(leader, leader_end), (follower, follower_end)][:: 1 if leader_first else -1]:
         before = study
-        study, said = study.moved(**{dial: DIALS[dial].options(vars(study))[end]})
+        study, reasons = study.moved(**{dial: DIALS[dial].options(vars(study))[end]})
         assert_valid(study)
         for other in set(DIALS) - {leader, follower}:
             assert getattr(study, other) == getattr(before, other)
-        assert (follower in said) == (dial == leader and getattr(before, follower) != getattr(study, follower))
+        assert (follower in reasons) == (dial == leader and getattr(before, follower) != getattr(study, follower))
     assert getattr(study, leader) == DIALS[leader].options(vars(study))[leader_end]
 
 
 def test_a_dial_that_follows_says_from_where_to_where_and_why():
-    study, said = Study.of_preset("gpt-oss-20b").moved(heads=12)
+    study, reasons = Study.of_preset("gpt-oss-20b").moved(heads=12)
     assert study.kv == 6
-    assert said == {"kv": "KV groups went from 8 to 6: it must divide 12 query heads"}
-    study, said = Study.of_preset("gpt-oss-20b").moved(experts=2)
+    assert reasons == {"kv": "KV groups went from 8 to 6: it must divide 12 query heads"}
+    study, reasons = Study.of_preset("gpt-oss-20b").moved(experts=2)
     assert study.active == 2
-    assert said == {"active": "Active experts went from 4 to 2: no more than 2 experts can be active"}
+    assert reasons == {"active": "Active experts went from 4 to 2: no more than 2 experts can be active"}
 
 
 @pytest.mark.parametrize("value, there", [

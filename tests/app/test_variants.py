@@ -1,4 +1,4 @@
-"""What is said of trained variants: words from figures, the shape under study, and the measurement beyond training."""
+"""What is words of trained variants: words from figures, the shape under study, and the measurement beyond training."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_every_variant_ships_and_differs_from_classroom_in_one_choice(page):
         model = shipped()[name]
         differing = {field for field, value in vars(base.config).items() if getattr(model.config, field) != value}
         assert differing <= allowed and (differing or name in (CLASSROOM, "no-sinks"))
-        recipes = [{**each.history(seed)["recipe"], "evaluate_every": None} for each in (model, base) for seed in (0,)]
+        recipes = [{**variant.history(0)["recipe"], "evaluate_every": None} for variant in (model, base)]
         assert recipes[0] == recipes[1]
 
 
@@ -39,23 +39,23 @@ def test_each_difference_is_called_larger_or_within_the_spread_as_a_count_by_han
             difference = mine.mean() - base.mean()
             apart = abs(difference) > max(abs(mine[0] - mine[1]), abs(base[0] - base[1]))
             larger += apart
-            found = re.search(rf"{domain} \(([+−][\d.]+)\)", line)
-            assert bool(found) == apart
-            assert not apart or float(found[1].replace("−", "-")) == pytest.approx(difference, abs=6e-4)
+            match = re.search(rf"{domain} \(([+−][\d.]+)\)", line)
+            assert bool(match) == apart
+            assert not apart or float(match[1].replace("−", "-")) == pytest.approx(difference, abs=6e-4)
             assert not apart or ("more" if difference > 0 else "less") in line.split(domain)[0]
     comparisons = 6 * (len(choice.variants) - 1)
     assert f"{larger} of {comparisons} differences" in lines[-1]
 
 
 @pytest.mark.parametrize("page", CHOICES)
-def test_answers_that_differ_much_are_told_with_every_seed(page):
-    choice, said = CHOICES[page], in_words(page)
+def test_answers_that_differ_much_are_listed_with_every_seed(page):
+    choice, words = CHOICES[page], in_words(page)
     right = answer_rows(choice.variants).pivot(index=["variant", "domain"], columns="seed", values="accuracy")
     for variant, domain in right.index:
         mine, base = right.loc[(variant, domain)], right.loc[(choice.base, domain)]
         far = any(min(abs(one - other) for other in base) > 0.05 for one in mine)
         assert (f"Right answers in {domain}, {variant}: {mine[0]:.0%} and {mine[1]:.0%} by seed, beside {base[0]:.0%}"
-                in said) == far
+                in words) == far
 
 
 def test_verdicts_of_small_and_of_no_differences():
@@ -81,8 +81,8 @@ def test_none_of_them_is_under_study_at_another_preset(page):
 
 @pytest.mark.parametrize("page", CHOICES)
 def test_it_says_how_small_the_models_are(page):
-    said = how_they_were_made(page)
+    words = how_they_were_made(page)
     steps, batch, length = (shipped()[CLASSROOM].history()["recipe"][name] for name in ("steps", "batch", "length"))
-    assert f"{steps:,} steps of {batch} texts of {length} tokens" in said and "2.80 M" in said or page == "gqa"
-    sizes = [sum(each.numel() for each in shipped()[name].load().parameters()) for name in CHOICES[page].variants]
-    assert f"{min(sizes) / 1e6:.2f} M" in said and f"{max(sizes) / 1e6:.2f} M" in said
+    assert f"{steps:,} steps of {batch} texts of {length} tokens" in words and "2.80 M" in words or page == "gqa"
+    sizes = [sum(parameter.numel() for parameter in shipped()[name].load().parameters()) for name in CHOICES[page].variants]
+    assert f"{min(sizes) / 1e6:.2f} M" in words and f"{max(sizes) / 1e6:.2f} M" in words

@@ -20,7 +20,7 @@ CLASSROOM = Study.of_preset("classroom")
 READY = {
     "classroom": {}, "kv-1": {"kv": 1}, "kv-4": {"kv": 4}, "kv-8": {"kv": 8}, "all-sliding": {"every": 1},
     "all-full": {"window": 0}, "one-active": {"active": 1}, "no-sinks": {"sinks": "off"}}
-# By dials: the model whose weights run, what is said in short and in full.
+# By dials: the model whose weights run, what the page says in short and in full.
 MOVED = [
     ({"window": 64}, "classroom", "window", "The window was 16 in training and is 64 now: not retrained."),
     ({"active": 3}, "classroom", "active experts",
@@ -73,10 +73,10 @@ def test_without_a_window_no_rhythm_of_layers_is_another_model():
     assert weights_of(moved(window=0, every=3)) == weights_of(moved(window=0))
 
 
-@pytest.mark.parametrize("dials, name, words, said", MOVED, ids=[" ".join(dials) for dials, *_ in MOVED])
-def test_settings_that_need_no_other_weights_keep_the_trained_ones_and_say_what_changed(dials, name, words, said):
+@pytest.mark.parametrize("dials, name, words, note", MOVED, ids=[" ".join(dials) for dials, *_ in MOVED])
+def test_settings_that_need_no_other_weights_keep_the_trained_ones_and_say_what_changed(dials, name, words, note):
     study = moved(**dials)
-    assert weights_of(study) == Weights(CHANGED, name, f"trained weights, {words} changed", said)
+    assert weights_of(study) == Weights(CHANGED, name, f"trained weights, {words} changed", note)
     ours, theirs = live_model(study).model, shipped()[name].load()
     assert ours.config == study.live_config != theirs.config or study.sinks == "off"
     assert torch.equal(ours.block[0].attn.qkv.weight, theirs.block[0].attn.qkv.weight)
@@ -88,8 +88,8 @@ def test_settings_that_need_no_other_weights_keep_the_trained_ones_and_say_what_
     ids=lambda study: study.to_text())
 def test_any_other_shape_is_random_and_says_so(study):
     study = study.moved(seed=3)[0]
-    found = weights_of(study)
-    assert found == Weights(RANDOM, "seed 3", "random weights, seed 3")
+    weights = weights_of(study)
+    assert weights == Weights(RANDOM, "seed 3", "random weights, seed 3")
     assert torch.equal(live_model(study).model.norm.scale, torch.ones(study.live_config.hidden_size))
     drawn = Transformer(study.live_config, seed=3)
     assert torch.equal(live_model(study).model.block[0].attn.qkv.weight, drawn.block[0].attn.qkv.weight)
@@ -126,7 +126,7 @@ def test_the_way_back_is_the_fewest_dials(study, dials):
 
 @given(reachable_studies())
 @settings(max_examples=25)
-def test_every_study_has_a_way_back_to_weights_trained_as_they_stand(study):
+def test_every_study_has_a_way_back_to_trained_weights(study):
     there = back_to_trained(study)
     assert weights_of(there).kind in (TRAINED, CHANGED) and there.weights == TRAINED
     assert weights_of(back_to_trained(there)).kind == TRAINED
@@ -172,11 +172,11 @@ def test_a_readers_model_runs_where_its_shape_fits(kept):
 
 
 def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_stand_in(kept):
-    found = weights_of(moved(weights="run-0000"))
-    assert (found.kind, found.name) == (TRAINED, "classroom")
-    assert "run-0000 are gone" in found.note and "shipped ones stand in" in found.note
-    found = weights_of(moved(weights="run-0000", heads=4))
-    assert found.kind == RANDOM and "run-0000 are gone" in found.note and "Random ones stand in" in found.note
+    weights = weights_of(moved(weights="run-0000"))
+    assert (weights.kind, weights.name) == (TRAINED, "classroom")
+    assert "run-0000 are gone" in weights.note and "shipped ones stand in" in weights.note
+    weights = weights_of(moved(weights="run-0000", heads=4))
+    assert weights.kind == RANDOM and "run-0000 are gone" in weights.note and "Random ones stand in" in weights.note
     assert live_model(moved(weights="run-0000")).model is live_model(CLASSROOM).model
     assert twin(moved(weights="run-0000", heads=4)).seed == 1
 
@@ -194,8 +194,8 @@ def test_a_readers_model_without_sinks_runs_only_without_them(kept):
     contestant = Contestant("no-sinks", "mine", CLASSROOM.live_config, sinks=False)
     name = trained.keep(contestant, random_weights(contestant), "no sinks")
     assert weights_of(moved(weights=name, sinks="off")).name == name
-    found = weights_of(moved(weights=name))
-    assert found.name == "classroom" and "trained without sinks" in found.note
+    weights = weights_of(moved(weights=name))
+    assert weights.name == "classroom" and "trained without sinks" in weights.note
 
 
 def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(kept):
@@ -250,7 +250,7 @@ def test_dials_reach_the_architecture_that_they_make(dials):
         assert there.live_config == wanted.live_config and there.sinks == wanted.sinks and there.context == start.context
 
 
-def test_dials_reach_a_scale_model_from_where_they_stand():
+def test_dials_reach_a_scale_model_from_where_they_are():
     study = Study.of_preset("gpt-oss-20b").moved(kv=4)[0]
     assert Study.of_preset("gpt-oss-20b").reaching(study.live_config, True) == study
     assert CLASSROOM.reaching(study.live_config, True) is None

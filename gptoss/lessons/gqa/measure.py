@@ -20,7 +20,7 @@ from gptoss.model import Transformer
 from gptoss.model.mask import visible
 from gptoss.trace import trace
 
-WINDOWS_SHOWN = 2  # decode steps of the close view, in windows: long enough to see sliding layers stand still
+WINDOWS_SHOWN = 2  # decode steps of the close view, in windows: long enough to see sliding layers stop growing
 
 
 def with_kv_heads(config: ModelConfig, kv_heads: int) -> ModelConfig:
@@ -37,9 +37,9 @@ def costs_by_kv_heads(config: ModelConfig, context: int) -> pd.DataFrame:
     """
     rows = []
     for kv_heads in divisors_of(config.num_attention_heads):
-        each = with_kv_heads(config, kv_heads)
-        rows.append((kv_heads, kv_cache_bytes(each, context), count_parameters(each).total, key_value_parameters(each),
-                     each == config))
+        other = with_kv_heads(config, kv_heads)
+        rows.append((kv_heads, kv_cache_bytes(other, context), count_parameters(other).total, key_value_parameters(other),
+                     other == config))
     return pd.DataFrame(rows, columns=["kv_heads", "cache", "parameters", "shared", "current"])
 
 
@@ -83,9 +83,9 @@ def saving(config: ModelConfig, kv_heads: int, context: int, batch_size: int = 1
     """
     other = with_kv_heads(config, kv_heads)
     return Saving(*(number for pair in (
-        (kv_cache_bytes(each, context, batch_size) for each in (config, other)),
-        (count_parameters(each).total for each in (config, other)),
-        (checkpoint_bytes(each) for each in (config, other))) for number in pair))
+        (kv_cache_bytes(model, context, batch_size) for model in (config, other)),
+        (count_parameters(model).total for model in (config, other)),
+        (checkpoint_bytes(model) for model in (config, other))) for number in pair))
 
 
 def cache_with_head_size_from_width(config: ModelConfig, context: int) -> float:
@@ -135,8 +135,8 @@ class Readers:
         return self.differences.argmin(dim=-1)
 
     @property
-    def found(self) -> float:
-        """How far the right key head is from the model's scores at most: rounding."""
+    def rounding(self) -> float:
+        """How far the right key head is from the model's scores at most."""
         return self.differences.amin(dim=-1).max().item()
 
     @property
@@ -173,7 +173,7 @@ def repeated_attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: i
     Shapes: q (heads, tokens, head_dim); k, v (kv_heads, tokens, head_dim); sinks (heads,) -> (heads, tokens, head_dim).
     """
     heads, tokens, head_dim = q.shape
-    k, v = (each.repeat_interleave(heads // len(each), dim=0) for each in (k, v))
+    k, v = (tensor.repeat_interleave(heads // len(tensor), dim=0) for tensor in (k, v))
     scores = q @ k.transpose(1, 2) * head_dim**-0.5
     scores = scores.masked_fill(~visible(tokens, tokens, window), float("-inf"))
     shares = torch.softmax(torch.cat((scores, sinks[:, None, None].expand(-1, tokens, 1)), dim=-1), dim=-1)

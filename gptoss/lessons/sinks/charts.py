@@ -109,12 +109,13 @@ def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: i
 
 
 def _describe_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str]) -> str:
-    kept = weights[without > 0] / without[without > 0]
-    spread = float(kept.max() / kept.min() - 1) if kept.min() > 0 else 0.0
+    factors = weights[without > 0] / without[without > 0]
+    spread = float(factors.max() / factors.min() - 1) if factors.min() > 0 else 0.0
     best = int(without.argmax())
-    return (f"Seen from {visible_token(labels[-1])}, every one of {len(labels)} keys keeps {kept.mean():.2%} of its weight; "
-            f"the factors differ by {number(spread, 1)} of themselves at most, which is rounding. The sink takes the rest. "
-            f"The heaviest key, {visible_token(labels[best])}, has {weights[best]:.1%} instead of {without[best]:.1%}.")
+    return (f"Seen from {visible_token(labels[-1])}, every one of {len(labels)} keys keeps {factors.mean():.2%} of its "
+            f"weight; the factors differ by {number(spread, 1)} of themselves at most, which is rounding. The sink takes "
+            f"the rest. The heaviest key, {visible_token(labels[best])}, has {weights[best]:.1%} instead of "
+            f"{without[best]:.1%}.")
 
 
 @cache

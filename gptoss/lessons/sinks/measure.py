@@ -133,10 +133,10 @@ def sink_pass_of(traced: Mapping[str, Tensor], model: Transformer, layer: int) -
     """The same from a pass that recorded the inside of that layer, or at least its `SINK_TENSORS` and the logits."""
     prefix = f"block.{layer}.attn."
     traced = {name: value for name, value in traced.items() if name == "logits" or name.startswith(prefix)}
-    kept = {name.rpartition(".")[2]: value[0].float() for name, value in traced.items()}
+    tensors = {name.rpartition(".")[2]: value[0].float() for name, value in traced.items()}
     return SinkPass(
-        model.block[layer].attn.sinks.detach().float(), kept["q_rope"], kept["k_rope"], kept["sink_mass"],
-        kept["mixed"], kept["out"], torch.softmax(kept["logits"][-1], dim=-1), model.config.window_of(layer))
+        model.block[layer].attn.sinks.detach().float(), tensors["q_rope"], tensors["k_rope"], tensors["sink_mass"],
+        tensors["mixed"], tensors["out"], torch.softmax(tensors["logits"][-1], dim=-1), model.config.window_of(layer))
 
 
 def gate_curves(query: QueryScores, head: int) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def gate_curves(query: QueryScores, head: int) -> pd.DataFrame:
     Columns: head, logit, mass (0 to 1). Scores stay as they are in this query, whatever the sink.
     """
     halving = query.halving.double()
-    others = torch.tensor([each for each in range(len(halving)) if each != head], dtype=torch.long)
+    others = torch.tensor([other for other in range(len(halving)) if other != head], dtype=torch.long)
     heads = torch.cat((torch.full((_FINE,), head), others.repeat_interleave(_COARSE)))
     logits = torch.cat((torch.linspace(LOWEST, HIGHEST, _FINE, dtype=torch.float64),
                         torch.linspace(LOWEST, HIGHEST, _COARSE, dtype=torch.float64).repeat(len(others))))
@@ -214,9 +214,9 @@ def check_sinks(model: Transformer, tokens: Sequence[int], layer: int) -> SinkCh
     removed = SinkOverride(REMOVED, LAYER, layer, head=0)
     bare = model.sharing_weights(sinks=removed.logits(model)).eval()
     ids, block = torch.tensor([tokens]), f"block.{layer}.attn."
-    recorded, plain = (trace(each, ids, layers=[layer], keep=lambda name: name.startswith(block))
-                       for each in (model, bare))
-    weights, without = (each[block + "weights"][0].double() for each in (recorded, plain))
+    recorded, plain = (trace(variant, ids, layers=[layer], keep=lambda name: name.startswith(block))
+                       for variant in (model, bare))
+    weights, without = (tensors[block + "weights"][0].double() for tensors in (recorded, plain))
     seen = visible(len(tokens), len(tokens), model.config.window_of(layer))
     scores = recorded[block + "scores"][0].double().masked_fill(~seen, float("-inf"))
     mass = weights.sum(dim=-1)

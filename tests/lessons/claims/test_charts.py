@@ -1,4 +1,4 @@
-"""The strip of verdicts: a tile for each claim, told apart by words as well as by colour."""
+"""The strip of verdicts: a tile for each claim, which differ by words as well as by colour."""
 
 import json
 

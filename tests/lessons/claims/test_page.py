@@ -30,7 +30,7 @@ def chosen(at):
 
 def listed(at):
     """Names of the claims in the list."""
-    lists = (each.value for each in at.markdown if each.value.startswith("- **"))
+    lists = (element.value for element in at.markdown if element.value.startswith("- **"))
     return [name for lines in lists for name in re.findall(r"^- \*\*(\w+)\*\* :", lines, re.MULTILINE)]
 
 

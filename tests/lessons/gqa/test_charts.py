@@ -18,9 +18,9 @@ HEADS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128]
 def costs(config, context):
     rows = []
     for kv_heads in divisors_of(config.num_attention_heads):
-        each = config.replace(num_key_value_heads=kv_heads)
+        other = config.replace(num_key_value_heads=kv_heads)
         shared = config.num_hidden_layers * 2 * kv_heads * config.head_dim * (config.hidden_size + 1)
-        rows.append((kv_heads, kv_cache_bytes(each, context), count_parameters(each).total, shared, each == config))
+        rows.append((kv_heads, kv_cache_bytes(other, context), count_parameters(other).total, shared, other == config))
     return pd.DataFrame(rows, columns=["kv_heads", "cache", "parameters", "shared", "current"])
 
 
@@ -82,10 +82,10 @@ def test_the_frame_moves_with_the_setting():
 
 def test_the_drawing_says_what_a_token_costs():
     svg = head_sharing(64, 8, 64)
-    for words in ("16.00 KiB a token and layer", "2.00 KiB a token and layer", "256 B a token and layer"):
-        assert words in svg
-    said = describe_sharing(64, 8, 64)
-    assert said in svg and "8 key/value heads for 64 query heads" in said and "set to 8 key/value heads" in said
+    for figure in ("16.00 KiB a token and layer", "2.00 KiB a token and layer", "256 B a token and layer"):
+        assert figure in svg
+    words = describe_sharing(64, 8, 64)
+    assert words in svg and "8 key/value heads for 64 query heads" in words and "set to 8 key/value heads" in words
     assert all(colour in svg for colour in (palette.QUERY, palette.KEY, palette.VALUE))
     assert "GQA" not in describe_sharing(2, 1, 64) and "MHA" not in describe_sharing(1, 1, 64)
 

@@ -66,12 +66,12 @@ def test_costs_are_those_of_real_tensors(config):
     assert costs["kv_heads"].tolist() == [n for n in range(1, heads + 1) if heads % n == 0]
     assert costs.loc[costs["current"], "kv_heads"].tolist() == [config.num_key_value_heads]
     for kv_heads, cache, parameters, shared, _ in costs.itertuples(index=False):
-        each = with_kv_heads(config, kv_heads)
-        assert parameters == counted(each)
-        assert cache == KVCache(each, 1, 4096, "meta", torch.bfloat16).nbytes
+        other = with_kv_heads(config, kv_heads)
+        assert parameters == counted(other)
+        assert cache == KVCache(other, 1, 4096, "meta", torch.bfloat16).nbytes
         queries = heads * config.head_dim
         assert shared == sum(layer.attn.qkv.weight[queries:].numel() + layer.attn.qkv.bias[queries:].numel()
-                             for layer in Transformer(each, device="meta").block)
+                             for layer in Transformer(other, device="meta").block)
 
 
 def test_parameters_differ_by_the_rows_of_keys_and_values_alone():
@@ -101,8 +101,8 @@ def test_growth_is_that_of_a_cache_while_it_fills(config, steps):
     for step, token in enumerate(random_tokens(config, steps).tolist(), 1):
         model(torch.tensor([[token]]), cache)
         for number, layer in enumerate(cache.layers):
-            kept = min(layer.length, layer.slots)
-            held = layer.keys[:, :kept].nbytes + layer.values[:, :kept].nbytes
+            slots = min(layer.length, layer.slots)
+            held = layer.keys[:, :slots].nbytes + layer.values[:, :slots].nbytes
             assert bytes_at(growth, number, step) == pytest.approx(held)
 
 
@@ -141,8 +141,8 @@ def test_each_query_head_reads_the_key_head_that_transformers_repeats_for_it(con
     theirs = repeat_kv(names, config.group_size).flatten()
     assert readers.differences.shape == (config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads)
     assert all(torch.equal(layer, theirs) for layer in readers.nearest)
-    assert readers.found < 1e-4 and readers.explicit < 1e-4
-    assert readers.missed is None if config.num_key_value_heads == 1 else readers.missed > 10 * readers.found
+    assert readers.rounding < 1e-4 and readers.explicit < 1e-4
+    assert readers.missed is None if config.num_key_value_heads == 1 else readers.missed > 10 * readers.rounding
 
 
 def test_another_assignment_of_heads_would_be_found(monkeypatch):
@@ -157,7 +157,7 @@ def test_another_assignment_of_heads_would_be_found(monkeypatch):
     monkeypatch.setattr("gptoss.model.attention.explicit_attention", interleaved)
     readers = who_reads_whom(random_model(SMALL), range(9))
     assert readers.nearest.tolist() == [[0, 1, 0, 1]] * SMALL.num_hidden_layers
-    assert readers.found < 1e-4 < 0.01 < readers.explicit
+    assert readers.rounding < 1e-4 < 0.01 < readers.explicit
 
 
 @pytest.mark.parametrize("window", [0, 1, 5])

@@ -15,8 +15,8 @@ def sigmoid(x):
 def gate(halving=(3.0, 5.0, 9.5), sinks=(0.5, 1.0, -2.0), head=1, own=None, points=33):
     """Heads with these logsumexps and sink logits."""
     halving, sinks = np.array(halving), np.array(sinks)
-    curves = pd.concat([pd.DataFrame({"head": each, "logit": (x := np.linspace(-8, 8, points)), "mass": sigmoid(h - x)})
-                        for each, h in enumerate(halving)], ignore_index=True)
+    curves = pd.concat([pd.DataFrame({"head": number, "logit": (x := np.linspace(-8, 8, points)), "mass": sigmoid(h - x)})
+                        for number, h in enumerate(halving)], ignore_index=True)
     return sink_gate(curves, sinks, sigmoid(halving - sinks), float(halving[head]), head, own)
 
 
@@ -38,7 +38,7 @@ def test_the_gate_is_well_made():
     chart = gate(own=0.3)
     assert_well_made(chart, gate(head=0))
     assert axis_titles(chart.spec) == {"x": "sink logit", "y": "attention on real keys (%)"}
-    assert [each["name"] for each in chart.spec["params"]] == ["picked"], "a click on a dot chooses its head"
+    assert [parameter["name"] for parameter in chart.spec["params"]] == ["picked"], "a click on a dot chooses its head"
 
 
 def test_the_gate_draws_curves_dots_one_half_and_the_models_own_logit():
@@ -57,7 +57,7 @@ def test_the_gate_draws_curves_dots_one_half_and_the_models_own_logit():
 
 
 @pytest.mark.parametrize(("halving", "words"), [(9.5, "half at 9.50, right of here"), (-9.0, "half at -9.00, left of here")])
-def test_a_half_beyond_the_axis_is_said_and_not_drawn(halving, words):
+def test_a_half_beyond_the_axis_is_named_and_not_drawn(halving, words):
     chart = gate(halving=(halving,), sinks=(0.0,), head=0)
     assert not len(rows(chart, "diamond"))
     label = rows(chart, "label").iloc[0]
@@ -65,7 +65,7 @@ def test_a_half_beyond_the_axis_is_said_and_not_drawn(halving, words):
     assert len(rows(chart, "rule")) == 1
 
 
-def test_a_sink_that_is_off_stands_at_the_end_of_the_axis():
+def test_a_sink_that_is_off_is_drawn_at_the_end_of_the_axis():
     chart = gate(halving=(3.0,), sinks=(-np.inf,), head=0)
     assert rows(chart, "dot")[["logit", "mass"]].to_numpy().tolist() == [[-8.0, 1.0]]
     assert "with no sink the real keys get 100.0%" in chart.alt
@@ -103,7 +103,7 @@ def test_the_heaviest_keys_are_shown_at_their_positions():
     assert sorted(shown["token"].str[:4].astype(int) - 100) == sorted(np.argsort(-without)[:KEYS_SHOWN])
 
 
-def test_a_closed_gate_is_said_in_figures_that_can_be_read():
+def test_a_closed_gate_has_figures_that_can_be_read():
     now, without = weights(4, 12.0)
     chart = gated_weights(now, without, labels(4))
     assert chart.data["kept"][0] == "× 4.23 · 10⁻⁵" and now.sum() == pytest.approx(4.23e-5, rel=2e-3)
@@ -123,7 +123,7 @@ def shares(count):
                          "even": even})
 
 
-def test_the_share_by_position_is_well_made_and_said():
+def test_the_share_by_position_is_well_made_and_in_words():
     chart = sink_share(shares(9))
     assert_well_made(chart, sink_share(shares(4)))
     assert axis_titles(chart.spec) == {"x": "position of the query (token)", "y": "attention taken (%)"}

@@ -84,8 +84,8 @@ def test_a_sink_is_a_gate(logit, position, head):
     """Every key keeps the same share of its weight: the one that the closed form says."""
     model = random_model(SMALL, seed=1)
     query = run_with_sinks(model, TEXT, 1, SinkOverride(logit, HEAD, 1, head)).query(position)
-    kept = query.weights(head).double() / query.weights_without(head).double()
-    np.testing.assert_allclose(kept, mass_on_keys(query.scores[head].double(), torch.tensor(logit)), rtol=1e-5)
+    factors = query.weights(head).double() / query.weights_without(head).double()
+    np.testing.assert_allclose(factors, mass_on_keys(query.scores[head].double(), torch.tensor(logit)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("scope", [HEAD, LAYER, MODEL])
@@ -171,13 +171,13 @@ def test_nothing_changes_where_the_sinks_are_off_already():
 def test_checks_hold_for_any_model(config, length, seed):
     model, tokens = random_model(config, seed), random_tokens(config, length, seed=seed)
     for layer in range(config.num_hidden_layers):
-        found = check_sinks(model, tokens.tolist(), layer)
-        assert found.queries == length
-        assert found.formula < 1e-5 and found.ratios < 1e-5
-        assert found.first_with == pytest.approx(found.first_without, abs=1e-5)
+        checks = check_sinks(model, tokens.tolist(), layer)
+        assert checks.queries == length
+        assert checks.formula < 1e-5 and checks.ratios < 1e-5
+        assert checks.first_with == pytest.approx(checks.first_without, abs=1e-5)
         if not config.window_of(layer) or config.window_of(layer) >= length:
             last = trace(model, tokens[None])[f"block.{layer}.attn.weights"][0, :, -1]
-            assert found.first_with == pytest.approx((last[:, 0] / last.sum(dim=-1)).mean().item(), abs=1e-5)
+            assert checks.first_with == pytest.approx((last[:, 0] / last.sum(dim=-1)).mean().item(), abs=1e-5)
 
 
 @torch.no_grad()
