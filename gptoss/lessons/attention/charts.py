@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, clicks, scale_of, specification, tooltip
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, shaded_text
 from gptoss.charts.images import Picture, head_grid, signed_pixels
 from gptoss.charts.labels import visible_token
@@ -410,12 +410,11 @@ def _gallery_spec() -> dict:
               axis=alt.Axis(title="from most focused to most spread, row by row (rank)", labels=False, ticks=False,
                             domain=False))
     base = blank_chart().encode(x=x, y=_row())
-    tooltip = [alt.Tooltip("head:Q", title="head"), alt.Tooltip("entropy:Q", title="entropy (bits)"),
-               alt.Tooltip("places:Q", title="places (2 to the entropy)"), alt.Tooltip("rank:Q", title="rank")]
     maps = base.mark_image(aspect=False, width={"band": 1}, height={"band": 1}).encode(url="map:N")
     frames = base.mark_rect(fillOpacity=0, stroke=palette.ACCENT, strokeWidth=5, cursor="pointer").encode(
-        strokeOpacity=alt.StrokeOpacity("chosen:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
-        tooltip=tooltip).add_params(alt.selection_point(name="picked", fields=["head"]))
+        strokeOpacity=alt.StrokeOpacity("chosen:Q", scale=scale_of({0: 0, 1: 1}), legend=None),
+        tooltip=tooltip(("head:Q", "head"), ("entropy:Q", "entropy (bits)"), ("places:Q", "places (2 to the entropy)"),
+                        ("rank:Q", "rank"))).add_params(clicks("head"))
     titles, words = (
         base.mark_text(dy=dy, fontSize=FONT_SIZE, tooltip=False).encode(
             y=_row(place), text=f"{field}:N")

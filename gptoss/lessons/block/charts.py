@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, figures, scale_of, specification, squares
 from gptoss.charts.labels import visible_token
 from gptoss.charts.svg import Pen
 from gptoss.units import fixed, number, percent, signed
@@ -130,10 +130,9 @@ def _waterfall_spec(tall: bool) -> dict:
     x = alt.X("start:Q", axis=alt.Axis(title="the answer's logit (sum so far)", tickCount=6))
     links = now.mark_rule(color=palette.MUTED, strokeWidth=1.5, tooltip=False).encode(x=alt.X("end:Q"), y2="next:N")
     bars = now.mark_bar().encode(x=x, x2="end:Q", color=_colour("kind"))
-    ghosts = base.transform_filter(alt.datum.what == BEFORE).mark_bar(
-        **_DASHED, tooltip=False).encode(x=x, x2="end:Q")
-    numbers = now.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.X("reach:Q"), text="words:N")
-    layers = [links, bars, ghosts, *([] if tall else [numbers]), _layer_strip(),
+    ghosts = base.transform_filter(alt.datum.what == BEFORE).mark_bar(**_DASHED, tooltip=False).encode(x=x, x2="end:Q")
+    numbers = [] if tall else [figures(now, x="reach:Q", text="words:N")]
+    layers = [links, bars, ghosts, *numbers, _layer_strip(),
               _click_rows("part", f"datum.part !== '' && datum.what === '{NOW}'")]
     return specification(alt.layer(*layers), height=_TALL if tall else _HEIGHT, right=64)
 
@@ -166,14 +165,11 @@ def _piece_spec(piece: str) -> dict:
     x = alt.X("number:O", axis=alt.Axis(title=f"{piece} (number)", labelAngle=0, ticks=False))
     y = alt.Y("adds:Q", axis=alt.Axis(title="added to logit", tickCount=5))
     bars = blank_chart().transform_filter(alt.datum.state != _REMOVED).mark_bar(color=colour, tooltip=ROW).encode(
-        x=x, y=y, opacity=alt.Opacity("state:N", legend=None, scale=alt.Scale(
-            domain=[_CHOSEN, _REST], range=[1, 0.5])))
-    outline = blank_chart().transform_filter(alt.datum.state == _REMOVED).mark_bar(
-        **_DASHED, tooltip=ROW).encode(x=x, y=y)
+        x=x, y=y, opacity=alt.Opacity("state:N", legend=None, scale=scale_of({_CHOSEN: 1, _REST: 0.5})))
+    outline = blank_chart().transform_filter(alt.datum.state == _REMOVED).mark_bar(**_DASHED, tooltip=ROW).encode(x=x, y=y)
     zero = blank_chart().mark_rule(color=palette.MUTED, strokeWidth=1, tooltip=False).encode(y=alt.YDatum(0))
-    clicks = blank_chart().mark_rect(fillOpacity=0, fill=palette.MUTED, cursor="pointer", tooltip=ROW).encode(
-        x=x, y=alt.value(0), y2=alt.value("height")).add_params(_toggled_by_clicks("number"))
-    return specification(alt.layer(bars, outline, zero, clicks), height=210)
+    columns = _clicked(blank_chart(), "number").encode(x=x, y=alt.value(0), y2=alt.value("height"))
+    return specification(alt.layer(bars, outline, zero, columns), height=210)
 
 
 def removal_effects(stages: pd.DataFrame, whole: float, measured: np.ndarray, foreseen: np.ndarray, answer: str) -> Chart:
@@ -202,14 +198,12 @@ def _effects_spec(tall: bool) -> dict:
     axis = alt.Axis(title="the answer's probability without it (%)", format=".2~%", tickCount=5)
     measured = base.mark_bar(height={"band": 0.6}, tooltip=ROW).encode(
         x=alt.X("measured:Q", axis=axis), color=_colour("kind"))
-    foreseen = base.mark_bar(**_DASHED, tooltip=ROW).encode(
-        x=alt.X("foreseen:Q", axis=axis))
+    foreseen = base.mark_bar(**_DASHED, tooltip=ROW).encode(x=alt.X("foreseen:Q", axis=axis))
     whole = blank_chart().mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[2, 3], tooltip=False).encode(
-        x=alt.X("max(whole):Q"))
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(
-        x=alt.X("reach:Q"), text=alt.Text("measured:Q", format=".2%"))
-    layers = [measured, foreseen, whole, *([] if tall else [numbers]), _layer_strip(), _click_rows("part")]
-    return specification(alt.layer(*layers), height=900 if tall else 400, right=56)
+        x="max(whole):Q")
+    numbers = [] if tall else [figures(base, x="reach:Q", text=alt.Text("measured:Q", format=".2%"))]
+    layers = [measured, foreseen, whole, *numbers, _layer_strip(), _click_rows("part")]
+    return specification(alt.layer(*layers), height=_TALL if tall else _HEIGHT, right=56)
 
 
 def journey_bars(stages: pd.DataFrame, before: np.ndarray, added: np.ndarray, cosine: np.ndarray, chosen: int) -> Chart:
@@ -239,8 +233,8 @@ def _journey_spec(tall: bool) -> dict:
     x_axis = alt.Axis(title="length (norm): outlined the stream, filled what is added", tickCount=6)
     stream = base.mark_bar(filled=False, stroke=palette.MUTED, strokeWidth=1.5).encode(x=alt.X("before:Q", axis=x_axis))
     added = base.mark_bar(height={"band": 0.55}).encode(x=alt.X("added:Q", axis=x_axis), color=_colour("kind"))
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.X("reach:Q"), text="cosine:N")
-    layers = [lit, stream, added, *([] if tall else [numbers]), _layer_strip(), _click_rows("stage")]
+    numbers = [] if tall else [figures(base, x="reach:Q", text="cosine:N")]
+    layers = [lit, stream, added, *numbers, _layer_strip(), _click_rows("stage")]
     return specification(alt.layer(*layers), height=_TALL if tall else 360, right=70)
 
 
@@ -336,8 +330,8 @@ def _lens_spec() -> dict:
                           f"datum.value > {LENS_TOKENS} ? 'answer (rank)' : format(datum.value, 'd')"))
     scale = alt.Scale(domain=[1, last + 1], nice=False, zero=False)
     base = blank_chart().encode(y=_stage_axis(_STAGES))
-    colour = alt.Color("what:N", legend=alt.Legend(title=None, symbolType="square", symbolStrokeWidth=0), scale=alt.Scale(
-        domain=["the answer", "another token"], range=[palette.ACCENT, palette.MAGNITUDE]))
+    colour = alt.Color("what:N", legend=squares(symbolStrokeWidth=0), scale=scale_of(
+        {"the answer": palette.ACCENT, "another token": palette.MAGNITUDE}))
     bars = base.mark_bar(height=5, yOffset=11, tooltip=ROW).encode(
         x=alt.X("place:Q", scale=scale, axis=x_axis), x2="end:Q", color=colour)
     words = base.mark_text(align="left", dy=-1, fontSize=FONT_SIZE, limit={"expr": f"{_CELL} * width / {last}"},
@@ -387,19 +381,18 @@ def _layer_strip() -> alt.Chart:
         x=alt.value(-8), x2=alt.value(-3), y=_stage_axis(""), color=_colour("layer"))
 
 
-def _toggled_by_clicks(field: str) -> alt.Parameter:
-    """The selection `picked`, which every click changes: one on what is picked already takes it out again."""
-    return alt.selection_point(name="picked", fields=[field], toggle="true", clear=False)
+def _clicked(base: alt.Chart, field: str) -> alt.Chart:
+    """Invisible areas to click on, since a bar may be too thin for a finger. A second click takes the first one back."""
+    return base.mark_rect(fillOpacity=0, fill=palette.MUTED, cursor="pointer", tooltip=ROW).add_params(
+        clicks(field, toggle="true", clear=False))
 
 
 def _click_rows(field: str, filtered: str = "true") -> alt.Chart:
-    """Invisible rows as wide as the chart, to click on: a bar may be too thin for a finger."""
-    return blank_chart().transform_filter(filtered).mark_rect(
-        fillOpacity=0, fill=palette.MUTED, cursor="pointer", tooltip=ROW).encode(
-        x=alt.value(0), x2=alt.value("width"), y=_stage_axis("")).add_params(_toggled_by_clicks(field))
+    """Rows to click on, as wide as the chart."""
+    return _clicked(blank_chart().transform_filter(filtered), field).encode(
+        x=alt.value(0), x2=alt.value("width"), y=_stage_axis(""))
 
 
 def _colour(field: str) -> alt.Color:
     """The colours of half blocks, which the axis names, or of layers, which the legend does."""
-    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())), legend=alt.Legend(
-        title=None, symbolType="square", symbolStrokeWidth=0, values=[_SLIDING, _FULL]))
+    return alt.Color(f"{field}:N", scale=scale_of(_COLOURS), legend=squares(symbolStrokeWidth=0, values=[_SLIDING, _FULL]))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gptoss import units
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, squares
 from gptoss.charts.experts import OTHER, SELECTED, expert_colour
 from gptoss.charts.images import Picture, share_pixels
 from gptoss.charts.labels import COUNT_LABEL, IS_POWER_OF_TEN, TOKEN_OF_LABEL, axis_keys, visible_token
@@ -73,8 +73,7 @@ def _load_spec(order: str) -> dict:
         title="expert (place, busiest first)" if ranked else "expert (number)", labelAngle=0, ticks=False, grid=False)))
     y = {"scale": alt.Scale(zero=True), "axis": alt.Axis(title="tokens (% of all)", format=".0%", tickCount=5)}
     bars = base.mark_bar(tooltip=ROW, width={"band": 0.85}).encode(
-        y=alt.Y("share:Q", stack=None, **y), color=alt.Color("what:N", **_legend(colours))).add_params(
-        alt.selection_point(name="picked", fields=["expert"]))
+        y=alt.Y("share:Q", stack=None, **y), color=_colour(colours)).add_params(clicks("expert"))
     band = base.mark_bar(tooltip=False, width={"band": 1}).encode(
         y=alt.Y("low:Q", stack=None, **y), y2="high:Q", color=alt.ColorDatum(_CHANCE))
     twin = base.mark_line(tooltip=False, strokeWidth=3, interpolate="step").encode(
@@ -110,7 +109,7 @@ def _by_layer_spec(measure: str) -> dict:
             title="layer (number)", labelAngle=0, ticks=False)),
         y=alt.Y("value:Q", scale=alt.Scale(zero=measure == VARIATION, nice=True), axis=alt.Axis(
             title=title, tickCount=5, format=".2f")),
-        color=alt.Color("what:N", **_legend(colours, columns=1)))
+        color=_colour(colours, columns=1))
     band = base.transform_filter(alt.datum.what == _CHANCE).mark_bar(tooltip=False, width={"band": 1}).encode(
         y=alt.Y("low:Q", stack=None), y2="high:Q")
     mean = base.transform_filter(alt.datum.what == _CHANCE).mark_tick(
@@ -149,13 +148,11 @@ def _scores_spec() -> dict:
         title="expert (number)", labelAngle=0, ticks=False, grid=False, orient="bottom")))
     y = alt.Y("logit:Q", axis=alt.Axis(title="router logit", tickCount=5))
     bars = base.mark_bar(tooltip=ROW, strokeWidth=2).encode(y=y, color=expert_colour(), stroke=alt.Stroke(
-        "what:N", legend=None, scale=alt.Scale(domain=[SELECTED, OTHER], range=[palette.ACCENT, "transparent"])),
-        opacity=alt.Opacity("bar:O", sort=[_KEPT, _DROPPED], scale=alt.Scale(domain=[_KEPT, _DROPPED], range=[1, 0.28]),
-                            legend=alt.Legend(title=None, symbolType="square", symbolStrokeWidth=0, symbolSize=220,
-                                              symbolFillColor=palette.MAGNITUDE)))
+        "what:N", legend=None, scale=scale_of({SELECTED: palette.ACCENT, OTHER: "transparent"})),
+        opacity=alt.Opacity("bar:O", sort=[_KEPT, _DROPPED], scale=scale_of({_KEPT: 1, _DROPPED: 0.28}), legend=squares(
+            symbolStrokeWidth=0, symbolSize=220, symbolFillColor=palette.MAGNITUDE))).add_params(clicks("expert"))
     line = blank_chart().mark_rule(color=palette.MUTED, strokeWidth=2, strokeDash=[6, 4], tooltip=False).encode(
         y="mean(threshold):Q")
-    bars = bars.add_params(alt.selection_point(name="picked", fields=["expert"]))
     return specification(alt.layer(bars, line), height=HEIGHT, canvas=True)
 
 
@@ -189,11 +186,9 @@ def _weights_spec() -> dict:
             title="chosen expert (number, best first)", labelExpr=TOKEN_OF_LABEL, ticks=False)),
         x=alt.X("weight:Q", scale=alt.Scale(zero=True), axis=alt.Axis(title="weight (share)", tickCount=4)),
         yOffset=alt.YOffset("order:N", sort=list(colours)),
-        color=alt.Color("order:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=alt.Legend(
-            title=None, symbolType="square", symbolStrokeColor=palette.MAGNITUDE, symbolStrokeWidth=2, symbolSize=200,
-            columns=1)),
-        stroke=alt.Stroke("what:N", legend=None, scale=alt.Scale(
-            domain=[SELECTED, OTHER], range=[palette.ACCENT, palette.MAGNITUDE])))
+        color=alt.Color("order:N", scale=scale_of(colours), legend=squares(
+            symbolStrokeColor=palette.MAGNITUDE, symbolStrokeWidth=2, symbolSize=200, columns=1)),
+        stroke=alt.Stroke("what:N", legend=None, scale=scale_of({SELECTED: palette.ACCENT, OTHER: palette.MAGNITUDE})))
     return specification(chart, height=HEIGHT)
 
 
@@ -227,7 +222,7 @@ def _touched_spec() -> dict:
         x=alt.X("batch:Q", scale=alt.Scale(type="log", base=2, nice=False, padding=12), axis=alt.Axis(
             title="batch (tokens, log scale)", tickCount=10, format="d", grid=False)),
         y=alt.Y("experts:Q", scale=alt.Scale(zero=True), axis=alt.Axis(title="experts of one layer (count)", tickCount=5)),
-        color=alt.Color("what:N", **_legend(colours)))
+        color=_colour(colours))
     band = base.transform_filter(alt.datum.what == _DRAWS).mark_area(tooltip=False).encode(
         y=alt.Y("low:Q", stack=None), y2="high:Q")
     resident = base.transform_filter(alt.datum.what == _RESIDENT).mark_line(tooltip=False, strokeWidth=3)
@@ -295,7 +290,7 @@ def _swiglu_spec() -> dict:
     base = blank_chart().encode(
         x=alt.X("gate:Q", scale=alt.Scale(domain=[-5, 10], nice=False), axis=alt.Axis(title="gate (value)", tickCount=8)),
         y=alt.Y("output:Q", axis=alt.Axis(title="output of the neuron (value)", tickCount=6)),
-        color=alt.Color("what:N", **_legend(names)))
+        color=_colour(names))
     looks = {_OTHER_CURVE: {"strokeWidth": 2, "opacity": 0.5}, _COMPARED: {"strokeWidth": 3, "strokeDash": [8, 5]},
              _CURVE: {"strokeWidth": 4}}
     others, compared, chosen = (
@@ -327,8 +322,7 @@ def mixture_against_dense(frame: pd.DataFrame) -> Chart:
         {"design": row.design, "kind": f"to {row.design}", "flops": flops, "parameters": parameters}
         for row in dense.itertuples() if "equal" in row.design
         for flops, parameters in ((mixture["flops"], mixture["parameters"]), (row.flops, row.parameters))])
-    data = pd.concat([points, line, sides], ignore_index=True)
-    data["label"] = data["label"].fillna("")
+    data = pd.concat([points, line, sides], ignore_index=True).fillna({"label": ""})
     sizes = f"{units.count(mixture['parameters'])} parameters and takes {units.flops(mixture['flops'])} a token. "
     text = f"The mixture has {sizes}" + " ".join(
         f"Against {row.design}: {_times(mixture['parameters'] / row.parameters)} parameters, "
@@ -434,13 +428,12 @@ def _growth_spec() -> dict:
             title="experts (count, log scale)", tickCount=9, format="d", grid=False)),
         y=alt.Y("parameters:Q", scale=alt.Scale(type="log"), axis=alt.Axis(
             title="model parameters (count, log scale)", labelExpr=_COUNT_LABEL, **_POWERS)),
-        color=alt.Color("what:N", **_legend(names)))
+        color=_colour(names))
     lines = base.mark_line(strokeWidth=3, tooltip=False)
     points = base.transform_filter("datum.here").mark_point(size=200, filled=True, opacity=1, tooltip=ROW)
     return specification(alt.layer(lines, points), height=HEIGHT)
 
 
-def _legend(names: Mapping[str, str], columns: int = 2) -> dict:
+def _colour(names: Mapping[str, str], columns: int = 2) -> alt.Color:
     """One colour scale for all layers of a chart, and the legend that explains it."""
-    return {"scale": alt.Scale(domain=list(names), range=list(names.values())),
-            "legend": alt.Legend(title=None, symbolType="square", symbolStrokeWidth=0, symbolSize=220, columns=columns)}
+    return alt.Color("what:N", scale=scale_of(names), legend=squares(symbolStrokeWidth=0, symbolSize=220, columns=columns))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, squares, tooltip
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, legend, shaded_text
 from gptoss.charts.labels import CONTEXT_LABEL, COUNT_LABEL, TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import number, plural, size, spelled
@@ -20,7 +20,7 @@ HEIGHT = 400  # px of a page's main picture
 
 EVERY_LAYER_FULL, ALTERNATING, EVERY_LAYER_SLIDING = PATTERNS = (
     "every layer full", "alternating", "every layer sliding")
-_PATTERN_COLOURS = [palette.FULL, palette.ACCENT, palette.SLIDING]
+_PATTERN_COLOURS = dict(zip(PATTERNS, (palette.FULL, palette.ACCENT, palette.SLIDING), strict=True))
 
 _IN_WINDOW, _BEFORE = _SEEN = ("in the window: every layer looks", "earlier: only full layers look")
 
@@ -28,8 +28,9 @@ _IN_WINDOW, _BEFORE = _SEEN = ("in the window: every layer looks", "earlier: onl
 REACHED = ("the token itself", "new through a sliding layer", "new through a full layer", "known before (sliding)",
            "known before (full)", "not reached", "")
 _THIS, _BY_SLIDING, _BY_FULL, _OLD_SLIDING, _OLD_FULL, _UNKNOWN, _NOTHING = range(len(REACHED))
-_REACHED_COLOURS = [palette.QUERY, palette.SLIDING, palette.FULL, palette.fade(palette.SLIDING, 0.4),
-                    palette.fade(palette.FULL, 0.4), palette.IDLE]
+_REACHED_COLOURS = dict(zip(REACHED, (
+    palette.QUERY, palette.SLIDING, palette.FULL, palette.fade(palette.SLIDING, 0.4), palette.fade(palette.FULL, 0.4),
+    palette.IDLE), strict=False))
 
 # The row's own number taken off; on a narrow screen also what kind of layer it is.
 _ROW_LABEL = "split(slice(datum.label, 5), width > 300 ? '|' : ',')[0]"
@@ -229,26 +230,23 @@ _POWERS_OF_TEN = [10.0**power for power in range(-4, 22)]
 
 def _pick(field: str) -> alt.Parameter:
     """A click's selection. It names the token chosen before too: after a slider's move the same click is a new one."""
-    return alt.selection_point(name="picked", fields=[field, "chosen"])
+    return clicks(field, "chosen")
 
 
 @cache
 def _mask_spec() -> dict:
-    def axis(title):
-        return alt.Axis(title=title, grid=False, tickMinStep=1, tickCount=8, format="d")
-
-    picked = _pick("query")
-    x = alt.X("first:Q", scale=alt.Scale(nice=False, zero=True), axis=axis("key (position)"))
-    y = alt.Y("query:Q", scale=alt.Scale(nice=False, zero=True, reverse=True), axis=axis("query (position)"))
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=list(_SEEN), range=[palette.SLIDING, palette.FULL]),
-                       legend=alt.Legend(title=None, symbolType="square", symbolSize=120, symbolStrokeWidth=0, columns=1))
-    tooltip = [alt.Tooltip("token:N", title="query (position, token)"),
-               alt.Tooltip("kind:N", title="these keys"), alt.Tooltip("first:Q", title="first key (position)"),
-               alt.Tooltip("keys:Q", title="keys (count)")]
-    bars = blank_chart().mark_rect(opacity=0.42).encode(
-        x=x, x2="to:Q", y=y, y2="below:Q", color=colour, tooltip=tooltip).add_params(picked)
+    axis = {"grid": False, "tickMinStep": 1, "tickCount": 8, "format": "d"}
+    x = alt.X("first:Q", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(title="key (position)", **axis))
+    y = alt.Y("query:Q", scale=alt.Scale(nice=False, zero=True, reverse=True), axis=alt.Axis(
+        title="query (position)", **axis))
+    keys = {"x": x, "x2": "to:Q", "color": alt.Color(
+        "kind:N", scale=scale_of({_IN_WINDOW: palette.SLIDING, _BEFORE: palette.FULL}),
+        legend=squares(symbolSize=120, symbolStrokeWidth=0, columns=1)), "tooltip": tooltip(
+        ("token:N", "query (position, token)"), ("kind:N", "these keys"), ("first:Q", "first key (position)"),
+        ("keys:Q", "keys (count)"))}
+    bars = blank_chart().mark_rect(opacity=0.42).encode(y=y, y2="below:Q", **keys).add_params(_pick("query"))
     lit = blank_chart().transform_filter("datum.lit").transform_calculate(middle="datum.query + 0.5")
-    row = lit.mark_rule(strokeWidth=9, opacity=1).encode(x=x, x2="to:Q", y="middle:Q", color=colour, tooltip=tooltip)
+    row = lit.mark_rule(strokeWidth=9, opacity=1).encode(y="middle:Q", **keys)
     query = lit.transform_aggregate(middle="max(middle)").mark_point(
         filled=True, size=230, color=palette.QUERY, opacity=1, tooltip=False).encode(x="middle:Q", y="middle:Q")
     hidden = blank_chart().transform_aggregate(number="count()").mark_text(
@@ -259,17 +257,15 @@ def _mask_spec() -> dict:
 
 @cache
 def _reach_spec() -> dict:
-    picked = _pick("position")
     y = alt.Y("row:N", sort="ascending", scale=alt.Scale(paddingInner=0.12, paddingOuter=0), axis=alt.Axis(
         title="known to the token after", labelExpr=_ROW_LABEL, grid=False, ticks=False, domain=False,
         labelOverlap=False))
     x = alt.X("key:N", sort="ascending", scale=alt.Scale(paddingInner=0.08, paddingOuter=0), axis=alt.Axis(
         title="token", labelExpr=TOKEN_OF_LABEL, labelAngle=-90, labelLimit=90, grid=False, ticks=False, domain=False))
-    colour = alt.Color("what:N", scale=alt.Scale(domain=list(REACHED[:_NOTHING]), range=_REACHED_COLOURS), legend=alt.Legend(
-        title=None, symbolType="square", values=list(REACHED[:_BY_FULL + 1]), columns={"expr": "width > 600 ? 3 : 1"}))
-    cells = blank_chart().transform_filter("datum.what !== ''").mark_rect().encode(x=x, y=y, color=colour, tooltip=[
-        alt.Tooltip("key:N", title="token (position, token)"), alt.Tooltip("row:N", title="row"),
-        alt.Tooltip("what:N", title="state")]).add_params(picked)
+    colour = alt.Color("what:N", scale=scale_of(_REACHED_COLOURS), legend=squares(
+        values=list(REACHED[:_BY_FULL + 1]), columns={"expr": "width > 600 ? 3 : 1"}))
+    cells = blank_chart().transform_filter("datum.what !== ''").mark_rect().encode(x=x, y=y, color=colour, tooltip=tooltip(
+        ("key:N", "token (position, token)"), ("row:N", "row"), ("what:N", "state"))).add_params(_pick("position"))
     counts = blank_chart().transform_filter("datum.count !== ''").mark_text(align="left", dx=6, tooltip=False).encode(
         x=alt.value("width"), y=y, text="count:N")
     titles = blank_chart().transform_filter("datum.title !== ''").mark_text(
@@ -286,11 +282,11 @@ def _context_spec(column: str) -> dict:
     y = alt.Y("amount:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
         title=_AXES[column], labelExpr=label, values=_POWERS_OF_TEN))
     base = blank_chart().transform_filter("datum.amount > 0").encode(x=x, y=y, color=alt.Color(
-        "layers:N", scale=alt.Scale(domain=list(PATTERNS), range=_PATTERN_COLOURS),
+        "layers:N", scale=scale_of(_PATTERN_COLOURS),
         legend=alt.Legend(title=None, columns=3, labelExpr=_SHORT, symbolType="stroke", symbolSize=400,
-                          symbolStrokeWidth=4)), tooltip=[
-        alt.Tooltip("layers:N", title="layers"), alt.Tooltip("context:Q", title="context (tokens)", format=","),
-        alt.Tooltip("amount:Q", title="MiB" if column == "bytes" else "scores", format=",.4~r")])
+                          symbolStrokeWidth=4)), tooltip=tooltip(
+        ("layers:N", "layers"), ("context:Q", "context (tokens)", ","),
+        ("amount:Q", "MiB" if column == "bytes" else "scores", ",.4~r")))
     here = blank_chart().transform_filter("datum.here").mark_rule(
         color=palette.MUTED, strokeWidth=1.5, strokeDash=[2, 3]).encode(x="mean(context):Q")
     points = base.transform_filter("datum.here").mark_point(filled=True, size=110, opacity=1)
@@ -303,8 +299,8 @@ def _strip_spec() -> dict:
         x=alt.X("mib:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
             title="KV cache (MiB, linear)", tickCount=5, format=",~r")),
         y=alt.Y("layers:N", sort=None, axis=alt.Axis(title="layers", ticks=False)))
-    bars = base.mark_bar(tooltip=ROW).encode(color=alt.Color("kind:N", legend=None, scale=alt.Scale(
-        domain=["sliding", "full"], range=[palette.SLIDING, palette.FULL])))
+    bars = base.mark_bar(tooltip=ROW).encode(color=alt.Color("kind:N", legend=None, scale=scale_of(
+        {"sliding": palette.SLIDING, "full": palette.FULL})))
     sizes = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE + 2, tooltip=False).encode(text="size:N")
     return specification(alt.layer(bars, sizes), height=125)
 
@@ -315,8 +311,7 @@ def _outputs_spec() -> dict:
         x=alt.X("window:N", sort="ascending", axis=alt.Axis(
             title="window of the sliding layers (tokens)", labelExpr="slice(datum.label, 3)", labelAngle=0, ticks=False)),
         y=alt.Y("distance:Q", axis=alt.Axis(title="total variation (0 to 1)", tickCount=4), scale=alt.Scale(zero=True)),
-        tooltip=[alt.Tooltip("window:N", title="order, window (tokens)"),
-                 alt.Tooltip("distance:Q", title="total variation", format=".4f")])
+        tooltip=tooltip(("window:N", "order, window (tokens)"), ("distance:Q", "total variation", ".4f")))
     bars = base.mark_bar(color=palette.SLIDING)
     own = base.transform_filter("datum.own").mark_point(shape="diamond", filled=True, size=200, color=palette.ACCENT,
                                                         opacity=1)
