@@ -15,21 +15,7 @@ from PIL import Image
 
 from gptoss.charts import palette
 from gptoss.charts.chips import MOST_TOKENS
-from gptoss.lessons.attention.charts import (
-    MASK,
-    MIX,
-    PRODUCT,
-    SCALE,
-    SOFTMAX,
-    STEPS,
-    head_gallery,
-    head_tile,
-    looks_in_text,
-    query_worksheet,
-    spread_in_words,
-    token_name,
-    worked_formula,
-)
+from gptoss.lessons.attention import charts
 from gptoss.lessons.attention.measure import LayerHeads, keys_to_show, looks, query_steps
 from gptoss.units import fixed, number
 
@@ -70,18 +56,18 @@ class Table(HTMLParser):
 # The worksheet
 
 
-def worksheet(step=MIX, position=8, window=0, labels=None, chosen=None, **more):
+def worksheet(step=charts.MIX, position=8, window=0, labels=None, chosen=None, **more):
     steps = query_steps(layer(window=window, **more), 0, position)
     chosen = steps.best_key if chosen is None else chosen
     shown = keys_to_show(steps, chosen, 5)
-    return steps, shown, query_worksheet(steps, shown, chosen, labels or tokens(12), step)
+    return steps, shown, charts.query_worksheet(steps, shown, chosen, labels or tokens(12), step)
 
 
 def cells(html):
     return Table(html[html.index("<table"):])
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", charts.STEPS)
 def test_the_worksheet_is_filled_in_up_to_its_step(step):
     steps, shown, html = worksheet(step)
     table = cells(html)
@@ -98,7 +84,7 @@ def test_the_worksheet_is_filled_in_up_to_its_step(step):
 
 
 def test_the_worksheets_weights_add_up_with_the_keys_left_out_and_the_sink():
-    steps, shown, html = worksheet(SOFTMAX)
+    steps, shown, html = worksheet(charts.SOFTMAX)
     table = cells(html)
     column = [float(row[5]) for row in table.rows[2:2 + len(shown)]]
     others, sink, total = (next(row for row in table.rows if row[0].startswith(name)) for name in ("+ ", "sink", "\xa0"))
@@ -109,24 +95,24 @@ def test_the_worksheets_weights_add_up_with_the_keys_left_out_and_the_sink():
 
 
 def test_the_sink_has_no_place_before_the_softmax_and_none_among_the_values():
-    for step in (PRODUCT, SCALE, MASK):
+    for step in (charts.PRODUCT, charts.SCALE, charts.MASK):
         assert not [row for row in cells(worksheet(step)[2]).rows if row[0] == "sink"]
-    row = next(row for row in cells(worksheet(MIX)[2]).rows if row[0] == "sink")
+    row = next(row for row in cells(worksheet(charts.MIX)[2]).rows if row[0] == "sink")
     assert row[1] == "no key" and row[-1] == "no value"
 
 
 def test_the_rows_that_the_mask_hides_say_why():
-    steps, shown, html = worksheet(MASK, position=8, window=4)
+    steps, shown, html = worksheet(charts.MASK, position=8, window=4)
     table = cells(html)
     why = {int(row[0].split()[-1]): row[4].split() for row in table.rows[2:2 + len(shown)]}
     assert why[9] == ["−∞", "later"] and why[4] == ["−∞", "far"]
     assert {key for key, words in why.items() if words == ["✓"]} == {key for key in shown if steps.seen[key]}
     hidden = [kind for kind in table.kinds if "hidden" in kind]
-    assert len(hidden) == 2 and not [kind for kind in cells(worksheet(SCALE, window=4)[2]).kinds if "hidden" in kind]
+    assert len(hidden) == 2 and not [kind for kind in cells(worksheet(charts.SCALE, window=4)[2]).kinds if "hidden" in kind]
 
 
 def test_the_strips_are_the_vectors():
-    steps, shown, html = worksheet(MIX)
+    steps, shown, html = worksheet(charts.MIX)
     image = pixels(re.search(r"url\((data:image/webp;base64,[^)]*)\)", html)[1]).astype(float)
     lines = re.findall(r"\.qs i\.(\w+)\{background-position:0 ([\d.]+)%\}", html)
     assert [name for name, _ in lines] == [
@@ -143,14 +129,14 @@ def test_the_strips_are_the_vectors():
 
 def test_the_worksheet_draws_markup_as_text():
     labels = ["<script>alert(1)</script>"] * 12
-    for step in STEPS:
+    for step in charts.STEPS:
         html = worksheet(step, labels=labels)[2]
         assert "<script" not in html and "&lt;script" in html
 
 
 def test_colours_of_the_worksheet_and_the_text_come_from_the_palette():
     weights = np.tril(np.ones((12, 12))) / 12
-    for html in (worksheet()[2], looks_in_text(*looks(weights, 0, 5), 5, tokens(12))):
+    for html in (worksheet()[2], charts.looks_in_text(*looks(weights, 0, 5), 5, tokens(12))):
         used = {colour.upper() for colour in re.findall(r"#[0-9a-fA-F]{6}\b", html)}
         used |= {"#" + bytes(map(int, rgb)).hex().upper() for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", html)}
         assert used and used <= {colour.upper() for colour in palette.ALL}
@@ -158,8 +144,8 @@ def test_colours_of_the_worksheet_and_the_text_come_from_the_palette():
 
 def test_it_fades_in_only_while_it_plays():
     steps = query_steps(layer(), 0, 5)
-    assert '<div class="qs playing">' in query_worksheet(steps, [4, 5], 4, tokens(12), 2, playing=True)
-    assert '<div class="qs">' in query_worksheet(steps, [4, 5], 4, tokens(12), 2)
+    assert '<div class="qs playing">' in charts.query_worksheet(steps, [4, 5], 4, tokens(12), 2, playing=True)
+    assert '<div class="qs">' in charts.query_worksheet(steps, [4, 5], 4, tokens(12), 2)
 
 
 @pytest.mark.parametrize("step", [0, 6])
@@ -173,22 +159,22 @@ def test_a_step_that_there_is_not_is_refused(step):
 
 def formula(step, key, **more):
     steps = query_steps(layer(**more), 0, 8)
-    return steps, re.sub(r"<[^>]*>", "", worked_formula(steps, key, [f" t{n}" for n in range(12)], step))
+    return steps, re.sub(r"<[^>]*>", "", charts.worked_formula(steps, key, [f" t{n}" for n in range(12)], step))
 
 
 def test_the_product_names_its_terms_and_their_sum():
-    steps, text = formula(PRODUCT, 3)
+    steps, text = formula(charts.PRODUCT, 3)
     first, last = ((fixed(a), fixed(b)) for a, b in ((steps.query[n], steps.keys[3, n]) for n in (0, -1)))
     bare = text.replace("(", "").replace(")", "")
     assert f"{first[0]} · {first[1]} + " in bare and f" + … + {last[0]} · {last[1]} = {fixed(steps.products[3])}" in bare
 
 
 def test_a_head_of_two_shows_every_term():
-    assert "…" not in formula(PRODUCT, 3, head_dim=2)[1]
+    assert "…" not in formula(charts.PRODUCT, 3, head_dim=2)[1]
 
 
 def test_the_scale_is_the_root_of_the_head_size():
-    steps, text = formula(SCALE, 3)
+    steps, text = formula(charts.SCALE, 3)
     assert text.endswith(f"/ √4 = {fixed(steps.products[3])} / 2 = {fixed(steps.scores[3])}")
 
 
@@ -198,28 +184,28 @@ def test_the_scale_is_the_root_of_the_head_size():
     (3, 5, "5 back, and a window of 5 reaches 4 back. Its score becomes −∞"),
     (9, 0, "it comes later, so its score becomes −∞"), (8, 1, "0 back, within the window of 1. Its score stays")])
 def test_the_mask_says_why(key, window, words):
-    assert words in formula(MASK, key, window=window)[1]
+    assert words in formula(charts.MASK, key, window=window)[1]
 
 
 def test_the_softmax_puts_in_what_it_divides():
-    steps, text = formula(SOFTMAX, 3)
+    steps, text = formula(charts.SOFTMAX, 3)
     own, sink = math.exp(steps.scores[3]), math.exp(0.5)
     total = sum(math.exp(score) for score in steps.scores[:9]) + sink
     assert f"9 keys: {number(total - sink)} + sink: {number(sink)}" in text
     assert text.endswith(f"{number(own)} / {number(total)} = {own / total:.3f}")
-    assert formula(SOFTMAX, 10)[1].endswith("= 0")
-    assert "sink: 0)" in formula(SOFTMAX, 3, sink=-math.inf)[1]
+    assert formula(charts.SOFTMAX, 10)[1].endswith("= 0")
+    assert "sink: 0)" in formula(charts.SOFTMAX, 3, sink=-math.inf)[1]
 
 
 def test_the_mix_adds_up_to_the_outputs_first_number():
-    steps, text = formula(MIX, 3)
+    steps, text = formula(charts.MIX, 3)
     share, rest, total = (float(part.replace("−", "-")) for part in re.search(
         r"= (\S+), the other keys (\S+), the sink nothing\. Sum (\S+)", text).groups())
     assert share + rest == pytest.approx(total, abs=0.0016) and total == pytest.approx(steps.output[0], abs=6e-4)
 
 
 def test_names_of_tokens_are_short_and_escaped():
-    assert token_name("<b>" + "x" * 20) == "&lt;b&gt;xxxxx…"
+    assert charts.token_name("<b>" + "x" * 20) == "&lt;b&gt;xxxxx…"
 
 
 # The text
@@ -240,14 +226,14 @@ def test_the_text_is_as_strong_as_the_root_of_the_share():
     row, column = looks(weights, 0, 2)
     np.testing.assert_array_equal(np.isnan(row), [False, False, False, True])
     np.testing.assert_array_equal(np.isnan(column), [True, True, False, False])
-    where, who = shades(looks_in_text(row, column, 2, ["a", " b", " c", " d"]))
+    where, who = shades(charts.looks_in_text(row, column, 2, ["a", " b", " c", " d"]))
     assert where == [strength(0.04, 0.25), strength(0.16, 0.25), "query", "faint"]
     assert who == ["faint", "faint", "key", strength(0.2, 0.25)]
 
 
 def test_the_text_names_the_strongest():
     weights = np.array([[0.5, 0, 0], [0.1, 0.4, 0], [0.3, 0.2, 0.1]])
-    html = looks_in_text(*looks(weights, 2, 1), 1, ["a", " b", " c"])
+    html = charts.looks_in_text(*looks(weights, 2, 1), 1, ["a", " b", " c"])
     assert "·b gives most of its attention to ·b at position 1: 0.400." in html
     assert "Of 2 tokens that can look at ·b, ·b at position 1 does so most: 0.400." in html
 
@@ -255,7 +241,7 @@ def test_the_text_names_the_strongest():
 @pytest.mark.parametrize("token", [0, 100, 199])
 def test_a_long_text_shows_the_tokens_around_the_chosen_one(token):
     weights, _ = attention(200)
-    where, who = shades(looks_in_text(*looks(weights, 0, token), token, ["t"] * 200))
+    where, who = shades(charts.looks_in_text(*looks(weights, 0, token), token, ["t"] * 200))
     for kinds in (where, who):
         assert MOST_TOKENS <= len(kinds) <= MOST_TOKENS + 2  # and the lines that say what is left out
     assert "query" in where and "key" in who
@@ -263,14 +249,14 @@ def test_a_long_text_shows_the_tokens_around_the_chosen_one(token):
 
 def test_the_text_is_escaped_and_shares_must_fit():
     weights, _ = attention(3)
-    html = looks_in_text(*looks(weights, 0, 1), 1, ["<img src=x>", "\"'", "&"])
+    html = charts.looks_in_text(*looks(weights, 0, 1), 1, ["<img src=x>", "\"'", "&"])
     assert "<img" not in html and "&lt;img src=x&gt;" in html
     with pytest.raises(ValueError, match="do not fit 2 labels"):
-        looks_in_text(*looks(weights, 0, 1), 1, ["a", "b"])
+        charts.looks_in_text(*looks(weights, 0, 1), 1, ["a", "b"])
 
 
 def test_one_token_looks_at_itself():
-    html = looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
+    html = charts.looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
     assert shades(html) == [["query"], ["key"]] and "Of 1 token that" in html
 
 
@@ -278,15 +264,15 @@ def test_one_token_looks_at_itself():
 
 
 def tiles(count, length=10, seed=0):
-    return [head_tile(3 * n, 2 + n / 4, *attention(length, seed=seed + n)) for n in range(count)]
+    return [charts.head_tile(3 * n, 2 + n / 4, *attention(length, seed=seed + n)) for n in range(count)]
 
 
 def test_the_gallery_is_well_made():
-    assert_well_made(head_gallery(tiles(8), 6), head_gallery(tiles(5, seed=9)))
+    assert_well_made(charts.head_gallery(tiles(8), 6), charts.head_gallery(tiles(5, seed=9)))
 
 
 def test_the_gallery_counts_places_and_marks_one_head():
-    data = head_gallery(tiles(8), selected=6).data
+    data = charts.head_gallery(tiles(8), selected=6).data
     assert list(data["head"]) == [0, 3, 6, 9, 12, 15, 18, 21]
     assert list(data["chosen"]) == [0, 0, 1, 0, 0, 0, 0, 0]
     assert list(data["row"]) == [1] * 4 + [2] * 4 and list(data["column"]) == [1, 2, 3, 4] * 2
@@ -296,7 +282,7 @@ def test_the_gallery_counts_places_and_marks_one_head():
 @pytest.mark.parametrize("length", [1, 10, 71, 300])
 def test_a_tile_is_a_small_picture_of_its_weights(length):
     weights, sink = attention(length)
-    image = pixels(head_tile(0, 1.0, weights, sink).image)
+    image = pixels(charts.head_tile(0, 1.0, weights, sink).image)
     assert max(image.shape[:2]) <= 90
     assert len(np.unique(image[..., 3])) <= 16
     inside = image[1:-1, 1:-1]
@@ -308,10 +294,10 @@ def test_a_tile_is_a_small_picture_of_its_weights(length):
 @pytest.mark.parametrize("count", [0, 9])
 def test_no_head_or_too_many_are_refused(count):
     with pytest.raises(ValueError, match="allowed: 1 to 8"):
-        head_gallery(tiles(count))
+        charts.head_gallery(tiles(count))
 
 
 def test_spread_is_counted_in_places():
-    alone = spread_in_words(np.array([1.0, 3.0]), 5.0, "random weights (seed 0)")
+    alone = charts.spread_in_words(np.array([1.0, 3.0]), 5.0, "random weights (seed 0)")
     assert "32.0 places" in alone and "2 heads have 2.0 to 8.0" in alone and "twin" not in alone
-    assert "has 4.0 to 4.0" in spread_in_words(np.array([1.0]), 5.0, "random weights", np.array([2.0]))
+    assert "has 4.0 to 4.0" in charts.spread_in_words(np.array([1.0]), 5.0, "random weights", np.array([2.0]))

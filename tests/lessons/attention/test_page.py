@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from reader import address, assert_fine, button, captions, dial, figure, move, open_page, press, type_text
+from reader import address, assert_fine, button, captions, charts, dial, figure, move, open_page, open_tab, press, type_text
+from reader import page_text as words
 
 from gptoss.app.live import twin
 from gptoss.app.study import Study
@@ -39,26 +40,9 @@ def key_shown(at):
     return int(re.search(r'<tr class="chosen[^"]*"><th>.*?<small>(\d+)</small>', worksheet(at))[1])
 
 
-def charts(at):
-    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
-
-
-def slider(at, key):
-    return at.select_slider(key=key)
-
-
 def shown(at):
     """Layer, head, token and step on the page."""
-    return [slider(at, key).value for key in ("layer", "head")] + [query_shown(at), step_shown(at)]
-
-
-def lesson(at, tab):
-    at.session_state["attention_lesson"] = tab
-    return at.run()
-
-
-def words(at):
-    return "\n".join(markdown.value for markdown in at.markdown)
+    return [dial(at, "layer").value, dial(at, "head").value, query_shown(at), step_shown(at)]
 
 
 def test_the_default_shows_a_whole_worked_example():
@@ -67,7 +51,7 @@ def test_the_default_shows_a_whole_worked_example():
     assert step_shown(at) == 5 and len(charts(at)) == 2
     sheet = worksheet(at)
     assert "1.000" in sheet and "First of 16 numbers" in sheet
-    position = slider(at, "token").value
+    position = dial(at, "token").value
     assert query_shown(at) == position and f"The token at position {position}" in captions(at)
     assert "with these trained weights, 8 heads have" in words(at)
 
@@ -76,7 +60,6 @@ def test_every_step_can_be_chosen_and_walked():
     at = opened()
     for step in range(1, 6):
         at.segmented_control(key="attention_step").set_value(step).run()
-        assert_fine(at)
         assert step_shown(at) == step
         assert (button(at, "Back").disabled, button(at, "Next").disabled) == (step == 1, step == 5)
     for step in (4, 3, 2, 1):
@@ -88,64 +71,52 @@ def test_every_step_can_be_chosen_and_walked():
 
 def let_the_next_step_be_due(at):
     at.session_state[controls.DUE] = time.monotonic() - 1
-    return at.run()
-
-
-def test_play_goes_through_the_steps_and_ends():
-    at = opened()
-    press(at, "Play")
+    at.run()
     assert_fine(at)
+
+
+def playing():
+    return press(opened(), "Play")
+
+
+def test_play_goes_through_the_steps_each_in_its_time_and_ends():
+    at = playing().run()
     assert step_shown(at) == 1 and 'class="qs playing"' in worksheet(at)
     for step in (2, 3, 4, 5):
         let_the_next_step_be_due(at)
-        assert_fine(at)
         assert step_shown(at) == step and button(at, "Stop")
     let_the_next_step_be_due(at)
-    assert_fine(at)
     assert step_shown(at) == 5 and button(at, "Play") and "playing" not in worksheet(at).split("</style>")[1]
-
-
-def test_a_run_before_its_time_leaves_the_playing_step():
-    at = opened()
-    press(at, "Play")
-    at.run()
-    assert step_shown(at) == 1
 
 
 @pytest.mark.parametrize("how", ["Stop", "Next", "choose"])
 def test_playing_ends_when_the_reader_takes_over(how):
-    at = opened()
-    press(at, "Play")
+    at = playing()
     let_the_next_step_be_due(at)
     if how == "choose":
         at.segmented_control(key="attention_step").set_value(4).run()
     else:
         press(at, how)
     at.run()
-    assert_fine(at)
     assert step_shown(at) == {"Stop": 2, "Next": 3, "choose": 4}[how]
     assert button(at, "Play") and controls.DUE not in at.session_state
 
 
 def test_the_page_can_be_left_while_it_plays():
-    at = opened()
-    press(at, "Play")
+    at = playing()
     let_the_next_step_be_due(at)
     at.session_state[controls.DUE] = time.monotonic() - 1
-    at.switch_page("pages/start.py").run()
-    assert_fine(at)
-    at.switch_page(PAGE).run()
-    assert_fine(at)
+    for page in ("pages/start.py", PAGE):
+        assert_fine(at.switch_page(page).run())
     assert step_shown(at) in (3, 5)  # it goes on, or it starts afresh where the address has no step
 
 
-def test_the_key_in_the_formula():
+def test_the_key_in_the_formula_is_the_heaviest_or_the_readers():
     at = opened()
-    slider(at, "token").set_value("30").run()
+    dial(at, "token").set_value("30").run()
     heaviest = key_shown(at)
     for key in (0, 30, 31, 70):
         at.selectbox(key="attention_key").set_value(key).run()
-        assert_fine(at)
         assert key_shown(at) == key
     at.selectbox(key="attention_key").set_value(None).run()
     assert key_shown(at) == heaviest
@@ -155,7 +126,6 @@ def test_the_twin_is_shown_beside_the_model():
     at = opened()
     alone = words(at)
     at.toggle(key="attention_twin").set_value(True).run()
-    assert_fine(at)
     assert len(charts(at)) == 3
     assert "Its twin, never trained, has" in words(at) and "Its twin" not in alone
     assert at.toggle(key="attention_twin").help == "The same shape, never trained: random weights, seed 0."
@@ -170,8 +140,7 @@ def test_what_a_pattern_is_a_sign_of_depends_on_the_weights(setting, expected):
 
 def try_out(at, place):
     """Press one of the experiments' buttons."""
-    at.session_state["attention_lesson"] = "Try this"
-    return at.run().button(key=f"attention_try_{place}").click().run()
+    return open_tab(at, "attention", "Try this").button(key=f"attention_try_{place}").click().run()
 
 
 def test_each_experiment_sets_what_it_speaks_of():
@@ -183,16 +152,11 @@ def test_each_experiment_sets_what_it_speaks_of():
     try_out(at, 3)
     assert at.text_area(key="text").value == "The cat the cat the cat"
     assert shown(at) == [0, 2, 5, 5] and key_shown(at) == 3
-    try_out(at, 0)
+    at = try_out(opened(), 0)
     induction = controls.induction_head()
     assert at.text_area(key="text").value == sample("repetition").text
     assert shown(at) == [induction.layer, induction.head, induction.token, 4]
-
-
-def test_the_induction_head_looks_at_the_last_time_or_at_what_followed():
-    at = try_out(opened(), 0)
-    token = controls.induction_head().token
-    assert key_shown(at) in (token - 15, token - 14)
+    assert key_shown(at) in (induction.token - 15, induction.token - 14), "the word's last time, or what followed"
 
 
 def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the_twins_heads_do_not():
@@ -226,8 +190,7 @@ def test_equal_scores_share_evenly_with_the_sink(settings, answer):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_checks_are_measured_on_the_layer_shown(precision):
-    at = lesson(opened(precision=precision, layer="1"), "How we know")
-    assert_fine(at)
+    at = open_tab(opened(precision=precision, layer="1"), "attention", "How we know")
     match = re.search(r"in layer 1, on all 8 heads and 71 tokens, in (\w+).*?\*\*(.+?)\*\* apart, over ([\d,]+).*"
                       r"\*\*(.+?)\*\* apart", words(at), re.DOTALL)
     assert match[1] == precision and figure(match[3]) == 8 * 71 * 16
@@ -236,9 +199,10 @@ def test_the_checks_are_measured_on_the_layer_shown(precision):
 
 
 def test_an_address_restores_the_controls():
-    at = opened(layer="2", head="5", token="40", attention_step="3", attention_key="38")
-    assert_fine(at)
+    at = opened(window="4", layer="2", head="5", token="40", attention_step="3", attention_key="38")
     assert shown(at) == [2, 5, 40, 3] and key_shown(at) == 38
+    dial(at, "head").set_value("3").run()
+    assert {"preset": "classroom", "window": "4"}.items() <= address(at).items()
     assert not (button(at, "Back").disabled or button(at, "Next").disabled)
 
 
@@ -246,11 +210,10 @@ def test_what_is_chosen_gives_way_when_the_text_and_the_model_shrink():
     at = opened(preset="gpt-oss-20b", layer="3", head="63", token="70", attention_key="69")
     type_text(at, "a short one")
     assert_fine(at)
-    last = len(slider(at, "token").options) - 1
+    last = len(dial(at, "token").options) - 1
     assert query_shown(at) == key_shown(at) == last
-    for name in ("heads", "layers"):
-        move(at, name, 0)
-        assert_fine(at)
+    move(at, "heads", 0)
+    move(at, "layers", 0)
     assert shown(at)[:2] == [0, 0]
 
 
@@ -267,9 +230,3 @@ def test_a_text_that_comes_back_is_drawn():
     assert any("Type a text" in info.value for info in at.info) and not charts(at)
     type_text(at, "and back again")
     assert charts(at)
-
-
-def test_the_page_leaves_the_model_in_the_address():
-    at = opened(window="4")
-    slider(at, "head").set_value("3").run()
-    assert {"preset": "classroom", "window": "4"}.items() <= address(at).items()

@@ -9,24 +9,15 @@ import pytest
 from chart_checks import assert_well_made, axis_titles, nodes
 
 from gptoss.charts import palette
-from gptoss.lessons.block.charts import (
-    LENS_ROWS,
-    LENS_TOKENS,
-    LOGIT,
-    MANY,
-    addition_triangle,
-    block_flow,
-    contribution_waterfall,
-    journey_bars,
-    lens_table,
-    piece_bars,
-    removal_effects,
-    stage_table,
-)
+from gptoss.lessons.block import charts
 
-LAYERS = 3
-STAGES = stage_table(["embedding", *(f"{n} {half}" for n in range(LAYERS) for half in ("attention", "experts"))], [8, 0, 8])
-DEEP = stage_table(["embedding", *(f"{n} {half}" for n in range(40) for half in ("attention", "experts"))], [0] * 40)
+
+def stages(windows):
+    halves = [f"{layer} {half}" for layer in range(len(windows)) for half in ("attention", "experts")]
+    return charts.stage_table(["embedding", *halves], windows)
+
+
+STAGES, DEEP = stages([8, 0, 8]), stages([0] * 40)
 VOCABULARY = [f"t{n}" for n in range(50)]
 
 
@@ -40,33 +31,34 @@ def probabilities(seed, *shape):
 
 
 def waterfall(seed, stages=STAGES, **options):
-    return contribution_waterfall(stages, numbers(len(stages), seed), "·the", **options)
+    return charts.contribution_waterfall(stages, numbers(len(stages), seed), "·the", **options)
 
 
 def journey(seed, stages=STAGES):
     before, added = abs(numbers(len(stages), seed)), abs(numbers(len(stages), seed + 1))
     before[0] = 0
-    return journey_bars(stages, before, added, np.array([np.nan, *np.tanh(numbers(len(stages) - 1, seed + 2))]), chosen=2)
+    cosine = np.array([np.nan, *np.tanh(numbers(len(stages) - 1, seed + 2))])
+    return charts.journey_bars(stages, before, added, cosine, chosen=2)
 
 
 def lens(seed, stages=STAGES):
     table = -np.sort(-probabilities(seed, len(stages), len(VOCABULARY)), axis=-1)
     random = np.random.default_rng(seed)
-    tops = [[VOCABULARY[i] for i in random.permutation(50)[:LENS_TOKENS]] for _ in range(len(stages))]
-    answers = np.zeros((len(stages), LENS_TOKENS), bool)
+    tops = [[VOCABULARY[i] for i in random.permutation(50)[:charts.LENS_TOKENS]] for _ in range(len(stages))]
+    answers = np.zeros((len(stages), charts.LENS_TOKENS), bool)
     answers[-1, 0] = True
     rank = np.array([*(2 + random.integers(30, size=len(stages) - 1)), 1])
-    return lens_table(stages, tops, table[:, :LENS_TOKENS], answers, table[:, 10], rank, "·the")
+    return charts.lens_table(stages, tops, table[:, :charts.LENS_TOKENS], answers, table[:, 10], rank, "·the")
 
 
 def effects(seed, stages=STAGES):
     measured, foreseen = probabilities(seed, 2, len(stages))[:, 1:]
-    return removal_effects(stages, 0.25 + seed / 100, measured, foreseen, "·the")
+    return charts.removal_effects(stages, 0.25 + seed / 100, measured, foreseen, "·the")
 
 
 def pieces(seed, piece="head", removed=None):
     used = np.ones(32, bool) if piece == "head" else np.arange(32) % 8 == seed
-    return piece_bars(piece, numbers(32, seed), used, chosen=4, removed=removed)
+    return charts.piece_bars(piece, numbers(32, seed), used, chosen=4, removed=removed)
 
 
 STAGE_AXIS = "half block (layer, part)"
@@ -79,17 +71,12 @@ AXES = {
 }
 
 
-@pytest.mark.parametrize("chart", AXES, ids=lambda chart: chart.__name__)
-def test_is_well_made(chart):
-    assert_well_made(chart(0), chart(3))
-    assert axis_titles(chart(0).spec) == AXES[chart]
-
-
-@pytest.mark.parametrize("chart", [waterfall, journey, lens, effects], ids=lambda chart: chart.__name__)
-def test_is_well_made_for_a_deep_model(chart):
-    assert len(DEEP) > MANY
-    assert_well_made(chart(0, DEEP), chart(3, DEEP))
-    assert axis_titles(chart(0, DEEP).spec) == AXES[chart]
+@pytest.mark.parametrize(("chart", "model"), [*((chart, ()) for chart in AXES),
+                                              *((chart, (DEEP,)) for chart in (waterfall, journey, lens, effects))])
+def test_is_well_made(chart, model):
+    assert len(DEEP) > charts.MANY
+    assert_well_made(chart(0, *model), chart(3, *model))
+    assert axis_titles(chart(0, *model).spec) == AXES[chart]
 
 
 def test_a_removal_keeps_the_specification():
@@ -103,33 +90,30 @@ def test_stages_know_their_part_kind_and_layer():
     assert STAGES["kind"].tolist()[:3] == ["embedding", "attention", "experts"]
     assert STAGES["layer"].tolist() == ["", *["sliding layer"] * 2, *["full layer"] * 2, *["sliding layer"] * 2]
     with pytest.raises(ValueError, match="7 stages do not fit 2 layers; allowed: 5"):
-        stage_table(STAGES["stage"].tolist(), [8, 0])
+        charts.stage_table(STAGES["stage"].tolist(), [8, 0])
 
 
-def test_bars_start_where_the_last_ended_and_close_in_the_logit():
+def test_bars_start_where_the_last_ended_and_close_in_the_logit_and_the_ends_are_named():
     parts = np.array([2.0, 1.0, -0.5, 0.25, 0.0, -1.0, 3.0])
-    data = contribution_waterfall(STAGES, parts, "·the").data
-    assert data["stage"].tolist() == [*STAGES["stage"], LOGIT]
+    chart = charts.contribution_waterfall(STAGES, parts, " the")
+    data = chart.data
+    assert data["stage"].tolist() == [*STAGES["stage"], charts.LOGIT]
     assert data["start"].tolist() == pytest.approx([0, 2, 3, 2.5, 2.75, 2.75, 1.75, 0])
     assert data["end"].tolist() == pytest.approx([2, 3, 2.5, 2.75, 2.75, 1.75, 4.75, 4.75])
     assert data["words"].tolist() == ["+2.00", "+1.00", "−0.50", "+0.25", "0.00", "−1.00", "+3.00", "+4.75"]
-    assert data["next"].tolist() == [*STAGES["stage"][1:], LOGIT, LOGIT]
+    assert data["next"].tolist() == [*STAGES["stage"][1:], charts.LOGIT, charts.LOGIT]
     assert (data["reach"] == data[["start", "end"]].max(axis=1)).all()
-
-
-def test_the_waterfall_tells_the_largest_and_the_smallest_part():
-    text = contribution_waterfall(STAGES, np.array([2.0, 1.0, -0.5, 0.25, 0.0, -1.0, 3.0]), " the").alt
-    assert "logit of ·the is 4.75, the sum of 7 parts" in text
-    assert "2 experts adds most, +3.00" in text and "2 attention least, −1.00" in text
+    assert "logit of ·the is 4.75, the sum of 7 parts" in chart.alt
+    assert "2 experts adds most, +3.00" in chart.alt and "2 attention least, −1.00" in chart.alt
 
 
 def test_a_removed_part_leaves_an_outline():
     whole, now = np.full(7, 1.0), np.array([0.9, 0.9, 0, 0.8, 0.8, 0.8, 0.8])
-    chart = contribution_waterfall(STAGES, now, "·the", whole=whole, removed="layer 0 experts")
+    chart = charts.contribution_waterfall(STAGES, now, "·the", whole=whole, removed="layer 0 experts")
     ghosts, bars = (chart.data[chart.data["what"] == what] for what in ("with every part", "as it runs"))
     assert ghosts["adds"].tolist() == [*whole, 7] and bars["adds"].tolist() == pytest.approx([*now, 5.0])
     assert bars["words"].tolist()[2] == "removed" and "removed" not in bars["words"].drop(bars.index[2]).tolist()
-    assert (bars["reach"].to_numpy() == ghosts["end"].to_numpy()).all()  # numbers stand behind the longer of the two
+    assert (bars["reach"].to_numpy() == ghosts["end"].to_numpy()).all()  # numbers are behind the longer of the two
     assert "Without layer 0 experts, the logit of ·the goes from 7.00 (dashed) to 5.00." in chart.alt
 
 
@@ -151,7 +135,7 @@ def test_numbers_at_the_bars_give_way_where_there_are_many():
 
 
 def test_the_journey_shows_cosines_and_lights_the_chosen_stage():
-    chart = journey_bars(STAGES, np.array([0, 3, 5, 5, 5, 5, 5.0]), np.array([3, 4, 1, 2, 1, 1, 1.0]),
+    chart = charts.journey_bars(STAGES, np.array([0, 3, 5, 5, 5, 5, 5.0]), np.array([3, 4, 1, 2, 1, 1, 1.0]),
                          np.array([np.nan, 0, -0.25, 1, 0, 0, 0]), chosen=3)
     assert chart.data["cosine"].tolist()[:4] == ["", "cos 0.00", "cos −0.25", "cos +1.00"]
     assert chart.data.loc[chart.data["chosen"], "stage"].tolist() == ["1 attention"]
@@ -162,29 +146,29 @@ def test_the_lens_marks_the_answer_and_ends_where_the_probability_does():
     chart = lens(0)
     data = chart.data
     assert data.groupby("stage", sort=False)["place"].apply(list).tolist() == [[1, 2, 3]] * len(STAGES)
-    assert (data["what"] == "the answer").sum() == 1 and data["what"].iloc[-LENS_TOKENS] == "the answer"
+    assert (data["what"] == "the answer").sum() == 1 and data["what"].iloc[-charts.LENS_TOKENS] == "the answer"
     bars = data["end"] - data["place"]
     assert (bars / data["probability"]).to_numpy() == pytest.approx(bars.max() / data["probability"].max(), rel=1e-2)
-    assert data["words"].iloc[-LENS_TOKENS].startswith("1 · ")
+    assert data["words"].iloc[-charts.LENS_TOKENS].startswith("1 · ")
     assert "from 2 experts on it stays on top, stage 6 of 6" in chart.alt and not chart.note
 
 
 def test_the_lens_of_a_deep_model_leaves_stages_out_and_says_so():
     chart = lens(0, DEEP)
     shown = chart.data["stage"].unique()
-    assert len(shown) == LENS_ROWS and shown[0] == "embedding" and shown[-1] == "39 experts"
-    assert chart.note == f"{LENS_ROWS} of 81 stages"
+    assert len(shown) == charts.LENS_ROWS and shown[0] == "embedding" and shown[-1] == "39 experts"
+    assert chart.note == f"{charts.LENS_ROWS} of 81 stages"
 
 
 def test_the_lens_of_an_answer_that_is_never_on_top():
     short = STAGES[:1]
-    chart = lens_table(short, [["a", "b"]], np.array([[0.5, 0.3]]), np.zeros((1, 2), bool), np.array([0.1]),
+    chart = charts.lens_table(short, [["a", "b"]], np.array([[0.5, 0.3]]), np.zeros((1, 2), bool), np.array([0.1]),
                        np.array([5]), "c")
     assert "rank 5, at the end rank 5" in chart.alt
 
 
 def test_pieces_show_who_worked_who_is_chosen_and_who_is_gone():
-    chart = piece_bars("expert", np.array([0.5, 9.0, -0.25, 1.0]), np.array([True, False, True, True]), 0, removed=3)
+    chart = charts.piece_bars("expert", np.array([0.5, 9.0, -0.25, 1.0]), np.array([True, False, True, True]), 0, removed=3)
     assert chart.data["adds"].tolist() == [0.5, 0, -0.25, 1.0]
     assert chart.data["state"].tolist() == ["chosen", "others", "others", "removed"]
     assert "3 of 4 experts worked on this token and together add +1.25. Expert 3 adds most, +1.00; expert 2 least, −0.25" \
@@ -194,7 +178,7 @@ def test_pieces_show_who_worked_who_is_chosen_and_who_is_gone():
 
 
 def test_effects_tell_the_worst_and_what_the_bars_foresaw():
-    chart = removal_effects(STAGES, 0.5, np.array([0.4, 0.1, 0.6, 0.3, 0.2, 0.5]),
+    chart = charts.removal_effects(STAGES, 0.5, np.array([0.4, 0.1, 0.6, 0.3, 0.2, 0.5]),
                             np.array([0.4, 0.3, 0.3, 0.3, 0.05, 0.5]), "·the")
     assert chart.data["stage"].tolist() == STAGES["stage"].tolist()[1:]
     assert "·the has 50.00% with every part in place. Without 0 experts it keeps 10.00%, the least" in chart.alt
@@ -202,13 +186,13 @@ def test_effects_tell_the_worst_and_what_the_bars_foresaw():
 
 
 @pytest.mark.parametrize("wrong", [
-    lambda: contribution_waterfall(STAGES, np.zeros(3), "a"),
-    lambda: contribution_waterfall(STAGES, np.zeros(7), "a", whole=np.zeros(3)),
-    lambda: journey_bars(STAGES, np.zeros(7), np.zeros(7), np.zeros(6), 0),
-    lambda: lens_table(STAGES, [["a"]], np.zeros((1, 1)), np.zeros((1, 1), bool), np.zeros(1), np.ones(1), "a"),
-    lambda: piece_bars("layer", np.zeros(3), np.ones(3, bool), 0),
-    lambda: piece_bars("head", np.zeros(3), np.ones(4, bool), 0),
-    lambda: removal_effects(STAGES, 0.5, np.zeros(7), np.zeros(7), "a")])
+    lambda: charts.contribution_waterfall(STAGES, np.zeros(3), "a"),
+    lambda: charts.contribution_waterfall(STAGES, np.zeros(7), "a", whole=np.zeros(3)),
+    lambda: charts.journey_bars(STAGES, np.zeros(7), np.zeros(7), np.zeros(6), 0),
+    lambda: charts.lens_table(STAGES, [["a"]], np.zeros((1, 1)), np.zeros((1, 1), bool), np.zeros(1), np.ones(1), "a"),
+    lambda: charts.piece_bars("layer", np.zeros(3), np.ones(3, bool), 0),
+    lambda: charts.piece_bars("head", np.zeros(3), np.ones(4, bool), 0),
+    lambda: charts.removal_effects(STAGES, 0.5, np.zeros(7), np.zeros(7), "a")])
 def test_what_does_not_belong_together_is_refused(wrong):
     with pytest.raises(ValueError):
         wrong()
@@ -222,7 +206,7 @@ SHAPES = {name: f"1 × {n}" for n, name in enumerate([
 
 
 def test_the_flow_shows_every_tensor_once_with_its_shape_and_frames_one():
-    html = block_flow(SHAPES, 2, "block.2.attn.v")
+    html = charts.block_flow(SHAPES, 2, "block.2.attn.v")
     chips = re.findall(r'<span(?: class=here)? style="[^"]*" title="([^"]*)">([^<]*)<small>([^<]*)</small>', html)
     assert {name: shape for name, _, shape in chips} == SHAPES and len(chips) == len(SHAPES)
     assert re.findall(r'class=here style="[^"]*" title="([^"]*)"', html) == ["block.2.attn.v"]
@@ -233,7 +217,7 @@ def test_the_flow_shows_every_tensor_once_with_its_shape_and_frames_one():
 
 def test_the_flow_wants_the_whole_layer():
     with pytest.raises(ValueError, match="lacks attn.norm, attn.q, .* of block 1"):
-        block_flow(SHAPES, 1, "embedding")
+        charts.block_flow(SHAPES, 1, "embedding")
 
 
 def arrows(svg):
@@ -248,7 +232,7 @@ def arrows(svg):
 
 @pytest.mark.parametrize(("before", "added", "cosine"), [(3, 4, 0), (5, 2, 0.5), (5, 5, -0.9), (1, 100, 0.1), (100, 1, 1)])
 def test_the_triangle_is_true_to_length_and_angle(before, added, cosine):
-    svg = addition_triangle(before, added, cosine, "0 attention", "attention")
+    svg = charts.addition_triangle(before, added, cosine, "0 attention", "attention")
     drawn = {colour: np.subtract(stop, start) for colour, (start, stop) in arrows(svg).items()}
     stream, addition, total = (drawn.get(colour) for colour in (palette.MUTED, palette.PARTS["attention"], "currentColor"))
     after = math.sqrt(before**2 + added**2 + 2 * before * added * cosine)
@@ -266,6 +250,6 @@ def test_the_triangle_is_true_to_length_and_angle(before, added, cosine):
 
 
 def test_the_embedding_is_one_arrow_from_nothing():
-    svg = addition_triangle(0.0, 3.0, math.nan, "embedding", "embedding")
+    svg = charts.addition_triangle(0.0, 3.0, math.nan, "embedding", "embedding")
     assert set(arrows(svg)) == {palette.PARTS["embedding"]}
     assert "nan" not in svg

@@ -4,18 +4,12 @@ import re
 
 import pytest
 import torch
-from reader import address, assert_fine, button, captions, move, open_page, press, type_text
+from reader import assert_fine, button, captions, charts, move, open_page, open_tab, press, type_text
+from reader import page_text as words
 
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
-from gptoss.lessons.block.controls import (
-    NOTHING,
-    OWN_NEXT,
-    TRIES,
-    TokenRun,
-    removal_probabilities,
-    removed_part,
-)
+from gptoss.lessons.block.controls import NOTHING, OWN_NEXT, TRIES, TokenRun, removal_probabilities, removed_part
 from gptoss.lessons.block.measure import Part, contributions, half_block_parts, settled_stage
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
@@ -27,10 +21,6 @@ SMALL_AND_DEEP = {"preset": "classroom", "layers": "48", "hidden": "64", "heads"
                   "active": "1"}
 
 
-def charts(at):
-    return [chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets]
-
-
 def view(at, name):
     return at.segmented_control(key="block_view").set_value(name).run()
 
@@ -39,56 +29,35 @@ def removed(at):
     return at.selectbox(key="block_remove").value
 
 
-def words(at):
-    return "\n".join(element.value for kind in ("markdown", "success", "info", "caption") for element in at.get(kind))
+def of_preset(name):
+    """The study of a preset, and the page's first text for it."""
+    study = Study.of_preset(name)
+    return study, live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
 
 
-def open_tab(at, name):
-    at.session_state["block_lesson"] = name
-    return at.run()
-
-
-@pytest.mark.parametrize("model", [{"preset": "classroom"}, SMALL_AND_DEEP])
-def test_each_view_draws_its_pictures(model):
-    at = open_page(PAGE, **model)
-    for name, count in PICTURES.items():
-        view(at, name)
-        assert_fine(at)
-        assert len(charts(at)) == count
-
-
-def test_the_deep_model_runs_all_its_layers():
-    study, _ = Study.of_preset("classroom").moved(layers=48, hidden=64, heads=2, kv=1, experts=1, active=1)
-    assert study.live_config.num_hidden_layers == 48
+def test_each_view_of_a_deep_model_draws_its_pictures_of_all_layers():
     at = open_page(PAGE, **SMALL_AND_DEEP)
     assert len(at.selectbox(key="block_remove").options) == 1 + 2 * 48
+    for name, count in PICTURES.items():
+        assert len(charts(view(at, name))) == count
 
 
-def test_every_part_can_be_removed():
+def test_every_part_can_be_removed_and_put_back():
     at = open_page(PAGE, preset="classroom")
+    whole = words(at)
     for option in at.selectbox(key="block_remove").options:
         at.selectbox(key="block_remove").set_value(option).run()
-        assert_fine(at)
         assert (f"without {option}" in words(at)) == (option != NOTHING)
+        assert (f"Without {option}, the logit" in captions(at)) == (" goes from " in captions(at)) == (option != NOTHING)
         assert button(at, "Put it back").disabled == (option == NOTHING)
-
-
-def test_a_removal_shows_in_words_and_is_undone():
-    at = open_page(PAGE)
-    whole = words(at)
-    at.selectbox(key="block_remove").set_value("layer 0 experts").run()
-    assert "without layer 0 experts" in words(at) and "Without layer 0 experts, the logit" in captions(at)
-    assert " goes from " in captions(at)
     press(at, "Put it back")
-    assert_fine(at)
     assert removed(at) == NOTHING and words(at) == whole
 
 
 def test_the_removal_on_the_page_is_that_of_the_model():
     at = open_page(PAGE, preset="classroom", weights="random")
     at.selectbox(key="block_remove").set_value("layer 1 attention").run()
-    study = Study.of_preset("classroom")
-    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+    study, tokens = of_preset("classroom")
     model = Transformer(study.live_config).eval().requires_grad_(False)
     answer = model(torch.tensor([tokens.ids]))[0, -1].argmax()
     model.block[1].attn.out.weight.zero_()
@@ -104,24 +73,25 @@ def test_heads_and_experts_are_removed_and_put_back_by_their_buttons():
     for piece, number in (("head", 5), ("expert", 3)):
         at.select_slider(key=piece).set_value(str(number)).run()
         at.button(key=f"block_remove_{piece}").click().run()
-        assert_fine(at)
-        assert removed(at) == f"layer 2 {piece} {number}" and f"without layer 2 {piece} {number}" in words(at)
+        assert f"without layer 2 {piece} {number}" in words(at)
         for name in VIEWS:
             assert_fine(view(at, name))
             assert removed(at) == f"layer 2 {piece} {number}"
         view(at, "Heads and experts")
-        at.select_slider(key="layer").set_value("2").run()
-        at.select_slider(key=piece).set_value(str(number)).run()
         at.button(key=f"block_remove_{piece}").click().run()
         assert removed(at) == NOTHING
 
 
-@pytest.mark.parametrize("name", ["layer 3 attention", "layer 0 experts", "layer 2 head 63", "layer 1 expert 31"])
-def test_an_address_removes_a_part(name):
+@pytest.mark.parametrize("name", ["layer 3 attention", "layer 0 experts", "layer 3 head 63", "layer 1 expert 31"])
+def test_an_address_removes_a_part_until_its_layer_goes(name):
     at = open_page(PAGE, preset="gpt-oss-20b", block_remove=name)
     assert_fine(at)
     assert removed(at) == name and f"without {name}" in words(at) and not at.warning
     assert not button(at, "Put it back").disabled
+    move(at, "layers", 0)
+    assert_fine(at)
+    assert removed(at) == (name if "layer 0" in name else NOTHING)
+    assert (f"This model has no “{name}” that could be removed" in captions(at)) == ("layer 0" not in name)
 
 
 @pytest.mark.parametrize("name", ["layer 4 attention", "layer 0 head 64", "layer 0 expert 32", "3.attn", "<b>x</b>", "*",
@@ -135,43 +105,24 @@ def test_an_address_that_removes_what_there_is_not_is_answered_in_words(name):
     assert part is None and "every part is in place" in sentence and len(sentence) < 140
 
 
-def test_a_part_that_goes_with_its_layer_is_named():
-    at = open_page(PAGE, preset="gpt-oss-20b", block_remove="layer 3 head 63")
-    assert removed(at) == "layer 3 head 63"
-    move(at, "layers", 0)
-    assert_fine(at)
-    assert removed(at) == NOTHING
-    assert "This model has no “layer 3 head 63” that could be removed" in captions(at)
-
-
-def test_the_address_restores_the_page():
-    at = open_page(PAGE, preset="classroom", block_view="Logit lens", token="7", block_answer=OWN_NEXT,
+@pytest.mark.parametrize("token", [0, 7])
+def test_the_address_restores_the_page(token):
+    at = open_page(PAGE, preset="classroom", block_view="Logit lens", token=str(token), block_answer=OWN_NEXT,
                    block_remove="layer 1 experts")
-    assert_fine(at)
     assert at.segmented_control(key="block_view").value == "Logit lens"
-    assert at.select_slider(key="token").value == 7
+    assert at.select_slider(key="token").value == token
     assert at.segmented_control(key="block_answer").value == OWN_NEXT
-    assert removed(at) == "layer 1 experts"
-    assert address(at)["preset"] == "classroom" and not at.warning
+    assert removed(at) == "layer 1 experts" and not at.warning
 
 
-def test_a_text_that_comes_back_is_drawn():
-    at = open_page(PAGE)
-    type_text(at, "")
-    assert "Type a text" in words(at) and not charts(at)
-    type_text(at, "a")
-    assert len(charts(at)) == 2
-
-
-def test_the_first_and_the_last_token_both_stand_in_a_link():
-    at = open_page(PAGE, preset="classroom", token="0")
-    assert at.select_slider(key="token").value == 0
+def test_the_last_token_stays_the_last_of_another_text_and_none_is_asked_for():
     at = open_page(PAGE, preset="classroom")
-    tokens = len(at.select_slider(key="token").options)
-    assert at.select_slider(key="token").value == "last"
-    type_text(at, "one two")
-    assert_fine(at)
-    assert at.select_slider(key="token").value == "last" and len(at.select_slider(key="token").options) < tokens
+    for text, options in (("", None), ("one two", 2), ("one two three", 3)):
+        type_text(at, text)
+        assert ("Type a text" in words(at)) == (not text) == (not charts(at))
+        if text:
+            assert at.select_slider(key="token").value == "last"
+            assert len(at.select_slider(key="token").options) == options
 
 
 def test_the_answer_is_compared_with_the_text():
@@ -181,8 +132,7 @@ def test_the_answer_is_compared_with_the_text():
     assert "the text goes on with" in words(at)
     at.segmented_control(key="block_answer").set_value(OWN_NEXT).run()
     assert "it is the text's own next token" in words(at)
-    tokens = live_tokens(DEFAULT_SAMPLE.text, Study.of_preset("classroom").live_config.vocab_size, False)
-    assert tokens.labels[11] in words(at)
+    assert of_preset("classroom")[1].labels[11] in words(at)
 
 
 def test_every_stage_and_every_tensor_can_be_stepped_through():
@@ -204,20 +154,14 @@ def test_every_stage_and_every_tensor_can_be_stepped_through():
 def test_each_experiment_sets_its_controls():
     at = open_page(PAGE, preset="classroom")
     for number, attempt in enumerate(TRIES):
-        open_tab(at, "Try this").button(key=f"block_try_{number}").click().run()
-        assert_fine(at)
+        open_tab(at, "block", "Try this").button(key=f"block_try_{number}").click().run()
         assert {key: at.session_state[key] for key in attempt.controls} == attempt.controls
-
-
-def default_run():
-    study = Study.of_preset("gpt-oss-20b")
-    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
-    return TokenRun(study, tokens, len(tokens) - 1)
 
 
 def test_the_experiments_keep_their_word():
     """The largest bar is the last attention's; removing it costs little, removing the first experts costs most."""
-    run = default_run()
+    study, tokens = of_preset("gpt-oss-20b")
+    run = TokenRun(study, tokens, len(tokens) - 1)
     names = [part.name for part in half_block_parts(run.config.num_hidden_layers)]
     bars = dict(zip(names, contributions(run.model, run.whole, run.answer)[1:].tolist(), strict=True))
     left = dict(zip(names, removal_probabilities(run)[0].tolist(), strict=True))
@@ -233,7 +177,8 @@ def test_the_answer_settles_more_half_blocks_before_the_end_in_many_small_steps(
         runs = [TokenRun(study, tokens, position) for position in range(0, len(tokens), 7)]
         return sum(max(0, len(run.stream) - 1 - settled_stage(run.lens, run.answer)) for run in runs) / len(runs)
 
-    deep, default = TRIES[-1].study(Study.of_preset("gpt-oss-20b")), Study.of_preset("gpt-oss-20b")
+    default = Study.of_preset("gpt-oss-20b")
+    deep = TRIES[-1].study(default)
     assert deep.live_config.num_hidden_layers == 48
     assert left_on_average(deep) > 4 > 2 > left_on_average(default)
 
@@ -265,17 +210,15 @@ def test_the_prediction_follows_the_token():
     at.select_slider(key="token").set_value("12").run()
     at.radio(key="block_guess").set_value("layer 1 experts").run()
     press(at, "Commit")
-    study = Study.of_preset("classroom")
-    tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
-    worst = removal_probabilities(TokenRun(study, tokens, 12))[0].argmin()
+    worst = removal_probabilities(TokenRun(*of_preset("classroom"), 12))[0].argmin()
     assert f"**It is {half_block_parts(4)[worst].name}.** At token 12" in words(at)
 
 
 def test_the_tabs_hold_the_code_of_a_removal_and_the_sum_of_the_bars():
-    at = open_tab(open_page(PAGE, preset="classroom"), "The code")
+    at = open_tab(open_page(PAGE, preset="classroom"), "block", "The code")
     assert any("def stream_without" in code.value for code in at.code)
-    total, logit = (float(figure) for figure in re.search(
-        r"bars sum to ([-\d.]+); the model's own logit is ([-\d.]+)\.", words(open_tab(at, "How we know"))).groups())
+    total, logit = map(float, re.search(r"bars sum to ([-\d.]+); the model's own logit is ([-\d.]+)\.",
+                                        words(open_tab(at, "block", "How we know"))).groups())
     assert total == pytest.approx(logit, abs=1e-4)
 
 

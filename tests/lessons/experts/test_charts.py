@@ -9,90 +9,62 @@ from chart_inputs import routing, tokens
 
 from gptoss.charts import palette, routing_map
 from gptoss.config import ModelConfig
-from gptoss.lessons.experts.charts import (
-    BY_NUMBER,
-    BY_RANK,
-    MAX_NEURONS,
-    MAX_ROWS,
-    MEASURES,
-    ORDERS,
-    growth_by_experts,
-    load_against_uniform,
-    load_by_layer,
-    mixture_against_dense,
-    router_scores,
-    router_weights,
-    routing_picture,
-    swiglu_curves,
-    touched_experts,
-)
-from gptoss.lessons.experts.measure import (
-    ACTIVATIONS,
-    AS_IN_GPT_OSS,
-    activation_curves,
-    against_dense,
-    by_number_of_experts,
-    route,
-    routing_orders,
-    touched_by_batch,
-    unevenness,
-    uniform_routing,
-)
+from gptoss.lessons.experts import charts, measure
 
 
 def routed(count=40, experts=16, active=3, seed=0):
-    return route(torch.randn(count, experts, generator=torch.Generator().manual_seed(seed)), active)
+    return measure.route(torch.randn(count, experts, generator=torch.Generator().manual_seed(seed)), active)
 
 
-def load(order=BY_RANK, seed=0, experts=16, count=40, selected=2):
-    here, null = routed(count, experts, min(3, experts), seed), uniform_routing(count, experts, min(3, experts))
-    if order == BY_NUMBER:
+def load(order=charts.BY_RANK, seed=0, experts=16, count=40, selected=2):
+    here, null = routed(count, experts, min(3, experts), seed), measure.uniform_routing(count, experts, min(3, experts))
+    if order == charts.BY_NUMBER:
         band = np.tile([null.one_expert.low, null.one_expert.high], (experts, 1))
-        return here, load_against_uniform(np.arange(experts), here.counts, band, count, order, selected)
+        return here, charts.load_against_uniform(np.arange(experts), here.counts, band, count, order, selected)
     numbers = np.argsort(-here.counts, kind="stable")
     twin = -np.sort(-routed(count, experts, min(3, experts), seed + 1).counts)
-    return here, load_against_uniform(numbers, here.counts[numbers], null.ranked[:, ::2], count, order, selected, twin)
+    return here, charts.load_against_uniform(numbers, here.counts[numbers], null.ranked[:, ::2], count, order, selected, twin)
 
 
 def by_layer(measure, layer=1, seed=0):
     live, twin = ([routed(seed=seed + n) for n in range(start, start + 3)] for start in (0, 10))
-    frame = unevenness(live, twin, measure)
-    return frame, load_by_layer(frame, measure, layer)
+    frame = measure.unevenness(live, twin, measure)
+    return frame, charts.load_by_layer(frame, measure, layer)
 
 
 def scores(seed=0, experts=16):
     here = routed(experts=experts, active=min(3, experts), seed=seed)
-    return here, router_scores(here.logits[4], here.chosen[4], " cat", selected=int(here.chosen[4, 0]))
+    return here, charts.router_scores(here.logits[4], here.chosen[4], " cat", selected=int(here.chosen[4, 0]))
 
 
 def weights(seed=0, experts=16, active=3):
-    orders = routing_orders(routed(experts=experts, seed=seed).logits[0], active)
-    return orders, router_weights(orders, selected=int(orders["expert"][1]))
+    orders = measure.routing_orders(routed(experts=experts, seed=seed).logits[0], active)
+    return orders, charts.router_weights(orders, selected=int(orders["expert"][1]))
 
 
 def touched(seed=0, batch=32, count=40):
     config = ModelConfig(num_experts=16, experts_per_token=3)
-    frame = touched_by_batch(routed(count, seed=seed), config, [1, 4, 8, 32, 64])
-    return frame, touched_experts(frame, 16, batch)
+    frame = measure.touched_by_batch(routed(count, seed=seed), config, [1, 4, 8, 32, 64])
+    return frame, charts.touched_experts(frame, 16, batch)
 
 
-def curves(linear=1.0, variant=ACTIVATIONS[1], neurons=9):
+def curves(linear=1.0, variant=measure.ACTIVATIONS[1], neurons=9):
     random = np.random.default_rng(0)
     real = pd.DataFrame({"gate": random.normal(size=neurons), "linear": random.normal(size=neurons),
                          "output": random.normal(size=neurons), "clamped": np.arange(neurons) < 2})
-    chosen = activation_curves((linear,), 7.0, AS_IN_GPT_OSS)
-    others, compared = activation_curves((-1.0, 0.0, 3.0), 7.0), activation_curves((linear,), 7.0, variant)
-    return chosen, swiglu_curves(others, chosen, compared, variant, real)
+    chosen = measure.activation_curves((linear,), 7.0, measure.AS_IN_GPT_OSS)
+    others, compared = measure.activation_curves((-1.0, 0.0, 3.0), 7.0), measure.activation_curves((linear,), 7.0, variant)
+    return chosen, charts.swiglu_curves(others, chosen, compared, variant, real)
 
 
 def designs(experts=32, active=4):
-    frame = against_dense(ModelConfig(num_experts=experts, experts_per_token=active))
-    return frame, mixture_against_dense(frame)
+    frame = measure.against_dense(ModelConfig(num_experts=experts, experts_per_token=active))
+    return frame, charts.mixture_against_dense(frame)
 
 
 def growth(preset="gpt-oss-20b", experts=32):
-    frame = by_number_of_experts(ModelConfig.preset(preset))
-    return frame, growth_by_experts(frame, experts)
+    frame = measure.by_number_of_experts(ModelConfig.preset(preset))
+    return frame, charts.growth_by_experts(frame, experts)
 
 
 TITLES = {
@@ -107,11 +79,11 @@ TITLES = {
     "growth": ("experts (count, log scale)", "model parameters (count, log scale)"),
 }
 PAIRS = {
-    "load by rank": (load, {}, {"seed": 3}), "load by number": (load, {"order": BY_NUMBER}, {"order": BY_NUMBER, "seed": 3}),
+    "load by rank": (load, {}, {"seed": 3}), "load by number": (load, {"order": charts.BY_NUMBER}, {"order": charts.BY_NUMBER, "seed": 3}),
     "variation": (by_layer, {"measure": "variation"}, {"measure": "variation", "seed": 3, "layer": 0}),
     "entropy": (by_layer, {"measure": "entropy"}, {"measure": "entropy", "seed": 3, "layer": 0}),
     "scores": (scores, {}, {"seed": 3}), "weights": (weights, {}, {"seed": 3, "active": 5}),
-    "touched": (touched, {}, {"seed": 3, "batch": 4}), "swiglu": (curves, {}, {"linear": -2.5, "variant": ACTIVATIONS[2]}),
+    "touched": (touched, {}, {"seed": 3, "batch": 4}), "swiglu": (curves, {}, {"linear": -2.5, "variant": measure.ACTIVATIONS[2]}),
     "designs": (designs, {}, {"experts": 128}), "growth": (growth, {}, {"preset": "gpt-oss-120b", "experts": 128}),
 }
 MISSING = {"load by number": ["twin"], "touched": ["low", "high", "experts"], "swiglu": [], "designs": []}
@@ -125,7 +97,7 @@ def test_is_well_made(kind):
     assert axis_titles(chart.spec) == dict(zip("xy", TITLES[kind], strict=True))
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", charts.ORDERS)
 def test_load_has_a_bar_per_expert_over_the_band_of_chance(order):
     here, chart = load(order)
     data = chart.data.set_index("expert")
@@ -135,15 +107,15 @@ def test_load_has_a_bar_per_expert_over_the_band_of_chance(order):
     outside = ((data["share"] < data["low"]) | (data["share"] > data["high"])).sum()
     assert f"{outside} of 16 bars end outside" in chart.alt
     assert f"Expert {here.counts.argmax()} got {here.counts.max() / 40:.1%}" in chart.alt
-    assert list(chart.data["place"]) == (list(range(1, 17)) if order == BY_RANK else list(range(16)))
-    if order == BY_RANK:
+    assert list(chart.data["place"]) == (list(range(1, 17)) if order == charts.BY_RANK else list(range(16)))
+    if order == charts.BY_RANK:
         assert (chart.data["share"].diff()[1:] <= 0).all() and (chart.data["twin"].diff()[1:] <= 0).all()
     else:
         assert chart.data["twin"].isna().all(), "a twin's experts are others"
 
 
 @pytest.mark.parametrize("experts", [1, 2, 256])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", charts.ORDERS)
 def test_load_of_few_and_of_many_experts(order, experts):
     _, chart = load(order, experts=experts, selected=0)
     assert len(chart.data) == experts
@@ -151,10 +123,10 @@ def test_load_of_few_and_of_many_experts(order, experts):
 
 def test_load_refuses_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"counts \(3,\) and band \(4, 2\)"):
-        load_against_uniform(np.arange(4), np.ones(3), np.ones((4, 2)), 5, BY_NUMBER)
+        charts.load_against_uniform(np.arange(4), np.ones(3), np.ones((4, 2)), 5, charts.BY_NUMBER)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", charts.MEASURES)
 def test_layers_show_model_twin_and_chance(measure):
     frame, chart = by_layer(measure)
     shown = chart.data.pivot(index="layer", columns="what", values="value")
@@ -170,7 +142,7 @@ def test_layers_refuse_another_measure_and_another_layer():
     frame, _ = by_layer("entropy")
     for measure, layer in (("mean of ids", 0), ("entropy", 3)):
         with pytest.raises(ValueError, match="cannot be drawn"):
-            load_by_layer(frame, measure, layer)
+            charts.load_by_layer(frame, measure, layer)
 
 
 def test_scores_tell_the_chosen_from_the_others():
@@ -194,7 +166,7 @@ def test_weights_of_both_orders_with_their_sums():
 
 def test_of_many_weights_the_best_are_drawn_and_it_says_so():
     orders, chart = weights(experts=256, active=128)
-    assert len(chart.data) == 2 * MAX_ROWS and chart.note == "the 16 best of 128 chosen experts"
+    assert len(chart.data) == 2 * charts.MAX_ROWS and chart.note == "the 16 best of 128 chosen experts"
     assert "The 128 weights" in chart.alt and f"{orders['softmax, top-k'].sum():.2f}" in chart.alt
 
 
@@ -221,8 +193,8 @@ def test_curves_hold_the_activation_and_real_neurons():
     for words in ("without the clamp it would be 20.00", "The 9 neurons", "2 of them are clamped"):
         assert words in chart.alt
     assert not chart.note
-    many = curves(neurons=MAX_NEURONS + 5)[1]
-    assert (many.data["what"] == "real neurons").sum() == MAX_NEURONS and str(MAX_NEURONS + 5) in many.note
+    many = curves(neurons=charts.MAX_NEURONS + 5)[1]
+    assert (many.data["what"] == "real neurons").sum() == charts.MAX_NEURONS and str(charts.MAX_NEURONS + 5) in many.note
 
 
 def test_designs_stand_where_their_costs_are_and_dense_ones_on_the_line():
@@ -285,13 +257,13 @@ def test_the_map_marks_a_token_and_tells_where_it_went():
 def test_a_click_picks_an_expert_and_where_there_are_tokens_a_token():
     chosen, shares = routing(6, 2, 8)
     for chart, fields in ((routing_map(chosen, shares, 8, tokens(6)), ["expert", "token"]), (load()[1], ["expert"]),
-                          (load(BY_NUMBER)[1], ["expert"]), (scores()[1], ["expert"])):
+                          (load(charts.BY_NUMBER)[1], ["expert"]), (scores()[1], ["expert"])):
         assert [p["select"]["fields"] for p in chart.spec["params"] if p["name"] == "picked"] == [fields]
 
 
 def test_the_picture_of_a_long_text_is_every_choice():
     chosen, shares = routing(300, 2, 16)
-    picture = routing_picture(chosen, shares, 16, selected=3)
+    picture = charts.routing_picture(chosen, shares, 16, selected=3)
     assert picture.image.shape == (16, 300, 4)
     lit = picture.image[..., 3] > 30
     expected = np.zeros((16, 300), bool)
@@ -305,10 +277,10 @@ def test_the_picture_of_a_long_text_is_every_choice():
 def test_the_picture_of_many_experts_keeps_the_selected_row_in_sight():
     chosen, shares = routing(20, 4, 256)
     for selected in (0, 100, 255):
-        image = routing_picture(chosen, shares, 256, selected).image
+        image = charts.routing_picture(chosen, shares, 256, selected).image
         coloured = (image[:, 0, :3] == palette.rgb(palette.ACCENT)).all(axis=1)
         assert 3 <= coloured.sum() <= 5 and coloured[selected]
-    assert not (routing_picture(chosen, shares, 256).image[..., :3] == palette.rgb(palette.ACCENT)).all(axis=-1).any()
+    assert not (charts.routing_picture(chosen, shares, 256).image[..., :3] == palette.rgb(palette.ACCENT)).all(axis=-1).any()
 
 
 def test_specifications_name_their_colours_in_a_legend():

@@ -12,45 +12,7 @@ from torch.nn import functional as F
 
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters, expected_experts_touched
-from gptoss.lessons.experts.measure import (
-    ACTIVATIONS,
-    AS_IN_GPT_OSS,
-    DESIGNS,
-    EQUAL_COMPUTE,
-    EQUAL_SIZE,
-    EXPERT_COUNTS,
-    GATES,
-    MIXTURE,
-    NO_CLAMP,
-    NO_ONE,
-    NULL_DRAWS,
-    ONE_EXPERT,
-    PLAIN,
-    LiveRouting,
-    Routing,
-    activation,
-    activation_curves,
-    against_dense,
-    balancing_loss,
-    by_number_of_experts,
-    check_experts,
-    drawn_moments,
-    expected_entropy,
-    expected_touched_in_text,
-    gelu_gap,
-    load_entropy,
-    load_variation,
-    neurons,
-    one_token,
-    route,
-    routing_of_every_layer,
-    routing_orders,
-    same_experts_alone,
-    touched_by_batch,
-    unevenness,
-    uniform_routing,
-    variation_squared_moments,
-)
+from gptoss.lessons.experts import measure
 from gptoss.model import Transformer
 from gptoss.trace import trace
 
@@ -65,7 +27,7 @@ def traced():
 
 def random_routing(tokens, experts, active, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return route(torch.randn(tokens, experts, generator=generator), active)
+    return measure.route(torch.randn(tokens, experts, generator=generator), active)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -78,7 +40,7 @@ def test_every_layers_routing_is_the_one_that_ran(dtype, inside):
         block.mlp.gate.register_forward_hook(lambda gate, inputs, logits: ran_logits.append(logits[0].float().numpy()))
     short = trace(model, torch.arange(20)[None] % 13, layers=[inside])
     ran = ran_logits[:ROUTED.num_hidden_layers]
-    routings = routing_of_every_layer(model, short)
+    routings = measure.routing_of_every_layer(model, short)
     for routing, logits in zip(routings, ran, strict=True):
         np.testing.assert_array_equal(routing.logits, logits)
     np.testing.assert_array_equal(routings[inside].chosen, short[f"block.{inside}.mlp.experts"][0].numpy())
@@ -88,7 +50,7 @@ def test_every_layers_routing_is_the_one_that_ran(dtype, inside):
 def test_a_batch_of_texts_is_refused():
     model, _ = traced()
     with pytest.raises(ValueError, match="2 texts; allowed: 1"):
-        routing_of_every_layer(model, trace(model, torch.zeros(2, 3, dtype=torch.long)))
+        measure.routing_of_every_layer(model, trace(model, torch.zeros(2, 3, dtype=torch.long)))
 
 
 def test_counts_are_visits():
@@ -102,7 +64,7 @@ def test_softmax_then_top_k_renormalised_is_top_k_then_softmax(experts, seed, sp
     """The two orders differ by what is lost, and by nothing else: a softmax only fixes ratios."""
     active = data.draw(st.integers(1, experts))
     logits = np.random.default_rng(seed).normal(scale=spread, size=experts)
-    orders = routing_orders(logits, active)
+    orders = measure.routing_orders(logits, active)
     np.testing.assert_allclose(orders["renormalised"], orders["top-k, softmax"], rtol=1e-12)
     assert orders["top-k, softmax"].sum() == pytest.approx(1)
     share = np.exp(np.sort(logits)[::-1][:active]).sum() / np.exp(logits).sum()
@@ -113,16 +75,16 @@ def test_softmax_then_top_k_renormalised_is_top_k_then_softmax(experts, seed, sp
 
 def test_the_order_of_gpt_oss_is_what_the_model_computes():
     model, whole = traced()
-    orders = routing_orders(whole["block.1.mlp.router_logits"][0, 7].numpy(), ROUTED.experts_per_token)
+    orders = measure.routing_orders(whole["block.1.mlp.router_logits"][0, 7].numpy(), ROUTED.experts_per_token)
     assert orders["expert"].tolist() == whole["block.1.mlp.experts"][0, 7].tolist()
     np.testing.assert_allclose(orders["top-k, softmax"], whole["block.1.mlp.expert_weights"][0, 7].numpy(), rtol=1e-6)
 
 
 def test_measures_of_an_even_and_of_the_most_uneven_load():
     even, all_to_two = np.full(8, 5), np.array([20, 20, 0, 0, 0, 0, 0, 0])
-    assert load_variation(even) == 0 and load_entropy(even) == 3
-    assert load_variation(all_to_two) == pytest.approx(math.sqrt(3)) and load_entropy(all_to_two) == 1
-    np.testing.assert_array_equal(load_entropy(np.stack([even, all_to_two])), [3, 1])
+    assert measure.load_variation(even) == 0 and measure.load_entropy(even) == 3
+    assert measure.load_variation(all_to_two) == pytest.approx(math.sqrt(3)) and measure.load_entropy(all_to_two) == 1
+    np.testing.assert_array_equal(measure.load_entropy(np.stack([even, all_to_two])), [3, 1])
 
 
 def every_load(tokens, experts, active):
@@ -134,11 +96,11 @@ def every_load(tokens, experts, active):
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(1, 4, 2), (2, 4, 1), (3, 4, 2), (4, 3, 2), (3, 5, 4), (2, 3, 3)])
 def test_closed_forms_against_every_possible_routing(tokens, experts, active):
     loads = every_load(tokens, experts, active)
-    squared = load_variation(loads) ** 2
-    mean, deviation = variation_squared_moments(tokens, experts, active)
+    squared = measure.load_variation(loads) ** 2
+    mean, deviation = measure.variation_squared_moments(tokens, experts, active)
     assert mean == pytest.approx(squared.mean(), abs=1e-12)
     assert deviation == pytest.approx(squared.std(), abs=1e-7)
-    assert expected_entropy(tokens, experts, active) == pytest.approx(load_entropy(loads).mean(), abs=1e-9)
+    assert measure.expected_entropy(tokens, experts, active) == pytest.approx(measure.load_entropy(loads).mean(), abs=1e-9)
 
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(71, 32, 4), (40, 8, 7), (300, 16, 8), (5, 64, 1)])
@@ -147,14 +109,14 @@ def test_the_null_against_tokens_that_choose_one_by_one(tokens, experts, active)
     random = np.random.default_rng(11)
     shuffled = random.permuted(np.tile(np.arange(experts), (400, tokens, 1)), axis=-1)[..., :active]
     loads = np.stack([np.bincount(routing.ravel(), minlength=experts) for routing in shuffled])
-    null = uniform_routing(tokens, experts, active)
-    for spread, simulated in ((null.variation, load_variation(loads)), (null.entropy, load_entropy(loads))):
+    null = measure.uniform_routing(tokens, experts, active)
+    for spread, simulated in ((null.variation, measure.load_variation(loads)), (null.entropy, measure.load_entropy(loads))):
         width = simulated.max() - simulated.min()
         assert [spread.low, spread.high] == pytest.approx(np.percentile(simulated, [5, 95]).tolist(), abs=0.12 * width)
         assert spread.low < simulated.mean() < spread.high
-    mean, deviation = variation_squared_moments(tokens, experts, active)
-    squared = load_variation(loads) ** 2
-    for squared_mean, squared_deviation in (drawn_moments(tokens, experts, active), (squared.mean(), squared.std())):
+    mean, deviation = measure.variation_squared_moments(tokens, experts, active)
+    squared = measure.load_variation(loads) ** 2
+    for squared_mean, squared_deviation in (measure.drawn_moments(tokens, experts, active), (squared.mean(), squared.std())):
         assert squared_mean == pytest.approx(mean, abs=0.25 * deviation)
         assert squared_deviation == pytest.approx(deviation, rel=0.25)
     inside = (loads >= null.one_expert.low) & (loads <= null.one_expert.high)
@@ -165,47 +127,47 @@ def test_the_null_against_tokens_that_choose_one_by_one(tokens, experts, active)
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(1, 1, 1), (512, 1, 1), (3, 4, 4), (1, 256, 128), (512, 128, 4)])
 def test_the_null_at_its_ends(tokens, experts, active):
-    null = uniform_routing(tokens, experts, active)
-    assert null is uniform_routing(tokens, experts, active)
+    null = measure.uniform_routing(tokens, experts, active)
+    assert null is measure.uniform_routing(tokens, experts, active)
     assert null.ranked.shape == (experts, 3) and (np.diff(null.ranked, axis=0) <= 0).all()
     assert null.one_expert.low <= null.one_expert.mean <= null.one_expert.high <= tokens
     if active == experts:
-        assert null.variation.high == 0 and drawn_moments(tokens, experts, active) == (0, 0)
+        assert null.variation.high == 0 and measure.drawn_moments(tokens, experts, active) == (0, 0)
         assert null.entropy.low == pytest.approx(math.log2(experts)) == pytest.approx(null.entropy.mean)
         assert (null.ranked == tokens).all()
 
 
 def test_random_loads_give_every_token_its_experts():
-    null = uniform_routing(30, 5, 2)
+    null = measure.uniform_routing(30, 5, 2)
     assert null.ranked.sum() / 3 == pytest.approx(60, rel=0.1)
-    assert NULL_DRAWS >= 200, "percentiles need draws"
+    assert measure.NULL_DRAWS >= 200, "percentiles need draws"
 
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(0, 4, 2), (5, 4, 5), (5, 4, 0)])
 def test_impossible_nulls_are_refused(tokens, experts, active):
     with pytest.raises(ValueError, match="cannot choose"):
-        uniform_routing(tokens, experts, active)
+        measure.uniform_routing(tokens, experts, active)
 
 
 def test_the_balancing_loss_is_1_when_even_and_experts_over_k_when_all_agree():
-    even = Routing(np.zeros((4, 4), np.float32), np.arange(4)[:, None], np.ones((4, 1), np.float32))
-    assert balancing_loss(even) == pytest.approx(1)
+    even = measure.Routing(np.zeros((4, 4), np.float32), np.arange(4)[:, None], np.ones((4, 1), np.float32))
+    assert measure.balancing_loss(even) == pytest.approx(1)
     logits = np.tile(np.array([50, 50, 0, 0], np.float32), (4, 1))
-    agreed = Routing(logits, np.tile([0, 1], (4, 1)), np.full((4, 2), 0.5, np.float32))
-    assert balancing_loss(agreed) == pytest.approx(2)
+    agreed = measure.Routing(logits, np.tile([0, 1], (4, 1)), np.full((4, 2), 0.5, np.float32))
+    assert measure.balancing_loss(agreed) == pytest.approx(2)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_touched_in_a_text_against_every_possible_batch(size):
     routing = random_routing(5, 7, 2)
     batches = [len(np.unique(routing.chosen[list(batch)])) for batch in itertools.combinations(range(5), size)]
-    assert expected_touched_in_text(routing.counts, 5, size) == pytest.approx(np.mean(batches))
+    assert measure.expected_touched_in_text(routing.counts, 5, size) == pytest.approx(np.mean(batches))
 
 
 def test_touched_by_batch_has_the_formula_the_text_and_its_spread():
     config = ROUTED.replace(num_experts=32, experts_per_token=4)
     routing = random_routing(64, 32, 4)
-    frame = touched_by_batch(routing, config, [1, 4, 16, 64, 128]).set_index("batch")
+    frame = measure.touched_by_batch(routing, config, [1, 4, 16, 64, 128]).set_index("batch")
     assert frame["formula"].tolist() == [expected_experts_touched(config, size) for size in frame.index]
     assert frame.loc[1, ["touched", "low", "high"]].tolist() == [4, 4, 4]
     assert frame.loc[64, ["touched", "low", "high"]].tolist() == [np.count_nonzero(routing.counts)] * 3
@@ -217,8 +179,8 @@ def test_tokens_drawn_independently_follow_the_formula():
     """A text of very many tokens that choose evenly: drawing from it is as good as drawing anew."""
     config = ModelConfig(num_experts=16, experts_per_token=2)
     chosen = np.array(list(itertools.combinations(range(16), 2)) * 20)
-    routing = Routing(np.zeros((len(chosen), 16), np.float32), chosen, np.full(chosen.shape, 0.5, np.float32))
-    frame = touched_by_batch(routing, config, [1, 2, 4, 8, 16])
+    routing = measure.Routing(np.zeros((len(chosen), 16), np.float32), chosen, np.full(chosen.shape, 0.5, np.float32))
+    frame = measure.touched_by_batch(routing, config, [1, 2, 4, 8, 16])
     np.testing.assert_allclose(frame["touched"], frame["formula"], rtol=2e-3)
 
 
@@ -229,19 +191,19 @@ def test_32_tokens_touch_82_of_128_experts():
 @pytest.mark.parametrize("measure", ["variation", "entropy"])
 def test_every_layer_is_measured_beside_its_twin_and_chance(measure):
     live, twin = ([random_routing(30, 6, 2, seed=seed) for seed in seeds] for seeds in ((0, 1), (2, 3)))
-    frame = unevenness(live, twin, measure)
-    of_load = {"variation": load_variation, "entropy": load_entropy}[measure]
+    frame = measure.unevenness(live, twin, measure)
+    of_load = {"variation": measure.load_variation, "entropy": measure.load_entropy}[measure]
     assert frame["layer"].tolist() == [0, 1]
     assert frame["live"].tolist() == [of_load(routing.counts) for routing in live]
     assert frame["twin"].tolist() == [of_load(routing.counts) for routing in twin]
-    chance = getattr(uniform_routing(30, 6, 2), measure)
+    chance = getattr(measure.uniform_routing(30, 6, 2), measure)
     assert (frame[["mean", "low", "high"]] == [chance.mean, chance.low, chance.high]).all(axis=None)
 
 
 def test_an_unknown_measure_is_refused():
     routing = random_routing(5, 4, 2)
     with pytest.raises(ValueError, match="allowed: variation, entropy"):
-        unevenness([routing], [routing], "mean of ids")
+        measure.unevenness([routing], [routing], "mean of ids")
 
 
 # The expert block
@@ -263,42 +225,42 @@ def noisy_model(config=CONFIG):
 
 def by_hand(gate, linear, variant, limit=7.0):
     """The activation of one neuron in plain arithmetic."""
-    alpha = 1 if variant == PLAIN else 1.702
-    if variant not in (NO_CLAMP, PLAIN):
+    alpha = 1 if variant == measure.PLAIN else 1.702
+    if variant not in (measure.NO_CLAMP, measure.PLAIN):
         gate, linear = min(gate, limit), max(-limit, min(linear, limit))
-    one = 0 if variant in (NO_ONE, PLAIN) else 1
+    one = 0 if variant in (measure.NO_ONE, measure.PLAIN) else 1
     return gate / (1 + math.exp(-alpha * gate)) * (linear + one)
 
 
-@pytest.mark.parametrize("variant", ACTIVATIONS)
+@pytest.mark.parametrize("variant", measure.ACTIVATIONS)
 @pytest.mark.parametrize(("gate", "linear"), [(0, 3), (1, 2), (1, -1), (-1, 0), (10, 0), (10, 10), (2, -10), (-9, 8)])
 def test_activations_by_hand(variant, gate, linear):
-    value = activation(torch.tensor(float(gate)).double(), torch.tensor(float(linear)).double(), 7.0, variant)
+    value = measure.activation(torch.tensor(float(gate)).double(), torch.tensor(float(linear)).double(), 7.0, variant)
     assert value.item() == pytest.approx(by_hand(gate, linear, variant), rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("variant", ACTIVATIONS)
+@pytest.mark.parametrize("variant", measure.ACTIVATIONS)
 def test_curves_are_the_activation_on_a_grid(variant):
-    frame = activation_curves((-1.0, 0.5, 9.0), 7.0, variant)
-    assert len(frame) == 3 * len(GATES)
+    frame = measure.activation_curves((-1.0, 0.5, 9.0), 7.0, variant)
+    assert len(frame) == 3 * len(measure.GATES)
     for row in frame.iloc[::37].itertuples():
         assert row.output == pytest.approx(by_hand(row.gate, row.linear, variant), rel=1e-9, abs=1e-12)
 
 
 def test_what_the_clamp_and_the_one_do():
-    curves = {variant: activation_curves((0.0, 9.0), 7.0, variant) for variant in ACTIVATIONS}
-    clamped = curves[AS_IN_GPT_OSS].query("gate >= 7").groupby("linear")["output"]
+    curves = {variant: measure.activation_curves((0.0, 9.0), 7.0, variant) for variant in measure.ACTIVATIONS}
+    clamped = curves[measure.AS_IN_GPT_OSS].query("gate >= 7").groupby("linear")["output"]
     assert (clamped.max() == clamped.min()).all(), "flat from 7 on"
     assert clamped.max()[9.0] == pytest.approx(7 * 8, rel=1e-4)
-    assert curves[NO_CLAMP].query("linear == 9")["output"].max() == pytest.approx(100, rel=1e-4)
-    assert (curves[NO_ONE].query("linear == 0")["output"] == 0).all(), "without the + 1 a linear half of 0 closes the neuron"
-    assert 7.0 in GATES and (GATES[0], GATES[-1]) == (-5, 10)
+    assert curves[measure.NO_CLAMP].query("linear == 9")["output"].max() == pytest.approx(100, rel=1e-4)
+    assert (curves[measure.NO_ONE].query("linear == 0")["output"] == 0).all(), "without the + 1 a linear half of 0 closes the neuron"
+    assert 7.0 in measure.GATES and (measure.GATES[0], measure.GATES[-1]) == (-5, 10)
 
 
 def test_1_702_makes_the_gate_close_to_gelu():
-    exact = max(abs(by_hand(x, 0, NO_CLAMP) - x * (1 + math.erf(x / math.sqrt(2))) / 2) for x in GATES.tolist())
-    assert gelu_gap() == pytest.approx(exact, rel=1e-6)
-    assert 0.02 < gelu_gap() < 0.021
+    exact = max(abs(by_hand(x, 0, measure.NO_CLAMP) - x * (1 + math.erf(x / math.sqrt(2))) / 2) for x in measure.GATES.tolist())
+    assert measure.gelu_gap() == pytest.approx(exact, rel=1e-6)
+    assert 0.02 < measure.gelu_gap() < 0.021
 
 
 def test_neurons_are_what_the_experts_second_matrix_reads():
@@ -307,14 +269,14 @@ def test_neurons_are_what_the_experts_second_matrix_reads():
     token, choice = 5, 1
     expert = traced["block.1.mlp.experts"][0, token, choice].item()
     mlp = model.block[1].mlp
-    frame = neurons(mlp, traced["block.1.after_attn"][0, token], expert)
+    frame = measure.neurons(mlp, traced["block.1.after_attn"][0, token], expert)
     answer = mlp.mlp2_weight[expert] @ torch.tensor(frame["output"].to_numpy(copy=True)) + mlp.mlp2_bias[expert]
     torch.testing.assert_close(answer, traced["block.1.mlp.expert_outputs"][token, choice], atol=1e-5, rtol=1e-4)
-    outputs = [by_hand(row.gate, row.linear, AS_IN_GPT_OSS) for row in frame.itertuples()]
+    outputs = [by_hand(row.gate, row.linear, measure.AS_IN_GPT_OSS) for row in frame.itertuples()]
     np.testing.assert_allclose(frame["output"], outputs, rtol=1e-4, atol=1e-6)
     assert not frame["clamped"].any()
     mlp.swiglu_limit = 0.5
-    tight = neurons(mlp, traced["block.1.after_attn"][0, token], expert)
+    tight = measure.neurons(mlp, traced["block.1.after_attn"][0, token], expert)
     assert tight["clamped"].tolist() == [row.gate > 0.5 or abs(row.linear) > 0.5 for row in frame.itertuples()]
     assert 0 < tight["clamped"].sum() < len(tight)
 
@@ -329,54 +291,54 @@ def dense_elements(config, width):
 @pytest.mark.parametrize("preset", ["classroom", "notebook", "gpt-oss-20b"])
 def test_costs_beside_dense_mlps_against_real_tensors(preset):
     config = ModelConfig.preset(preset)
-    frame = against_dense(config).set_index("design")
-    assert tuple(frame.index) == DESIGNS
+    frame = measure.against_dense(config).set_index("design")
+    assert tuple(frame.index) == measure.DESIGNS
     real = Transformer(config, device="meta")
     mixture = sum(p.numel() for name, p in real.named_parameters() if ".mlp." in name and "norm" not in name)
-    assert frame.loc[MIXTURE, "parameters"] == mixture
-    for design in DESIGNS[1:]:
+    assert frame.loc[measure.MIXTURE, "parameters"] == mixture
+    for design in measure.DESIGNS[1:]:
         assert frame.loc[design, "parameters"] == dense_elements(config, int(frame.loc[design, "width"]))
-    ratios = frame / frame.loc[MIXTURE]
+    ratios = frame / frame.loc[measure.MIXTURE]
     share = config.experts_per_token / config.num_experts
-    assert ratios.loc[EQUAL_COMPUTE, "flops"] == pytest.approx(1, rel=0.02)
-    assert ratios.loc[EQUAL_COMPUTE, "parameters"] == pytest.approx(share, rel=0.02)
-    assert ratios.loc[EQUAL_SIZE, "parameters"] == pytest.approx(1, rel=0.01)
-    assert ratios.loc[EQUAL_SIZE, "flops"] == pytest.approx(1 / share, rel=0.02)
-    assert ratios.loc[ONE_EXPERT, "flops"] == pytest.approx(1 / config.experts_per_token, rel=0.02)
+    assert ratios.loc[measure.EQUAL_COMPUTE, "flops"] == pytest.approx(1, rel=0.02)
+    assert ratios.loc[measure.EQUAL_COMPUTE, "parameters"] == pytest.approx(share, rel=0.02)
+    assert ratios.loc[measure.EQUAL_SIZE, "parameters"] == pytest.approx(1, rel=0.01)
+    assert ratios.loc[measure.EQUAL_SIZE, "flops"] == pytest.approx(1 / share, rel=0.02)
+    assert ratios.loc[measure.ONE_EXPERT, "flops"] == pytest.approx(1 / config.experts_per_token, rel=0.02)
 
 
 def test_flops_beside_dense_mlps_against_torchs_counter():
     from torch.utils.flop_counter import FlopCounterMode
 
     config, hidden = CONFIG, CONFIG.hidden_size
-    frame = against_dense(config).set_index("design")
-    width = int(frame.loc[EQUAL_SIZE, "width"])
+    frame = measure.against_dense(config).set_index("design")
+    width = int(frame.loc[measure.EQUAL_SIZE, "width"])
     with FlopCounterMode(display=False) as counter:
         x = torch.zeros(1, hidden)
         F.linear(F.linear(x, torch.zeros(2 * width, hidden))[:, ::2], torch.zeros(hidden, width))
-    assert frame.loc[EQUAL_SIZE, "flops"] == config.num_hidden_layers * counter.get_total_flops()
+    assert frame.loc[measure.EQUAL_SIZE, "flops"] == config.num_hidden_layers * counter.get_total_flops()
 
 
 def test_claim_9_eight_experts_two_active():
     """Eight times one expert's parameters for twice its compute; a quarter of the compute of a dense MLP of that size."""
-    frame = against_dense(ModelConfig.preset("notebook")).set_index("design")
-    mixture = frame.loc[MIXTURE]
-    assert mixture["parameters"] / frame.loc[ONE_EXPERT, "parameters"] == pytest.approx(8, rel=0.01)
-    assert mixture["flops"] / frame.loc[ONE_EXPERT, "flops"] == pytest.approx(2, rel=0.01)
-    assert mixture["flops"] / frame.loc[EQUAL_SIZE, "flops"] == pytest.approx(0.25, rel=0.02)
+    frame = measure.against_dense(ModelConfig.preset("notebook")).set_index("design")
+    mixture = frame.loc[measure.MIXTURE]
+    assert mixture["parameters"] / frame.loc[measure.ONE_EXPERT, "parameters"] == pytest.approx(8, rel=0.01)
+    assert mixture["flops"] / frame.loc[measure.ONE_EXPERT, "flops"] == pytest.approx(2, rel=0.01)
+    assert mixture["flops"] / frame.loc[measure.EQUAL_SIZE, "flops"] == pytest.approx(0.25, rel=0.02)
 
 
 @pytest.mark.parametrize(("preset", "share"), [("gpt-oss-120b", 0.044), ("gpt-oss-20b", 0.173)])
 def test_claim_10_active_of_total(preset, share):
-    frame = by_number_of_experts(ModelConfig.preset(preset)).set_index("experts")
+    frame = measure.by_number_of_experts(ModelConfig.preset(preset)).set_index("experts")
     row = frame.loc[ModelConfig.preset(preset).num_experts]
     assert row["active"] / row["total"] == pytest.approx(share, abs=0.0005)
 
 
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 def test_more_experts_make_a_larger_model_and_hardly_a_slower_one(config):
-    frame = by_number_of_experts(config)
-    assert tuple(frame["experts"]) == EXPERT_COUNTS
+    frame = measure.by_number_of_experts(config)
+    assert tuple(frame["experts"]) == measure.EXPERT_COUNTS
     assert (frame["total"].diff()[1:] > 0).all()
     enough = frame[frame["experts"] >= config.experts_per_token]
     router = config.num_hidden_layers * (config.hidden_size + 1)
@@ -388,7 +350,7 @@ def test_more_experts_make_a_larger_model_and_hardly_a_slower_one(config):
 
 def of_one_layer(mlp, stream):
     """The routing of a stream in layer 0."""
-    return LiveRouting((route(mlp.gate(mlp.norm(stream))[0], mlp.experts_per_token),), (stream,))
+    return measure.LiveRouting((measure.route(mlp.gate(mlp.norm(stream))[0], mlp.experts_per_token),), (stream,))
 
 
 @pytest.mark.parametrize("active", [1, 3, 6])
@@ -397,12 +359,12 @@ def test_the_paths_agree_and_the_check_would_tell(tokens, active):
     model = noisy_model(CONFIG.replace(experts_per_token=active))
     mlp = model.block[0].mlp
     stream = torch.randn(1, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
-    check = check_experts(model, of_one_layer(mlp, stream), 0, most=16)
+    check = measure.check_experts(model, of_one_layer(mlp, stream), 0, most=16)
     assert check.tokens == min(tokens, 16)
     assert max(check.batched, check.in_turn, check.orders) < 1e-5 < check.scale
     assert (check.exact, check.drawn) == tuple(
-        moments(tokens, CONFIG.num_experts, active) for moments in (variation_squared_moments, drawn_moments))
-    answers = torch.stack([one_token(mlp, token) for token in mlp.norm(stream)[0]])
+        moments(tokens, CONFIG.num_experts, active) for moments in (measure.variation_squared_moments, measure.drawn_moments))
+    answers = torch.stack([measure.one_token(mlp, token) for token in mlp.norm(stream)[0]])
     torch.testing.assert_close(mlp(stream)[0] - stream[0], answers, atol=1e-5, rtol=1e-4)
     assert check.scale == pytest.approx(answers[:16].square().mean().sqrt().item(), rel=1e-5)
 
@@ -412,14 +374,14 @@ def test_a_broken_path_is_seen(monkeypatch):
     mlp = model.block[0].mlp
     stream = torch.randn(1, 9, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr("gptoss.model.fast.experts.answer_at_once", lambda rows, *rest: torch.zeros_like(rows))
-    check = check_experts(model, of_one_layer(mlp, stream), 0)
+    check = measure.check_experts(model, of_one_layer(mlp, stream), 0)
     assert check.batched > 0.1 and check.in_turn < 1e-5
 
 
 def test_routing_alone_is_routing_together():
     mlp = noisy_model().block[0].mlp
     stream = torch.randn(1, 30, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
-    assert same_experts_alone(mlp, stream) == 30
+    assert measure.same_experts_alone(mlp, stream) == 30
 
 
 def test_routing_that_depends_on_the_company_is_seen():
@@ -428,4 +390,4 @@ def test_routing_that_depends_on_the_company_is_seen():
     stream = torch.randn(1, 30, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
     plain = mlp.gate.forward
     mlp.gate.forward = lambda x: plain(x) - plain(x).mean(dim=0)
-    assert same_experts_alone(mlp, stream) < 30
+    assert measure.same_experts_alone(mlp, stream) < 30

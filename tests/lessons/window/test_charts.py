@@ -10,17 +10,7 @@ from chart_checks import assert_well_made, axis_titles, nodes
 from gptoss.charts import palette
 from gptoss.charts.chips import MOST_TOKENS
 from gptoss.config import ModelConfig
-from gptoss.lessons.window import charts
-from gptoss.lessons.window import measure as anatomy
-from gptoss.lessons.window.charts import (
-    REACHED,
-    cache_strip,
-    context_lines,
-    output_distances,
-    reach_ladder,
-    window_in_text,
-    window_mask,
-)
+from gptoss.lessons.window import charts, measure
 from gptoss.lessons.window.measure import cache_by_kind, costs_by_context, known_by_layer, mask
 
 CONTEXTS = (128, 4096, 131_072)
@@ -36,19 +26,19 @@ def masks(count, window):
 
 
 def drawn_mask(count=20, window=5, query=12):
-    return window_mask(*masks(count, window), tokens(count), query)
+    return charts.window_mask(*masks(count, window), tokens(count), query)
 
 
 def ladder(count=20, window=5, layers=3, token=15):
-    return reach_ladder(known_by_layer(layers, window, count, token), tokens(count), token)
+    return charts.reach_ladder(known_by_layer(layers, window, count, token), tokens(count), token)
 
 
 def lines(column, preset="gpt-oss-20b", context=4096):
-    return context_lines(costs_by_context(ModelConfig.preset(preset), CONTEXTS), column, context)
+    return charts.context_lines(costs_by_context(ModelConfig.preset(preset), CONTEXTS), column, context)
 
 
 def strip(preset="gpt-oss-20b", context=131_072):
-    return cache_strip(cache_by_kind(ModelConfig.preset(preset), context), context)
+    return charts.cache_strip(cache_by_kind(ModelConfig.preset(preset), context), context)
 
 
 PAIRS = {
@@ -57,7 +47,8 @@ PAIRS = {
     "cache": (lines("bytes"), lines("bytes", "gpt-oss-120b")),
     "scores": (lines("scores"), lines("scores", context=128)),
     "strip": (strip(), strip("gpt-oss-120b", 4096)),
-    "outputs": (output_distances(DISTANCES, 128), output_distances(DISTANCES.assign(distance=[0.1, 0.0, 0.2, 0.3]), 8)),
+    "outputs": (charts.output_distances(DISTANCES, 128),
+                charts.output_distances(DISTANCES.assign(distance=[0.1, 0.0, 0.2, 0.3]), 8)),
 }
 
 
@@ -77,14 +68,14 @@ def test_axes_say_what_and_in_which_unit():
     }
 
 
-def test_patterns_are_those_of_the_anatomy():
-    assert charts.PATTERNS == anatomy.PATTERNS
+def test_the_patterns_drawn_are_those_measured():
+    assert charts.PATTERNS == measure.PATTERNS
 
 
 @pytest.mark.parametrize(("count", "window"), [(1, 1), (1, 0), (20, 1), (20, 5), (20, 0), (20, 50), (300, 128)])
 def test_bars_cover_exactly_the_pairs_of_the_masks(count, window):
     sliding, full = masks(count, window)
-    data = window_mask(sliding, full, tokens(count), count - 1).data
+    data = charts.window_mask(sliding, full, tokens(count), count - 1).data
     assert len(data) <= 2 * count
     for kind, expected in (("in the window: every layer looks", sliding),
                            ("earlier: only full layers look", full & ~sliding)):
@@ -97,7 +88,7 @@ def test_bars_cover_exactly_the_pairs_of_the_masks(count, window):
 
 def test_a_mask_of_any_form_is_drawn_as_it_is():
     holes = np.array([[True, False, False], [False, True, False], [True, False, True]])
-    data = window_mask(holes, np.tril(np.ones((3, 3), bool)), tokens(3), 0).data
+    data = charts.window_mask(holes, np.tril(np.ones((3, 3), bool)), tokens(3), 0).data
     near = data[data["kind"].str.startswith("in the window")]
     assert near[["query", "first", "to"]].to_numpy().tolist() == [[0, 0, 1], [1, 1, 2], [2, 0, 1], [2, 2, 3]]
 
@@ -124,14 +115,14 @@ def test_colours_keep_their_meaning():
         "every layer full": palette.FULL, "alternating": palette.ACCENT, "every layer sliding": palette.SLIDING}
     assert scales["mask"][0][1] == [palette.SLIDING, palette.FULL]
     assert scales["ladder"][0][1][:3] == [palette.QUERY, palette.SLIDING, palette.FULL]
-    assert len(scales["ladder"][0][1]) == len(scales["ladder"][0][0]) == len(REACHED) - 1
+    assert len(scales["ladder"][0][1]) == len(scales["ladder"][0][0]) == len(charts.REACHED) - 1
 
 
 @pytest.mark.parametrize(("count", "window", "layers", "token"), [
     (20, 5, 3, 15), (20, 5, 3, 0), (20, 1, 2, 19), (1, 8, 1, 0), (20, 0, 2, 9), (200, 16, 6, 199), (200, 16, 6, 0)])
 def test_every_cell_says_when_its_token_became_known(count, window, layers, token):
     panels = known_by_layer(layers, window, count, token)
-    chart = reach_ladder(panels, tokens(count), token)
+    chart = charts.reach_ladder(panels, tokens(count), token)
     cells = chart.data[chart.data["what"] != ""]
     shown = min(count, MOST_TOKENS)
     assert len(cells) == 2 * (layers + 1) * shown
@@ -185,11 +176,11 @@ def test_a_long_text_is_cut_around_the_token_with_a_note_and_whole_counts(token)
 
 def test_lines_hold_the_sizes_they_were_given():
     frame = costs_by_context(ModelConfig.preset("gpt-oss-120b"), CONTEXTS)
-    chart = context_lines(frame, "bytes", 131_072)
+    chart = charts.context_lines(frame, "bytes", 131_072)
     np.testing.assert_allclose(chart.data["amount"], frame["bytes"] / 2**20)
     assert chart.data.loc[chart.data["here"], "context"].unique().tolist() == [131_072]
     assert "every layer full, 9.00 GiB; alternating, 4.50 GiB; every layer sliding, 9.00 MiB" in chart.alt
-    scores = context_lines(frame, "scores", 128)
+    scores = charts.context_lines(frame, "scores", 128)
     np.testing.assert_allclose(scores.data["amount"], frame["scores"])
     assert f"alternating, {36 * 64 * 128 * 129 // 2 / 1e6:.4g} million" in scores.alt
 
@@ -202,12 +193,12 @@ def test_the_strip_tells_a_thousandfold():
 
 def test_a_strip_with_one_kind_alone_makes_no_ratio():
     config = ModelConfig.preset("gpt-oss-20b")
-    assert "times" not in cache_strip(cache_by_kind(config.replace(sliding_window=0), 4096), 4096).alt
-    assert "times" not in cache_strip(cache_by_kind(config.replace(num_hidden_layers=1), 4096), 4096).alt
+    assert "times" not in charts.cache_strip(cache_by_kind(config.replace(sliding_window=0), 4096), 4096).alt
+    assert "times" not in charts.cache_strip(cache_by_kind(config.replace(num_hidden_layers=1), 4096), 4096).alt
 
 
 def test_output_distances_mark_the_models_own_window():
-    chart = output_distances(DISTANCES, 128)
+    chart = charts.output_distances(DISTANCES, 128)
     assert chart.data["own"].tolist() == [False, False, True, False]
     assert chart.data["window"].tolist() == ["00 1", "01 8", "02 128", "03 off"]
     assert "at window 8: total variation 0.750" in chart.alt
@@ -219,7 +210,7 @@ def chips(html):
 
 def test_the_text_shows_the_query_its_window_and_the_rest():
     sliding, full = masks(12, 4)
-    found = chips(window_in_text(tokens(12), sliding[7], full[7], 7))
+    found = chips(charts.window_in_text(tokens(12), sliding[7], full[7], 7))
     assert [kind for kind, _, _ in found] == ["far"] * 4 + ["near"] * 3 + ["query"] + ["faint"] * 4
     assert [int(position) for _, position, _ in found] == list(range(12))
     assert [label for _, _, label in found[:6]] == ["The", " cat", "&lt;b&gt;", "\n", "&amp;amp;", " мир"]
@@ -227,7 +218,7 @@ def test_the_text_shows_the_query_its_window_and_the_rest():
 
 def test_the_text_says_what_is_seen_and_escapes_it():
     sliding, full = masks(12, 4)
-    html = window_in_text(["<script>"] * 12, sliding[7], full[7], 7)
+    html = charts.window_in_text(["<script>"] * 12, sliding[7], full[7], 7)
     assert "<script>" not in html
     assert "Token 7, “&lt;script&gt;”, sees 4 in its window and 8 in a full layer." in html
 
@@ -235,7 +226,7 @@ def test_the_text_says_what_is_seen_and_escapes_it():
 @pytest.mark.parametrize("query", [0, 250, 511])
 def test_a_long_text_is_cut_around_the_query_and_says_so(query):
     sliding, full = masks(512, 16)
-    html = window_in_text(tokens(512), sliding[query], full[query], query)
+    html = charts.window_in_text(tokens(512), sliding[query], full[query], query)
     found = chips(html)
     assert len(found) == MOST_TOKENS and sum(kind == "query" for kind, _, _ in found) == 1
     first, last = int(found[0][1]), int(found[-1][1])
@@ -244,10 +235,10 @@ def test_a_long_text_is_cut_around_the_query_and_says_so(query):
 
 
 @pytest.mark.parametrize("call", [
-    lambda: window_mask(*masks(4, 2), tokens(5), 0), lambda: window_mask(*masks(4, 2), tokens(4), 4),
-    lambda: reach_ladder(known_by_layer(2, 2, 4, 0), tokens(5), 0),
-    lambda: reach_ladder(known_by_layer(2, 2, 4, 0), tokens(4), -1),
-    lambda: window_in_text(tokens(5), masks(4, 2)[0][0], masks(4, 2)[1][0], 0),
+    lambda: charts.window_mask(*masks(4, 2), tokens(5), 0), lambda: charts.window_mask(*masks(4, 2), tokens(4), 4),
+    lambda: charts.reach_ladder(known_by_layer(2, 2, 4, 0), tokens(5), 0),
+    lambda: charts.reach_ladder(known_by_layer(2, 2, 4, 0), tokens(4), -1),
+    lambda: charts.window_in_text(tokens(5), masks(4, 2)[0][0], masks(4, 2)[1][0], 0),
     lambda: lines("flops"), lambda: lines("bytes", context=100)])
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises(ValueError):
