@@ -138,8 +138,7 @@ def test_the_null_at_its_ends(tokens, experts, active):
 
 
 def test_random_loads_give_every_token_its_experts():
-    null = measure.uniform_routing(30, 5, 2)
-    assert null.ranked.sum() / 3 == pytest.approx(60, rel=0.1)
+    assert measure.uniform_routing(30, 5, 2).ranked.sum() / 3 == pytest.approx(60, rel=0.1)
     assert measure.NULL_DRAWS >= 200, "percentiles need draws"
 
 
@@ -188,15 +187,15 @@ def test_32_tokens_touch_82_of_128_experts():
     assert round(expected_experts_touched(ModelConfig(num_experts=128, experts_per_token=4), 32)) == 82
 
 
-@pytest.mark.parametrize("measure", ["variation", "entropy"])
-def test_every_layer_is_measured_beside_its_twin_and_chance(measure):
+@pytest.mark.parametrize("unit", ["variation", "entropy"])
+def test_every_layer_is_measured_beside_its_twin_and_chance(unit):
     live, twin = ([random_routing(30, 6, 2, seed=seed) for seed in seeds] for seeds in ((0, 1), (2, 3)))
-    frame = measure.unevenness(live, twin, measure)
-    of_load = {"variation": measure.load_variation, "entropy": measure.load_entropy}[measure]
+    frame = measure.unevenness(live, twin, unit)
+    of_load = {"variation": measure.load_variation, "entropy": measure.load_entropy}[unit]
     assert frame["layer"].tolist() == [0, 1]
     assert frame["live"].tolist() == [of_load(routing.counts) for routing in live]
     assert frame["twin"].tolist() == [of_load(routing.counts) for routing in twin]
-    chance = getattr(measure.uniform_routing(30, 6, 2), measure)
+    chance = getattr(measure.uniform_routing(30, 6, 2), unit)
     assert (frame[["mean", "low", "high"]] == [chance.mean, chance.low, chance.high]).all(axis=None)
 
 
@@ -204,9 +203,6 @@ def test_an_unknown_measure_is_refused():
     routing = random_routing(5, 4, 2)
     with pytest.raises(ValueError, match="allowed: variation, entropy"):
         measure.unevenness([routing], [routing], "mean of ids")
-
-
-# The expert block
 
 
 CONFIG = ModelConfig(num_hidden_layers=2, num_experts=6, experts_per_token=3, vocab_size=30, hidden_size=20,
@@ -221,6 +217,10 @@ def noisy_model(config=CONFIG):
         if name.endswith(("bias", "scale")):
             parameter.add_(torch.randn(parameter.shape, generator=generator) / 3)
     return model
+
+
+def random_stream(tokens):
+    return torch.randn(1, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
 
 
 def by_hand(gate, linear, variant, limit=7.0):
@@ -253,12 +253,13 @@ def test_what_the_clamp_and_the_one_do():
     assert (clamped.max() == clamped.min()).all(), "flat from 7 on"
     assert clamped.max()[9.0] == pytest.approx(7 * 8, rel=1e-4)
     assert curves[measure.NO_CLAMP].query("linear == 9")["output"].max() == pytest.approx(100, rel=1e-4)
-    assert (curves[measure.NO_ONE].query("linear == 0")["output"] == 0).all(), "without the + 1 a linear half of 0 closes the neuron"
+    assert (curves[measure.NO_ONE].query("linear == 0")["output"] == 0).all(), "a linear half of 0 closes the neuron"
     assert 7.0 in measure.GATES and (measure.GATES[0], measure.GATES[-1]) == (-5, 10)
 
 
 def test_1_702_makes_the_gate_close_to_gelu():
-    exact = max(abs(by_hand(x, 0, measure.NO_CLAMP) - x * (1 + math.erf(x / math.sqrt(2))) / 2) for x in measure.GATES.tolist())
+    exact = max(abs(by_hand(gate, 0, measure.NO_CLAMP) - gate * (1 + math.erf(gate / math.sqrt(2))) / 2)
+                for gate in measure.GATES.tolist())
     assert measure.gelu_gap() == pytest.approx(exact, rel=1e-6)
     assert 0.02 < measure.gelu_gap() < 0.021
 
@@ -358,12 +359,13 @@ def of_one_layer(mlp, stream):
 def test_the_paths_agree_and_the_check_would_tell(tokens, active):
     model = noisy_model(CONFIG.replace(experts_per_token=active))
     mlp = model.block[0].mlp
-    stream = torch.randn(1, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
+    stream = random_stream(tokens)
     check = measure.check_experts(model, of_one_layer(mlp, stream), 0, most=16)
     assert check.tokens == min(tokens, 16)
     assert max(check.batched, check.in_turn, check.orders) < 1e-5 < check.scale
     assert (check.exact, check.drawn) == tuple(
-        moments(tokens, CONFIG.num_experts, active) for moments in (measure.variation_squared_moments, measure.drawn_moments))
+        moments(tokens, CONFIG.num_experts, active)
+        for moments in (measure.variation_squared_moments, measure.drawn_moments))
     answers = torch.stack([measure.one_token(mlp, token) for token in mlp.norm(stream)[0]])
     torch.testing.assert_close(mlp(stream)[0] - stream[0], answers, atol=1e-5, rtol=1e-4)
     assert check.scale == pytest.approx(answers[:16].square().mean().sqrt().item(), rel=1e-5)
@@ -372,22 +374,16 @@ def test_the_paths_agree_and_the_check_would_tell(tokens, active):
 def test_a_broken_path_is_seen(monkeypatch):
     model = noisy_model()
     mlp = model.block[0].mlp
-    stream = torch.randn(1, 9, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
+    stream = random_stream(9)
     monkeypatch.setattr("gptoss.model.fast.experts.answer_at_once", lambda rows, *rest: torch.zeros_like(rows))
     check = measure.check_experts(model, of_one_layer(mlp, stream), 0)
     assert check.batched > 0.1 and check.in_turn < 1e-5
 
 
-def test_routing_alone_is_routing_together():
-    mlp = noisy_model().block[0].mlp
-    stream = torch.randn(1, 30, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
-    assert measure.same_experts_alone(mlp, stream) == 30
-
-
-def test_routing_that_depends_on_the_company_is_seen():
+def test_routing_alone_is_routing_together_and_one_that_depends_on_the_company_is_seen():
     """A router that subtracts the batch's mean score, as a balancing one would, sends single tokens elsewhere."""
-    mlp = noisy_model().block[0].mlp
-    stream = torch.randn(1, 30, CONFIG.hidden_size, generator=torch.Generator().manual_seed(0))
+    mlp, stream = noisy_model().block[0].mlp, random_stream(30)
+    assert measure.same_experts_alone(mlp, stream) == 30
     plain = mlp.gate.forward
     mlp.gate.forward = lambda x: plain(x) - plain(x).mean(dim=0)
     assert measure.same_experts_alone(mlp, stream) < 30

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from reader import assert_fine, button, dial, figure, move, open_page, press, type_text
-from reader import captions as escaped_captions
+from reader import button, charts, dial, figure, move, open_page, open_tab, press, type_text
+from reader import page_text as words
 
 from gptoss.app.retrained import RETRAINED
 from gptoss.config import ModelConfig
@@ -20,38 +20,15 @@ def open_experts(view=None, **address):
 
 
 def show(at, view):
-    at.segmented_control(key="experts_view").set_value(view).run()
-    assert_fine(at)
-    return at
-
-
-def captions(at):
-    """All captions as a reader sees them: without the backslashes that keep Markdown out."""
-    return escaped_captions(at).replace("\\", "")
-
-
-def pictures(at):
-    """Charts with something to draw."""
-    return [c for c in at.get("vega_lite_chart") if c.proto.data.data or c.proto.datasets]
-
-
-def words(at):
-    return "\n".join(element.value for kind in (at.markdown, at.caption, at.success, at.info) for element in kind)
-
-
-def open_tab(at, tab):
-    at.session_state["experts_lesson"] = tab
-    at.run()
-    assert_fine(at)
-    return at
+    return at.segmented_control(key="experts_view").set_value(view).run()
 
 
 def test_each_view_draws_its_pictures_and_says_what_to_look_for():
     at = open_experts()
     for view in HINTS:
         show(at, view)
-        assert len(pictures(at)) == (2 if view in ("Load", "Router", "Cost") else 1)
-        assert HINTS[view] in captions(at)
+        assert len(charts(at)) == (2 if view in ("Load", "Router", "Cost") else 1)
+        assert HINTS[view] in words(at)
 
 
 def test_without_a_text_only_what_needs_none_is_drawn():
@@ -59,16 +36,14 @@ def test_without_a_text_only_what_needs_none_is_drawn():
     type_text(at, "")
     for view in VIEWS:
         show(at, view)
-        assert bool(pictures(at)) == (view in ("Cost", RETRAINED))
-        assert bool(pictures(at)) != any("Type a text" in info.value for info in at.info)
+        assert bool(charts(at)) == (view in ("Cost", RETRAINED)) != ("Type a text" in words(at))
 
 
 def test_512_tokens_with_128_of_256_experts_say_what_is_not_shown():
     at = open_experts("Routing", experts="256", active="128")
     type_text(at, "one two three four five " * 150)
-    assert_fine(at)
-    assert "Shown: tokens 0 to 22 of 512" in captions(at)
-    assert "The whole text: 512 tokens" in captions(at)
+    assert "Shown: tokens 0 to 22 of 512" in words(at)
+    assert "The whole text: 512 tokens" in words(at)
     assert any("<img" in html.proto.body for html in at.get("html"))
 
 
@@ -76,13 +51,13 @@ def test_a_swiglu_is_compared_with_each_variant():
     at = open_experts("SwiGLU", experts_linear="-2.5")
     for variant in at.radio(key="experts_variant").options:
         at.radio(key="experts_variant").set_value(variant).run()
-        assert f"{variant} it would be" in captions(at) and "Linear −2.5" in captions(at)
+        assert f"{variant} it would be" in words(at) and "Linear −2.5" in words(at)
 
 
 @pytest.mark.parametrize("key", ["experts_order", "experts_measure"])
 def test_load_reads_otherwise_in_each_order_and_measure(key):
     at = open_experts("Load")
-    texts = {captions(at.radio(key=key).set_value(option).run()) for option in at.radio(key=key).options}
+    texts = {words(at.radio(key=key).set_value(option).run()) for option in at.radio(key=key).options}
     assert len(texts) == 2
 
 
@@ -90,14 +65,14 @@ def test_load_is_compared_with_chance_and_twin():
     at = open_experts("Load")
     tokens = int(next(c.value for c in at.caption if re.fullmatch(r"\d+ tokens", c.value)).split()[0])
     chance = uniform_routing(tokens, 32, 4).variation
-    assert f"uniform routing {chance.mean:.2f}" in captions(at)
-    assert f"between {chance.low:.2f} and {chance.high:.2f}" in captions(at)
-    assert "its untrained twin" in captions(at)
+    assert f"uniform routing {chance.mean:.2f}" in words(at)
+    assert f"between {chance.low:.2f} and {chance.high:.2f}" in words(at)
+    assert "its untrained twin" in words(at)
 
 
 def test_the_expert_in_colour_is_at_first_the_busiest_and_then_the_readers():
     at = open_experts("Load")
-    busiest = int(re.search(r"Expert (\d+) got", captions(at)).group(1))
+    busiest = int(re.search(r"Expert (\d+) got", words(at)).group(1))
     assert at.select_slider(key="expert").value == busiest
     at.select_slider(key="expert").set_value("0").run()
     show(show(at, "Cost"), "Routing")
@@ -113,7 +88,6 @@ def test_places_give_way_when_the_model_or_the_text_shrinks():
     move(at, "experts", 0)
     move(at, "layers", 0)
     type_text(at, "ab cd")
-    assert_fine(at)
     assert at.select_slider(key="expert").value == at.select_slider(key="layer").value == 0
     assert at.select_slider(key="token").value == "last" and len(at.select_slider(key="token").options) == 3
 
@@ -121,15 +95,12 @@ def test_places_give_way_when_the_model_or_the_text_shrinks():
 def test_the_address_restores_the_controls():
     at = open_experts("Touched", experts_batch="4", layer="2")
     assert at.segmented_control(key="experts_view").value == "Touched"
+    assert (BATCHES[0], BATCHES[-1]) == (1, 512), "as long as the longest text"
     assert at.select_slider(key="experts_batch").value == 4 and at.select_slider(key="layer").value == 2
-    assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-20b'), 4):.1f}" in captions(at)
+    assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-20b'), 4):.1f}" in words(at)
     at = open_experts("SwiGLU", experts_linear="-2.5", experts_variant="plain SwiGLU", token="3")
-    assert "Linear −2.5" in captions(at) and "plain SwiGLU it would" in captions(at)
+    assert "Linear −2.5" in words(at) and "plain SwiGLU it would" in words(at)
     assert at.select_slider(key="token").value == 3
-
-
-def test_batches_reach_the_longest_text():
-    assert BATCHES[0] == 1 and BATCHES[-1] == 512
 
 
 def test_32_tokens_touch_82_experts():
@@ -140,21 +111,21 @@ def test_32_tokens_touch_82_experts():
 
 
 def test_the_experiments_show_what_they_say():
-    at = press(open_tab(open_experts(), "Try this"), "A batch on gpt-oss-120b")
+    at = press(open_tab(open_experts(), "experts", "Try this"), "A batch on gpt-oss-120b")
     assert dial(at, "experts").value == 128 and at.select_slider(key="experts_batch").value == 32
-    assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-120b'), 32):.1f}" in captions(at)
+    assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-120b'), 32):.1f}" in words(at)
     press(at, "One word, 64 times")
     assert at.text_area(key="text").value.split() == ["the"] * 64
-    measured, chance = (float(re.search(rf"{word} (\d\.\d\d)", captions(at)).group(1))
+    measured, chance = (float(re.search(rf"{word} (\d\.\d\d)", words(at)).group(1))
                         for word in ("Layer 0: variation", "uniform routing"))
     assert measured > 2 * chance
     press(at, "Every expert active")
     assert (dial(at, "experts").value, dial(at, "active").value) == (8, 8)
-    assert "Against dense, equal size: the same parameters, the same compute" in captions(at)
+    assert "Against dense, equal size: the same parameters, the same compute" in words(at)
 
 
 def test_how_we_know_measures_small_differences():
-    text = words(open_tab(open_experts(), "How we know"))
+    text = words(open_tab(open_experts(), "experts", "How we know"))
     batched, gap = (figure(re.search(rf"{word} \*\*(.+?)\*\*", text).group(1)) for word in (
         "Largest difference:", "by at most"))
     assert batched < 1e-5 and gap < 1e-6
@@ -162,12 +133,8 @@ def test_how_we_know_measures_small_differences():
     assert drawn == pytest.approx(exact, rel=0.1)
 
 
-def test_the_code_is_what_ran():
-    source = "\n".join(code.value for code in open_tab(open_experts(), "The code").code)
-    assert "class MLPBlock" in source and "def swiglu" in source and "def expected_experts_touched" in source
-
-
-def test_a_tab_that_is_closed_costs_nothing():
+def test_a_tab_that_is_closed_costs_nothing_and_the_code_is_what_ran():
     at = open_experts()
-    assert not at.code and "Routed alone" not in words(at)
-    assert button(at, "Commit")
+    assert not at.code and "Routed alone" not in words(at) and button(at, "Commit")
+    source = "\n".join(code.value for code in open_tab(at, "experts", "The code").code)
+    assert "class MLPBlock" in source and "def swiglu" in source and "def expected_experts_touched" in source
