@@ -1,7 +1,8 @@
 """The build page: every tensor, every account, what gives way when the model shrinks, and generated text."""
 
 import pytest
-from reader import assert_fine, button, captions, dial, move, open_page, press, show
+from reader import assert_fine, button, captions, move, open_page, page_text, press, show
+from reader import charts as drawn_charts
 
 from gptoss.app.study import Study
 from gptoss.trace import MEANINGS
@@ -9,8 +10,11 @@ from gptoss.trace import MEANINGS
 
 def charts(at):
     """Charts and pictures that have something to draw; the accounts' own is one of them."""
-    drawn = (chart for chart in at.get("vega_lite_chart") if chart.proto.data.data or chart.proto.datasets)
-    return [*drawn, *(html for html in at.get("html") if "<img" in html.proto.body)]
+    return [*drawn_charts(at), *(html for html in at.get("html") if "<img" in html.proto.body)]
+
+
+def opened(view, **settings):
+    return show(open_page(preset="classroom", **settings), view)
 
 
 def test_each_view_draws_beside_the_accounts():
@@ -21,8 +25,7 @@ def test_each_view_draws_beside_the_accounts():
 
 
 def test_every_tensor_can_be_stepped_through():
-    at = open_page(preset="classroom")
-    show(at, "Tensors")
+    at = opened("Tensors")
     names = at.selectbox(key="tensor").options
     kinds = {name.split(".", 2)[2] if name.startswith("block.") else name for name in names}
     assert kinds == set(MEANINGS) - {"attn.scores", "mlp.activated"}
@@ -38,20 +41,16 @@ def test_every_tensor_can_be_stepped_through():
 
 
 def test_a_tensor_of_a_layer_that_goes_away_gives_way_without_an_error():
-    at = open_page(preset="classroom")
-    show(at, "Tensors")
+    at = opened("Tensors")
     at.selectbox(key="tensor").set_value("block.3.after_mlp").run()
-    assert_fine(at)
     move(at, "layers", 0)
     assert_fine(at)
     assert at.selectbox(key="tensor").value in at.selectbox(key="tensor").options
 
 
 def test_the_tensor_view_follows_the_layer_shown():
-    at = open_page(preset="classroom")
-    show(at, "Tensors")
+    at = opened("Tensors")
     at.select_slider(key="layer").set_value("2").run()
-    assert_fine(at)
     assert "block.2.attn.q" in at.selectbox(key="tensor").options
 
 
@@ -62,7 +61,6 @@ def test_the_last_layer_head_and_expert_give_way_when_the_model_shrinks():
         show(at, view)
         slider = at.select_slider(key=key)
         slider.set_value(slider.options[-1]).run()
-        assert_fine(at)
         move(at, name, 0)
         assert_fine(at)
         assert at.select_slider(key=key).value == 0
@@ -88,69 +86,62 @@ def test_every_account_is_drawn_alone_and_beside_a_pinned_model(pinned):
         assert charts(at)
 
 
-def test_a_window_longer_than_the_text_is_said_and_a_longer_text_offered():
+def test_a_longer_text_is_offered_where_the_window_is_longer_than_the_text():
     at = open_page(preset="gpt-oss-20b")
-    offer = next(offered for offered in at.button if offered.label.startswith("Use a longer text"))
-    offer.click().run()
-    assert_fine(at)
-    assert not [offered for offered in at.button if offered.label.startswith("Use a longer text")]
-    tokens = next(int(c.value.split()[0]) for c in at.caption if c.value.endswith(" tokens"))
-    assert tokens > 128
+
+    def offers():
+        return [button for button in at.button if button.label.startswith("Use a longer text")]
+
+    offers()[0].click().run()
+    assert not offers()
+    assert next(int(caption.value.split()[0]) for caption in at.caption if caption.value.endswith(" tokens")) > 128
 
 
 def test_the_model_on_the_screen_is_named():
     at = open_page(preset="gpt-oss-120b")
     live = Study.of_preset("gpt-oss-120b").live_config
-    words = "\n".join(m.value for m in at.markdown)
-    assert "gpt-oss-120b" in words and "random weights, seed 0" in words
-    assert f"{live.num_hidden_layers} of 36" in words
+    assert "gpt-oss-120b" in page_text(at) and "random weights, seed 0" in page_text(at)
+    assert f"{live.num_hidden_layers} of 36" in page_text(at)
     assert any(f"width {live.hidden_size:,} of 2,880, head size" in m.proto.help for m in at.markdown)
     move(at, "seed", -1)
-    assert "random weights, seed 9" in "\n".join(m.value for m in at.markdown)
+    assert "random weights, seed 9" in page_text(at)
 
 
 @pytest.mark.parametrize("name, words", [("heads", "new"), ("window", "kept"), ("context", "")])
 def test_a_move_says_what_it_did_to_the_weights(name, words):
     at = open_page()
-    before = "\n".join(m.value for m in at.markdown)
+    before = page_text(at)
     move(at, name, 0)
-    after = "\n".join(m.value for m in at.markdown)
-    assert after != before and words in after
-
-
-@pytest.mark.parametrize("settings", [{"temperature": "0.0"}, {"temperature": "2.0", "top_p": "0.05"},
-                                      {"top_k": "1"}, {"top_k": "100", "top_p": "0.05"}])
-def test_text_is_generated_at_the_ends_of_the_sampling_dials(settings):
-    at = open_page(preset="classroom", view="Next token", new_tokens="5", **settings)
-    press(at, "Generate")
-    assert_fine(at)
-    assert at.code[0].value
+    assert before != page_text(at) and words in page_text(at)
 
 
 def generated(at) -> str:
+    assert_fine(at)
     return at.code[0].value
+
+
+@pytest.mark.parametrize("settings", [
+    {"temperature": "0.0"}, {"temperature": "2.0", "top_p": "0.05"}, {"top_k": "1"}, {"top_k": "100", "top_p": "0.05"},
+    {"window": "1", "sinks": "off", "precision": "bfloat16"}, {"window": "off"}])
+def test_text_is_generated_at_the_ends_of_the_dials(settings):
+    assert generated(press(opened("Next token", new_tokens="5", **settings), "Generate"))
 
 
 def test_generated_text_is_repeatable_and_changes_with_the_seed():
     texts = []
     for seed in ("3", "3", "4"):
-        at = open_page(preset="classroom", weights="random", seed=seed)
-        show(at, "Next token")
+        at = opened("Next token", weights="random", seed=seed)
         assert not at.code
         press(at, "Generate")
-        assert_fine(at)
         assert "60 tokens in" in captions(at)
         texts.append(generated(at))
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_generated_text_stays_after_stop_and_after_other_moves():
-    at = open_page(preset="classroom")
-    show(at, "Next token")
-    press(at, "Generate")
+    at = press(opened("Next token"), "Generate")
     text = generated(at)
     press(at, "Stop")
-    assert_fine(at)
     assert generated(at) == text and len(text) > 20
     move(at, "window", 0)
     show(at, "Attention")
@@ -159,30 +150,15 @@ def test_generated_text_stays_after_stop_and_after_other_moves():
 
 
 def test_text_generated_by_a_larger_vocabulary_survives_a_smaller_one():
-    at = open_page(preset="classroom")
-    show(at, "Next token")
-    press(at, "Generate")
+    at = press(opened("Next token"), "Generate")
     for name in ("experts", "heads", "layers", "hidden"):
         move(at, name, -1)
         assert_fine(at)
 
 
-def test_generation_with_an_unbounded_window_and_with_the_smallest():
-    at = open_page(preset="classroom", window="1", sinks="off", precision="bfloat16")
-    show(at, "Next token")
-    press(at, "Generate")
-    assert_fine(at)
-    dial(at, "window").set_value("off").run()
-    press(at, "Generate")
-    assert_fine(at)
-    assert generated(at)
-
-
 def test_the_code_is_read_only_once_its_drawer_is_open():
     at = open_page(preset="classroom")
-    closed = len(at.code)
+    assert not at.code
     at.session_state["code_drawer"] = True
     at.run()
-    assert_fine(at)
-    shown = [code.value for code in at.code]
-    assert closed == 0 and any("class AttentionBlock" in code for code in shown) and len(shown) == 5
+    assert len(at.code) == 5 and any("class AttentionBlock" in code.value for code in at.code)
