@@ -94,7 +94,7 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What stands below the picture."""
+    """Everything below the picture."""
     sliding, full = measure.cache_by_kind(ModelConfig.preset("gpt-oss-120b"), 131_072).values()
     return Lesson(
         "window",

@@ -140,7 +140,7 @@ def _waterfall_spec(tall: bool) -> dict:
 def piece_bars(piece: str, contributions: np.ndarray, used: np.ndarray, chosen: int, removed: int | None = None) -> Chart:
     """What each head or expert of a layer adds to the answer's logit: a bar per `piece`, one of `PIECES`.
 
-    `contributions` (pieces,) are parts of the logit and `used` (pieces,) tells which pieces worked at all. The
+    `contributions` (pieces,) are parts of the logit and `used` (pieces,) says which pieces worked at all. The
     `chosen` one is in full colour, the `removed` one an outline. A click picks a `number` under the name `picked`.
     Raises `ValueError` for another piece or where the lengths differ.
     """
@@ -291,7 +291,7 @@ def lens_table(stages: pd.DataFrame, tops: Sequence[Sequence[str]], probabilitie
     """The logit lens: for every stage the most probable tokens if the model stopped there, and the answer's place.
 
     `tops` (stages, k) are tokens, the most probable first, `probabilities` (stages, k) theirs, and `answers`
-    (stages, k) tells which of them is the answer. `answer_probabilities` and `ranks` (stages,) are the answer's own.
+    (stages, k) says which of them is the answer. `answer_probabilities` and `ranks` (stages,) are the answer's own.
     Above `LENS_ROWS` stages some are left out evenly, and `note` says so. Raises `ValueError` where shapes differ.
     """
     count = len(stages)
@@ -370,7 +370,7 @@ def _chip(name: str, shape: str, here: bool) -> str:
 
 
 def _stage_axis(title: str) -> alt.Y:
-    """The stages from top to bottom, in the order of the data, with room for the strip that tells sliding from full."""
+    """The stages from top to bottom, in the order of the data, with room for the strip of sliding and full layers."""
     return alt.Y("stage:N", sort=None, scale=alt.Scale(paddingInner=0.25, paddingOuter=0.1), axis=alt.Axis(
         title=title, ticks=False, domain=False, offset=8))
 

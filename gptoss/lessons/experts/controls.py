@@ -20,13 +20,11 @@ from gptoss.app.retrained import RETRAINED
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
 from gptoss.charts import Chart, routing_map
-from gptoss.config import ModelConfig
 from gptoss.cost import expected_experts_touched, weight_bytes
 from gptoss.lessons.experts import charts, measure
 from gptoss.lessons.experts.charts import BY_RANK
 from gptoss.lessons.experts.claims import live_routing
 from gptoss.lessons.experts.measure import AS_IN_GPT_OSS, LiveRouting, Routing
-from gptoss.model import MLPBlock
 
 ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
     "Routing", "Load", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
@@ -52,16 +50,9 @@ TRIES = (
         dials={"experts": 8, "active": 8}, controls={"experts_view": COST}))
 
 check_experts = computed(measure.check_experts)  # of (study, live routing, layer)
-
-
-def mlp_of(study: Study, layer: int) -> MLPBlock:
-    """The expert block of one layer of the live model."""
-    return live_model(study).model.block[layer].mlp
-
-
-def token_slider(tokens: Tokens) -> int:
-    """The token whose way is followed."""
-    return controls.token(len(tokens), 0)
+# Of the real size's configuration.
+dense_chart = remembered(lambda config: charts.mixture_against_dense(measure.against_dense(config)))
+growth_chart = remembered(lambda config: charts.growth_by_experts(measure.by_number_of_experts(config), config.num_experts))
 
 
 def expert_slider(study: Study, here: Routing) -> int:
@@ -78,7 +69,7 @@ def routing(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
     """A column per token, a row per expert."""
     here = live.layers[layer]
     with beside:
-        expert, token = expert_slider(study, here), token_slider(tokens)
+        expert, token = expert_slider(study, here), controls.token(len(tokens), 0)
     with place:
         chart = routing_map(here.chosen, here.weights, study.experts, tokens.labels, expert, token - 40, token)
         show_chart(chart, key="experts_map", height=430, on_select=picks("experts_map", expert="expert", token="token"))
@@ -123,7 +114,7 @@ def router(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
            place: DeltaGenerator) -> None:
     """One token's logits, and what two orders of top-k and softmax make of them."""
     with beside:
-        expert, token = expert_slider(study, live.layers[layer]), token_slider(tokens)
+        expert, token = expert_slider(study, live.layers[layer]), controls.token(len(tokens), 0)
     logits, chosen = live.layers[layer].logits[token], live.layers[layer].chosen[token]
     scores, weights = place.columns([3, 2], gap="medium")
     with scores:
@@ -137,12 +128,12 @@ def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
            place: DeltaGenerator) -> None:
     """A neuron's output against its gate, and the real neurons of one token's best expert."""
     with beside:
-        token = token_slider(tokens)
+        token = controls.token(len(tokens), 0)
         linear = st.slider("Linear half", -10.0, 10.0, 1.0, 0.5, key="experts_linear", bind="query-params")
         variant = st.radio("Compare with", measure.ACTIVATIONS[1:], key="experts_variant", bind="query-params")
     limit, best = study.live_config.swiglu_limit, int(live.layers[layer].chosen[token, 0])
     chosen, compared = (measure.activation_curves((linear,), limit, name) for name in (AS_IN_GPT_OSS, variant))
-    neurons = measure.neurons(mlp_of(study, layer), live.streams[layer][0, token], best)
+    neurons = measure.neurons(live_model(study).model.block[layer].mlp, live.streams[layer][0, token], best)
     with place:
         show_chart(charts.swiglu_curves(measure.activation_curves(LINEAR_HALVES, limit), chosen, compared, variant,
                                         neurons), key="experts_swiglu")
@@ -173,19 +164,7 @@ def cost(study: Study) -> None:
     """What the mixture costs at the real size, beside dense MLPs."""
     designs, growth = st.columns([3, 2], gap="medium")
     with designs:
-        show_chart(_dense_chart(study.config), key="experts_dense")
+        show_chart(dense_chart(study.config), key="experts_dense")
     with growth:
-        show_chart(_growth_chart(study.config), key="experts_growth")
+        show_chart(growth_chart(study.config), key="experts_growth")
     st.caption(HINTS[COST])
-
-
-@remembered
-def _dense_chart(config: ModelConfig) -> Chart:
-    """Parameters against compute of the real size's MLPs, as a mixture and as dense ones."""
-    return charts.mixture_against_dense(measure.against_dense(config))
-
-
-@remembered
-def _growth_chart(config: ModelConfig) -> Chart:
-    """Parameters of the real size against its number of experts."""
-    return charts.growth_by_experts(measure.by_number_of_experts(config), config.num_experts)

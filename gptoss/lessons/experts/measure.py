@@ -71,7 +71,7 @@ def live_routing(trace: Trace, model: Transformer) -> LiveRouting:
 def routing_of_every_layer(model: Transformer, trace: Trace) -> tuple[Routing, ...]:
     """The routing of one traced text in every layer of `model`, layer 0 first.
 
-    A trace tells the stream after every attention half, even of layers whose inside it left out; norm and router are
+    A trace holds the stream after every attention half, even of layers whose inside it left out; norm and router are
     run again on that stream, which gives the very choices of the pass. Raises `ValueError` for a batch of texts.
     """
     streams = [trace[f"block.{layer}.after_attn"] for layer in range(len(model.block))]

@@ -199,7 +199,7 @@ def _ladder(panel: int, name: str, windows: Sequence[int], known: np.ndarray, to
 
 
 def _rungs_as_table(rungs: Sequence[_Rung], keys: list[str], start: int) -> pd.DataFrame:
-    """A line for every cell; a rung's texts stand in the line of its first cell."""
+    """A line for every cell; a rung's texts are in the line of its first cell."""
     sizes = [len(rung.cells) for rung in rungs]
     key = np.concatenate([np.arange(size) for size in sizes])
     row = np.repeat(np.arange(len(rungs)), sizes)

@@ -96,7 +96,7 @@ def gradient_reach(model: Transformer, ids: Sequence[int], token: int) -> Tensor
     """The same as `reach` for one token, measured: (layers + 1, tokens), boolean.
 
     True where the gradient of the token's stream after d layers with respect to an embedding is not exactly zero. The
-    stream is projected on one random direction, so that one backward pass a layer tells of all its features.
+    stream is projected on one random direction, so that one backward pass a layer covers all its features.
     """
     start = model.embedding(torch.tensor([list(ids)])).detach().requires_grad_()
     direction = torch.randn(start.shape[-1], generator=torch.Generator().manual_seed(0)).to(start.dtype)
@@ -157,9 +157,9 @@ class WindowChecks(NamedTuple):
 
 def check_windows(model: Transformer, ids: Sequence[int]) -> WindowChecks:
     """Reach, both attention paths and the cache of `model` on a text, each against an independent witness."""
-    found, expected = gradient_reach(model, ids, len(ids) - 1), reach(windows_in(model), len(ids))[:, -1]
+    measured, expected = gradient_reach(model, ids, len(ids) - 1), reach(windows_in(model), len(ids))[:, -1]
     cache, cached = read_with_cache(model, ids)
-    return WindowChecks(int((found == expected).sum()), found.numel(), fused_difference(model, ids, 0),
+    return WindowChecks(int((measured == expected).sum()), measured.numel(), fused_difference(model, ids, 0),
                         tuple(layer.slots for layer in cache.layers), cache.nbytes, model.dtype.itemsize, cached)
 
 

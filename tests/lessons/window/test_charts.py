@@ -52,12 +52,9 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("kind", PAIRS)
-def test_is_well_made(kind):
-    assert_well_made(*PAIRS[kind])
-
-
-def test_axes_say_what_and_in_which_unit():
+def test_every_chart_is_well_made_and_its_axes_have_titles_with_units():
+    for pair in PAIRS.values():
+        assert_well_made(*pair)
     assert {kind: axis_titles(chart.spec) for kind, (chart, _) in PAIRS.items()} == {
         "mask": {"x": "key (position)", "y": "query (position)"},
         "ladder": {"x": "token", "y": "known to the token after"},
@@ -144,7 +141,7 @@ def expected_kind(windows, known, level, position):
     return f"new through a {kind} layer" if layer == level - 1 else f"known before ({kind})"
 
 
-def test_rungs_stand_from_the_last_layer_down_to_the_embedding_with_their_counts():
+def test_rungs_go_from_the_last_layer_down_to_the_embedding_with_their_counts():
     data = ladder(20, 5, 3, 15).data
     rows = list(data["row"].cat.categories)
     assert rows == sorted(rows)
@@ -185,16 +182,14 @@ def test_lines_hold_the_sizes_they_were_given():
     assert f"alternating, {36 * 64 * 128 * 129 // 2 / 1e6:.4g} million" in scores.alt
 
 
-def test_the_strip_tells_a_thousandfold():
+def test_the_strip_shows_a_thousandfold_and_no_ratio_where_one_kind_is_missing():
     chart = strip("gpt-oss-120b")
     assert chart.data["mib"].tolist() == [4.5, 4608] and chart.data["size"].tolist() == ["4.50 MiB", "4.50 GiB"]
     assert "18 sliding layers hold 4.50 MiB, 18 full layers 4.50 GiB: 1,024 times as much." in chart.alt
 
-
-def test_a_strip_with_one_kind_alone_makes_no_ratio():
-    config = ModelConfig.preset("gpt-oss-20b")
-    assert "times" not in charts.cache_strip(cache_by_kind(config.replace(sliding_window=0), 4096), 4096).alt
-    assert "times" not in charts.cache_strip(cache_by_kind(config.replace(num_hidden_layers=1), 4096), 4096).alt
+    for change in ({"sliding_window": 0}, {"num_hidden_layers": 1}):
+        config = ModelConfig.preset("gpt-oss-20b").replace(**change)
+        assert "times" not in charts.cache_strip(cache_by_kind(config, 4096), 4096).alt
 
 
 def test_output_distances_mark_the_models_own_window():
@@ -208,16 +203,12 @@ def chips(html):
     return re.findall(r'<span class="(\w+)"[^>]* title="token (\d+)">(.*?)</span>', html, re.DOTALL)
 
 
-def test_the_text_shows_the_query_its_window_and_the_rest():
+def test_the_text_shows_and_counts_the_query_its_window_and_the_rest_and_escapes_them():
     sliding, full = masks(12, 4)
-    found = chips(charts.window_in_text(tokens(12), sliding[7], full[7], 7))
-    assert [kind for kind, _, _ in found] == ["far"] * 4 + ["near"] * 3 + ["query"] + ["faint"] * 4
-    assert [int(position) for _, position, _ in found] == list(range(12))
-    assert [label for _, _, label in found[:6]] == ["The", " cat", "&lt;b&gt;", "\n", "&amp;amp;", " мир"]
-
-
-def test_the_text_says_what_is_seen_and_escapes_it():
-    sliding, full = masks(12, 4)
+    kinds, positions, labels = zip(*chips(charts.window_in_text(tokens(12), sliding[7], full[7], 7)), strict=True)
+    assert kinds == ("far",) * 4 + ("near",) * 3 + ("query",) + ("faint",) * 4
+    assert [int(position) for position in positions] == list(range(12))
+    assert labels[:6] == ("The", " cat", "&lt;b&gt;", "\n", "&amp;amp;", " мир")
     html = charts.window_in_text(["<script>"] * 12, sliding[7], full[7], 7)
     assert "<script>" not in html
     assert "Token 7, “&lt;script&gt;”, sees 4 in its window and 8 in a full layer." in html
@@ -227,11 +218,11 @@ def test_the_text_says_what_is_seen_and_escapes_it():
 def test_a_long_text_is_cut_around_the_query_and_says_so(query):
     sliding, full = masks(512, 16)
     html = charts.window_in_text(tokens(512), sliding[query], full[query], query)
-    found = chips(html)
-    assert len(found) == MOST_TOKENS and sum(kind == "query" for kind, _, _ in found) == 1
-    first, last = int(found[0][1]), int(found[-1][1])
+    kinds, positions, _ = zip(*chips(html), strict=True)
+    assert len(kinds) == MOST_TOKENS and kinds.count("query") == 1
+    first, last = int(positions[0]), int(positions[-1])
     assert (f"… {first} earlier" in html) == (first > 0) and (f"… {511 - last} later" in html) == (last < 511)
-    assert sum(kind == "near" for kind, _, _ in found) == min(query, 15)
+    assert kinds.count("near") == min(query, 15)
 
 
 @pytest.mark.parametrize("call", [

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import random_models
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,16 +15,13 @@ from gptoss.model import Transformer
 from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.kv_cache import LayerCache
 
-SMALL = ModelConfig(
-    num_hidden_layers=4, num_experts=4, experts_per_token=2, vocab_size=50, hidden_size=32, intermediate_size=32,
-    head_dim=8, num_attention_heads=4, num_key_value_heads=2, sliding_window=4, initial_context_length=64,
-    rope_scaling_factor=4.0)
+SMALL = random_models.SMALL.replace(num_hidden_layers=4, sliding_window=4)
 BIG = ModelConfig.preset("gpt-oss-120b")
 CONTEXTS = (128, 1024, 131_072)
 
 
-def random_ids(count, seed=0):
-    return torch.randint(SMALL.vocab_size, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+def random_ids(count):
+    return random_models.random_tokens(SMALL, count).tolist()
 
 
 def test_patterns_and_the_rule_of_the_model():
@@ -90,13 +88,10 @@ def test_reach_is_where_a_path_leads(windows, tokens):
         assert set(known[i].nonzero()[:, 0].tolist()) == sources(i, windows)
 
 
-def test_four_sliding_layers_of_sixteen_reach_sixty():
+def test_four_layers_of_a_window_of_16_reach_60_back_and_32_tokens_with_one_of_8_keep_228_of_528_pairs():
     assert measure.sliding_reach(4, 16) == 60
     row = measure.reach((16, 16, 16, 16), 100)[-1, 99].nonzero()[:, 0]
     assert 99 - row.min() == 60 and len(row) == 61
-
-
-def test_thirty_two_tokens_with_a_window_of_eight_keep_228_of_528_pairs():
     assert int(measure.mask(32, 8).sum()) == visible_pairs(32, 32, 8) == 228
     assert int(measure.mask(32, 0).sum()) == visible_pairs(32, 32, 0) == 528
 
@@ -185,15 +180,13 @@ def test_scores_are_counted_by_the_masks():
             assert frame.loc[(pattern, context), "scores"] == pairs * config.num_attention_heads
 
 
-def test_the_thousandfold_strip():
-    """gpt-oss-120b at 131,072 tokens: 18 sliding layers hold 4.5 MiB, 18 full ones 4.5 GiB."""
+def test_full_layers_of_gpt_oss_120b_hold_a_thousand_times_more_and_a_missing_kind_holds_nothing():
+    """At 131,072 tokens 18 sliding layers hold 4.5 MiB, 18 full ones 4.5 GiB."""
     kinds = measure.cache_by_kind(BIG, 131_072)
     assert kinds == {"sliding": (18, int(4.5 * 2**20)), "full": (18, int(4.5 * 2**30))}
     assert kinds["full"][1] == 1024 * kinds["sliding"][1]
     assert sum(size for _, size in kinds.values()) == kv_cache_bytes(BIG, 131_072)
 
-
-def test_kinds_where_one_is_missing():
     assert measure.cache_by_kind(SMALL.replace(num_hidden_layers=1), 100)["full"] == (0, 0)
     assert measure.cache_by_kind(SMALL.replace(sliding_window=0), 100)["sliding"] == (0, 0)
 
