@@ -7,6 +7,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import wraps
+from inspect import unwrap
 
 from gptoss.app import live
 from gptoss.app.book import PAGES, Page
@@ -14,6 +16,7 @@ from gptoss.app.cache import Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.charts import palette
+from gptoss.config import PRESETS
 
 FALSE, PARTLY, TRUE, OPEN = VERDICTS = tuple(palette.VERDICTS)
 ARCHITECTURE, MEMORY, COMPUTE, TOKENIZER, TRAINING = TOPICS = (
@@ -54,9 +57,9 @@ class Claim:
         kind: `COMPUTED` from closed forms, `MEASURED` on something that runs, or `TIMED` by this machine's clock.
         about: what it is decided on, in words. `UNDER_STUDY` follows the sidebar; every other claim has one verdict.
         decide: decides it for a study.
-        decided_by: the functions and classes behind the verdict, for readers: the deciding one first.
         pages: the addresses of the pages that it belongs to. The first one shows why.
-        preset, dials: the study it is decided on, where that is not the one under study.
+        behind: functions and classes that `decide` gets its figures from, for readers.
+        preset, dials: the study it is decided on, where that is neither the one under study nor the preset in `about`.
         controls: the first page's own controls, as an address spells them.
         takes: what measuring takes. Empty where the claim is decided at once.
     """
@@ -68,8 +71,8 @@ class Claim:
     kind: str
     about: str
     decide: Callable[[Study], Verdict]
-    decided_by: tuple[object, ...]
     pages: tuple[str, ...]
+    behind: tuple[object, ...] = ()
     preset: str | None = None
     dials: Mapping[str, object] = field(default_factory=dict)
     controls: Mapping[str, str] = field(default_factory=dict)
@@ -86,6 +89,11 @@ class Claim:
         return self.about == UNDER_STUDY
 
     @property
+    def decided_by(self) -> tuple[object, ...]:
+        """What readers are shown of the code: the function that decides, and what is behind it."""
+        return unwrap(self.decide), *self.behind
+
+    @property
     def origin(self) -> str:
         """Who says so, with the claim's number in the notebook: `the notebook, claim 11a`."""
         return f"{self.source}, claim {self.name}" if re.match(r"\d", self.name) else self.source
@@ -96,11 +104,22 @@ class Claim:
 
     def study(self, now: Study) -> Study:
         """What it is decided on while `now` is under study."""
-        return (Study.of_preset(self.preset) if self.preset else now).moved(**self.dials)[0]
+        preset = self.about if self.about in PRESETS else self.preset
+        return (Study.of_preset(preset) if preset else now).moved(**self.dials)[0]
 
     def query(self, now: Moment) -> dict[str, str]:
         """The address of the page that shows why, with its sliders set; the reader's text and pinned model stay."""
         return replace(now, study=self.study(now.study)).to_query() | dict(self.controls)
+
+
+def regardless(function: Callable[..., Verdict], *figures: float) -> Callable[[Study], Verdict]:
+    """A function of `figures` alone as one that decides for any study."""
+    return wraps(function)(lambda _: function(*figures))
+
+
+def given(function: Callable[..., Verdict], *figures: float) -> Callable[[Study], Verdict]:
+    """A function of a study and `figures` as one of the study."""
+    return wraps(function)(lambda study: function(study, *figures))
 
 
 _decided: Cache[Verdict] = Cache(2048)

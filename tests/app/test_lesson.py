@@ -33,7 +33,7 @@ def a_page():
         calls.append("claim")
         return Verdict.of(False, f"It is {6 * 7}.")
 
-    claim = Claim("99", TOPICS[0], "It is <|41|>.", "somebody", COMPUTED, UNDER_STUDY, decide, (decide,), ("rope",),
+    claim = Claim("99", TOPICS[0], "It is <|41|>.", "somebody", COMPUTED, UNDER_STUDY, decide, ("rope",),
                   takes="It multiplies.")
 
     below(Lesson(
