@@ -177,7 +177,7 @@ def test_pieces_show_who_worked_who_is_chosen_and_who_is_gone():
     assert axis_titles(chart.spec)["x"] == "expert (number)"
 
 
-def test_effects_tell_the_worst_and_what_the_bars_foresaw():
+def test_effects_name_the_worst_and_what_the_bars_foresaw():
     chart = charts.removal_effects(STAGES, 0.5, np.array([0.4, 0.1, 0.6, 0.3, 0.2, 0.5]),
                             np.array([0.4, 0.3, 0.3, 0.3, 0.05, 0.5]), "·the")
     assert chart.data["stage"].tolist() == STAGES["stage"].tolist()[1:]
@@ -205,7 +205,7 @@ SHAPES = {name: f"1 × {n}" for n, name in enumerate([
         "mlp.expert_outputs", "mlp.out", "after_mlp")), "norm", "logits"])}
 
 
-def test_the_flow_shows_every_tensor_once_with_its_shape_and_frames_one():
+def test_the_flow_shows_every_tensor_of_a_whole_layer_once_with_its_shape_and_frames_one():
     html = charts.block_flow(SHAPES, 2, "block.2.attn.v")
     chips = re.findall(r'<span(?: class=here)? style="[^"]*" title="([^"]*)">([^<]*)<small>([^<]*)</small>', html)
     assert {name: shape for name, _, shape in chips} == SHAPES and len(chips) == len(SHAPES)
@@ -213,9 +213,6 @@ def test_the_flow_shows_every_tensor_once_with_its_shape_and_frames_one():
     assert 'aria-label="The tensors of a pass, those of block 2 step by step; block.2.attn.v has the shape 1 × 4"' in html
     colours = set(re.findall(r"border-color:(#\w{6})", html))
     assert colours <= palette.ALL and {palette.QUERY, palette.KEY, palette.VALUE, palette.SINK} <= colours
-
-
-def test_the_flow_wants_the_whole_layer():
     with pytest.raises(ValueError, match="lacks attn.norm, attn.q, .* of block 1"):
         charts.block_flow(SHAPES, 1, "embedding")
 

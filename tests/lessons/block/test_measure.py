@@ -1,6 +1,7 @@
 """One token's journey against the model's own logits, and ablation against a copy whose part has been set to zero."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -30,31 +31,24 @@ EVERY_PART = [
 ]
 
 
-def test_a_stage_for_the_embedding_and_for_every_half_block():
+def of_whole_text(model, tokens):
+    return measure.residual_stream(trace(model, tokens, layers=[]))
+
+
+def test_the_stream_of_one_text_holds_the_traced_tensors_in_the_order_of_the_stages():
     assert measure.stage_names(2) == ["embedding", "0 attention", "0 experts", "1 attention", "1 experts"]
-    assert len(measure.stage_names(SMALL.num_hidden_layers)) == len(STREAM)
-
-
-def test_the_stream_holds_the_traced_tensors_in_order():
-    layers = range(SMALL.num_hidden_layers)
-    names = ["embedding", *(f"block.{n}.{after}" for n in layers for after in ("after_attn", "after_mlp"))]
-    assert STREAM.shape == (len(names), LENGTH, SMALL.hidden_size)
+    names = ["embedding", *(f"block.{n}.{after}" for n in range(LAYERS) for after in ("after_attn", "after_mlp"))]
+    assert STREAM.shape == (len(names), LENGTH, SMALL.hidden_size) and len(measure.stage_names(LAYERS)) == len(names)
     assert all(torch.equal(STREAM[stage], TRACE[name][0]) for stage, name in enumerate(names))
-
-
-def test_the_stream_alone_is_enough():
-    assert_close(measure.residual_stream(trace(MODEL, TOKENS, layers=[])), STREAM)
-
-
-def test_a_batch_is_refused():
+    assert_close(of_whole_text(MODEL, TOKENS), STREAM)
     with pytest.raises(ValueError, match="holds 2 texts; allowed: 1"):
-        measure.residual_stream(trace(MODEL, TOKENS.expand(2, -1), layers=[]))
+        of_whole_text(MODEL, TOKENS.expand(2, -1))
 
 
 def test_additions_are_what_the_half_blocks_say_they_add():
     added = measure.additions(STREAM)
     assert torch.equal(added[0], STREAM[0].double())
-    for layer in range(SMALL.num_hidden_layers):
+    for layer in range(LAYERS):
         assert_close(added[1 + 2 * layer], TRACE[f"block.{layer}.attn.out"][0].double(), atol=1e-5, rtol=1e-5)
         assert_close(added[2 + 2 * layer], TRACE[f"block.{layer}.mlp.out"][0].double(), atol=1e-5, rtol=1e-5)
     assert_close(added.sum(dim=0), STREAM[-1].double(), atol=1e-12, rtol=1e-12)
@@ -84,7 +78,7 @@ def test_contributions_sum_to_the_logit(config, seed, length, data):
     position = data.draw(st.integers(0, length - 1))
     with torch.no_grad():
         logits = model(tokens)[0, position]
-    here = measure.residual_stream(trace(model, tokens, layers=[]))[:, position]
+    here = of_whole_text(model, tokens)[:, position]
     token = data.draw(st.integers(0, config.vocab_size - 1))
     total = measure.contributions(model, here, token).sum().item()
     assert total == pytest.approx(logits[token].item(), abs=2e-5 * max(1, logits.abs().max().item()))
@@ -160,9 +154,6 @@ def test_a_stream_of_zeros_contributes_nothing():
     assert not any(math.isnan(length) for length in measure.journey(nothing)["after"].tolist())
 
 
-# Ablation
-
-
 @torch.no_grad()
 def zeroed(model, part):
     """A copy of the model in which the last matrix and bias of the part hold zeros."""
@@ -178,10 +169,6 @@ def zeroed(model, part):
         mlp.mlp2_weight[gone] = 0
         mlp.mlp2_bias[gone] = 0
     return model
-
-
-def of_whole_text(model, tokens):
-    return measure.residual_stream(trace(model, tokens, layers=[]))
 
 
 @pytest.mark.parametrize("part", EVERY_PART, ids=lambda part: part.name)
@@ -231,8 +218,7 @@ def test_all_half_blocks_at_once_are_each_in_turn(layers):
     assert_close(model.unembedding(model.norm(at_once)), in_turn, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("layer", range(LAYERS))
-@pytest.mark.parametrize("position", [0, 4, LENGTH - 1])
+@pytest.mark.parametrize(("layer", "position"), itertools.product(range(LAYERS), (0, 4, LENGTH - 1)))
 def test_heads_and_the_bias_make_what_attention_adds(layer, position):
     heads = measure.head_additions(MODEL, TRACE, layer, position)
     assert heads.shape == (SMALL.num_attention_heads, SMALL.hidden_size)
@@ -264,14 +250,10 @@ def test_an_expert_that_nobody_chose_is_not_missed():
     assert_close(without, STREAM[:, :1], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("part", EVERY_PART, ids=lambda part: part.name)
-def test_names_lead_back_to_their_parts(part):
-    assert Part.from_name(part.name, SMALL) == part
-    stage = measure.stage_names(LAYERS)[part.stage]
-    assert stage == f"{part.layer} {part.half}"
-
-
-def test_half_blocks_come_in_the_order_of_the_stages():
+def test_names_lead_back_to_their_parts_and_half_blocks_come_in_the_order_of_the_stages():
+    for part in EVERY_PART:
+        assert Part.from_name(part.name, SMALL) == part
+        assert measure.stage_names(LAYERS)[part.stage] == f"{part.layer} {part.half}"
     parts = measure.half_block_parts(LAYERS)
     assert [part.stage for part in parts] == list(range(1, 1 + 2 * LAYERS))
     assert [part.name for part in parts[:2]] == ["layer 0 attention", "layer 0 experts"]
@@ -282,7 +264,7 @@ def test_half_blocks_come_in_the_order_of_the_stages():
     ("layer 0 expert 4", "expert=4 .* allowed: 0 to 3"), ("layer 0 norm", "unknown"), ("", "unknown"),
     ("layer -1 attention", "unknown"), ("layer 0 head 1 ", "unknown"), ("layer 0 head 99999999999", "unknown"),
     ("nothing", "unknown"), ("layer ١ attention", "unknown")])
-def test_names_of_parts_that_there_are_not(name, message):
+def test_names_of_parts_that_there_are_not_are_refused(name, message):
     with pytest.raises(ValueError, match=message):
         Part.from_name(name, SMALL)
 

@@ -158,7 +158,7 @@ def test_each_experiment_sets_its_controls():
         assert {key: at.session_state[key] for key in attempt.controls} == attempt.controls
 
 
-def test_the_experiments_keep_their_word():
+def test_the_experiments_show_what_they_promise():
     """The largest bar is the last attention's; removing it costs little, removing the first experts costs most."""
     study, tokens = of_preset("gpt-oss-20b")
     run = TokenRun(study, tokens, len(tokens) - 1)
@@ -197,7 +197,7 @@ def test_with_one_layer_the_experts_bar_and_their_removal_differ_by_the_divisor_
     assert removal_probabilities(run)[1][1].item() == pytest.approx(foreseen.item(), rel=1e-4)
 
 
-def test_the_answer_to_the_prediction_tells_the_removals_by_figure():
+def test_the_answer_to_the_prediction_gives_the_removals_figures():
     at = open_page(PAGE, preset="gpt-oss-20b")
     at.radio(key="block_guess").set_value("layer 3 attention").run()
     press(at, "Commit")

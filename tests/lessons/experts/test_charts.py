@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused(draw, message):
         draw()
 
 
-def test_scores_tell_the_chosen_from_the_others():
+def test_scores_separate_the_chosen_from_the_others():
     here, chart = scores()
     assert set(chart.data.loc[chart.data["bar"] == "chosen", "expert"]) == set(here.chosen[4])
     np.testing.assert_allclose(chart.data["logit"], here.logits[4], atol=1e-4)
@@ -233,7 +233,7 @@ def test_the_map_stays_small_and_says_what_it_left_out(count, experts, active):
     np.testing.assert_array_equal(chart.data["expert"], chosen[first:first + shown].ravel())
 
 
-def test_the_map_marks_a_token_and_tells_where_it_went():
+def test_the_map_marks_a_token_and_says_where_it_went():
     chosen, shares = routing(12, 2, 8)
     chart = routing_map(chosen, shares, 8, tokens(12), selected_expert=1, selected_token=4)
     assert set(chart.data.loc[chart.data["here"], "token"]) == {chart.data["token"].cat.categories[4]}
