@@ -3,13 +3,13 @@
 import streamlit as st
 
 from gptoss.app import state
-from gptoss.app.book import PAGES, run_page, sections
+from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
 
 st.set_page_config(page_title="GPT-OSS, live", page_icon="🧩", layout="wide")
 prepare_process()
-bar = {section: [page.as_streamlit() for page in pages] for section, pages in sections().items()}
+bar = {section: [page.as_streamlit() for page in pages] for section, pages in BOOK.items()}
 current = st.navigation(bar, position="top")
 state.synchronise(current.url_path)
 sidebar(first=next(page.dials for page in PAGES if page.title == current.title))

@@ -1,20 +1,12 @@
 """Start: what GPT-OSS is, drawn from the model under study, and where to go from here."""
 
-from collections.abc import Iterator, Sequence
-
 import streamlit as st
 
 from gptoss.app import state
-from gptoss.app.book import PAGES, Page, sections
+from gptoss.app.book import PAGES
 from gptoss.app.header import header
 from gptoss.app.pictures import show_drawing
 from gptoss.lessons.start import charts
-
-
-def batched(pages: Sequence[Page], size: int) -> Iterator[Sequence[Page]]:
-    """Rows of so many; the last may be shorter."""
-    return (pages[start:start + size] for start in range(0, len(pages), size))
-
 
 header("start")
 study = state.study()
@@ -28,8 +20,8 @@ st.markdown(
     "are learned. Any other shape has random weights until you train it; the line under the title says which. The address "
     "always holds what you see: copy it, and others see the same.")
 st.subheader("In the order of a lecture", anchor=False)
-for row in batched([page for pages in sections().values() for page in pages if page is not PAGES[0]], 3):
-    for column, page in zip(st.columns(3), row, strict=False):
+for first in range(1, len(PAGES), 3):
+    for column, page in zip(st.columns(3), PAGES[first:first + 3], strict=False):
         with column:
             st.page_link(f"pages/{page.file}", label=f"**{page.title}**", icon=page.icon, query_params=state.query())
             st.caption(page.teaches)

@@ -12,16 +12,12 @@ import streamlit as st
 # Keys of controls that several pages have: these mean the same wherever they are.
 SHARED_KEYS = ("layer", "head", "expert", "token", "special")
 
-SECTIONS = ("Start", "Components", "Model", "Training and scale", "True numbers")
-
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its file in `pages/`, its address, and the line that the start page gives it."""
+    """One page: its address, and the line that the start page gives it."""
 
-    section: str
-    file: str
-    path: str
+    path: str  # its address, and the name of its file and its folder
     title: str
     icon: str
     teaches: str  # one sentence: what this component is for
@@ -29,7 +25,17 @@ class Page:
     objective: str  # what a reader can say afterwards: "explain why …"
     presupposes: str = ""
     minutes: int = 5
-    controls: tuple[str, ...] = ()  # the keys of its own controls that an address keeps
+    own: str = ""  # names of its own controls that an address keeps
+
+    @property
+    def file(self) -> str:
+        """Its file in `pages/`."""
+        return f"{self.path}.py"
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The keys of its own controls: `rope_key` for the name `key` of `rope`. Those of `build` are older, and bare."""
+        return tuple(name if self.path == "build" else f"{self.path}_{name}" for name in self.own.split())
 
     def as_streamlit(self) -> st.Page:
         return st.Page(f"pages/{self.file}", title=self.title, icon=self.icon, url_path=self.path, help=self.teaches,
@@ -42,104 +48,100 @@ class Page:
 
 
 _BUILD_THEIR_OWN = ("gpt2", "ladder", "training", "scale", "memory", "mxfp4", "claims")
-
-
-def _own(path: str, names: str) -> tuple[str, ...]:
-    """The keys of a page's own controls: `rope_key` for the name `key` of `rope`."""
-    return tuple(f"{path}_{name}" for name in names.split())
-
-
 MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
 
-PAGES = (
-    Page("Start", "start.py", "start", "GPT-OSS, live", ":material/home:",
-         "What GPT-OSS is, drawn from the model under study.",
-         MAIN_DIALS, "name the parts of GPT-OSS and say how they are wired", minutes=3),
-    Page("Components", "tokenizer.py", "tokenizer", "Tokenizer", ":material/text_fields:",
-         "A model reads numbers: the tokenizer cuts a text into frequent pieces and names each by its id.",
-         ("hidden",), "predict how a text is cut, and say what a larger vocabulary buys and costs", minutes=8,
-         controls=_own("tokenizer", "bytes gpt2 measure query size step talk_drop talk_ending talk_fold talk_ids "
-                                    "talk_mode view word")),
-    Page("Components", "block.py", "block", "Block", ":material/view_agenda:",
-         "Every layer reads the residual stream and adds to it: first attention, then the experts.",
-         ("layers", "hidden"), "follow one token through the stream and say which parts made the answer",
-         "Tokenizer", 8, controls=_own("block", "answer remove view")),
-    Page("Components", "attention.py", "attention", "Attention", ":material/hub:",
-         "Attention lets a token fetch from earlier tokens what its own position does not hold.",
-         ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value", "Block", 8,
-         controls=_own("attention", "key step twin")),
-    Page("Components", "rope.py", "rope", "RoPE and YaRN", ":material/rotate_right:",
-         "Queries and keys are turned by their position, so that scores know distance; YaRN stretches it to long texts.",
-         ("theta", "factor", "context"), "explain why only distance counts, and which frequencies YaRN changes",
-         "Attention", 10, controls=_own("rope", "alpha beta initial key pair query shift start vectors view")),
-    Page("Components", "gqa.py", "gqa", "Grouped queries", ":material/account_tree:",
-         "Groups of query heads share one key/value head, so that the cache is small while the questions stay many.",
-         ("kv", "heads", "context"), "say what sharing keys and values saves, and what it does not", "Attention", 6,
-         controls=_own("gqa", "view")),
-    Page("Components", "window.py", "window", "Sliding window", ":material/width_normal:",
-         "Every other layer looks back over a short window only: far tokens are reached through the layers between.",
-         ("window", "layers", "context"), "tell how far a stack of windows reaches and what it saves", "Attention", 7,
-         controls=_own("window", "layers view w")),
-    Page("Components", "sinks.py", "sinks", "Attention sinks", ":material/filter_alt:",
-         "A learned logit takes a share of every softmax, so that a head can look at nothing.",
-         ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5,
-         controls=_own("sinks", "logit scope view")),
-    Page("Components", "rmsnorm.py", "rmsnorm", "RMSNorm", ":material/straighten:",
-         "Each half block reads the stream at one and the same size, whatever its length has grown to.",
-         ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Block", 5,
-         controls=_own("rmsnorm", "outlier place scale shift size view width")),
-    Page("Components", "experts.py", "experts", "Experts", ":material/lan:",
-         "Many expert MLPs hold the knowledge; a router sends each token through a few of them.",
-         ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "Block", 10,
-         controls=_own("experts", "batch linear measure order token variant view")),
-    Page("Model", "build.py", "build", "Build and run", ":material/build:",
-         "Type a text, move a slider: the model is rebuilt and runs on it, and every tensor is on the screen.",
-         MAIN_DIALS, "watch the whole model at work on your own text", minutes=10,
-         controls=("view", "cost", "temperature", "top_k", "top_p", "new_tokens")),
-    Page("Model", "sampling.py", "sampling", "Sampling", ":material/casino:",
-         "The model gives every possible next token a probability; sampling decides which one is taken.",
-         ("layers", "experts", "active"),
-         "say what temperature, top-k and top-p each do to a distribution, and in what order", "Build and run", 7,
-         controls=_own("sampling", "draws k p seed temperature view")),
-    Page("Model", "gpt2.py", "gpt2", "GPT-2 vs GPT-OSS", ":material/compare_arrows:",
-         "Two real models on the same text, equal in one respect of your choice: what has changed, and what that costs.",
-         MAIN_DIALS, "name every difference between GPT-2 and GPT-OSS, and say which ones save work", "Experts", 10,
-         controls=_own("gpt2", "equal view")),
-    Page("Model", "ladder.py", "ladder", "From GPT-2 to GPT-OSS", ":material/stairs:",
-         "Eleven changes lead from GPT-2 to GPT-OSS; each can be made alone, and every model between them runs.",
-         ("layers", "hidden", "context"), "say which change buys what, and which one pays for which other", "Block", 8,
-         controls=_own("ladder", "measure rungs")),
-    Page("Training and scale", "training.py", "training", "Training", ":material/model_training:",
-         "Real models learn in front of you: loss against its floor, routing as it evolves, patterns as they appear.",
-         ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs in loss",
-         "Experts", 12,
-         controls=_own("training", "accumulation balance batch clip domain floor head moment peak precision run seed "
-                                   "share_arithmetic share_brackets share_code share_prose share_recall "
-                                   "share_repetition source steps warmup who")),
-    Page("Training and scale", "scale.py", "scale", "Training at scale", ":material/dns:",
-         "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",
-         ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",
-         "Training", 10,
-         controls=_own("scale", "batch expert gradients keep micro peak sequence tensor tokens utilisation view warmup "
-                                "world")),
-    Page("True numbers", "memory.py", "memory", "Memory and compute", ":material/memory:",
-         "What the model under study takes to run: its bytes, its operators, and what fits on which machine how fast.",
-         MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Experts", 10,
-         controls=_own("memory", "batch context experts kv machine model operator phase prompt rest view")),
-    Page("True numbers", "mxfp4.py", "mxfp4", "MXFP4", ":material/grid_4x4:",
-         "Experts are stored in 4.25 bits a weight: thirty-two neighbours share a scale, each on one of its fifteen ticks.",
-         ("experts", "hidden"), "quantise a block by hand, and say what an outlier costs its neighbours", "Experts", 8,
-         controls=_own("mxfp4", "block format matrix outlier place row view weights")),
-    Page("True numbers", "claims.py", "claims", "Claims", ":material/fact_check:",
-         "What people say about GPT-OSS, each sentence decided here and now by code that you can read.",
-         MAIN_DIALS, "tell the true figures of GPT-OSS from the common ones, and show how to check", minutes=8,
-         controls=_own("claims", "find row topic verdict")),
-)
-
-
-def sections() -> dict[str, list[Page]]:
-    """The pages by section, for the bar at the top. A section appears with its first page."""
-    return {section: pages for section in SECTIONS if (pages := [page for page in PAGES if page.section == section])}
+BOOK = {
+    "Start": (
+        Page("start", "GPT-OSS, live", ":material/home:",
+             "What GPT-OSS is, drawn from the model under study.",
+             MAIN_DIALS, "name the parts of GPT-OSS and say how they are wired", minutes=3),
+    ),
+    "Components": (
+        Page("tokenizer", "Tokenizer", ":material/text_fields:",
+             "A model reads numbers: the tokenizer cuts a text into frequent pieces and names each by its id.",
+             ("hidden",), "predict how a text is cut, and say what a larger vocabulary buys and costs", minutes=8,
+             own="bytes gpt2 measure query size step talk_drop talk_ending talk_fold talk_ids talk_mode view word"),
+        Page("block", "Block", ":material/view_agenda:",
+             "Every layer reads the residual stream and adds to it: first attention, then the experts.",
+             ("layers", "hidden"), "follow one token through the stream and say which parts made the answer", "Tokenizer", 8,
+             own="answer remove view"),
+        Page("attention", "Attention", ":material/hub:",
+             "Attention lets a token fetch from earlier tokens what its own position does not hold.",
+             ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value", "Block", 8,
+             own="key step twin"),
+        Page("rope", "RoPE and YaRN", ":material/rotate_right:",
+             "Queries and keys are turned by their position, so that scores know distance; YaRN stretches it to long texts.",
+             ("theta", "factor", "context"), "explain why only distance counts, and which frequencies YaRN changes",
+             "Attention", 10, own="alpha beta initial key pair query shift start vectors view"),
+        Page("gqa", "Grouped queries", ":material/account_tree:",
+             "Groups of query heads share one key/value head, so that the cache is small while the questions stay many.",
+             ("kv", "heads", "context"), "say what sharing keys and values saves, and what it does not", "Attention", 6,
+             own="view"),
+        Page("window", "Sliding window", ":material/width_normal:",
+             "Every other layer looks back over a short window only: far tokens are reached through the layers between.",
+             ("window", "layers", "context"), "tell how far a stack of windows reaches and what it saves", "Attention", 7,
+             own="layers view w"),
+        Page("sinks", "Attention sinks", ":material/filter_alt:",
+             "A learned logit takes a share of every softmax, so that a head can look at nothing.",
+             ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5, own="logit scope view"),
+        Page("rmsnorm", "RMSNorm", ":material/straighten:",
+             "Each half block reads the stream at one and the same size, whatever its length has grown to.",
+             ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Block", 5,
+             own="outlier place scale shift size view width"),
+        Page("experts", "Experts", ":material/lan:",
+             "Many expert MLPs hold the knowledge; a router sends each token through a few of them.",
+             ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "Block",
+             10, own="batch linear measure order token variant view"),
+    ),
+    "Model": (
+        Page("build", "Build and run", ":material/build:",
+             "Type a text, move a slider: the model is rebuilt and runs on it, and every tensor is on the screen.",
+             MAIN_DIALS, "watch the whole model at work on your own text", minutes=10,
+             own="view cost temperature top_k top_p new_tokens"),
+        Page("sampling", "Sampling", ":material/casino:",
+             "The model gives every possible next token a probability; sampling decides which one is taken.",
+             ("layers", "experts", "active"),
+             "say what temperature, top-k and top-p each do to a distribution, and in what order", "Build and run", 7,
+             own="draws k p seed temperature view"),
+        Page("gpt2", "GPT-2 vs GPT-OSS", ":material/compare_arrows:",
+             "Two real models on the same text, equal in one respect of your choice: what has changed, and what that costs.",
+             MAIN_DIALS, "name every difference between GPT-2 and GPT-OSS, and say which ones save work", "Experts", 10,
+             own="equal view"),
+        Page("ladder", "From GPT-2 to GPT-OSS", ":material/stairs:",
+             "Eleven changes lead from GPT-2 to GPT-OSS; each can be made alone, and every model between them runs.",
+             ("layers", "hidden", "context"), "say which change buys what, and which one pays for which other", "Block", 8,
+             own="measure rungs"),
+    ),
+    "Training and scale": (
+        Page("training", "Training", ":material/model_training:",
+             "Real models learn in front of you: loss against its floor, routing as it evolves, patterns as they appear.",
+             ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs in loss",
+             "Experts", 12,
+             own="accumulation balance batch clip domain floor head moment peak precision run seed share_arithmetic "
+                 "share_brackets share_code share_prose share_recall share_repetition source steps warmup who"),
+        Page("scale", "Training at scale", ":material/dns:",
+             "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",
+             ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",
+             "Training", 10,
+             own="batch expert gradients keep micro peak sequence tensor tokens utilisation view warmup world"),
+    ),
+    "True numbers": (
+        Page("memory", "Memory and compute", ":material/memory:",
+             "What the model under study takes to run: its bytes, its operators, and what fits on which machine how fast.",
+             MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Experts", 10,
+             own="batch context experts kv machine model operator phase prompt rest view"),
+        Page("mxfp4", "MXFP4", ":material/grid_4x4:",
+             "Experts are stored in 4.25 bits a weight: thirty-two neighbours share a scale, each on one of its fifteen "
+             "ticks.",
+             ("experts", "hidden"), "quantise a block by hand, and say what an outlier costs its neighbours", "Experts", 8,
+             own="block format matrix outlier place row view weights"),
+        Page("claims", "Claims", ":material/fact_check:",
+             "What people say about GPT-OSS, each sentence decided here and now by code that you can read.",
+             MAIN_DIALS, "tell the true figures of GPT-OSS from the common ones, and show how to check", minutes=8,
+             own="find row topic verdict"),
+    ),
+}
+PAGES = tuple(page for pages in BOOK.values() for page in pages)
 
 
 _inside_app: ContextVar[bool] = ContextVar("inside_app", default=False)
