@@ -1,5 +1,6 @@
 """One query's steps, entropies and kernels, against the model's own trace, transformers' softmax, and closed forms."""
 
+import itertools
 import math
 
 import numpy as np
@@ -27,8 +28,7 @@ def traced(layer=0, dtype=torch.float32, tokens=TOKENS, config=SMALL):
     return result, measure.LayerHeads.from_trace(result, layer, model.block[layer].attn), model
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize(("layer", "dtype"), itertools.product((0, 1), (torch.float32, torch.bfloat16)))
 def test_every_step_of_every_query_is_the_models_own(layer, dtype):
     result, heads, model = traced(layer, dtype)
     scores, weights, sink, mixed = (
@@ -63,11 +63,11 @@ def test_each_step_follows_from_the_one_before():
 
 def test_a_query_reads_the_keys_and_values_of_its_group():
     result, heads, _ = traced(1)
+    q, k, v = (result[f"block.1.attn.{name}"][0].numpy() for name in ("q_rope", "k_rope", "v"))
     for head, key_head in enumerate([0, 0, 1, 1, 2, 2]):
         steps = measure.query_steps(heads, head, 4)
-        np.testing.assert_array_equal(steps.keys, result["block.1.attn.k_rope"][0, :, key_head].numpy())
-        np.testing.assert_array_equal(steps.values, result["block.1.attn.v"][0, :, key_head].numpy())
-        np.testing.assert_array_equal(steps.query, result["block.1.attn.q_rope"][0, 4, head].numpy())
+        for mine, recorded in ((steps.keys, k[:, key_head]), (steps.values, v[:, key_head]), (steps.query, q[4, head])):
+            np.testing.assert_array_equal(mine, recorded)
 
 
 def test_sinks_that_are_off_take_nothing():
@@ -80,11 +80,11 @@ def test_sinks_that_are_off_take_nothing():
     assert steps.denominator == pytest.approx(np.exp(steps.scores[:8]).sum(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("head", "position"), [(6, 0), (-1, 0), (0, TOKENS), (0, -1)])
-def test_a_head_or_position_that_is_not_there_is_refused(head, position):
+def test_a_head_or_position_that_is_not_there_is_refused():
     _, heads, _ = traced()
-    with pytest.raises(ValueError, match="heads 0 to 5, positions 0 to 12"):
-        measure.query_steps(heads, head, position)
+    for head, position in ((6, 0), (-1, 0), (0, TOKENS), (0, -1)):
+        with pytest.raises(ValueError, match="heads 0 to 5, positions 0 to 12"):
+            measure.query_steps(heads, head, position)
 
 
 @pytest.mark.parametrize("layer", [0, 1])

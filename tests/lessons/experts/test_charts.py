@@ -93,6 +93,8 @@ def test_is_well_made(kind):
     chart, second = make(**one)[1], make(**one | other)[1]
     assert_well_made(chart, second, may_be_missing=MISSING.get(kind, ()))
     assert axis_titles(chart.spec) == dict(zip("xy", titles, strict=True))
+    if kind != "designs":
+        assert any(node.get("legend") for node in nodes(chart.spec)), "its colours are explained"
 
 
 @pytest.mark.parametrize("order", charts.ORDERS)
@@ -223,7 +225,7 @@ def test_growth_has_both_lines_and_marks_the_model():
 
 
 @pytest.mark.parametrize(("count", "experts", "active"), [(512, 256, 128), (512, 8, 1), (5, 4, 4)])
-def test_the_map_stays_small_and_says_what_it_left_out(count, experts, active):
+def test_the_map_stays_small_marks_a_token_and_says_where_it_went_and_what_was_left_out(count, experts, active):
     chosen, shares = routing(count, active, experts)
     chart = routing_map(chosen, shares, experts, tokens(count), selected_expert=0, start=200, selected_token=count - 1)
     assert len(chart.data) <= 3000 and bool(chart.note) == (count == 512)
@@ -231,13 +233,10 @@ def test_the_map_stays_small_and_says_what_it_left_out(count, experts, active):
     shown = len(chart.data) // active
     assert first == min(200, max(count - shown, 0))
     np.testing.assert_array_equal(chart.data["expert"], chosen[first:first + shown].ravel())
-
-
-def test_the_map_marks_a_token_and_says_where_it_went():
-    chosen, shares = routing(12, 2, 8)
-    chart = routing_map(chosen, shares, 8, tokens(12), selected_expert=1, selected_token=4)
+    chart = routing_map(chosen, shares, experts, tokens(count), selected_token=4)
     assert set(chart.data.loc[chart.data["here"], "token"]) == {chart.data["token"].cat.categories[4]}
-    assert f"went to {chosen[4, 0]}, {chosen[4, 1]}, best first" in chart.alt
+    names = [*map(str, chosen[4, :8]), *("…" for _ in range(active > 8))]
+    assert f"went to {', '.join(names)}, best first" in chart.alt
 
 
 def test_a_click_picks_an_expert_and_where_there_are_tokens_a_token():
@@ -267,9 +266,3 @@ def test_the_picture_of_many_experts_keeps_the_selected_row_in_sight():
         coloured = (image[:, 0, :3] == palette.rgb(palette.ACCENT)).all(axis=1)
         assert 3 <= coloured.sum() <= 5 and coloured[selected]
     assert not (charts.routing_picture(chosen, shares, 256).image[..., :3] == palette.rgb(palette.ACCENT)).all(axis=-1).any()
-
-
-def test_specifications_name_their_colours_in_a_legend():
-    for _, chart in (load(), by_layer("entropy"), touched(), curves(), growth()):
-        legends = [node["legend"] for node in nodes(chart.spec) if node.get("legend")]
-        assert legends, chart.name
