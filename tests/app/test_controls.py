@@ -51,6 +51,10 @@ def test_a_token_that_nobody_moved_goes_where_the_next_text_or_page_starts():
     assert [with_text_of(at, *other) for other in ((10, 7), (3, 7), (12, 0))] == [7, 2, 0]
 
 
+def test_a_callback_may_put_a_token_beyond_the_end():
+    assert position(opened(token=9)) == 9 and position(opened(token=400)) == 9
+
+
 def test_a_chosen_token_stays_and_one_at_the_end_stays_at_the_end():
     at = opened()
     at.select_slider(key="token").set_value(6).run()
@@ -64,26 +68,14 @@ def test_an_address_names_a_token_or_is_passed_over(there, expected):
     assert position(at.run()) == expected
 
 
-def test_a_callback_may_put_a_token_beyond_the_end():
-    assert position(opened(token=9)) == 9 and position(opened(token=400)) == 9
-
-
-@pytest.mark.parametrize(("mark", "moved"), [
-    ({"query": "0012 ·cat", "head": 3}, {"token": 12, "head": 3}), ({"head": 0.0}, {"head": 0}),
-    ({"query": "   0 sink", "head": -1}, {}), ({}, {})])
-def test_a_click_moves_what_it_hits(monkeypatch, mark, moved):
-    state = {"chart": SimpleNamespace(selection={"picked": [mark]})}
+@pytest.mark.parametrize(("selection", "moved"), [
+    ({"picked": [{"query": "0012 ·cat", "head": 3}]}, {"token": 12, "head": 3}), ({"picked": [{"head": 0.0}]}, {"head": 0}),
+    ({"picked": [{"query": "   0 sink", "head": -1}]}, {}), ({"picked": [{}]}, {}), ({"picked": []}, {}), ({}, {})])
+def test_a_click_moves_what_it_hits(monkeypatch, selection, moved):
+    state = {"chart": SimpleNamespace(selection=selection)}
     monkeypatch.setattr(st, "session_state", state)
     controls.picks("chart", token="query", head="head")()
     assert {key: value for key, value in state.items() if key != "chart"} == moved
-
-
-def test_a_click_beside_all_marks_moves_nothing(monkeypatch):
-    state = {"chart": SimpleNamespace(selection={"picked": []}), "other": SimpleNamespace(selection={})}
-    monkeypatch.setattr(st, "session_state", state)
-    controls.picks("chart", head="head")()
-    controls.picks("other", head="head")()
-    assert "head" not in state
 
 
 def test_a_key_reads_its_widget_or_its_default(monkeypatch):

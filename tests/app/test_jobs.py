@@ -177,7 +177,7 @@ def test_a_paused_run_goes_on_as_if_nothing_had_been(queue, gate, who):
     assert resumed.seconds >= paused.seconds
 
 
-def test_a_pause_lets_the_next_go_first(queue, gate):
+def test_a_pause_lets_the_next_go_first_and_a_stop_in_it_keeps_the_weights(queue, gate):
     queue.submit("a", plan(steps=4))
     assert gate.reached.wait(PATIENCE)
     queue.submit("b", plan(steps=4))
@@ -185,8 +185,8 @@ def test_a_pause_lets_the_next_go_first(queue, gate):
     gate.open()
     wait(queue, "b", DONE)
     assert queue.view("a").state == PAUSED
-    queue.resume("a")
-    wait(queue, "a", DONE)
+    queue.stop("a")
+    assert queue.view("a").state == STOPPED and queue.weights("a", "study")
 
 
 def test_a_run_can_be_paused_and_stopped_while_it_waits(queue, gate):
@@ -211,16 +211,6 @@ def test_a_stopped_run_keeps_what_it_has_learned(queue, gate):
     assert queue.weights("me", "study")["embedding.weight"].isfinite().all()
     queue.resume("me")
     assert queue.view("me").state == STOPPED
-
-
-def test_a_paused_run_that_is_stopped_keeps_its_weights(queue, gate):
-    queue.submit("me", plan(steps=100))
-    assert gate.reached.wait(PATIENCE)
-    queue.pause("me")
-    gate.open()
-    wait(queue, "me", PAUSED)
-    queue.stop("me")
-    assert queue.view("me").state == STOPPED and queue.weights("me", "study")
 
 
 def test_a_run_that_diverges_says_so_and_keeps_good_weights(queue):

@@ -1,6 +1,7 @@
 """What is below every component page's picture: nothing shows before the reader has committed."""
 
 import pytest
+from reader import open_tab, page_text
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import verdicts
@@ -49,65 +50,45 @@ def page(monkeypatch):
     return AppTest.from_function(a_page, default_timeout=30).run()
 
 
-def open_tab(page, name):
-    page.session_state["rope_lesson"] = name
-    return page.run()
-
-
-def said(page):
-    return "\n".join(each.value for kind in ("markdown", "success", "info", "caption") for each in page.get(kind))
-
-
-def commit(page, guess):
-    page.number_input(key="rope_guess").set_value(guess)
-    return page.button(key="rope_commit").click().run()
-
-
-def test_nothing_is_computed_or_told_before_the_reader_commits(page):
+def test_nothing_is_computed_or_shown_before_the_reader_commits(page):
     assert page.session_state["calls"] == []
-    assert "What is six times seven?" in said(page) and "42" not in said(page)
-    page.number_input(key="rope_guess").set_value(7.0).run()
-    assert page.session_state["calls"] == [] and "42" not in said(page)
-
-
-def test_committing_nothing_asks_for_a_guess(page):
+    assert "What is six times seven?" in page_text(page) and "42" not in page_text(page)
     page.button(key="rope_commit").click().run()
-    assert "Say your own first" in said(page) and page.session_state["calls"] == []
+    assert "Say your own first" in page_text(page)
+    page.number_input(key="rope_guess").set_value(7.0).run()
+    assert page.session_state["calls"] == [] and "42" not in page_text(page)
 
 
 @pytest.mark.parametrize("guess, kind", [(42.0, "success"), (42.5, "success"), (7.0, "info")])
-def test_the_answer_follows_the_guess(page, guess, kind):
-    commit(page, guess)
+def test_the_answer_follows_the_guess_until_the_reader_is_asked_again(page, guess, kind):
+    page.number_input(key="rope_guess").set_value(guess)
+    page.button(key="rope_commit").click().run()
     assert not page.exception
     sentence = page.get(kind)[0].value
     assert f"You said {guess:,.4g} apples." in sentence and "It is 42 apples." in sentence
     assert "Seven sixes make 42." in sentence
-
-
-def test_the_reader_can_be_asked_again(page):
-    commit(page, 1.0)
     page.button(key="rope_again").click().run()
-    assert not page.exception and page.number_input(key="rope_guess").value in (None, 1.0)
+    assert not page.exception and page.number_input(key="rope_guess").value in (None, guess)
     assert not page.info and not page.success
 
 
 def test_only_the_open_tab_does_any_work(page):
-    open_tab(page, "The maths")
-    assert page.session_state["calls"] == [] and "a^2" in said(page)
-    open_tab(page, "The code")
+    open_tab(page, "rope", "The maths")
+    assert page.session_state["calls"] == [] and "a^2" in page_text(page)
+    open_tab(page, "rope", "The code")
     assert "class RMSNorm" in page.code[0].value and page.session_state["calls"] == []
-    open_tab(page, "Claims")
-    assert page.session_state["calls"] == ["claim"] and "It is 42." in said(page) and "close: false]" in said(page)
-    assert r"It is \<\|41\|\>." in said(page)
-    assert "somebody, claim 99 · decided on the model under study, classroom]" in said(page)
+    open_tab(page, "rope", "Claims")
+    assert page.session_state["calls"] == ["claim"] and "It is 42." in page_text(page) and "close: false]" in page_text(page)
+    assert r"It is \<\|41\|\>." in page.markdown[0].value
+    assert "somebody, claim 99 · decided on the model under study, classroom]" in page_text(page)
     page.run()
     assert page.session_state["calls"] == ["claim"]  # remembered
-    open_tab(page, "How we know")
-    assert page.session_state["calls"] == ["claim", "check"] and "checked" in said(page)
+    open_tab(page, "rope", "How we know")
+    assert page.session_state["calls"] == ["claim", "check"] and "checked" in page_text(page)
 
 
 def test_an_experiment_sets_dials_text_and_the_pages_own_controls(page):
-    open_tab(page, "Try this")
+    open_tab(page, "rope", "Try this")
     page.button(key="rope_try_0").click().run()
     assert not page.exception
     moment = page.session_state["session"].now

@@ -62,16 +62,13 @@ def test_a_move_said_to_make_a_new_shape_or_to_bring_other_weights_does(name):
     assert before.keys() != after.keys() or not all(torch.equal(before[weight], after[weight]) for weight in before)
 
 
-def test_precision_rounds_the_same_weights():
+def test_accounting_leaves_the_weights_alone_and_precision_rounds_them():
+    assert live_model(CLASSROOM).model is live_model(CLASSROOM.moved(context=131_072)[0]).model
     exact = live_model(CLASSROOM).model.state_dict()
     rounded = live_model(CLASSROOM.moved(precision="bfloat16")[0]).model.state_dict()
     assert rounded["block.0.mlp.mlp1_weight"].dtype == torch.bfloat16
     for name, value in exact.items():
         assert torch.equal(value.to(rounded[name].dtype), rounded[name]), name
-
-
-def test_accounting_leaves_the_live_model_alone():
-    assert live_model(CLASSROOM).model is live_model(CLASSROOM.moved(context=131_072)[0]).model
 
 
 @pytest.mark.parametrize("study", [

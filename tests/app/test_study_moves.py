@@ -87,19 +87,15 @@ def test_the_nearest_position_is_nearest_by_ratio(value, there):
 
 
 def test_off_is_the_smallest_window_only_for_what_is_not_positive():
-    windows = DIALS["window"].options({})
-    assert nearest(0.01, windows) == 1
-    assert nearest(1e9, windows) == 4096
-    assert nearest(0, windows) == 0
+    assert [nearest(value, DIALS["window"].options({})) for value in (0.01, 1e9, 0)] == [1, 4096, 0]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_its_own_architecture_under_its_own_name(preset):
     study = Study.of_preset(preset)
     assert_valid(study)
-    assert study.config == ModelConfig.preset(preset)
+    assert study.config == ModelConfig.preset(preset) and study.context == study.config.max_context_length
     assert study.name == preset and study.changes == {}
-    assert study.context == study.config.max_context_length
 
 
 def test_a_dial_that_left_its_preset_shows_in_the_name_until_it_returns():

@@ -40,8 +40,9 @@ MOVED = [
      "In training the step from one sliding layer to the next was 2, RoPE's theta 10,000 and YaRN's factor 4: "
      "not retrained."),
 ]
-TINY = ModelConfig.preset("classroom").replace(num_hidden_layers=1, num_experts=2, vocab_size=512, hidden_size=64,
-                                               intermediate_size=64)
+MINE = Contestant("study", "mine", CLASSROOM.live_config)
+TINY = Contestant("study", "mine", ModelConfig.preset("classroom").replace(
+    num_hidden_layers=1, num_experts=2, vocab_size=512, hidden_size=64, intermediate_size=64))
 
 
 def moved(**dials) -> Study:
@@ -159,9 +160,8 @@ def test_twenty_sessions_share_one_loaded_model(monkeypatch):
 
 
 def test_a_readers_model_runs_where_its_shape_fits(kept):
-    contestant = Contestant("study", "mine", CLASSROOM.live_config)
-    weights = random_weights(contestant)
-    name = trained.keep(contestant, weights, "my first model")
+    weights = random_weights(MINE)
+    name = trained.keep(MINE, weights, "my first model")
     study = moved(weights=name)
     assert (weights_of(study).kind, weights_of(study).name) == (TRAINED, name) and "my first model" in weights_of(study).note
     ours = live_model(study).model.state_dict()
@@ -182,7 +182,7 @@ def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_
 
 
 def test_a_readers_model_of_another_shape_does_not_fit(kept):
-    name = trained.keep(Contestant("study", "mine", TINY), random_weights(Contestant("", "", TINY)), "tiny")
+    name = trained.keep(TINY, random_weights(TINY), "tiny")
     assert f"{name} do not fit: they have another shape" in weights_of(moved(weights=name)).note
     gpt2 = contestants(CLASSROOM.live_config)["gpt2"]
     name = trained.keep(gpt2, random_weights(gpt2), "GPT-2")
@@ -200,8 +200,7 @@ def test_a_readers_model_without_sinks_runs_only_without_them(kept):
 
 def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(kept):
     """The caches are keyed by the weights that run, not by the word in the address."""
-    contestant = Contestant("study", "mine", CLASSROOM.live_config)
-    name = trained.keep(contestant, random_weights(contestant), "mine")
+    name = trained.keep(MINE, random_weights(MINE), "mine")
     study, tokens = moved(weights=name), (300, 301, 302)
     before = live.live_run(study, tokens, 0).trace["logits"]
     trained._kept.clear()
@@ -211,33 +210,29 @@ def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(kept):
 
 
 def test_the_oldest_model_goes_first(kept):
-    contestant = Contestant("study", "mine", TINY)
-    weights = random_weights(contestant)
-    names = [trained.keep(contestant, weights, f"run {n}") for n in range(trained.MAX_KEPT + 2)]
+    names = [trained.keep(TINY, random_weights(TINY), f"run {n}") for n in range(trained.MAX_KEPT + 2)]
     assert len(set(names)) == len(names)
     assert [trained.get(name) is None for name in names] == [True] * 2 + [False] * trained.MAX_KEPT
     assert trained.get(names[-1]).title == f"run {trained.MAX_KEPT + 1}"
 
 
 def test_the_models_together_stay_within_their_memory(kept, monkeypatch):
-    contestant = Contestant("study", "mine", TINY)
-    weights = random_weights(contestant)
+    weights = random_weights(TINY)
     size = sum(value.numel() for value in weights.values()) * 2
     monkeypatch.setattr(trained, "MAX_BYTES", 2 * size)
-    names = [trained.keep(contestant, weights, "run") for _ in range(3)]
+    names = [trained.keep(TINY, weights, "run") for _ in range(3)]
     assert [trained.get(name) is None for name in names] == [True, False, False]
     assert sum(trained.get(name).nbytes for name in names[1:]) == 2 * size
     monkeypatch.setattr(trained, "MAX_BYTES", size - 1)
     with pytest.raises(ValueError, match=f"{size:,} bytes"):
-        trained.keep(contestant, weights, "too large")
+        trained.keep(TINY, weights, "too large")
     assert trained.get(names[-1]) is not None
 
 
 def test_what_is_kept_is_a_copy(kept):
-    contestant = Contestant("study", "mine", TINY)
-    weights = random_weights(contestant)
+    weights = random_weights(TINY)
     before = weights["embedding.weight"].clone()
-    name = trained.keep(contestant, weights, "run")
+    name = trained.keep(TINY, weights, "run")
     weights["embedding.weight"].zero_()
     assert torch.equal(trained.get(name).load().embedding.weight, before.bfloat16().float())
 
@@ -250,11 +245,8 @@ def test_dials_reach_the_architecture_that_they_make(dials):
         assert there.live_config == wanted.live_config and there.sinks == wanted.sinks and there.context == start.context
 
 
-def test_dials_reach_a_scale_model_from_where_they_are():
+def test_dials_reach_a_scale_model_from_where_they_are_and_no_dense_mlp():
     study = Study.of_preset("gpt-oss-20b").moved(kv=4)[0]
     assert Study.of_preset("gpt-oss-20b").reaching(study.live_config, True) == study
     assert CLASSROOM.reaching(study.live_config, True) is None
-
-
-def test_no_dial_makes_a_dense_mlp_of_equal_compute():
     assert CLASSROOM.reaching(shipped()["dense"].config, True) is None
