@@ -21,7 +21,6 @@ from gptoss.units import number
 # of which nobody here knows how it was trained.
 CHANGED, SERVED = "changed", "served"
 
-
 _ANY = ModelConfig()
 _SEED = "seed "  # what the name of random weights begins with
 
@@ -64,7 +63,7 @@ def weights_of(study: Study) -> Weights:
     there and have its shape; else those that ship for its shape, unless the dial asks for random ones; else random ones.
     """
     if study.runs_checkpoint:
-        return _of_the_checkpoint(study)
+        return _of(CHECKPOINT, Contestant(CHECKPOINT, "", served().config), study)
     if study.weights == RANDOM:
         other = _shipped_for(study.live_config, study.sinks != "off")
         return _random(study, "You chose them: for this shape trained ones ship." if other else "")
@@ -122,22 +121,16 @@ class _Setting(NamedTuple):
 
 
 def _of(name: str, contestant: Contestant, study: Study) -> Weights:
-    """Trained weights under a study's settings."""
+    """Trained weights, or those of the server's checkpoint, under a study's settings."""
+    served_here = name == CHECKPOINT
+    words, where, since = ("the server's checkpoint", "the checkpoint", "the same weights") if served_here else (
+        "trained weights", "training", "not retrained")
     different = _differences(contestant, study.live_config, study.sinks != "off")
     if not different:
-        return Weights(TRAINED, name, "trained weights")
-    words = _and([setting.word for setting in different])
-    return Weights(CHANGED, name, f"trained weights, {words} changed", f"{_then(different, 'training')}: not retrained.")
-
-
-def _of_the_checkpoint(study: Study) -> Weights:
-    """The weights of the server's checkpoint under a study's settings."""
-    different = _differences(Contestant(CHECKPOINT, "", served().config), study.live_config, study.sinks != "off")
-    if not different:
-        return Weights(SERVED, CHECKPOINT, "the server's checkpoint")
-    words = _and([setting.word for setting in different])
-    return Weights(SERVED, CHECKPOINT, f"the server's checkpoint, {words} changed",
-                   f"{_then(different, 'the checkpoint')}: the same weights.")
+        return Weights(SERVED if served_here else TRAINED, name, words)
+    changes = _and([setting.word for setting in different])
+    return Weights(SERVED if served_here else CHANGED, name, f"{words}, {changes} changed",
+                   f"{_then(different, where)}: {since}.")
 
 
 def _then(different: list[_Setting], where: str) -> str:

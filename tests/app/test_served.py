@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -30,16 +31,11 @@ def serve(tmp_path, monkeypatch):
     """A function that makes a checkpoint of a configuration, and has the server read it."""
     def start(config=ODD, layout="openai", mxfp4=True, directory=tmp_path / "weights"):
         Transformer(config, dtype=torch.bfloat16).save_checkpoint(directory, layout, mxfp4, overwrite=True)
-        point_to(directory, monkeypatch)
+        monkeypatch.setenv(served.VARIABLE, str(directory))
+        forget()
         return directory
 
     yield start
-    forget()
-
-
-def point_to(directory, monkeypatch):
-    """Have the server read this directory at its next question."""
-    monkeypatch.setenv(served.VARIABLE, str(directory))
     forget()
 
 
@@ -72,27 +68,19 @@ def test_experts_in_another_format_are_served_as_they_are(serve):
     assert isinstance(served.served().model.block[0].mlp.mlp1_weight, torch.Tensor)
 
 
-def spoil_nothing_there(directory):
-    for path in directory.iterdir():
-        path.unlink()
-    directory.rmdir()
+def cut_in_half(file):
+    file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
 
 
-def spoil_config(directory):
-    (directory / "config.json").write_text("{")
+def with_other_experts(file):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_experts": 4}))
 
 
-def spoil_file(directory):
-    content = (directory / "model.safetensors").read_bytes()
-    (directory / "model.safetensors").write_bytes(content[:len(content) // 2])
-
-
-def spoil_shape(directory):
-    settings = json.loads((directory / "config.json").read_text())
-    (directory / "config.json").write_text(json.dumps(settings | {"num_experts": 4}))
-
-
-@pytest.mark.parametrize("spoil", [spoil_nothing_there, spoil_config, spoil_file, spoil_shape])
+@pytest.mark.parametrize("spoil", [
+    shutil.rmtree, lambda directory: (directory / "config.json").write_text("{"),
+    lambda directory: cut_in_half(directory / "model.safetensors"),
+    lambda directory: with_other_experts(directory / "config.json")],
+    ids=["nothing there", "no JSON", "half a file", "another shape"])
 def test_a_bad_directory_is_named_in_the_log_alone(serve, monkeypatch, caplog, spoil):
     directory = serve()
     spoil(directory)
