@@ -22,7 +22,6 @@ from gptoss.config import ModelConfig
 from gptoss.model import AttentionBlock, MLPBlock, Transformer
 from gptoss.trace import trace
 
-EMBEDDING = "embedding"
 HALVES = ATTENTION, EXPERTS = ("attention", "experts")
 ROWS_AT_ONCE = 16  # variants of a text that run side by side; bounds their attention weights
 _NAME = re.compile(r"layer ([0-9]{1,6}) (?:(attention|experts)|(head|expert) ([0-9]{1,6}))")
@@ -30,7 +29,7 @@ _NAME = re.compile(r"layer ([0-9]{1,6}) (?:(attention|experts)|(head|expert) ([0
 
 def stage_names(layers: int) -> list[str]:
     """The stages of a model in order: `embedding`, `0 attention`, `0 experts`, `1 attention`, …"""
-    return [EMBEDDING, *(f"{layer} {half}" for layer in range(layers) for half in HALVES)]
+    return ["embedding", *(f"{layer} {half}" for layer in range(layers) for half in HALVES)]
 
 
 def residual_stream(trace: Mapping[str, Tensor]) -> Tensor:
@@ -162,7 +161,7 @@ class Part:
 
 def half_block_parts(layers: int) -> list[Part]:
     """Every half block of a model in the order in which it runs; part n makes the addition of stage n + 1."""
-    return [Part(layer, half) for layer in range(layers) for half in (ATTENTION, EXPERTS)]
+    return [Part(layer, half) for layer in range(layers) for half in HALVES]
 
 
 @torch.no_grad()

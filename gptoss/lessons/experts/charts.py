@@ -338,7 +338,8 @@ def _with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     data = frame[["design", "parameters", "flops"]].assign(kind=["mixture"] + ["dense"] * (len(frame) - 1))
     mixture, labels = frame.iloc[0], []
     for row in data.itertuples():
-        same = data[_near(data["flops"], row.flops) & _near(data["parameters"], row.parameters)]
+        ratios = data[["flops", "parameters"]] / [row.flops, row.parameters]
+        same = data[((ratios >= 1 / 1.1) & (ratios <= 1.1)).all(axis=1)]
         if row.kind == "mixture":
             lines = ["mixture" if len(same) == 1 else "mixture = dense", units.count(row.parameters), units.flops(row.flops)]
         else:
@@ -346,10 +347,6 @@ def _with_labels(frame: pd.DataFrame) -> pd.DataFrame:
                      _ratio(row.flops, mixture, "flops")]
         labels.append("\n".join(filter(None, lines)) if same.index[0] == row.Index else "")
     return data.assign(label=labels)
-
-
-def _near(values: pd.Series, value: float) -> pd.Series:
-    return (values / value).between(1 / 1.1, 1.1)
 
 
 def _apart(points: pd.DataFrame, line: float) -> pd.DataFrame:

@@ -98,7 +98,8 @@ def reach_ladder(panels: Mapping[str, tuple[Sequence[int], np.ndarray]], labels:
     if any(known.shape != (len(windows) + 1, tokens) for windows, known in panels.values()) or not 0 <= token < tokens:
         raise ValueError(f"{ {name: known.shape for name, (_, known) in panels.items()} } with token {token} do not fit "
                          f"{tokens} labels")
-    start = _start_around(token, tokens, behind=MOST_TOKENS - 5)
+    # A few tokens after the chosen one, the rest before it, unless the text begins or ends there.
+    start = min(max(token - MOST_TOKENS + 5, 0), max(tokens - MOST_TOKENS, 0))
     stop = min(start + MOST_TOKENS, tokens)
     rungs = [rung for panel, (name, (windows, known)) in enumerate(panels.items())
              for rung in _ladder(panel, name, windows, known, token, start, stop)]
@@ -136,7 +137,7 @@ def cache_strip(kinds: Mapping[str, tuple[int, int]], context: int) -> Chart:
 
     `kinds` maps "sliding" and "full" to (layers, bytes) at `context` tokens.
     """
-    rows = [(f"{layers} {kind}", kind, held / 2**20, size(held)) for kind, (layers, held) in kinds.items()]
+    rows = [(f"{layers} {kind}", kind, total / 2**20, size(total)) for kind, (layers, total) in kinds.items()]
     data = pd.DataFrame(rows, columns=["layers", "kind", "mib", "size"])
     (sliding, small), (full, large) = kinds["sliding"], kinds["full"]
     text = f"KV cache at {context:,} tokens: {sliding} sliding layers hold {size(small)}, {full} full layers {size(large)}"
@@ -157,11 +158,6 @@ def output_distances(frame: pd.DataFrame, own: int) -> Chart:
     text = (f"With the same weights the next-token distribution differs most from that of the model's own window at "
             f"window {names[largest]}: total variation {frame['distance'][largest]:.3f}.")
     return Chart(_outputs_spec(), data, "Change of the next-token distribution by window", text)
-
-
-def _start_around(token: int, tokens: int, behind: int) -> int:
-    """The first of `MOST_TOKENS` tokens to show, so that `token` is among them with `behind` before it if it can be."""
-    return min(max(token - behind, 0), max(tokens - MOST_TOKENS, 0))
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -101,7 +101,7 @@ def test_weights_and_entropies_of_all_heads_are_the_traces(layer):
     np.testing.assert_allclose(measure.layer_entropies(heads), entropies, atol=1e-4)
 
 
-def test_entropy_of_rows_whose_answer_is_known():
+def test_entropy_is_0_for_one_place_and_2_bits_for_four():
     one_place, four_places = np.eye(3), np.full((3, 3), 0.25)
     assert measure.entropy_bits(one_place, np.zeros(3)) == 0
     assert measure.entropy_bits(four_places, np.full(3, 0.25)) == pytest.approx(2)

@@ -143,7 +143,7 @@ def try_out(at, place):
     return open_tab(at, "attention", "Try this").button(key=f"attention_try_{place}").click().run()
 
 
-def test_each_experiment_sets_what_it_speaks_of():
+def test_each_experiment_sets_its_controls():
     at = try_out(opened(token="3", head="2"), 1)
     assert dial(at, "window").value == 8 and shown(at) == [0, 2, 3, 3]
     try_out(at, 2)

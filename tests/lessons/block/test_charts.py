@@ -73,7 +73,7 @@ AXES = {
 
 @pytest.mark.parametrize(("chart", "model"), [*((chart, ()) for chart in AXES),
                                               *((chart, (DEEP,)) for chart in (waterfall, journey, lens, effects))])
-def test_is_well_made(chart, model):
+def test_every_chart_is_well_made(chart, model):
     assert len(DEEP) > charts.MANY
     assert_well_made(chart(0, *model), chart(3, *model))
     assert axis_titles(chart(0, *model).spec) == AXES[chart]
@@ -160,7 +160,7 @@ def test_the_lens_of_a_deep_model_leaves_stages_out_and_says_so():
     assert chart.note == f"{charts.LENS_ROWS} of 81 stages"
 
 
-def test_the_lens_of_an_answer_that_is_never_on_top():
+def test_the_lens_gives_the_rank_of_an_answer_that_is_never_on_top():
     short = STAGES[:1]
     chart = charts.lens_table(short, [["a", "b"]], np.array([[0.5, 0.3]]), np.zeros((1, 2), bool), np.array([0.1]),
                        np.array([5]), "c")

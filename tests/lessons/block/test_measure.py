@@ -178,7 +178,7 @@ def test_without_a_part_the_model_runs_as_one_whose_part_is_zero(part):
 
 
 @given(small_configs(), st.integers(1, 12), st.integers(0, 9), st.data())
-def test_models_of_every_proportion(config, length, seed, data):
+def test_a_part_can_be_removed_from_a_model_of_any_proportion(config, length, seed, data):
     model, tokens = random_model(config, seed).requires_grad_(False), random_tokens(config, 1, length, seed=seed)
     layer, half = data.draw(st.integers(0, config.num_hidden_layers - 1)), data.draw(st.sampled_from((ATTENTION, EXPERTS)))
     pieces = config.num_attention_heads if half == ATTENTION else config.num_experts

@@ -88,7 +88,7 @@ MISSING = {"load by number": ["twin"], "touched": ["low", "high", "experts"]}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_is_well_made(kind):
+def test_every_chart_is_well_made(kind):
     make, one, other, *titles = KINDS[kind]
     chart, second = make(**one)[1], make(**one | other)[1]
     assert_well_made(chart, second, may_be_missing=MISSING.get(kind, ()))
@@ -115,7 +115,7 @@ def test_load_has_a_bar_per_expert_over_the_band_of_chance(order):
 
 
 @pytest.mark.parametrize("order", charts.ORDERS)
-def test_load_of_few_and_of_many_experts(order):
+def test_load_has_a_bar_for_each_of_few_and_of_many_experts(order):
     for experts in (1, 2, 256):
         assert len(load(order, experts=experts, selected=0)[1].data) == experts
 
@@ -153,7 +153,7 @@ def test_scores_separate_the_chosen_from_the_others():
     assert f"best is expert {here.chosen[4, 0]} with {here.logits[4].max():.2f}" in chart.alt and "·cat" in chart.alt
 
 
-def test_weights_of_both_orders_with_their_sums():
+def test_the_weights_of_both_orders_are_drawn_and_their_sums_given():
     orders, chart = weights()
     shown = chart.data.pivot(index="expert", columns="order", values="weight")
     assert [int(label.split()[1]) for label in shown.index] == orders["expert"].tolist()

@@ -73,7 +73,7 @@ def test_the_order_of_gpt_oss_is_what_the_model_computes():
     np.testing.assert_allclose(orders["top-k, softmax"], whole["block.1.mlp.expert_weights"][0, 7].numpy(), rtol=1e-6)
 
 
-def test_measures_of_an_even_and_of_the_most_uneven_load():
+def test_an_even_load_has_no_variation_and_the_most_entropy():
     even, all_to_two = np.full(8, 5), np.array([20, 20, 0, 0, 0, 0, 0, 0])
     assert measure.load_variation(even) == 0 and measure.load_entropy(even) == 3
     assert measure.load_variation(all_to_two) == pytest.approx(math.sqrt(3)) and measure.load_entropy(all_to_two) == 1
@@ -87,7 +87,7 @@ def every_load(tokens, experts, active):
 
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(1, 4, 2), (2, 4, 1), (3, 4, 2), (4, 3, 2), (3, 5, 4), (2, 3, 3)])
-def test_closed_forms_against_every_possible_routing(tokens, experts, active):
+def test_closed_forms_are_the_means_over_every_possible_routing(tokens, experts, active):
     loads = every_load(tokens, experts, active)
     squared = measure.load_variation(loads) ** 2
     mean, deviation = measure.variation_squared_moments(tokens, experts, active)
@@ -97,7 +97,7 @@ def test_closed_forms_against_every_possible_routing(tokens, experts, active):
 
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(71, 32, 4), (40, 8, 7), (300, 16, 8), (5, 64, 1)])
-def test_the_null_against_tokens_that_choose_one_by_one(tokens, experts, active):
+def test_random_loads_spread_like_those_of_tokens_that_choose_one_by_one(tokens, experts, active):
     """An independent simulation: every token shuffles the experts and takes the first k."""
     random = np.random.default_rng(11)
     shuffled = random.permuted(np.tile(np.arange(experts), (400, tokens, 1)), axis=-1)[..., :active]
@@ -119,7 +119,7 @@ def test_the_null_against_tokens_that_choose_one_by_one(tokens, experts, active)
 
 
 @pytest.mark.parametrize(("tokens", "experts", "active"), [(1, 1, 1), (512, 1, 1), (3, 4, 4), (1, 256, 128), (512, 128, 4)])
-def test_the_null_at_its_ends(tokens, experts, active):
+def test_random_loads_keep_their_bounds_for_few_and_for_many_experts(tokens, experts, active):
     null = measure.uniform_routing(tokens, experts, active)
     assert null.ranked.mean() == pytest.approx(tokens * active / experts, rel=0.1) and measure.NULL_DRAWS >= 200
     assert null is measure.uniform_routing(tokens, experts, active)
@@ -149,7 +149,7 @@ def test_the_balancing_loss_is_1_when_even_and_experts_over_k_when_all_agree():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_touched_in_a_text_against_every_possible_batch(size):
+def test_experts_touched_in_a_text_are_the_mean_over_every_possible_batch(size):
     routing = random_routing(5, 7, 2)
     batches = [len(np.unique(routing.chosen[list(batch)])) for batch in itertools.combinations(range(5), size)]
     assert measure.expected_touched_in_text(routing.counts, 5, size) == pytest.approx(np.mean(batches))
@@ -210,7 +210,7 @@ def by_hand(gate, linear, variant, limit=7.0):
 
 @pytest.mark.parametrize("variant", measure.ACTIVATIONS)
 @pytest.mark.parametrize(("gate", "linear"), [(0, 3), (1, 2), (1, -1), (-1, 0), (10, 0), (10, 10), (2, -10), (-9, 8)])
-def test_activations_by_hand(variant, gate, linear):
+def test_each_activation_is_its_formula(variant, gate, linear):
     value = measure.activation(torch.tensor(float(gate)).double(), torch.tensor(float(linear)).double(), 7.0, variant)
     assert value.item() == pytest.approx(by_hand(gate, linear, variant), rel=1e-9, abs=1e-12)
 
@@ -223,7 +223,7 @@ def test_curves_are_the_activation_on_a_grid(variant):
         assert row.output == pytest.approx(by_hand(row.gate, row.linear, variant), rel=1e-9, abs=1e-12)
 
 
-def test_what_the_clamp_and_the_one_do():
+def test_the_clamp_flattens_the_curve_and_the_one_keeps_the_neuron_open():
     curves = {variant: measure.activation_curves((0.0, 9.0), 7.0, variant) for variant in measure.ACTIVATIONS}
     clamped = curves[measure.AS_IN_GPT_OSS].query("gate >= 7").groupby("linear")["output"]
     assert (clamped.max() == clamped.min()).all(), "flat from 7 on"
@@ -266,7 +266,7 @@ def dense_elements(config, width):
 
 
 @pytest.mark.parametrize("preset", ["classroom", "notebook", "gpt-oss-20b"])
-def test_costs_beside_dense_mlps_against_real_tensors(preset):
+def test_parameters_beside_dense_mlps_are_those_of_real_tensors(preset):
     config = ModelConfig.preset(preset)
     frame = measure.against_dense(config).set_index("design")
     assert tuple(frame.index) == measure.DESIGNS
@@ -284,7 +284,7 @@ def test_costs_beside_dense_mlps_against_real_tensors(preset):
     assert ratios.loc[measure.ONE_EXPERT, "flops"] == pytest.approx(1 / config.experts_per_token, rel=0.02)
 
 
-def test_flops_beside_dense_mlps_against_torchs_counter():
+def test_flops_beside_dense_mlps_are_those_that_torch_counts():
     from torch.utils.flop_counter import FlopCounterMode
 
     config, hidden = CONFIG, CONFIG.hidden_size
@@ -296,7 +296,7 @@ def test_flops_beside_dense_mlps_against_torchs_counter():
     assert frame.loc[measure.EQUAL_SIZE, "flops"] == config.num_hidden_layers * counter.get_total_flops()
 
 
-def test_claim_9_eight_experts_two_active():
+def test_eight_experts_with_two_active_hold_8_times_the_parameters_for_twice_the_compute():
     """Eight times one expert's parameters for twice its compute; a quarter of the compute of a dense MLP of that size."""
     frame = measure.against_dense(ModelConfig.preset("notebook")).set_index("design")
     mixture = frame.loc[measure.MIXTURE]
@@ -306,7 +306,7 @@ def test_claim_9_eight_experts_two_active():
 
 
 @pytest.mark.parametrize(("preset", "share"), [("gpt-oss-120b", 0.044), ("gpt-oss-20b", 0.173)])
-def test_claim_10_active_of_total(preset, share):
+def test_the_published_models_use_4_and_17_percent_of_their_parameters(preset, share):
     frame = measure.by_number_of_experts(ModelConfig.preset(preset)).set_index("experts")
     row = frame.loc[ModelConfig.preset(preset).num_experts]
     assert row["active"] / row["total"] == pytest.approx(share, abs=0.0005)
@@ -332,7 +332,7 @@ def of_one_layer(mlp, stream):
 
 @pytest.mark.parametrize("active", [1, 3, 6])
 @pytest.mark.parametrize("tokens", [1, 2, 40])
-def test_the_paths_agree_and_the_check_would_tell(tokens, active):
+def test_the_paths_agree_and_the_check_measures_their_answers(tokens, active):
     model = noisy_model(CONFIG.replace(experts_per_token=active))
     mlp = model.block[0].mlp
     stream = random_stream(tokens)

@@ -55,7 +55,7 @@ def test_a_swiglu_is_compared_with_each_variant():
 
 
 @pytest.mark.parametrize("key", ["experts_order", "experts_measure"])
-def test_load_reads_otherwise_in_each_order_and_measure(key):
+def test_load_is_described_in_each_order_and_by_each_measure(key):
     at = open_experts("Load")
     texts = {words(at.radio(key=key).set_value(option).run()) for option in at.radio(key=key).options}
     assert len(texts) == 2
@@ -110,7 +110,7 @@ def test_32_tokens_touch_82_experts():
     assert at.success and "It is 82 experts." in words(at) and "One token reads 3.1% of the experts" in words(at)
 
 
-def test_the_experiments_show_what_they_say():
+def test_the_experiments_show_what_they_promise():
     at = press(open_tab(open_experts(), "experts", "Try this"), "A batch on gpt-oss-120b")
     assert dial(at, "experts").value == 128 and at.select_slider(key="experts_batch").value == 32
     assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-120b'), 32):.1f}" in words(at)

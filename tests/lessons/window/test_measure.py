@@ -24,7 +24,7 @@ def random_ids(count):
     return random_models.random_tokens(SMALL, count).tolist()
 
 
-def test_patterns_and_the_rule_of_the_model():
+def test_patterns_give_each_layer_its_window_as_the_model_does():
     assert measure.windows_of(measure.EVERY_LAYER_FULL, 3, 8) == (0, 0, 0)
     assert measure.windows_of(measure.EVERY_LAYER_SLIDING, 3, 8) == (8, 8, 8)
     assert measure.windows_of(measure.ALTERNATING, 5, 8) == (8, 0, 8, 0, 8)
@@ -191,7 +191,7 @@ def test_full_layers_of_gpt_oss_120b_hold_a_thousand_times_more_and_a_missing_ki
     assert measure.cache_by_kind(SMALL.replace(sliding_window=0), 100)["sliding"] == (0, 0)
 
 
-def test_total_variation():
+def test_total_variation_is_0_for_equal_distributions_and_1_for_disjoint_ones():
     p, q = torch.tensor([0.5, 0.5, 0, 0]), torch.tensor([0, 0.25, 0.25, 0.5])
     assert measure.total_variation(p, p) == 0
     assert measure.total_variation(p, q) == pytest.approx(0.75)

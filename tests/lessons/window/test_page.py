@@ -104,19 +104,19 @@ def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
     assert len(at.select_slider(key="token").options) > 128 and not offers()
 
 
-def test_try_32_tokens_with_a_window_of_8():
+def test_the_experiment_with_32_tokens_shows_228_of_528_pairs():
     at = press(open_tab(open_window(), "window", "Try this"), "32 tokens, window 8")
     assert "Of 528 query-key pairs a sliding layer keeps 228" in page_text(at)
     assert "228 of 528 query-key pairs remain" in page_text(at)
     assert "32 tokens" in page_text(at) and at.select_slider(key="token").value == "last"
 
 
-def test_try_four_layers_of_sixteen():
+def test_the_experiment_with_four_layers_shows_steps_of_15():
     at = press(open_tab(open_window(), "window", "Try this"), "Four layers, window 16")
     assert "Every layer sliding: layer by layer it knows 1, 16, 31, 46, 61 tokens" in page_text(at)
 
 
-def test_try_the_largest_model_at_full_context_and_shorten_it():
+def test_the_experiment_at_full_context_shows_the_costs_of_the_largest_model():
     at = open_window(preset="classroom", window="4")
     press(open_tab(at, "window", "Try this"), "gpt-oss-120b at full context")
     assert dial(at, "layers").value == 36 and at.segmented_control(key="window_view").value == "Cost"
@@ -133,7 +133,7 @@ def test_four_layers_of_a_window_of_16_reach_60_tokens():
     assert "You said 64 tokens. **It is 60 tokens.**" in verdict and "4 · 15 = 60" in verdict
 
 
-def test_the_code_is_that_which_ran():
+def test_the_code_is_what_ran():
     at = open_tab(open_window(), "window", "The code")
     shown = "\n".join(code.value for code in at.code)
     assert all(name in shown for name in ("def visible(", "class AttentionBlock", "class LayerCache", "def reach("))
@@ -142,7 +142,7 @@ def test_the_code_is_that_which_ran():
 @pytest.mark.parametrize("settings", [
     {"preset": "gpt-oss-20b"}, {"preset": "classroom", "window_w": "1"}, {"preset": "classroom", "window_w": "off"},
     {"preset": "classroom", "token": "0"}, {"preset": "classroom", "sinks": "off", "precision": "bfloat16"}], ids=str)
-def test_the_checks_agree(settings):
+def test_the_checks_find_no_difference(settings):
     checks = page_text(open_tab(open_window(**settings), "window", "How we know"))
     count = 1 if "token" in settings else 48
     assert f"On the {count} tokens up to the query" in checks
