@@ -162,8 +162,6 @@ def test_the_product_names_its_terms_and_their_sum():
     first, last = ((fixed(a), fixed(b)) for a, b in ((steps.query[n], steps.keys[3, n]) for n in (0, -1)))
     bare = text.replace("(", "").replace(")", "")
     assert f"{first[0]} · {first[1]} + " in bare and f" + … + {last[0]} · {last[1]} = {fixed(steps.products[3])}" in bare
-
-
     assert "…" not in formula(charts.PRODUCT, 3, head_dim=2)[1], "a head of two shows every term"
 
 
@@ -221,11 +219,13 @@ def test_the_text_is_as_strong_as_the_root_of_the_share():
     assert who == ["faint", "faint", "key", strength(0.2, 0.25)]
 
 
-def test_the_text_names_the_strongest():
+def test_the_text_names_the_strongest_be_it_the_only_one():
     weights = np.array([[0.5, 0, 0], [0.1, 0.4, 0], [0.3, 0.2, 0.1]])
     html = charts.looks_in_text(*looks(weights, 2, 1), 1, ["a", " b", " c"])
     assert "·b gives most of its attention to ·b at position 1: 0.400." in html
     assert "Of 2 tokens that can look at ·b, ·b at position 1 does so most: 0.400." in html
+    html = charts.looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
+    assert shades(html) == [["query"], ["key"]] and "Of 1 token that" in html
 
 
 @pytest.mark.parametrize("token", [0, 100, 199])
@@ -243,11 +243,6 @@ def test_the_text_is_escaped_and_shares_must_fit():
     assert "<img" not in html and "&lt;img src=x&gt;" in html
     with pytest.raises(ValueError, match="do not fit 2 labels"):
         charts.looks_in_text(*looks(weights, 0, 1), 1, ["a", "b"])
-
-
-def test_one_token_looks_at_itself():
-    html = charts.looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
-    assert shades(html) == [["query"], ["key"]] and "Of 1 token that" in html
 
 
 # The gallery

@@ -135,17 +135,13 @@ def test_the_answer_is_compared_with_the_text():
     assert of_preset("classroom")[1].labels[11] in words(at)
 
 
-def test_every_stage_and_every_tensor_can_be_stepped_through():
+def test_every_stage_and_every_tensor_can_be_shown():
     for name, key, count in (("Journey", "block_stage", 9), ("Tensors", "block_tensor", 21)):
         at = view(open_page(PAGE, preset="classroom"), name)
         options = at.selectbox(key=key).options
         assert len(options) == count
-        at.selectbox(key=key).set_value(options[0]).run()
         for option in options:
-            assert at.selectbox(key=key).value == option
-            assert_fine(at)
-            if option != options[-1]:
-                press(at, "Next")
+            assert_fine(at.selectbox(key=key).set_value(option).run())
         assert button(at, "Next").disabled
         press(at, "Back")
         assert at.selectbox(key=key).value == options[-2]
