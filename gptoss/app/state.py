@@ -21,7 +21,7 @@ from gptoss.app.weights import weights_of
 from gptoss.config import PRESETS, ModelConfig
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
-PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}
+PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
 SEVERAL = {"ladder_rungs", "training_who"}  # of which an address may say that none is chosen
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
@@ -113,7 +113,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
     text, more = text_from_query(query, own_text)
-    more += unknown_settings([key for key in query if key not in OWN_KEYS and not of_a_page(key)])
+    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS])
     return Moment(study, text, pinned), problems + more
 
 
@@ -172,11 +172,6 @@ def query() -> dict[str, str]:
     return session().now.to_query()
 
 
-def of_a_page(key: str) -> bool:
-    """Whether a key of the address belongs to a page's own control."""
-    return key in PAGE_KEYS
-
-
 def _moved_dials(memory: Session) -> dict[str, object]:
     """Dials whose widget is no longer where the study is; if there is none, a preset that was chosen."""
     state, study = st.session_state, memory.now.study
@@ -193,7 +188,7 @@ def _moved_dials(memory: Session) -> dict[str, object]:
 def _page_values() -> dict[str, object]:
     """What is set on pages, also what no address keeps: a page's own keys begin with its address."""
     of_pages = tuple(f"{page.path}_" for page in PAGES)
-    return {key: value for key, value in st.session_state.items() if of_a_page(key) or key.startswith(of_pages)}
+    return {key: value for key, value in st.session_state.items() if key in PAGE_KEYS or key.startswith(of_pages)}
 
 
 def _in_flight(memory: Session) -> bool:
@@ -253,12 +248,12 @@ def _set_dials(study: Study) -> None:
 
 
 def _address() -> dict[str, str]:
-    return {key: value for key, value in st.query_params.to_dict().items() if not of_a_page(key)}
+    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS}
 
 
 def _leave_out_empty_values() -> None:
     """Pass over `?key=` of a page's control, so that it falls back: Streamlit would take even a required choice away."""
-    empty = [key for key, value in st.query_params.to_dict().items() if not value and of_a_page(key) and key not in SEVERAL]
+    empty = [key for key, value in st.query_params.to_dict().items() if not value and key in PAGE_KEYS - SEVERAL]
     for key in empty:
         del st.query_params[key]
     if empty:  # widgets read what the session came with

@@ -20,7 +20,7 @@ MAX_BYTES = 64 * 2**20  # of all that is kept
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class TrainedModel:
     """One trained model.
 
     Attributes:
@@ -47,7 +47,7 @@ class Kept:
         return model.eval().requires_grad_(False)
 
 
-_kept: OrderedDict[str, Kept] = OrderedDict()
+_kept: OrderedDict[str, TrainedModel] = OrderedDict()
 _used: set[str] = set()  # an id means one model for as long as the server runs
 _lock = threading.Lock()
 
@@ -58,7 +58,7 @@ def keep(contestant: Contestant, weights: Mapping[str, Tensor], title: str) -> s
     Raises:
         ValueError: the weights alone are more than `MAX_BYTES`.
     """
-    model = Kept(contestant, title, {name: tensor.detach().to("cpu", torch.bfloat16, copy=True)
+    model = TrainedModel(contestant, title, {name: tensor.detach().to("cpu", torch.bfloat16, copy=True)
                                      for name, tensor in weights.items()})
     if model.nbytes > MAX_BYTES:
         raise ValueError(f"the weights take {model.nbytes:,} bytes; at most {MAX_BYTES:,} can be kept")
@@ -70,7 +70,7 @@ def keep(contestant: Contestant, weights: Mapping[str, Tensor], title: str) -> s
     return name
 
 
-def get(name: str) -> Kept | None:
+def get(name: str) -> TrainedModel | None:
     """The model with this id, or None where the server never had it or has it no longer."""
     with _lock:
         return _kept.get(name)

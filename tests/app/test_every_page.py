@@ -9,7 +9,7 @@ from nightly import NIGHTLY, at_night
 from reader import BUILD, FILES, address, assert_fine, button, captions, dial, move, open_page, press, values
 
 from gptoss.app.book import PAGES
-from gptoss.app.state import of_a_page
+from gptoss.app.state import PAGE_KEYS
 from gptoss.app.study import DEFAULT_PRESET, DIALS
 from gptoss.config import PRESETS
 
@@ -113,5 +113,5 @@ def test_the_dials_keep_their_places_from_page_to_page():
         at.switch_page(file).run()
         assert_fine(at)
         assert values(at) == before
-        own = {key: value for key, value in address(at).items() if not of_a_page(key)}
+        own = {key: value for key, value in address(at).items() if key not in PAGE_KEYS}
         assert own == {"preset": DEFAULT_PRESET, "heads": "1", "kv": "1", "window": "off"}

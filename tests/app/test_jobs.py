@@ -1,5 +1,7 @@
 """Training jobs: one at a time and the others in line, pause and resume, stop, divergence, bounds, and who may see what."""
 
+import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -16,7 +18,9 @@ from gptoss.training.contest import DOCUMENTS, Contest, Plan, activations_needed
 from gptoss.training.contestants import Contestant, contestants
 from gptoss.training.corpus import OWN, Mixture
 from gptoss.training.domains import GENERATED
+from gptoss.training.evaluation import evaluate
 from gptoss.training.recipe import Recipe
+from gptoss.training.trainer import Diverged, Trainer
 
 CONFIG = ModelConfig.preset("classroom").replace(num_hidden_layers=1, hidden_size=32, intermediate_size=32, head_dim=8,
                                                  num_attention_heads=4, num_experts=4, vocab_size=512)
@@ -105,7 +109,6 @@ def test_a_run_leaves_curves_evaluations_a_recording_and_weights(queue):
 
 def test_the_queue_trains_as_the_library_alone_does(queue):
     """The same numbers as a loop without any queue, threads or other contestants."""
-    from gptoss.training.trainer import Trainer
     wanted = plan(steps=5, who=("gpt2", "study"))
     alone = Trainer(EVERYONE["study"].build(), wanted.corpus(), wanted.paced)
     for _ in range(5):
@@ -117,7 +120,6 @@ def test_the_queue_trains_as_the_library_alone_does(queue):
 def test_the_first_moment_is_the_untrained_model(queue):
     queue.submit("me", plan(steps=4))
     first = wait(queue, "me", DONE).standings[0].evaluations[0]
-    from gptoss.training.evaluation import evaluate
     assert first.losses == evaluate(EVERYONE["study"].build(), plan().corpus().validation(DOCUMENTS)).losses
 
 
@@ -222,7 +224,6 @@ def test_a_run_that_diverges_says_so_and_keeps_good_weights(queue):
 
 
 def test_one_that_diverges_does_not_end_the_others(queue, monkeypatch):
-    from gptoss.training.trainer import Diverged, Trainer
     train = Trainer.train
 
     def unlucky(trainer, batch=None):
@@ -394,7 +395,6 @@ def test_what_many_heads_record_is_bounded():
 
 
 def test_the_history_is_json_and_names_what_was_trained(queue):
-    import json
     wanted = plan(steps=2, who=("unbalanced",), balance=0.01)
     queue.submit("me", wanted)
     history = json.loads(json.dumps(contestant_history(wanted, wait(queue, "me", DONE).standings[0])))
@@ -405,7 +405,6 @@ def test_the_history_is_json_and_names_what_was_trained(queue):
 
 @pytest.mark.skipif(not hasattr(threading, "get_native_id") or jobs.sys.platform != "linux", reason="Linux only")
 def test_training_has_low_priority_and_nobody_else(queue, monkeypatch):
-    import os
     seen = []
     step = Contest.step
 

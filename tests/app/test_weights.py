@@ -54,7 +54,7 @@ def random_weights(contestant: Contestant, seed: int = 5) -> dict[str, torch.Ten
 
 
 @pytest.fixture
-def kept(monkeypatch):
+def shelf(monkeypatch):
     """An empty shelf of models that were trained on this server."""
     monkeypatch.setattr(trained, "_kept", type(trained._kept)())
 
@@ -159,7 +159,7 @@ def test_twenty_sessions_share_one_loaded_model(monkeypatch):
     assert loaded == ["kv-4"]
 
 
-def test_a_readers_model_runs_where_its_shape_fits(kept):
+def test_a_readers_model_runs_where_its_shape_fits(shelf):
     weights = random_weights(MINE)
     name = trained.keep(MINE, weights, "my first model")
     study = moved(weights=name)
@@ -171,7 +171,7 @@ def test_a_readers_model_runs_where_its_shape_fits(kept):
     assert (changed.kind, changed.name) == (CHANGED, name) and "The window was 16 in training" in changed.note
 
 
-def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_stand_in(kept):
+def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_stand_in(shelf):
     weights = weights_of(moved(weights="run-0000"))
     assert (weights.kind, weights.name) == (TRAINED, "classroom")
     assert "run-0000 are gone" in weights.note and "shipped ones stand in" in weights.note
@@ -181,7 +181,7 @@ def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_
     assert twin(moved(weights="run-0000", heads=4)).seed == 1
 
 
-def test_a_readers_model_of_another_shape_does_not_fit(kept):
+def test_a_readers_model_of_another_shape_does_not_fit(shelf):
     name = trained.keep(TINY, random_weights(TINY), "tiny")
     assert f"{name} do not fit: they have another shape" in weights_of(moved(weights=name)).note
     gpt2 = contestants(CLASSROOM.live_config)["gpt2"]
@@ -190,7 +190,7 @@ def test_a_readers_model_of_another_shape_does_not_fit(kept):
     assert isinstance(trained.get(name).load(), GPT2)
 
 
-def test_a_readers_model_without_sinks_runs_only_without_them(kept):
+def test_a_readers_model_without_sinks_runs_only_without_them(shelf):
     contestant = Contestant("no-sinks", "mine", CLASSROOM.live_config, sinks=False)
     name = trained.keep(contestant, random_weights(contestant), "no sinks")
     assert weights_of(moved(weights=name, sinks="off")).name == name
@@ -198,7 +198,7 @@ def test_a_readers_model_without_sinks_runs_only_without_them(kept):
     assert weights.name == "classroom" and "trained without sinks" in weights.note
 
 
-def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(kept):
+def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(shelf):
     """The caches are keyed by the weights that run, not by the word in the address."""
     name = trained.keep(MINE, random_weights(MINE), "mine")
     study, tokens = moved(weights=name), (300, 301, 302)
@@ -209,14 +209,14 @@ def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(kept):
     assert torch.equal(after, live.live_run(CLASSROOM, tokens, 0).trace["logits"])
 
 
-def test_the_oldest_model_goes_first(kept):
+def test_the_oldest_model_goes_first(shelf):
     names = [trained.keep(TINY, random_weights(TINY), f"run {n}") for n in range(trained.MAX_KEPT + 2)]
     assert len(set(names)) == len(names)
     assert [trained.get(name) is None for name in names] == [True] * 2 + [False] * trained.MAX_KEPT
     assert trained.get(names[-1]).title == f"run {trained.MAX_KEPT + 1}"
 
 
-def test_the_models_together_stay_within_their_memory(kept, monkeypatch):
+def test_the_models_together_stay_within_their_memory(shelf, monkeypatch):
     weights = random_weights(TINY)
     size = sum(value.numel() for value in weights.values()) * 2
     monkeypatch.setattr(trained, "MAX_BYTES", 2 * size)
@@ -229,7 +229,7 @@ def test_the_models_together_stay_within_their_memory(kept, monkeypatch):
     assert trained.get(names[-1]) is not None
 
 
-def test_what_is_kept_is_a_copy(kept):
+def test_what_is_kept_is_a_copy(shelf):
     weights = random_weights(TINY)
     before = weights["embedding.weight"].clone()
     name = trained.keep(TINY, weights, "run")
