@@ -18,27 +18,12 @@ from gptoss.app.controls import Key
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.turns import MEASURING
-from gptoss.app.verdicts import (
-    COMPUTED,
-    FALSE,
-    MEASURED,
-    OPEN,
-    PARTLY,
-    TIMED,
-    TOPICS,
-    TRUE,
-    VERDICTS,
-    Claim,
-    Verdict,
-    badge,
-    decide,
-    known,
-)
+from gptoss.app.verdicts import COMPUTED, MEASURED, OPEN, TIMED, TOPICS, VERDICTS, Claim, Verdict, badge, decide, known
 from gptoss.charts import Chart
 from gptoss.lessons.claims.charts import Tile, verdict_strip
 
 ALL, ALL_TOPICS = "All", "All topics"
-LABELS = {ALL: ALL} | {verdict: verdict.capitalize() for verdict in (FALSE, PARTLY, TRUE, OPEN)}
+LABELS = {ALL: ALL} | {verdict: verdict.capitalize() for verdict in VERDICTS}
 CHOSEN, FIND = Key("claims_row", ""), Key("claims_find", "")
 VERDICT, TOPIC = Key("claims_verdict", ALL), Key("claims_topic", ALL_TOPICS)
 EVERYTHING = {FIND.name: "", VERDICT.name: ALL, TOPIC.name: ALL_TOPICS}  # filters that let all claims through

@@ -6,19 +6,14 @@ from gptoss import units
 from gptoss.app.study import Study
 from gptoss.app.verdicts import Verdict, near
 from gptoss.cost import checkpoint_bytes, kv_cache_bytes
-from gptoss.lessons.gqa.measure import (
-    cache_with_head_size_from_width,
-    cache_with_width_of_stream,
-    saving,
-    with_kv_heads,
-)
+from gptoss.lessons.gqa import measure
 
 CLAIMED_SAVING = 0.875
 
 
 def memory_saved(study: Study) -> Verdict:
     """Claim 11, its share: of the cache, and of all that inference keeps."""
-    saved = saving(with_kv_heads(study.config, study.heads), study.kv, study.context)
+    saved = measure.saving(measure.with_kv_heads(study.config, study.heads), study.kv, study.context)
     return Verdict.of(
         near(CLAIMED_SAVING, saved.memory), partly=near(CLAIMED_SAVING, saved.cache),
         sentence=f"{study.kv} KV heads in place of {study.heads} save {saved.cache:.1%} of the cache and {saved.memory:.1%} "
@@ -27,7 +22,7 @@ def memory_saved(study: Study) -> Verdict:
 
 def inference_reduced(study: Study) -> Verdict:
     """Claim 11, its factor: cache and weights together, as they would be without sharing and windows and as they are."""
-    plain = with_kv_heads(study.config, study.heads).replace(sliding_window=0)
+    plain = measure.with_kv_heads(study.config, study.heads).replace(sliding_window=0)
     before, now = kv_cache_bytes(plain, study.context), kv_cache_bytes(study.config, study.context)
     weights = checkpoint_bytes(study.config)
     memory = (checkpoint_bytes(plain) + before) / (weights + now)
@@ -40,7 +35,7 @@ def inference_reduced(study: Study) -> Verdict:
 def head_size_from_width(study: Study) -> Verdict:
     """The calculator that divides the width by the heads."""
     config, context = study.config, study.context
-    mistaken, truth = cache_with_head_size_from_width(config, context), kv_cache_bytes(config, context)
+    mistaken, truth = measure.cache_with_head_size_from_width(config, context), kv_cache_bytes(config, context)
     return Verdict.of(near(mistaken, truth), (
         f"It is {truth / 1e9:.2f} GB. {mistaken / 1e9:.2f} GB comes out if the head size is taken to be "
         f"{config.hidden_size} / {config.num_attention_heads} = {config.hidden_size // config.num_attention_heads}; it is "
@@ -50,7 +45,7 @@ def head_size_from_width(study: Study) -> Verdict:
 def keys_as_wide_as_the_stream(study: Study) -> Verdict:
     """The calculator that takes the hidden size for the width of keys and values."""
     config, context = study.config, study.context
-    mistaken, truth = cache_with_width_of_stream(config, context), kv_cache_bytes(config, context)
+    mistaken, truth = measure.cache_with_width_of_stream(config, context), kv_cache_bytes(config, context)
     return Verdict.of(near(mistaken, truth), (
         f"It is {units.size(truth)}. {units.size(mistaken)} comes out if keys and values are taken to be as wide as "
         f"the stream, {config.hidden_size:,}, in every layer and at one byte; they are {config.num_key_value_heads} × "

@@ -37,17 +37,11 @@ def counted(config):
     return sum(parameter.numel() for parameter in Transformer(config, device="meta").parameters())
 
 
-def test_eight_groups_to_one_shrink_the_cache_and_hardly_the_model():
-    one = saving(LARGE, 1, CONTEXT)
-    assert f"{one.parameters:.2%}" == "0.08%"
+def test_the_number_of_groups_changes_the_cache_and_hardly_the_model():
+    one, every = saving(LARGE, 1, CONTEXT), saving(LARGE, 64, CONTEXT)
+    assert (f"{one.parameters:.2%}", f"{-every.parameters:.2%}") == ("0.08%", "0.64%")
     assert (f"{one.cache_before / GIB:.2f}", f"{one.cache_after / GIB:.2f}") == ("4.50", "0.56")
-    assert one.cache == 0.875
-
-
-def test_a_head_of_keys_for_every_query_head():
-    every = saving(LARGE, 64, CONTEXT)
-    assert every.cache_after == 8 * every.cache_before
-    assert f"{-every.parameters:.2%}" == "0.64%"
+    assert one.cache == 0.875 and every.cache_after == 8 * every.cache_before
 
 
 def test_the_claimed_saving_is_the_caches_alone():
