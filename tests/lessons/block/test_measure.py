@@ -87,17 +87,14 @@ def test_contributions_sum_to_the_logit(config, seed, length, data):
 def test_contributions_sum_to_the_logit_in_double_precision():
     model = random_model(SMALL, seed=1, dtype=torch.float64).requires_grad_(False)
     model.norm.forward = lambda x: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * model.norm.scale
-    traced = trace(model, TOKENS, layers=[])
-    here = measure.residual_stream(traced)[:, -1]
-    for token in range(SMALL.vocab_size):
-        assert measure.contributions(model, here, token).sum().item() == pytest.approx(
-            traced["logits"][0, -1, token].item(), rel=1e-12, abs=1e-12)
+    here, logits = of_whole_text(model, TOKENS)[:, -1], model(TOKENS)[0, -1]
+    sums = torch.stack([measure.contributions(model, here, token).sum() for token in range(SMALL.vocab_size)])
+    assert_close(sums, logits, rtol=1e-12, atol=1e-12)
 
 
 def test_contributions_sum_to_the_logit_within_bfloat16():
     model = random_model(SMALL, seed=1, dtype=torch.bfloat16).requires_grad_(False)
-    traced = trace(model, TOKENS, layers=[])
-    here, logits = measure.residual_stream(traced)[:, -1], traced["logits"][0, -1].float()
+    here, logits = of_whole_text(model, TOKENS)[:, -1], model(TOKENS)[0, -1].float()
     sums = torch.stack([measure.contributions(model, here, token).sum() for token in range(SMALL.vocab_size)])
     assert relative_difference(sums.float(), logits) < 0.02
 
