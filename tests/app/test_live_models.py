@@ -37,7 +37,7 @@ def other_position(study: Study, name: str) -> Study:
 
 @pytest.mark.parametrize("preset", ["gpt-oss-20b", "classroom"])
 @pytest.mark.parametrize("name", KEEPING)
-def test_a_move_said_to_keep_weights_keeps_the_very_tensors(preset, name):
+def test_a_move_that_keeps_weights_keeps_the_very_tensors(preset, name):
     """Of random weights, which are there for every setting; trained ones ship for some."""
     study, _ = Study.of_preset(preset).moved(weights="random")
     before, after = pointers(study), pointers(other_position(study, name))
@@ -49,13 +49,13 @@ def test_a_move_said_to_keep_weights_keeps_the_very_tensors(preset, name):
 
 @given(reachable_studies())
 @settings(max_examples=25)
-def test_a_move_said_to_keep_weights_never_changes_a_shape(study):
+def test_a_move_that_keeps_weights_never_changes_a_shape(study):
     for name in KEEPING + ["precision"]:
         assert shape_of(other_position(study, name).live_config) == shape_of(study.live_config)
 
 
 @pytest.mark.parametrize("name", NEW_SHAPE + OTHER_WEIGHTS)
-def test_a_move_said_to_make_a_new_shape_or_to_bring_other_weights_does(name):
+def test_a_move_to_a_new_shape_or_to_other_weights_changes_them(name):
     study = CLASSROOM.moved(weights="random")[0] if name == "seed" else CLASSROOM
     before = live_model(study).model.state_dict()
     after = live_model(other_position(study, name)).model.state_dict()
