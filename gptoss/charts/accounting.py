@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, scale_of, specification, tooltip
+from gptoss.charts.chart import Chart, blank_chart, figures, scale_of, specification, tooltip
 from gptoss.charts.labels import CONTEXT_LABEL, COUNT_LABEL, IS_POWER_OF_TEN
 from gptoss.units import count, flops, percent, size
 
@@ -143,8 +143,7 @@ def _parameters_spec(pinned: bool) -> dict:
             title="parameters (count)", labelExpr=COUNT_LABEL, tickCount=4)),
         color=_part_colour(), order=alt.Order("place:Q"),
         tooltip=tooltip(("bar:N", "bar"), ("part:N", "part"), ("use:N", "use"), ("parameters:Q", "parameters", ",")))
-    sums = base.transform_aggregate(sum="max(sum)", groupby=["bar", "label"]).mark_text(
-        align="left", dx=6, fontSize=FONT_SIZE).encode(x="sum:Q", text="label:N")
+    sums = figures(base.transform_aggregate(sum="max(sum)", groupby=["bar", "label"]), x="sum:Q", text="label:N")
     return specification(alt.layer(bars, sums), height=290 if pinned else 220, right=40)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, tooltip
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import percent
 
@@ -116,7 +116,7 @@ def _routing_spec(num_experts: int) -> dict:
             type="sqrt", domainMin=0, range=[0.12, 1], nice=False), legend=alt.Legend(
             title="router weight (square-root scale)", symbolType="square", symbolSize=300, offset=14,
             tickCount=4, columns=6, symbolFillColor=palette.MAGNITUDE, symbolStrokeWidth=0)),
-    ).add_params(alt.selection_point(name="picked", fields=["expert", "token"]))
+    ).add_params(clicks("expert", "token"))
     mark = blank_chart().transform_filter("datum.here").transform_aggregate(groupby=["token"]).mark_point(
         shape="triangle-down", filled=True, size=110, color=palette.ACCENT, opacity=1, tooltip=False).encode(y=alt.value(-7))
     chart = alt.layer(cells, mark, encoding=alt.SharedEncoding(x=x, y=y))

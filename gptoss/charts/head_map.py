@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import ROW, Chart, blank_chart, scale_of, specification, tooltip
+from gptoss.charts.chart import ROW, Chart, blank_chart, clicks, scale_of, specification, tooltip
 from gptoss.charts.images import Picture, share_pixels
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import percent, plural
@@ -190,7 +190,6 @@ def _reading_spec() -> dict:
 
 @cache
 def _choosing_spec() -> dict:
-    click = alt.selection_point(name="picked", fields=["query", "key"])
     clear = {"fillOpacity": 0, "cursor": "pointer"}
     queries = _span(_QUERY).mark_rect(**clear).encode(tooltip=tooltip(("query:N", "query")))
     keys = _span(_CHOSEN_KEY).mark_rect(**clear).encode(tooltip=tooltip(
@@ -198,7 +197,7 @@ def _choosing_spec() -> dict:
     frames = [_span(kind).mark_rect(filled=False, stroke=colour, strokeWidth=3, tooltip=False) for kind, colour in (
         (_ROW, palette.QUERY), (_COLUMN, palette.KEY), (_CELL, palette.ACCENT))]
     image = _span(_IMAGE).mark_image(aspect=False, tooltip=False).encode(url="map:N")
-    chart = alt.layer(image, _edge(_TO_CHOOSE, "until"), *frames, queries.add_params(click), keys)
+    chart = alt.layer(image, _edge(_TO_CHOOSE, "until"), *frames, queries.add_params(clicks("query", "key")), keys)
     spec = specification(chart, height=430, canvas=True)
     spec["config"] = spec["config"] | {"image": {"smooth": False}}
     return spec

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gptoss import units
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, scale_of, specification, squares
+from gptoss.charts.chart import Chart, blank_chart, figures, scale_of, specification, squares
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 
 _ANSWER, _OTHER = "the answer", "another token"
@@ -85,6 +85,6 @@ def _spec(rows: int, model: str, colour: str, both: bool, answer: bool) -> dict:
                                            scale=scale_of({_ANSWER: colour, _OTHER: palette.MAGNITUDE})))
     outlines = base.transform_filter("datum.changed").mark_bar(
         filled=False, stroke=palette.MUTED, strokeWidth=1.5, strokeDash=[4, 3]).encode(x=alt.X("before:Q", axis=amount))
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.X("reach:Q", axis=amount), text="label:N")
+    numbers = figures(base, x=alt.X("reach:Q", axis=amount), text="label:N")
     layers = [bars, outlines, numbers] if both or answer else [bars, numbers]
     return specification(alt.layer(*layers), height=90 + 27 * rows, right=70 if both else 44)

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, scale_of, specification
+from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, clicks, scale_of, specification
 
 FALSE, PARTLY, TRUE, OPEN = VERDICTS = tuple(palette.VERDICTS)
 
@@ -67,5 +67,5 @@ def _spec(rows: int) -> dict:
              for field, dy, size in (("claim", -9, FONT_SIZE + 2), ("word", 11, FONT_SIZE - 1))]
     frames = base.mark_rect(cornerRadius=6, fillOpacity=0, stroke=palette.ACCENT, strokeWidth=5, cursor="pointer").encode(
         strokeOpacity=alt.StrokeOpacity("chosen:Q", scale=scale_of({0: 0, 1: 1}), legend=None),
-        tooltip=["claim:N", "says:N", "verdict:N"]).add_params(alt.selection_point(name="picked", fields=["claim"]))
+        tooltip=["claim:N", "says:N", "verdict:N"]).add_params(clicks("claim"))
     return specification(alt.layer(fills, *words, frames), height=_TILE * rows + 40)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, tooltip
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import number
 
@@ -151,7 +151,7 @@ def _gate_marks(base: alt.Chart) -> list[alt.Chart]:
 
 
 def _gate_dots(base: alt.Chart) -> list[alt.Chart]:
-    picked = alt.selection_point(name="picked", fields=["head"], on="click", empty=False)
+    picked = clicks("head", on="click", empty=False)
     dots = base.transform_filter(alt.datum.what == "dot")
     others = dots.transform_filter(alt.datum.kind == _OTHER).mark_point(
         filled=True, color=palette.MUTED, size=90, opacity=0.45, cursor="pointer", tooltip=ROW).add_params(picked)
