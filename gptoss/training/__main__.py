@@ -39,18 +39,22 @@ from gptoss.training.storage import (
     state_bytes,
     write_evaluation,
 )
+from gptoss.training.stories.corpus import StoryCorpus
+from gptoss.training.storyteller import STORYTELLER
 from gptoss.training.trainer import Diverged, Trainer
 
 RECORDING = "recording.npz"
 CARD_DOCUMENTS = 256  # of each domain, on which the written model is measured
+MODELS = PRESETS | {"storyteller": STORYTELLER}
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m gptoss.training", description="Train a GPT-OSS or GPT-2 model.")
-    parser.add_argument("--preset", choices=PRESETS, default="classroom", help="the model under study")
+    parser.add_argument("--preset", choices=MODELS, default="classroom", help="the model under study")
     parser.add_argument("--contestant", default=STUDY, help="it, or it with one thing changed (a wrong name lists all)")
     parser.add_argument("--mixture", help='shares by domain, such as "prose=1,recall=2"')
     parser.add_argument("--text", type=Path, help="a UTF-8 file to train on instead")
+    parser.add_argument("--stories", type=Path, help="a corpus of `python -m gptoss.training.stories` to train on instead")
     parser.add_argument("--out", type=Path, required=True, help="directory for model, history and state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--parallel", choices=WAYS, default="ddp", help="how several processes share the work")
@@ -68,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 class _Batches(Dataset):
     """The corpus's batches by step, for torch's loader to prepare ahead."""
 
-    def __init__(self, corpus: Corpus, recipe: Recipe, first: int):
+    def __init__(self, corpus: Corpus | StoryCorpus, recipe: Recipe, first: int):
         self.corpus, self.recipe, self.first = corpus, recipe, first
 
     def __len__(self) -> int:
@@ -84,7 +88,13 @@ def batches(trainer: Trainer, workers: int) -> Iterator[Batch]:
     return iter(DataLoader(_Batches(trainer.corpus, trainer.recipe, trainer.at), batch_size=None, **ahead))
 
 
-def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus:
+def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | StoryCorpus:
+    """What the options ask for. Raises `ValueError` where the model has not as many tokens as the corpus."""
+    if options.stories:
+        stories = StoryCorpus.read(options.stories, options.length, options.seed)
+        if stories.vocabulary.size != vocabulary_size:
+            raise ValueError(f"the corpus has {stories.vocabulary.size:,} tokens, the model {vocabulary_size:,}")
+        return stories
     shares, text = Mixture().shares, ""
     if options.text:
         text, shares = read_own_text(options.text.read_bytes()), ((OWN, 1.0),)
@@ -96,7 +106,7 @@ def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus:
 
 def run(options: argparse.Namespace, here: World) -> None:
     """Train, and write what came of it. Raises `ValueError` or `CheckpointError` for what cannot be done."""
-    everyone = contestants(PRESETS[options.preset])
+    everyone = contestants(MODELS[options.preset])
     if options.contestant not in everyone:
         raise ValueError(f"contestant={options.contestant!r} is unknown; allowed: {', '.join(everyone)}")
     contestant = everyone[options.contestant]
