@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gptoss.checkpoint import CheckpointError
-from gptoss.config import PRESETS
+from gptoss.config import PRESETS, ModelConfig
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contestants import STUDY, contestants
 from gptoss.training.corpus import OWN, Batch, Corpus, Mixture, read_own_text
@@ -45,12 +45,16 @@ from gptoss.training.trainer import Diverged, Trainer
 
 RECORDING = "recording.npz"
 CARD_DOCUMENTS = 256  # of each domain, on which the written model is measured
-MODELS = PRESETS | {"storyteller": STORYTELLER}
+
+
+def models() -> dict[str, ModelConfig]:
+    """What can be trained, by name: the presets, and the model that writes."""
+    return PRESETS | {"storyteller": STORYTELLER}
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m gptoss.training", description="Train a GPT-OSS or GPT-2 model.")
-    parser.add_argument("--preset", choices=MODELS, default="classroom", help="the model under study")
+    parser.add_argument("--preset", choices=models(), default="classroom", help="the model under study")
     parser.add_argument("--contestant", default=STUDY, help="it, or it with one thing changed (a wrong name lists all)")
     parser.add_argument("--mixture", help='shares by domain, such as "prose=1,recall=2"')
     parser.add_argument("--text", type=Path, help="a UTF-8 file to train on instead")
@@ -106,7 +110,7 @@ def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | S
 
 def run(options: argparse.Namespace, here: World) -> None:
     """Train, and write what came of it. Raises `ValueError` or `CheckpointError` for what cannot be done."""
-    everyone = contestants(MODELS[options.preset])
+    everyone = contestants(models()[options.preset])
     if options.contestant not in everyone:
         raise ValueError(f"contestant={options.contestant!r} is unknown; allowed: {', '.join(everyone)}")
     contestant = everyone[options.contestant]

@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from tiny_runs import TINY, VOCABULARY
 
 from gptoss.config import PRESETS
+from gptoss.tokenizer import compact_vocabulary
 from gptoss.training import __main__ as command
 from gptoss.training.contestants import contestants
 from gptoss.training.distributed import world
 from gptoss.training.recording import Recording
 from gptoss.training.storage import load_model, read_evaluation
+from gptoss.training.stories.corpus import StoryCorpus
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED_ONLY = "arithmetic=1,brackets=1,recall=1,repetition=1"
@@ -209,3 +211,17 @@ def test_an_unknown_way_of_spreading_is_refused(capsys):
     with pytest.raises(SystemExit):
         command.parser().parse_args(["--out", "x", "--parallel", "magic"])
     assert "invalid choice: 'magic'" in capsys.readouterr().err
+
+
+def test_a_corpus_of_stories_is_trained_on(tiny, tmp_path):
+    vocabulary = compact_vocabulary(TINY.vocab_size)
+    rows = {"story": np.tile(np.arange(33, dtype=np.uint16), (12, 1))}
+    StoryCorpus(vocabulary, rows, {"story": rows["story"][:4]}, length=32).write(tmp_path / "stories.npz")
+    tiny(tmp_path / "out", **{"--stories": tmp_path / "stories.npz"})
+    history = history_in(tmp_path / "out")
+    assert history["corpus"]["shares"] == {"story": 1.0}
+    first, *_, last = history["evaluations"].values()
+    assert last["losses"]["story"] < first["losses"]["story"]
+    StoryCorpus(compact_vocabulary(300), rows, rows, length=32).write(tmp_path / "others.npz")
+    with pytest.raises(SystemExit, match="the corpus has 300 tokens, the model"):
+        tiny(tmp_path / "other", **{"--stories": tmp_path / "others.npz"})

@@ -183,8 +183,8 @@ def finish(options: argparse.Namespace, result: Harvest, pool) -> StoryCorpus:
     whole = counts[list(vocabulary.o200k_ids)].sum() / max(1, counts.sum())
     result.counts["tokens whole, per million"] = int(1e6 * whole)
     filler = vocabulary.from_o200k([END_OF_TEXT])[0]
-    rows, held_out = ({kind: pack(respell(part[kind], vocabulary), options.length + 1, filler) for kind in KINDS if part[kind]}
-                      for part in (train, held))
+    rows, held_out = ({kind: pack(respell(documents, vocabulary), options.length + 1, filler)
+                       for kind, documents in part.items() if documents} for part in (train, held))
     many = int(sum(map(len, rows.values())) * GRAMMAR_SHARE / (1 - GRAMMAR_SHARE))
     parts = [(vocabulary, max(1, -(-many // options.processes)), options.length + 1, options.seed * 10**6 + number)
              for number in range(options.processes)]

@@ -86,7 +86,8 @@ class StoryCorpus:
     Attributes:
         vocabulary: whose indices the tokens are.
         rows: domain -> (rows, length + 1), read in a new random order in every epoch.
-        held_out: domain -> the same for validation. Of the grammar they are drawn anew, with their entropies.
+        held_out: domain -> the same for validation. Of the grammar they are drawn anew, with their entropies, also where
+            there is nothing to train on.
         length: tokens that a model reads at once.
         seed: of the order.
     """
@@ -100,7 +101,8 @@ class StoryCorpus:
     _kept: dict[int, dict[str, Documents]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.domains = tuple(domain for domain in DOMAINS if domain in self.held_out or domain in self.rows)
+        given = {*self.rows, *self.held_out, *(() if self.rows else (POSSESSION,))}
+        self.domains = tuple(domain for domain in DOMAINS if domain in given)
         total = sum(map(len, self.rows.values()))
         self.shares = {domain: len(self.rows.get(domain, ())) / total if total else 0.0 for domain in self.domains}
         self._of = np.repeat(np.arange(len(self.domains)), [len(self.rows.get(domain, ())) for domain in self.domains])

