@@ -164,7 +164,7 @@ class Teacher:
 
     def _next(self, ids: Tensor, at: int, padding: Tensor, cache: list[Tensor], bias: Tensor,
               rotation: tuple[Tensor, Tensor]) -> Tensor:
-        """Logits after one more token a row, which stands in slot `at` of the cache."""
+        """Logits after one more token a row, which is in slot `at` of the cache."""
         mask = bias[..., :at + 1].expand(-1, -1, self.heads // self.kv_heads, -1)
         return self._pass(ids[:, None], (at - padding)[:, None], at, cache, mask, rotation)
 
