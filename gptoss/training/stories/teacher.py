@@ -102,7 +102,7 @@ class Teacher:
 
     @torch.inference_mode()
     @sdpa_kernel(KERNELS)
-    def sample(self, prompts: Sequence[Sequence[int]], new: int, temperature: float = 0.8, min_p: float = 0.06,
+    def sample(self, prompts: Sequence[Sequence[int]], new: int, temperature: float = 1.0, min_p: float = 0.05,
                seed: int = 0) -> list[list[int]]:
         """Up to `new` tokens after each prompt, without the one that ends them.
 
