@@ -226,8 +226,9 @@ def _losses(model: Transformer, twin: LanguageModel, corpus: StoryCorpus) -> Ite
 
 def _writing(model: Transformer, twin: LanguageModel, vocabulary: CompactVocabulary) -> Iterator[str]:
     yield (f"## Writing\n\n{len(OPENINGS) * EACH} texts of {NEW} tokens. *Faultless*: every sentence well formed, nine in "
-           f"ten trigrams new, no loop. Of the teacher's stories at temperature 1 (min-p 0.05) {TEACHER_SHARE:.0%} pass "
-           "the corpus's check, which also refuses a sentence that comes twice; the corpus has those, and the faultless beginnings of others.\n")
+           "ten trigrams new, no loop. "
+           f"Of the teacher's stories at temperature 1 (min-p 0.05) {TEACHER_SHARE:.0%} pass the corpus's check, which also "
+           "refuses a sentence that comes twice; the corpus has those, and the faultless beginnings of others.\n")
     found = {(name, temperature): writing(one, vocabulary, temperature)
              for name, one in (("storyteller", model), ("gpt2", twin)) for temperature in (0.7, 1.0)}
     aim = found["storyteller", 0.7]["faultless"] >= AIM
