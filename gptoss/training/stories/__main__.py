@@ -112,11 +112,12 @@ class Harvest:
         """What `write` wrote, of several runs."""
         result, counts = cls(), Counter()
         for path in paths:
-            with np.load(path) as kept:
-                counts.update({name: count for name, count in json.loads(str(kept["counts"])).items() if "kept" not in name})
+            with np.load(path) as stored:
+                earlier = json.loads(str(stored["counts"]))
+                counts.update({name: count for name, count in earlier.items() if "kept" not in name})
                 for kind in KINDS:
-                    ids = np.split(kept[f"{kind}.ids"], np.cumsum(kept[f"{kind}.lengths"])[:-1])
-                    for signature, own in zip(kept[f"{kind}.signatures"].tolist(), ids, strict=False):
+                    ids = np.split(stored[f"{kind}.ids"], np.cumsum(stored[f"{kind}.lengths"])[:-1])
+                    for signature, own in zip(stored[f"{kind}.signatures"].tolist(), ids, strict=False):
                         result.add(Document(kind, signature, own))
         result.counts.update(counts)
         return result
@@ -163,8 +164,8 @@ def _questions(options: argparse.Namespace, hurry) -> Iterator:
 
 
 def _say(result: Harvest, kind: str, seconds: float) -> None:
-    made, kept = (sum(result.counts[f"{kind} {what}"] for kind in KINDS) for what in ("generated tokens", "kept tokens"))
-    print(f"{seconds:.0f} s, {kind}: {made / 1e6:.1f} M tokens written, {kept / 1e6:.1f} M kept", flush=True)
+    made, whole = (sum(result.counts[f"{kind} {what}"] for kind in KINDS) for what in ("generated tokens", "kept tokens"))
+    print(f"{seconds:.0f} s, {kind}: {made / 1e6:.1f} M tokens written, {whole / 1e6:.1f} M kept", flush=True)
 
 
 def grammar_rows(vocabulary: CompactVocabulary, count: int, length: int, seed: int) -> np.ndarray:

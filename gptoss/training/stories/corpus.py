@@ -112,9 +112,9 @@ class StoryCorpus:
     @classmethod
     def read(cls, path: Path, length: int = 256, seed: int = 0) -> StoryCorpus:
         """What `write` wrote. Raises `ValueError` for another length than the rows have."""
-        with np.load(path) as kept:
-            vocabulary = CompactVocabulary(tuple(kept["o200k_ids"].tolist()))
-            rows, held_out = ({name.removeprefix(part): kept[name] for name in kept.files if name.startswith(part)}
+        with np.load(path) as stored:
+            vocabulary = CompactVocabulary(tuple(stored["o200k_ids"].tolist()))
+            rows, held_out = ({name.removeprefix(part): stored[name] for name in stored.files if name.startswith(part)}
                               for part in ("train.", "held."))
         widths = {values.shape[1] for values in (*rows.values(), *held_out.values())}
         if widths != {length + 1}:

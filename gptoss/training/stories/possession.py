@@ -96,8 +96,8 @@ class World:
             return [Move(kind, f"{name} went to the {where}.", {("place", name): where})
                     for name, here in place.items() for where in PLACES if where != here]
         if kind in ("give", "take"):
-            said = "{owner} gave the {thing} to {other}." if kind == "give" else "{other} took the {thing} from {owner}."
-            return [Move(kind, said.format(owner=owner, thing=thing, other=other), {("holder", thing): other})
+            sentence = "{owner} gave the {thing} to {other}." if kind == "give" else "{other} took the {thing} from {owner}."
+            return [Move(kind, sentence.format(owner=owner, thing=thing, other=other), {("holder", thing): other})
                     for thing, owner in owned.items() for other in place
                     if other != owner and place[other] == place[owner]]
         if kind == "lose":
@@ -119,8 +119,8 @@ class World:
         if kind == "where thing":
             return [Move(kind, f"Where is the {thing}? In the {place[owner]}.", {},
                          (("holder", thing), ("place", owner)), place[owner]) for thing, owner in owned.items()]
-        said = "Who has the {thing}? {owner}." if kind == "who" else "Now the {thing} is with {owner}."
-        return [Move(kind, said.format(owner=owner, thing=thing), {}, (("holder", thing),), owner)
+        sentence = "Who has the {thing}? {owner}." if kind == "who" else "Now the {thing} is with {owner}."
+        return [Move(kind, sentence.format(owner=owner, thing=thing), {}, (("holder", thing),), owner)
                 for thing, owner in owned.items()]
 
 
@@ -149,7 +149,7 @@ class Grammar:
 
     def draw(self, rng: np.random.Generator, length: int, entropies: bool = True) -> Story:
         """A text of exactly `length` tokens, its last sentence cut where it must be."""
-        world, told, spoken = World(), {}, {}  # fact -> number of the sentence that told it, and the place of its word
+        world, heard, spoken = World(), {}, {}  # fact -> number of the sentence that told it, and the place of its word
         tokens, entropy, age, distance = [], [], [], []
         number = 0
         while len(tokens) < length:
@@ -163,12 +163,12 @@ class Grammar:
             distance += [0] * len(own)
             if move.asks:
                 place = len(tokens) + self._last(own, move.answer)
-                age[place] = number - min(told[fact] for fact in move.asks)
+                age[place] = number - min(heard[fact] for fact in move.asks)
                 origin = spoken[move.asks[0]]
                 if len(move.asks) == 1 and tokens[origin] == self.one(move.answer):
                     distance[place] = place - origin
             for fact, word in move.retold().items():
-                told[fact] = number
+                heard[fact] = number
                 spoken[fact] = len(tokens) + (self._last(own, word) if self.one(word) in own else 0)
             world.facts |= move.tells
             tokens += own

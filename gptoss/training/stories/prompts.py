@@ -45,11 +45,11 @@ class Ask:
 
     def answered(self, answer: str) -> Ask:
         """The same, with the answer and, where one more is wanted, the next question."""
-        said = (*self.turns, ("assistant", answer))
-        if sum(role == "assistant" for role, _ in said) == self.answers:
-            return replace(self, turns=said, opening="")
-        question, opening = follow_up(random.Random(f"{self.seed} {len(said)}"))
-        return replace(self, turns=(*said, ("user", question)), opening=opening)
+        turns = (*self.turns, ("assistant", answer))
+        if sum(role == "assistant" for role, _ in turns) == self.answers:
+            return replace(self, turns=turns, opening="")
+        question, opening = follow_up(random.Random(f"{self.seed} {len(turns)}"))
+        return replace(self, turns=(*turns, ("user", question)), opening=opening)
 
     @property
     def finished(self) -> bool:

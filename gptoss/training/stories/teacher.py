@@ -40,8 +40,8 @@ class _Layer(NamedTuple):
 
 def chat(turns: Sequence[tuple[str, str]], opening: str) -> str:
     """A conversation as the teacher reads it, up to the beginning of its own answer."""
-    said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
-    return f"{said}<|im_start|>assistant\n{opening}"
+    prompt = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
+    return f"{prompt}<|im_start|>assistant\n{opening}"
 
 
 def load_tokenizer(path: Path):
@@ -176,15 +176,15 @@ class Teacher:
         cos, sin = (table[at][:, :, None] for table in rotation)                     # (rows, tokens, 1, head_dim)
         mask = mask.expand(rows, self.kv_heads, group * tokens, end)
         x = self.embedding[ids].flatten(0, 1)                                        # (rows * tokens, hidden)
-        for layer, kept in zip(self.layers, cache, strict=True):
+        for layer, stored in zip(self.layers, cache, strict=True):
             qkv = (self._norm(x, layer.norm1) @ layer.qkv.T).view(rows, tokens, -1, self.head_dim)
             both, values = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
             both = rotate(both, cos, sin)
-            kept[0, :, :, slot:end] = both[:, :, self.heads:].transpose(1, 2)
-            kept[1, :, :, slot:end] = values.transpose(1, 2)
+            stored[0, :, :, slot:end] = both[:, :, self.heads:].transpose(1, 2)
+            stored[1, :, :, slot:end] = values.transpose(1, 2)
             queries = both[:, :, :self.heads].unflatten(2, (self.kv_heads, group)).permute(0, 2, 3, 1, 4)
             mixed = F.scaled_dot_product_attention(queries.reshape(rows, self.kv_heads, group * tokens, self.head_dim),
-                                                   kept[0, :, :, :end], kept[1, :, :, :end], attn_mask=mask)
+                                                   stored[0, :, :, :end], stored[1, :, :, :end], attn_mask=mask)
             mixed = mixed.unflatten(2, (group, tokens)).permute(0, 3, 1, 2, 4).reshape(rows * tokens, -1)
             x = torch.addmm(x, mixed, layer.out.T)
             x = torch.addmm(x, gated(self._norm(x, layer.norm2) @ layer.gate_up.T), layer.down.T)

@@ -57,6 +57,6 @@ def finished(kind: str, text: str) -> str:
 def conversation_ids(ask: Ask) -> list[int]:
     """A conversation in harmony format, its last answer closed as one that is to be learned."""
     system = random.Random(f"system {ask.seed}").choices(SYSTEMS, (2, 1))[0]
-    said = [Message(role, text, channel="final" if role == "assistant" else None)
-            for role, text in ask.turns if role != "system"]
-    return render([Message("system", system), *said], ending="training").ids
+    messages = [Message(role, text, channel="final" if role == "assistant" else None)
+                for role, text in ask.turns if role != "system"]
+    return render([Message("system", system), *messages], ending="training").ids
