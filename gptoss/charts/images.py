@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ from gptoss.charts import palette
 from gptoss.units import number, percent
 
 _GAP = 3  # clear cells between two heads
+
+# Pictures are encoded in one thread: every session's own would keep the encoder's buffers, 50 to 90 MB with 20 of them.
+_ENCODER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
 
 
 class Picture(NamedTuple):
@@ -28,13 +32,17 @@ class Picture(NamedTuple):
 
     def webp(self) -> bytes:
         """The image as a WebP file without any loss: a PNG file takes Pillow 2 to 6 times as long, and is larger."""
-        file = io.BytesIO()
-        Image.fromarray(self.image).save(file, WebPImageFile.format, lossless=True, exact=True, quality=0, method=0)
-        return file.getvalue()
+        return _ENCODER.submit(_encode, self.image).result()
 
     def address(self) -> str:
         """The image as an address that holds all of it, for a mark or an HTML element."""
         return f"data:image/webp;base64,{base64.b64encode(self.webp()).decode()}"
+
+
+def _encode(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, WebPImageFile.format, lossless=True, exact=True, quality=0, method=0)
+    return file.getvalue()
 
 
 def head_grid(weights: np.ndarray, columns: int = 8, selected: int | None = None, width: int = 1024,
