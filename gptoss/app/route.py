@@ -1,0 +1,48 @@
+"""The way through the pages: which comes before, which follows, and where one is on it."""
+
+from __future__ import annotations
+
+from gptoss.app.book import BOOK, PAGES, Page
+
+
+def page_at(path: str) -> Page:
+    """The page with this address. KeyError where there is none."""
+    return _AT[path]
+
+
+def previous(path: str) -> Page | None:
+    """The page before the one at `path`; None before the first."""
+    place = _place(path)
+    return PAGES[place - 1] if place else None
+
+
+def next(path: str) -> Page | None:
+    """The page after the one at `path`; None after the last."""
+    place = _place(path)
+    return PAGES[place + 1] if place + 1 < len(PAGES) else None
+
+
+def section(path: str) -> str:
+    """The section of the bar in which the page is."""
+    page = page_at(path)
+    return [name for name, pages in BOOK.items() if page in pages][0]
+
+
+def where(path: str) -> str:
+    """Where a reader of the page is: "4 of 19 · Components · Attention". A section of one page is not named."""
+    page = page_at(path)
+    names = [section(path)] if len(BOOK[section(path)]) > 1 else []
+    return " · ".join([f"{_place(path) + 1} of {len(PAGES)}", *names, page.title])
+
+
+def needed(path: str) -> Page | None:
+    """The page that the one at `path` presupposes, if there is one."""
+    title = page_at(path).presupposes
+    return [page for page in PAGES if page.title == title][0] if title else None
+
+
+def _place(path: str) -> int:
+    return PAGES.index(page_at(path))
+
+
+_AT = {page.path: page for page in PAGES}
