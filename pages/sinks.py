@@ -38,7 +38,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     now = controls.sink_pass(study, tokens.ids, setting.layer, setting.override)
     query, head = now.query(setting.position), setting.head
     own = controls.own_pass(study, tokens.ids, setting.layer).sinks[head].item()
-    with middle:
+    with middle, pictures.main():
         gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
                                 query.halving[head].item(), head, own if setting.override else None)
         pictures.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))

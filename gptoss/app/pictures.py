@@ -8,11 +8,22 @@ from html import escape
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart, Picture, tensor_picture
 from gptoss.trace import as_matrix
+
+MAIN = "main_picture"  # the key of its place, by which style.css, projector mode and the browser tests find it
+
+
+def main() -> DeltaGenerator:
+    """The place of a page's main picture, once a run: `with pictures.main():`.
+
+    It holds what the chosen view is about and nothing above it: charts side by side are both in it, controls are not.
+    """
+    return st.container(key=MAIN)
 
 
 def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
