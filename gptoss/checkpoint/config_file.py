@@ -31,6 +31,7 @@ _ROPE_KEYS = {"rope_type", "type", "rope_theta", "factor", "beta_fast", "beta_sl
 
 # The RoPE of the published models, which transformers fills in for a file that says nothing about it.
 _PUBLISHED_ROPE = {"rope_type": "yarn", "factor": 32.0, "truncate": False, "original_max_position_embeddings": 4096}
+_LONGEST = 131_072  # max_position_embeddings of a file that does not say
 
 # What transformers leaves out of the quantisation: everything but the experts' weights.
 _NOT_QUANTISED = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
@@ -139,29 +140,50 @@ def _layer_types(layers: int, every: int) -> list[str]:
 def _rope_fields(settings: dict) -> dict:
     """The RoPE and YaRN fields of `ModelConfig` from `rope_parameters` or the older `rope_scaling`."""
     rope = _rope_of(settings)
-    longest = settings.get("max_position_embeddings")
-    context = rope.get("original_max_position_embeddings", settings.get("initial_context_length", longest))
-    fields = {"rope_theta": rope.get("rope_theta", settings.get("rope_theta", ModelConfig.rope_theta))}
-    if context is not None:
-        fields["initial_context_length"] = context
+    theta = rope.get("rope_theta", settings.get("rope_theta", ModelConfig.rope_theta))
     rope_type = rope.get("rope_type", rope.get("type", "default"))
     if rope_type == "default":
-        return fields | {"rope_scaling_factor": 1.0}
+        # Plain RoPE has no ramp, so that the trained context enters no rotation: any spelling of it will do.
+        context = settings.get("initial_context_length", settings.get("max_position_embeddings"))
+        known = {"initial_context_length": context} if context is not None else {}
+        return {"rope_theta": theta, "rope_scaling_factor": 1.0} | known
     if rope_type != "yarn":
         _refuse("rope_type", rope_type, "'yarn' or 'default'")
-    if rope.get("factor") is None:
-        factor = _number("max_position_embeddings", longest) / _number("original_max_position_embeddings", context)
-    else:
-        factor = _number("factor", rope["factor"])
-    return fields | _yarn_fields(rope, factor)
+    context = _trained_context(settings, rope)
+    if "factor" not in rope:
+        _refuse("factor", None, "a number of 1 or more, which YaRN needs")
+    factor = rope["factor"]
+    if factor is None:
+        factor = _longest_context(settings) / _number("original_max_position_embeddings", context)
+    return {"rope_theta": theta, "initial_context_length": context} | _yarn_fields(rope, _number("factor", factor))
+
+
+def _trained_context(settings: dict, rope: dict) -> object:
+    """The context that YaRN stretches, where transformers 5 looks for it: the top level, RoPE's dictionary, the longest.
+
+    Transformers passes over OpenAI's `initial_context_length`. A file in which that one says something else was trained
+    with one of the two, and nothing says which.
+    """
+    name = "original_max_position_embeddings"
+    context = settings.get(name, rope.get(name, _longest_context(settings)))
+    if settings.get("initial_context_length", context) != context:
+        _refuse("initial_context_length", settings["initial_context_length"], f"{context!r}, the trained context by the "
+                f"file's other settings ({name}, or max_position_embeddings without it), or no such key")
+    return context
+
+
+def _longest_context(settings: dict) -> float:
+    return _number("max_position_embeddings", settings.get("max_position_embeddings", _LONGEST))
 
 
 def _rope_of(settings: dict) -> dict:
     """RoPE's dictionary, `rope_scaling` before `rope_parameters` as in transformers, checked for unknown keys."""
     rope = settings.get("rope_scaling") or settings.get("rope_parameters")
     if rope is None:
-        # A null `rope_scaling` says that there is none. Files that say nothing get YaRN's defaults from transformers.
-        return {"rope_type": "default"} if "rope_scaling" in settings else _PUBLISHED_ROPE
+        if "rope_scaling" in settings:
+            _refuse("rope_scaling", settings["rope_scaling"], "an object such as {'rope_type': 'default'}: without one the "
+                    "file says that there is no scaling, but transformers fills in the YaRN of the published models")
+        return _PUBLISHED_ROPE
     if not isinstance(rope, dict):
         _refuse("rope_parameters", rope, "a JSON object")
     for key in sorted(rope.keys() - _ROPE_KEYS):

@@ -51,7 +51,8 @@ def test_recent_rope_parameters_are_read(read):
             config.initial_context_length) == (5000.0, 8.0, 16.0, 2.0, 512)
 
 
-@pytest.mark.parametrize("rope", [{"rope_scaling": None}, {"rope_scaling": {"rope_type": "default"}},
+@pytest.mark.parametrize("rope", [{"rope_scaling": {"rope_type": "default"}},
+                                  {"rope_scaling": ..., "rope_parameters": {}},
                                   {"rope_scaling": ..., "rope_parameters": {"rope_type": "default"}},
                                   {"rope_scaling": ..., "rope_parameters": {"rope_theta": 150000}}])
 def test_plain_rope_is_factor_one(read, rope):
@@ -64,8 +65,10 @@ def test_context_where_only_the_longest_is_given(read):
     assert config.initial_context_length == 131072
 
 
-def test_factor_from_the_two_lengths(read):
-    assert read(HUGGINGFACE_20B, rope_scaling=YARN | {"factor": None})[0].rope_scaling_factor == 32
+@pytest.mark.parametrize("longest", [131072, ...])  # what transformers assumes where a file does not say
+def test_factor_from_the_two_lengths(read, longest):
+    changes = {"rope_scaling": YARN | {"factor": None}, "max_position_embeddings": longest}
+    assert read(HUGGINGFACE_20B, **changes)[0].rope_scaling_factor == 32
 
 
 def test_missing_settings_have_the_defaults_of_the_reference_loaders(read):
@@ -116,7 +119,12 @@ def test_unknown_keys_are_ignored(read):
     ({"rope_scaling": YARN | {"attention_factor": "x"}}, "attention_factor='x'"),
     ({"rope_scaling": YARN | {"factor": "x"}}, "factor='x'"),
     ({"rope_scaling": YARN | {"factor": 0.5}}, "rope_scaling_factor=0.5"),
-    ({"rope_scaling": YARN | {"factor": None}, "max_position_embeddings": ...}, "max_position_embeddings=None"),
+    ({"rope_scaling": YARN | {"factor": None}, "max_position_embeddings": None}, "max_position_embeddings=None"),
+    ({"rope_scaling": {name: value for name, value in YARN.items() if name != "factor"}}, "factor=None"),
+    ({"rope_scaling": None}, "rope_scaling=None .*transformers fills in"),
+    ({"rope_scaling": {}}, "rope_scaling={} .*transformers fills in"),
+    ({"initial_context_length": 2048}, "initial_context_length=2048 .*4096"),
+    ({"rope_scaling": {"rope_type": "yarn", "factor": 32.0, "truncate": False}}, "initial_context_length=4096 .*131072"),
     ({"rope_scaling": YARN | {"rope_type": "llama3"}}, "rope_type='llama3'"),
     ({"rope_scaling": YARN | {"mscale": 2.0}}, "rope_parameters.mscale=2.0"),
     ({"rope_scaling": YARN | {"partial_rotary_factor": 0.25}}, "partial_rotary_factor=0.25"),

@@ -1,9 +1,14 @@
 """The Hugging Face layout against transformers' own `GptOssForCausalLM`, in both directions."""
 
+import itertools
+import json
+
 import pytest
 import torch
 
-from gptoss.checkpoint import Reader, save
+from gptoss.checkpoint import CheckpointError, Reader, save
+from gptoss.checkpoint.config_file import read_config
+from gptoss.model.rope import concentration, inverse_frequencies
 
 transformers = pytest.importorskip("transformers")
 
@@ -97,3 +102,44 @@ def test_transformers_runs_the_unusual_configs_we_write(tmp_path, config, random
         plain = 1 / 12_345.0 ** (torch.arange(0, 14, 2) / 14)
         assert torch.allclose(loaded.model.rotary_emb.inv_freq, plain)
         assert loaded.model.rotary_emb.attention_scaling == 1
+
+
+# Every place where a file may say something about RoPE, and what it may say there; `...` is nothing.
+ROPE_SPELLINGS = {
+    "dictionary": ["rope_scaling", "rope_parameters"],
+    "rope_type": ["yarn", "default", ...],
+    "factor": [4.0, None],
+    "inner": [512, ...],
+    "original_max_position_embeddings": [2048, ...],
+    "initial_context_length": [512, 2048, 8192, ...],
+    "max_position_embeddings": [8192, ...],
+    "inner_theta": [5000.0, ...],
+    "rope_theta": [7000.0, ...],
+}
+
+
+def test_every_spelling_of_rope_turns_as_in_transformers_or_is_refused(tmp_path):
+    path, compared = tmp_path / "config.json", 0
+    for spelling in itertools.product(*ROPE_SPELLINGS.values()):
+        settings = rope_settings(dict(zip(ROPE_SPELLINGS, spelling, strict=True)))
+        path.write_text(json.dumps(settings))
+        theirs = transformers.models.gpt_oss.modeling_gpt_oss.GptOssRotaryEmbedding(
+            transformers.GptOssConfig.from_dict(json.loads(json.dumps(settings))))
+        try:
+            config, _ = read_config(path)
+        except CheckpointError as refused:
+            assert "initial_context_length=" in str(refused) and "initial_context_length" in settings, refused
+            continue
+        assert torch.allclose(inverse_frequencies(config), theirs.inv_freq, rtol=1e-5), settings
+        assert concentration(config) == pytest.approx(theirs.attention_scaling), settings
+        compared += 1
+    assert compared > 500
+
+
+def rope_settings(spelling):
+    """A file's settings that say about RoPE what `spelling` says."""
+    rope = {"truncate": False, "rope_type": spelling["rope_type"], "factor": spelling["factor"],
+            "original_max_position_embeddings": spelling["inner"], "rope_theta": spelling["inner_theta"]}
+    settings = {"model_type": "gpt_oss", spelling["dictionary"]: {key: rope[key] for key in rope if rope[key] is not ...}}
+    top = ("original_max_position_embeddings", "initial_context_length", "max_position_embeddings", "rope_theta")
+    return settings | {key: spelling[key] for key in top if spelling[key] is not ...}
