@@ -7,29 +7,34 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import NamedTuple
+
+MAX_COUNT = 2**31 - 1  # of anything that is counted: what kernels index with
+MAX_NUMBER = 1e30  # of any other setting: beyond about 3e38 bfloat16 and float32 are infinite, and products come first
 
 
 def divisors_of(number: int) -> list[int]:
     """All divisors of a positive integer, in order: the key/value head counts that `number` query heads allow."""
-    return [d for d in range(1, number + 1) if number % d == 0]
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return small + [number // d for d in reversed(small) if d * d != number]
 
 
 def _require_integer(config: ModelConfig | GPT2Config, name: str, minimum: int) -> None:
     value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        _refuse(name, value, f"an integer of {minimum} or more")
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= MAX_COUNT:
+        _refuse(name, value, f"an integer of {minimum} or more, {MAX_COUNT:,} at most")
 
 
 def _require_number(config: ModelConfig, name: str) -> None:
     value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        _refuse(name, value, "a finite number above 0")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_NUMBER:
+        _refuse(name, value, f"a finite number above 0, {MAX_NUMBER:g} at most")
 
 
 def _refuse(name: str, value: object, allowed: str) -> None:
-    raise ValueError(f"{name}={value!r} is impossible; allowed: {allowed}")
+    raise ValueError(f"{name}={reprlib.repr(value)} is impossible; allowed: {allowed}")
 
 
 class PartRows(NamedTuple):

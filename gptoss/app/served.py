@@ -14,7 +14,7 @@ from functools import cache
 
 import torch
 
-from gptoss.checkpoint import CheckpointError, Reader
+from gptoss.checkpoint import CheckpointError, Reader, require_finite
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import checkpoint_bytes, count_parameters
 from gptoss.model import Transformer
@@ -106,4 +106,7 @@ def _read(directory: str) -> Transformer:
     packed = len(reader.packed) == 2 * reader.config.num_hidden_layers
     model = Transformer.from_checkpoint(directory, getattr(torch, PRECISION),
                                         experts="packed" if packed else "unpacked")
+    if packed:  # whatever is not, was looked at as it was read
+        for name, weights in model.state_dict().items():
+            require_finite(name, weights)
     return model.eval().requires_grad_(False)

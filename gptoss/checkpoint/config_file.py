@@ -12,10 +12,11 @@ import math
 from pathlib import Path
 from typing import NoReturn
 
-from gptoss.checkpoint.errors import CheckpointError
+from gptoss.checkpoint.errors import CheckpointError, quoted
 from gptoss.config import ModelConfig
 
 CONFIG_NAME = "config.json"
+MAX_JSON_BYTES = 8 << 20  # the largest published index, of gpt-oss-120b, has a hundredth of that
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(ModelConfig))
 _HUGGINGFACE_FIELDS = {"num_experts": "num_local_experts", "experts_per_token": "num_experts_per_tok"} | {
@@ -69,12 +70,28 @@ def _openai_settings(config: ModelConfig) -> dict:
 
 def read_json(path: Path) -> object:
     """The content of a JSON file; `CheckpointError` where it is missing or not JSON."""
+    require_own_file(path, MAX_JSON_BYTES)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} holds no {path.name}, so the model's shape is unknown") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+
+
+def require_own_file(path: Path, max_bytes: int | None = None) -> None:
+    """Refuse what is no regular file of its directory, or is larger than `max_bytes`, before anything of it is read.
+
+    A link may lead to another file of the same directory, or to the store of blobs beside it that the Hugging Face hub's
+    cache has; a link to anywhere else, a pipe or a device is no part of a checkpoint. Raises `CheckpointError`.
+    """
+    if not path.is_file():
+        if path.exists() or path.is_symlink():
+            raise CheckpointError(f"{path} is not a file")
+        raise CheckpointError(f"{path.parent} holds no {path.name}, so the model's shape is unknown")
+    home = path.parent.resolve()
+    if path.resolve().parent not in (home, home.parents[1] / "blobs" if len(home.parents) > 1 else home):
+        raise CheckpointError(f"{path} is a link that leads out of its directory")
+    if max_bytes is not None and path.stat().st_size > max_bytes:
+        raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; one of a checkpoint has at most {max_bytes:,}")
 
 
 def _read_json_object(path: Path) -> dict:
@@ -126,9 +143,11 @@ def _window_fields(settings: dict) -> dict:
         _refuse("layer_types", types, f"a list of num_hidden_layers={layers!r} types")
     if types == ["full_attention"] * len(types):
         return {"sliding_window": 0}
-    for every in (ModelConfig.window_every, *range(1, len(types) + 1)):  # the usual one first: a short stack fits several
-        if types == _layer_types(len(types), every):
-            return window | {"window_every": every}
+    sliding = [place for place, kind in enumerate(types) if kind == "sliding_attention"]
+    # The second sliding layer tells the rhythm. Where there is none, a short stack fits several: the usual one comes first.
+    every = sliding[1] if len(sliding) > 1 else max(len(types), ModelConfig.window_every)
+    if types == _layer_types(len(types), every):
+        return window | {"window_every": every}
     _refuse("layer_types", types, "'sliding_attention' for the first of every so many layers and 'full_attention' for the "
                                   "others, or 'full_attention' throughout; any other order is another architecture")
 
@@ -241,4 +260,4 @@ def _number(name: str, value: object) -> float:
 
 
 def _refuse(name: str, value: object, allowed: str) -> NoReturn:
-    raise ValueError(f"{name}={value!r} is not supported; allowed: {allowed}")
+    raise ValueError(f"{name}={quoted(value)} is not supported; allowed: {allowed}")

@@ -1,7 +1,8 @@
 """Hugging Face's layout of GPT-2 (`GPT2LMHeadModel`): the checkpoint's names, and those of our state dict.
 
 Its linear layers are stored transposed (in, out), as `Conv1D`; its names may or may not begin with `transformer.`; and some
-files also hold the causal masks and the tied head, which are no weights of their own.
+files also hold the causal masks and the tied head, which are no weights of their own: they are compared with what our
+model computes with in their place.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gptoss.checkpoint.config_file import CONFIG_NAME, read_json
-from gptoss.checkpoint.errors import CheckpointError
-from gptoss.checkpoint.reader import read_headers
+from gptoss.checkpoint.errors import CheckpointError, quoted
+from gptoss.checkpoint.reader import Header, read_headers, require_finite, require_float
 from gptoss.config import GPT2Config
 
 _FIELDS = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "hidden_size": "n_embd",
            "vocab_size": "vocab_size", "max_context_length": "n_positions"}
 # Settings that would change the architecture, and the only value each may have.
 _FIXED = {"model_type": "gpt2", "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "n_inner": None,
-          "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True}
-_NO_WEIGHTS = re.compile(r"(h\.\d+\.attn\.(masked_)?bias|lm_head\.weight)$")
+          "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True,
+          "add_cross_attention": False}
+_SAME_ACTIVATION = "gelu_pytorch_tanh"  # the same function under another name
+_HEAD = "lm_head.weight"
+_MASK = re.compile(r"h\.\d+\.attn\.bias")           # (1, 1, positions, positions): 1 where a query may look
+_MASKED_SCORE = re.compile(r"h\.\d+\.attn\.masked_bias")  # the score of a key that it may not look at
+_MASKED = -1e4  # the weakest of those in the wild: in float32 its exponential is 0
 
 # Our names of one block's parts, and theirs; `weight` of a norm is called scale here.
 _OF_A_BLOCK = {"attn.norm.scale": "ln_1.weight", "attn.norm.bias": "ln_1.bias",
@@ -48,18 +54,20 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
     if not directory.is_dir():
         raise CheckpointError(f"{directory} is not a directory")
     config = _read_config(directory / CONFIG_NAME)
-    headers = {name.removeprefix("transformer."): (name, header) for name, header in read_headers(directory).items()
-               if not _NO_WEIGHTS.search(name)}
+    headers = _without_prefix(read_headers(directory))
+    if config.num_hidden_layers > len(headers):  # before a name is made up for each of them
+        raise CheckpointError(f"{directory / CONFIG_NAME} says n_layer={config.num_hidden_layers}, but tensors are missing: "
+                              f"the files hold {len(headers)}")
     names = gpt2_names(config)
     for ours, (theirs, shape) in names.items():
         if theirs not in headers:
             raise CheckpointError(f"{directory}: the tensor {theirs} {shape} is missing from its .safetensors files")
         header = headers[theirs][1]
+        require_float(theirs, header)
         if header.shape != shape:
             raise CheckpointError(f"{header.path}: {theirs} has shape {header.shape}, expected {shape} for {ours}")
     for theirs in headers.keys() - {theirs for theirs, _ in names.values()}:
-        raise CheckpointError(f"{headers[theirs][1].path}: {theirs} is surplus, the model of {CONFIG_NAME} has no such "
-                              "tensor")
+        _require_no_weight(theirs, headers, config)
     return config, _tensors(names, headers, dtype, device)
 
 
@@ -103,13 +111,53 @@ def _read_config(path: Path) -> GPT2Config:
     settings = read_json(path)
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} holds a JSON {type(settings).__name__}, where settings by name belong")
-    for name, wanted in _FIXED.items():
-        if settings.get(name, wanted) != wanted:
-            raise CheckpointError(f"{path}: {name}={settings[name]!r}, but this is GPT-2 with {name}={wanted!r}")
     try:
-        return GPT2Config(**{ours: settings[theirs] for ours, theirs in _FIELDS.items() if theirs in settings})
+        config = GPT2Config(**{ours: settings[theirs] for ours, theirs in _FIELDS.items() if theirs in settings})
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    defaults = {"activation_function": _SAME_ACTIVATION, "n_inner": config.intermediate_size}  # said in other words
+    for name, wanted in _FIXED.items():
+        if settings.get(name, wanted) not in (wanted, defaults.get(name, wanted)):
+            raise CheckpointError(f"{path}: {name}={quoted(settings[name])}, but this is GPT-2 with {name}={wanted!r}")
+    return config
+
+
+def _without_prefix(headers: dict[str, Header]) -> dict[str, tuple[str, Header]]:
+    """Name without `transformer.` -> stored name and header."""
+    found: dict[str, tuple[str, Header]] = {}
+    for stored, header in headers.items():
+        name = stored.removeprefix("transformer.")
+        if name in found:
+            raise CheckpointError(f"{header.path}: {stored} is also stored as {found[name][0]}")
+        found[name] = stored, header
+    return found
+
+
+def _require_no_weight(theirs: str, headers: dict[str, tuple[str, Header]], config: GPT2Config) -> None:
+    """Refuse a tensor that the model has no place for, unless it says only what the model does anyway."""
+    stored, header = headers[theirs]
+    if theirs == _HEAD:
+        if not _equal(headers[theirs], headers["wte.weight"]):
+            raise CheckpointError(f"{header.path}: {stored} differs from wte.weight, but GPT-2's head is its embedding")
+    elif _MASK.fullmatch(theirs):
+        positions = config.max_context_length
+        if header.shape != (1, 1, positions, positions) or not torch.equal(
+                _load(stored, header).bool()[0, 0], torch.ones(positions, positions, dtype=torch.bool).tril()):
+            raise CheckpointError(f"{header.path}: {stored} is not the causal mask of {positions} positions")
+    elif _MASKED_SCORE.fullmatch(theirs):
+        if header.shape not in ((), (1,)) or not _load(stored, header).item() <= _MASKED:
+            raise CheckpointError(f"{header.path}: {stored} is not one number of {_MASKED:g} or less")
+    else:
+        raise CheckpointError(f"{header.path}: {theirs} is surplus, the model of {CONFIG_NAME} has no such tensor")
+
+
+def _equal(one: tuple[str, Header], other: tuple[str, Header]) -> bool:
+    return one[1].shape == other[1].shape and torch.equal(_load(*one), _load(*other))
+
+
+def _load(stored: str, header: Header) -> torch.Tensor:
+    with safe_open(header.path, framework="pt") as file:
+        return file.get_tensor(stored)
 
 
 def _tensors(names: dict, headers: dict, dtype: torch.dtype,
@@ -122,4 +170,6 @@ def _tensors(names: dict, headers: dict, dtype: torch.dtype,
             tensor = opened[header.path].get_tensor(stored)
             transposed = len(shape) == 2 and theirs.startswith("h.")
             precision = torch.float32 if ".norm." in f".{ours}" else dtype
-            yield ours, (tensor.T if transposed else tensor).to(device, precision).contiguous()
+            tensor = (tensor.T if transposed else tensor).to(device, precision).contiguous()
+            require_finite(f"{header.path}: {stored}", tensor)
+            yield ours, tensor

@@ -18,6 +18,7 @@ MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # E2M1: the value of code
 
 _SMALLEST_EXPONENT = -SCALE_BIAS
 _LARGEST_EXPONENT = 125  # 4 * 2**126 would be 2**128, beyond float32 and bfloat16
+LARGEST_SCALE = _LARGEST_EXPONENT + SCALE_BIAS  # the scale byte up to which all codes are finite
 _CHUNK_BLOCKS = 1 << 15  # blocks converted at a time: one million values, so temporaries stay within a few MB
 
 

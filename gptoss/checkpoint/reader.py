@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from gptoss.checkpoint.config_file import CONFIG_NAME, read_config, read_json
-from gptoss.checkpoint.errors import CheckpointError
+from gptoss.checkpoint.config_file import CONFIG_NAME, read_config, read_json, require_own_file
+from gptoss.checkpoint.errors import CheckpointError, quoted
 from gptoss.checkpoint.layouts import (
     Shape,
     Stored,
@@ -21,13 +21,15 @@ from gptoss.checkpoint.layouts import (
     packed_names,
     stored_as,
 )
-from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, dequantise
+from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, LARGEST_SCALE, dequantise
 
 INDEX_NAME = "model.safetensors.index.json"
 
 # Safetensors' names of the dtypes that weights may have.
 _SPELT = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_MAX_HEADER_BYTES = 8 << 20  # fifty times the header of the largest published shard
+_LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
 _CHUNK_BYTES = 16 << 20  # rows of a large tensor are read and cast this many bytes at a time
 
 
@@ -36,8 +38,8 @@ class Reader:
 
     Opening it reads `config.json` and the headers of the `.safetensors` files, no weights, and raises one
     `CheckpointError` naming file and tensor for anything that cannot become a whole model: unknown layouts or
-    settings, missing, surplus, doubled or wrongly shaped tensors, wrong dtypes, truncated files. Pickles (`.bin`,
-    `.pt`) are refused, since loading one runs the code inside it.
+    settings, missing, surplus, doubled or wrongly shaped tensors, wrong dtypes, truncated files, links that lead
+    elsewhere, headers without bound. Pickles (`.bin`, `.pt`) are refused, since loading one runs the code inside it.
 
     Attributes: `directory`; `config`, the `ModelConfig`; `layout`, "openai" or "huggingface"; `packed`, the names of
     the expert weights stored as MXFP4; `shapes`, name to shape of every tensor that `tensors` yields, in its order.
@@ -69,7 +71,8 @@ class Reader:
         the CPU nothing of it is read before it is used, and the file must not change while a tensor lives. The others
         are Hugging Face's q, k and v, and whatever has another dtype.
 
-        Raises `CheckpointError` where `packed` is asked for and an expert weight is not stored as MXFP4.
+        Raises `CheckpointError` where `packed` is asked for and an expert weight is not stored as MXFP4, and where a weight
+        is NaN or infinite in `dtype`; what is only mapped is not looked at, `require_finite` does that.
         """
         if packed:
             self._require_packed()
@@ -111,14 +114,15 @@ class Reader:
               ) -> torch.Tensor:
         out = torch.empty(self.shapes[name], dtype=dtype, device=device)
         stored = self._stored[name]
+        place = f"{self._headers[stored.parts[0][0]].path}: {name}"
         parts = [opened[self._headers[part].path].get_slice(part) for part, _ in stored.parts]
         if stored.form == "mxfp4":
-            _fill_packed(out, *parts)
+            _fill_packed(place, out, *parts)
         elif stored.form == "transposed":
-            _fill_transposed(out, *parts)
+            _fill_transposed(place, out, *parts)
         else:
             for rows, part in zip(out.split([shape[0] for _, shape in stored.parts]), parts, strict=True):
-                _fill_rows(rows, part)
+                _fill_rows(place, rows, part)
         return out
 
     def _check_layout(self) -> None:
@@ -151,17 +155,17 @@ class Reader:
                                       f"files")
             if header.shape != shape:
                 raise CheckpointError(f"{header.path}: {part} has shape {header.shape}, expected {shape}")
-            allowed = ("U8",) if form == "mxfp4" else tuple(_SPELT.values())
-            if header.dtype not in allowed:
-                raise CheckpointError(f"{header.path}: {part} has dtype {header.dtype}, expected "
-                                      f"{' or '.join(allowed)}")
+            if form != "mxfp4":
+                require_float(part, header)
+            elif header.dtype != "U8":
+                raise CheckpointError(f"{header.path}: {part} has dtype {header.dtype}, expected U8")
         for part in self._headers.keys() - wanted.keys():
             raise CheckpointError(f"{self._headers[part].path}: {part} {self._headers[part].shape} is surplus, the "
                                   f"model of {CONFIG_NAME} has no such tensor")
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """One stored tensor as its file's header describes it; `dtype` is safetensors' name, such as "BF16"."""
 
     path: Path
@@ -169,14 +173,37 @@ class _Header:
     dtype: str
 
 
-def read_headers(directory: Path) -> dict[str, _Header]:
+def require_float(name: str, header: Header) -> None:
+    """Refuse a stored tensor that holds no floating-point numbers. Raises `CheckpointError`."""
+    if header.dtype not in _SPELT.values():
+        raise CheckpointError(f"{header.path}: {name} has dtype {header.dtype}, expected {' or '.join(_SPELT.values())}")
+
+
+def require_finite(place: str, values: torch.Tensor) -> None:
+    """Refuse weights of which one is NaN or infinite, and MXFP4 scales beyond its numbers; `place` is what to call them.
+
+    A sink may be minus infinity: it then takes nothing, which is how a model without sinks is written. A MiB at a time, so
+    that a tensor mapped from a file costs no memory of its own. Raises `CheckpointError`.
+    """
+    for part in values.detach().flatten().split(1 << 20):
+        if values.dtype == torch.uint8:
+            good = not place.endswith("scales") or part.amax() <= LARGEST_SCALE
+        else:
+            good = (part < torch.inf).all() if place.endswith("sinks") else part.isfinite().all()
+        if not good:
+            raise CheckpointError(f"{place} holds numbers that are NaN or infinite")
+
+
+def read_headers(directory: Path) -> dict[str, Header]:
     """Every stored tensor of the checkpoint by name."""
-    headers: dict[str, _Header] = {}
+    headers: dict[str, Header] = {}
     index = _read_index(directory)
     paths = sorted(directory.glob("*.safetensors")) if index is None else _shards_of(directory, index)
     if not paths:
         _refuse_without_safetensors(directory)
     for path in paths:
+        require_own_file(path)
+        _require_bounded_header(path)
         for name, header in _headers_of(path).items():
             if name in headers:
                 raise CheckpointError(f"{path}: the tensor {name} is also in {headers[name].path.name}")
@@ -202,8 +229,8 @@ def _read_index(directory: Path) -> dict[str, str] | None:
 def _shards_of(directory: Path, index: dict[str, str]) -> list[Path]:
     """The files that an index names. Raises where one is missing, pickled or lies outside of the directory."""
     for file_name in sorted(set(index.values())):
-        if Path(file_name).name != file_name or not file_name.endswith(".safetensors"):
-            raise CheckpointError(f"{directory / INDEX_NAME} names {file_name!r}, which is no .safetensors file of "
+        if Path(file_name).name != file_name or not file_name.endswith(".safetensors") or len(file_name) > _LONGEST_NAME:
+            raise CheckpointError(f"{directory / INDEX_NAME} names {quoted(file_name)}, which is no .safetensors file of "
                                   f"this directory")
         if not (directory / file_name).is_file():
             raise CheckpointError(f"{directory / file_name} is missing, though {INDEX_NAME} names it")
@@ -220,29 +247,41 @@ def _refuse_without_safetensors(directory: Path) -> None:
     raise CheckpointError(f"{directory} holds no .safetensors file")
 
 
-def _headers_of(path: Path) -> dict[str, _Header]:
+def _require_bounded_header(path: Path) -> None:
+    """The first eight bytes say how long the header is, which is parsed as a whole: nothing is read beyond a bound."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > min(_MAX_HEADER_BYTES, path.stat().st_size):
+        raise CheckpointError(f"{path} is truncated or not a safetensors file: its header has {size:,} bytes, at most "
+                              f"{_MAX_HEADER_BYTES:,} are read")
+
+
+def _headers_of(path: Path) -> dict[str, Header]:
     try:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}
-            return {name: _Header(path, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+            return {name: Header(path, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or not a safetensors file: {error}") from error
 
 
-def _fill_packed(out: torch.Tensor, blocks, scales) -> None:
+def _fill_packed(place: str, out: torch.Tensor, blocks, scales) -> None:
     """Dequantises the safetensors slices of an MXFP4 tensor into `out` (experts, rows, columns)."""
     for expert in range(out.shape[0]):
+        require_finite(f"{place}.scales", scales[expert])
         out[expert] = dequantise(blocks[expert].to(out.device), scales[expert].to(out.device), out.dtype)
 
 
-def _fill_transposed(out: torch.Tensor, part) -> None:
+def _fill_transposed(place: str, out: torch.Tensor, part) -> None:
     """Copies a safetensors slice (experts, columns, rows) into `out` (experts, rows, columns)."""
     for expert in range(out.shape[0]):
         out[expert] = part[expert].to(out.device).T
+        require_finite(place, out[expert])
 
 
-def _fill_rows(out: torch.Tensor, part) -> None:
+def _fill_rows(place: str, out: torch.Tensor, part) -> None:
     """Copies a safetensors slice into `out` of the same shape, a run of rows at a time."""
     rows = max(1, _CHUNK_BYTES // (out[0].numel() * out.element_size()))
     for start in range(0, out.shape[0], rows):
         out[start:start + rows] = part[start:start + rows].to(out.device)
+        require_finite(place, out[start:start + rows])

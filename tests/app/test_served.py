@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from gptoss.app import large, live, served
 from gptoss.app.served import CHECKPOINT, Served
@@ -76,11 +77,24 @@ def with_other_experts(file):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"num_experts": 4}))
 
 
+def with_a_weight_that_is_no_number(file):
+    tensors = load_file(file)
+    tensors["embedding.weight"][3, 4] = float("nan")
+    save_file(tensors, file)
+
+
+def as_a_link_to(file, target):
+    file.unlink()
+    file.symlink_to(target)
+
+
 @pytest.mark.parametrize("spoil", [
     shutil.rmtree, lambda directory: (directory / "config.json").write_text("{"),
     lambda directory: cut_in_half(directory / "model.safetensors"),
-    lambda directory: with_other_experts(directory / "config.json")],
-    ids=["nothing there", "no JSON", "half a file", "another shape"])
+    lambda directory: with_other_experts(directory / "config.json"),
+    lambda directory: with_a_weight_that_is_no_number(directory / "model.safetensors"),
+    lambda directory: as_a_link_to(directory / "model.safetensors", "/dev/zero")],
+    ids=["nothing there", "no JSON", "half a file", "another shape", "no number", "a device"])
 def test_a_bad_directory_is_named_in_the_log_alone(serve, monkeypatch, caplog, spoil):
     directory = serve()
     spoil(directory)

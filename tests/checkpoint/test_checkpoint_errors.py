@@ -82,7 +82,7 @@ def test_spoilt_tensors_are_refused_by_name(directory, names, spoil, message):
 
 @pytest.mark.parametrize("changes, message", [
     ({"hidden_size": 80}, "config.json: .*mlp1_weight.* 80 is not a multiple of 32"),
-    ({"num_hidden_layers": 10 ** 12}, "num_hidden_layers=1000000000000, but the files hold"),
+    ({"num_hidden_layers": 10 ** 9}, "num_hidden_layers=1000000000, but the files hold"),
     ({"num_hidden_layers": 2}, r"(block|layers)\.2\..* is surplus")])
 def test_settings_that_do_not_fit_the_tensors(directory, changes, message):
     edit_config(directory, layer_types=..., **changes)
@@ -168,8 +168,95 @@ def test_an_index_that_leads_elsewhere_is_refused(sharded, place):
     refused(sharded, "is no .safetensors file of this directory")
 
 
+def test_a_name_that_no_file_can_have_is_refused(sharded):
+    edit_index(sharded, lambda index: index["weight_map"].update({"lm_head.weight": 5000 * "x" + ".safetensors"}))
+    with pytest.raises(CheckpointError, match="is no .safetensors file") as caught:
+        Reader(sharded)
+    assert len(str(caught.value)) < 500
+
+
 def test_an_index_without_a_map_is_refused(sharded):
     edit_index(sharded, lambda index: index.pop("weight_map"))
     refused(sharded, "index.json has no weight_map")
     (sharded / "model.safetensors.index.json").write_text("{")
     refused(sharded, "index.json is not valid JSON")
+
+
+HOSTILE_SETTINGS = {
+    "beyond a float": ({"rope_theta": 10 ** 400}, "rope_theta=1"),
+    "beyond Python's digits": (f'{{"num_experts": {"9" * 6000}}}', "not valid JSON"),
+    "a window of 2**70": ({"sliding_window": 2 ** 70}, "sliding_window=1"),
+    "a limit near a float's end": ({"swiglu_limit": 1e308}, "swiglu_limit=1e"),
+    "a great many layers": ({"num_hidden_layers": 20_000, "layer_types": [*["full_attention"] * 19_999, "x"]},
+                            "layer_types="),
+    "a rhythm of a great many": ({"num_hidden_layers": 20_000, "layer_types": ["sliding_attention"] * 20_000},
+                                 "num_hidden_layers=20000, but the files hold"),
+    "heads that share nothing": ({"num_attention_heads": 2 ** 31 - 1, "num_key_value_heads": 2}, "num_key_value_heads=2"),
+    "deep": ({"hidden_size": [[[[[[[["x" * 9999]]]]]]]]}, "hidden_size="),
+    "wide": ({"hidden_size": {str(key): key for key in range(9999)}}, "hidden_size="),
+    "long": (" " * (9 << 20), "config.json has 9,437,184 bytes"),
+}
+
+
+@pytest.mark.parametrize("settings, message", HOSTILE_SETTINGS.values(), ids=HOSTILE_SETTINGS)
+def test_hostile_settings_are_refused_in_few_words(directory, settings, message):
+    if isinstance(settings, str):
+        (directory / "config.json").write_text(settings)
+    else:
+        edit_config(directory, **settings)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        Reader(directory)
+    assert len(str(caught.value)) < 1000
+
+
+def test_hostile_headers_are_refused_before_they_are_parsed(directory):
+    path = directory / "model.safetensors"
+    entry = '"name-%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    header = ("{" + ",".join(entry % number for number in range(400_000)) + "}").encode()
+    for data in ((2 ** 63).to_bytes(8, "little") + b"{}", (100).to_bytes(8, "little") + b"{}",
+                 len(header).to_bytes(8, "little") + header):
+        path.write_bytes(data)
+        refused(directory, "is truncated or not a safetensors file")
+
+
+def test_links_lead_no_further_than_the_hubs_cache(tmp_path, config, random_tensors):
+    snapshot, blobs = tmp_path / "hub" / "snapshots" / "abc", tmp_path / "hub" / "blobs"
+    save(snapshot, config, random_tensors(config), "huggingface")
+    blobs.mkdir()
+    for number, name in enumerate(("config.json", "model.safetensors")):
+        (snapshot / name).rename(blobs / str(number))
+        (snapshot / name).symlink_to(f"../../blobs/{number}")
+    assert Reader(snapshot).config == config
+    for name in ("model.safetensors", "config.json"):
+        (snapshot / name).rename(snapshot / "kept")
+        (snapshot / name).symlink_to(shutil.copy(blobs / "0", tmp_path / "elsewhere"))
+        refused(snapshot, f"{name} is a link that leads out of its directory")
+        (snapshot / name).unlink()
+        (snapshot / name).symlink_to("/dev/zero")
+        refused(snapshot, f"{name} is not a file")
+        (snapshot / name).unlink()
+        os.mkfifo(snapshot / name)
+        refused(snapshot, f"{name} is not a file")
+        (snapshot / name).unlink()
+        (snapshot / "kept").rename(snapshot / name)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused_as_they_are_read(directory, names, value):
+    plain, _, scales = names
+    path = directory / "model.safetensors"
+    whole, stored = path.read_bytes(), load_file(path)
+    for name, place, wrong in ((plain, (1, 2), value), (scales, (4, 3, 1), 255)):
+        stored[name][place] = wrong
+        save_file(stored, path)
+        with pytest.raises(CheckpointError, match="model.safetensors: block.1.mlp.*holds numbers that are NaN or infinite"):
+            list(Reader(directory).tensors())
+        path.write_bytes(whole)
+        stored = load_file(path)
+
+
+def test_a_model_without_sinks_is_read(tmp_path, config, random_tensors):
+    tensors = random_tensors(config)
+    tensors["block.0.attn.sinks"].fill_(-float("inf"))
+    save(tmp_path, config, tensors)
+    assert torch.equal(dict(Reader(tmp_path).tensors())["block.0.attn.sinks"], tensors["block.0.attn.sinks"])

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GPT2Config as TheirConfig
 from transformers import GPT2LMHeadModel
@@ -98,3 +99,46 @@ def test_a_checkpoint_that_is_not_gpt2_is_refused(pair, tmp_path):
         (copy / "config.json").write_text(json.dumps(settings | change))
         with pytest.raises(CheckpointError, match=words):
             GPT2.from_checkpoint(copy)
+
+
+@pytest.fixture
+def copy(pair, tmp_path):
+    """A copy of the checkpoint, to be changed: `copy(settings, tensors)` changes both and gives its directory."""
+    def change(settings, tensors):
+        directory = shutil.copytree(pair[1], tmp_path / "copy", dirs_exist_ok=True)
+        old = json.loads((pair[1] / "config.json").read_text())
+        (directory / "config.json").write_text(json.dumps(old | settings))
+        save_file(load_file(pair[1] / "model.safetensors") | tensors, directory / "model.safetensors")
+        return directory
+
+    return change
+
+
+@torch.no_grad()
+def test_what_a_file_says_twice_changes_nothing(pair, copy):
+    _, _, ours = pair
+    config, tokens = ours.config, tokens_for(ours, 5)
+    positions = config.max_context_length
+    mask = torch.ones(1, 1, positions, positions, dtype=torch.bool).tril()
+    directory = copy({"n_inner": 4 * config.hidden_size, "activation_function": "gelu_pytorch_tanh"},
+                     {"lm_head.weight": ours.embedding.weight.clone(), "transformer.h.0.attn.bias": mask,
+                      "transformer.h.0.attn.masked_bias": torch.tensor(-1e4)})
+    assert torch.equal(GPT2.from_checkpoint(directory)(tokens), ours(tokens))
+
+
+def test_what_our_model_would_pass_over_is_refused(pair, copy):
+    config, embedding = pair[2].config, pair[2].embedding.weight.detach()
+    positions = config.max_context_length
+    window = torch.ones(1, 1, positions, positions).tril().triu(-3)
+    for settings, tensors, words in (
+            ({}, {"lm_head.weight": embedding + 1}, "lm_head.weight differs from wte.weight"),
+            ({}, {"lm_head.weight": embedding[1:].clone()}, "lm_head.weight differs from wte.weight"),
+            ({}, {"transformer.h.0.attn.bias": window}, "attn.bias is not the causal mask"),
+            ({}, {"transformer.h.0.attn.masked_bias": torch.tensor(-3.0)}, "masked_bias is not one number"),
+            ({}, {"wte.weight": embedding.clone()}, "is also stored as"),
+            ({}, {"transformer.ln_f.bias": torch.zeros(config.hidden_size, dtype=torch.int32)}, "dtype I32"),
+            ({}, {"transformer.ln_f.bias": torch.full((config.hidden_size,), float("nan"))}, "NaN or infinite"),
+            ({"n_inner": 3 * config.hidden_size}, {}, "n_inner="), ({"activation_function": "gelu"}, {}, "'gelu'"),
+            ({"n_layer": 10 ** 9}, {}, "n_layer=1000000000.*missing"), ({"add_cross_attention": True}, {}, "add_cross")):
+        with pytest.raises(CheckpointError, match=words):
+            GPT2.from_checkpoint(copy(settings, tensors))
