@@ -12,6 +12,7 @@ import math
 from pathlib import Path
 from typing import NoReturn
 
+from gptoss import strict_json
 from gptoss.checkpoint.errors import CheckpointError, quoted
 from gptoss.config import ModelConfig
 
@@ -72,7 +73,7 @@ def read_json(path: Path) -> object:
     """The content of a JSON file; `CheckpointError` where it is missing or not JSON."""
     require_own_file(path, MAX_JSON_BYTES)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return strict_json.read(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from gptoss import strict_json
 from gptoss.tokenizer.compact import O200K_SIZE
 from gptoss.tokenizer.encodings import get_encoding
 from gptoss.tokenizer.harmony import CONSTRAIN, ROLES, Message, Piece, Stream, header_words, is_special
@@ -235,7 +236,7 @@ class _Reader:
                          f"shown as {BROKEN}.", at=self.body_start, malformed=False)
         if (self.open.content_type or "").removeprefix(CONSTRAIN) == "json":
             try:
-                json.loads(text)
+                strict_json.read(text, digits=False)
             except (ValueError, RecursionError) as error:
                 self._remark(f"{_capital(self._name())} promises json, but its content is not: "
                              f"{_reason(error)}.", at=self.body_start)
@@ -284,7 +285,7 @@ def _about_spelling(spelling: str, where: str) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg[0].lower()}{error.msg[1:]} at character {error.pos + 1}"
-    return "a number in it is too long, or it is nested too deeply"
+    return strict_json.obstacle(error)
 
 
 def _capital(sentence: str) -> str:

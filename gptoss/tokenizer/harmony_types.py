@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gptoss import strict_json
+
 _PLAIN_TYPES = {"number": "number", "integer": "number", "boolean": "boolean"}
 
 
@@ -31,7 +33,7 @@ class Function:
 
 def functions_to_json(functions: Sequence[Function]) -> str:
     """Functions as a person edits them: a JSON list of objects with name, description and parameters."""
-    return json.dumps([{"name": function.name, "description": function.description} | (
+    return strict_json.write([{"name": function.name, "description": function.description} | (
         {} if function.parameters is None else {"parameters": function.parameters}) for function in functions], indent=2,
         ensure_ascii=False)
 
@@ -42,11 +44,11 @@ def functions_from_json(text: str) -> tuple[Function, ...]:
     Raises `ValueError` for a text that is no such list: the sentence says where it goes wrong.
     """
     try:
-        listed = json.loads(text or "[]")
+        listed = strict_json.read(text or "[]")
     except json.JSONDecodeError as error:
         raise ValueError(f"This is no JSON: {error.msg.lower()} in line {error.lineno}, column {error.colno}.") from None
-    except (ValueError, RecursionError):
-        raise ValueError("This is no JSON: a number in it is too long, or it is nested too deeply.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"This is no JSON: {strict_json.obstacle(error)}.") from None
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise ValueError('A list of functions is expected: [{"name": …, "description": …, "parameters": …}].')
     functions = tuple(_function(place, entry) for place, entry in enumerate(listed, 1))
@@ -130,7 +132,7 @@ def _default_comment(value: Mapping) -> str:
         return ""
     default = value["default"]
     if not isinstance(default, str):
-        default = json.dumps(default, separators=(",", ":"), ensure_ascii=False)
+        default = strict_json.write(default, separators=(",", ":"), ensure_ascii=False)
     elif not _list(value, "enum"):
         default = f'"{default}"'
     return f" // default: {default}"

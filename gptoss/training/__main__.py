@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gptoss import strict_json
 from gptoss.checkpoint import CheckpointError
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.tokenizer import compact_vocabulary
@@ -167,12 +167,12 @@ def write_history(path: Path, trainer: Trainer, name: str, stopped: str, reloade
     """The run in one JSON file: what was trained on what, every tenth step, every evaluation, and the file's own."""
     corpus = trainer.corpus
     data = {"shares": corpus.shares, "fingerprint": corpus.fingerprint(), "python": platform.python_version(),
-            "floors": {domain: None if floor != floor else floor for domain, floor in corpus.floors(CARD_DOCUMENTS).items()}}
+            "floors": corpus.floors(CARD_DOCUMENTS)}
     seconds = sum(step.seconds for step in trainer.steps)
     record = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
               "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
     record |= history(trainer, every=10)
-    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    path.write_text(strict_json.write(record) + "\n", encoding="utf-8")
 
 
 def _device(device: torch.device) -> str:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gptoss import checkpoint
+from gptoss import checkpoint, strict_json
 from gptoss.checkpoint.config_file import CONFIG_NAME
 from gptoss.config import ModelConfig
 from gptoss.model import GPT2, LanguageModel, Transformer
@@ -53,7 +53,7 @@ def state_bytes(trainer: Trainer) -> bytes:
     tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in trainer.weights().items()}
     for number, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": state[name].cpu().contiguous() for name in _MOMENTS}
-    return save(tensors, {"history": json.dumps(history(trainer)), "made_of": _made_of(trainer)})
+    return save(tensors, {"history": strict_json.write(history(trainer)), "made_of": _made_of(trainer)})
 
 
 def resume(trainer: Trainer, data: bytes) -> None:
@@ -90,9 +90,9 @@ def _made_of(trainer: Trainer) -> str:
 
 
 def history(trainer: Trainer, every: int = 1) -> dict:
-    """What happened so far, as JSON can hold it; of the steps one in `every`, the first and the last among them."""
+    """What happened so far, to be written as JSON; of the steps one in `every`, the first and the last among them."""
     return {"recipe": asdict(trainer.recipe), "at": trainer.at,
-            "steps": [_json_numbers(asdict(step)) for step in trainer.steps
+            "steps": [asdict(step) for step in trainer.steps
                       if step.step % every == 0 or step is trainer.steps[-1]],
             "evaluations": {at: write_evaluation(one) for at, one in trainer.evaluations.items()}}
 
@@ -109,11 +109,6 @@ def read_evaluation(one: dict) -> Evaluation:
     return Evaluation(one["losses"],
                       {domain: {far: (right, asked) for far, right, asked in of} for domain, of in one["correct"].items()},
                       {domain: np.array(load) for domain, load in one["load"].items()})
-
-
-def _json_numbers(step: dict) -> dict:
-    """NaN is no JSON, so it is written as null; numbers keep the digits that a curve needs."""
-    return {name: None if value != value else value for name, value in step.items()}
 
 
 def _not_none(value: object) -> object:

@@ -112,7 +112,7 @@ def test_unknown_keys_are_ignored(read):
     ({"hidden_size": None}, "hidden_size=None"),
     ({"num_hidden_layers": 24.0}, "num_hidden_layers=24.0"),
     ({"num_key_value_heads": 7}, "num_key_value_heads=7"),
-    ({"rope_theta": float("nan")}, "rope_theta=nan"),
+    ({"rope_theta": float("nan")}, "NaN is no number of JSON"),
     ({"rope_scaling": YARN | {"truncate": True}}, "truncate=True"),
     ({"rope_scaling": {name: value for name, value in YARN.items() if name != "truncate"}}, "truncate='true by"),
     ({"rope_scaling": YARN | {"attention_factor": 1.0}}, "attention_factor=1.0 .*1.346574"),

@@ -294,6 +294,8 @@ MALFORMED = [
     ("", "<|start|>functions.f<|channel|>commentary<|message|>a<|end|>", "says whom it is for, to=assistant"),
     ("<|start|>assistant to=f<|channel|>commentary <|constrain|>json<|message|>", "{oops<|call|>",
      "promises json, but its content is not: expecting property name"),
+    ("<|start|>assistant to=f<|channel|>commentary <|constrain|>json<|message|>", '{"x": NaN}<|call|>',
+     "promises json, but its content is not: NaN is no number of JSON"),
     ("<|start|>user<|constrain|>x", "<|endoftext|><|message|>a<|end|>", "<|endoftext|> has no place in a header"),
     ("", "<|message|>a<|end|>", "what the assistant says needs a channel"),
 ]
@@ -390,6 +392,7 @@ def test_functions_as_a_person_edits_them(listed):
     ("[{}]", "Function 1 needs a name"), ('[{"name": "a b"}]', "one word"),
     ('[{"name": "f", "parameters": 1}]', "JSON Schema"),
     ('[{"name": "f", "parameters": {"oneOf": []}}]', "oneOf"), ("1" * 5000, "a number in it is too long"),
+    ('[{"name": "f", "parameters": {"default": -Infinity}}]', "-Infinity is no number of JSON"),
     ("[" * 100_000, "nested too deeply")])
 def test_functions_that_cannot_be_read_are_named(text, words):
     with pytest.raises(ValueError, match=words):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_runs import RECIPE, TINY, VOCABULARY, run, tiny_trainer
 
+from gptoss import strict_json
 from gptoss.checkpoint.mxfp4 import dequantise, quantise
 from gptoss.training.contestants import contestants
 from gptoss.training.storage import (
@@ -61,7 +62,7 @@ def test_a_new_model_takes_the_place_of_another(tmp_path):
 @pytest.mark.parametrize("name", ["study", "gpt2"])
 def test_the_history_is_json_and_holds_the_run(name):
     trainer = run(tiny_trainer(contestant=name))
-    record = json.loads(json.dumps(history(trainer), allow_nan=False))
+    record = json.loads(strict_json.write(history(trainer)))
     assert record["at"] == 6 and record["recipe"]["peak"] == RECIPE.peak
     assert [step["loss"] for step in record["steps"]] == [step.loss for step in trainer.steps]
     assert all(step["balance"] is None for step in record["steps"])

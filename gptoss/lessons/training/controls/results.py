@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from gptoss import strict_json
 from gptoss.app import pictures, state, text, trained
 from gptoss.app.computed import computed
 from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View
@@ -165,7 +165,7 @@ def _offer_files(view: View, standing: Standing) -> None:
                            key=key(f"zip_{name}"), icon=":material/download:", on_click="ignore")
     else:
         st.caption("No checkpoint: MXFP4 needs widths that are multiples of 32.")
-    st.download_button("History", lambda: json.dumps(contestant_history(view.plan, standing)), f"{name}-history.json",
+    st.download_button("History", lambda: strict_json.write(contestant_history(view.plan, standing)), f"{name}-history.json",
                        "application/json", key=key(f"history_{name}"), icon=":material/download:", on_click="ignore")
 
 
@@ -186,5 +186,5 @@ def checkpoint_zip(view: View, standing: Standing, whose: str) -> bytes:
         save_model(Path(folder), standing.contestant, weights, compact_vocabulary(config.vocab_size))
         for path in sorted(Path(folder).iterdir()):
             archive.write(path, f"{name}/{path.name}")
-        archive.writestr(f"{name}/history.json", json.dumps(contestant_history(view.plan, standing)))
+        archive.writestr(f"{name}/history.json", strict_json.write(contestant_history(view.plan, standing)))
     return packed.getvalue()
