@@ -18,7 +18,7 @@ from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention
 from gptoss.model.mask import visible
 
-KEYS_SHOWN, ASKED = 7, 12  # rows of the worksheet, tokens of the question
+ASKED = 12  # tokens of the question
 
 MATHS = r"""
 For the query of token $i$ and the key of token $j$, both turned to their positions by RoPE, with head size $d$ and
@@ -50,7 +50,7 @@ def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator]) -> 
     with places[3]:
         key = controls.key_in_formula(len(tokens), steps.best_key)
     weights, sink = measure.head_weights(view.heads, here.head)
-    window, keys = view.heads.window, measure.keys_to_show(steps, key, KEYS_SHOWN)
+    window, keys = view.heads.window, measure.keys_to_show(steps, key, measure.KEYS_SHOWN)
     large, small = st.columns([4, 5], gap="medium")
     with large:
         pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key)), key="attention_map",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from html import escape
 from typing import NamedTuple
 
 import altair as alt
@@ -12,6 +14,9 @@ from gptoss.charts.palette import GRID, MUTED
 
 ROW = {"content": "data"}  # a tooltip with the mark's row as it is: no expression to evaluate for every mark
 FONT_SIZE = 15  # px; labels stay readable from the last row
+WIDTH = 720  # px of a chart that stands by itself
+_VEGA_LITE = "6.4"  # that `altair` writes
+_ROWS = 20  # of a table in place of a picture
 
 
 class Chart(NamedTuple):
@@ -28,6 +33,37 @@ class Chart(NamedTuple):
     name: str
     alt: str
     note: str = ""
+
+    @property
+    def words(self) -> str:
+        """What the data show, and what was left out."""
+        return f"{self.alt} Shown: {self.note}." if self.note else self.alt
+
+    def standalone(self) -> dict:
+        """The whole Vega-Lite specification with its data, for any program that draws it: `altair.Chart.from_dict`."""
+        rows = json.loads(self.data.to_json(orient="records", double_precision=15))
+        config = self.spec["config"] | {"background": "white"}
+        return self.spec | {"datasets": {"source": rows}, "config": config, "width": WIDTH,
+                            "autosize": {"type": "fit", "contains": "padding"}}
+
+    def svg(self) -> str:
+        """The picture as SVG. Raises `ModuleNotFoundError` where the package `vl-convert-python` is not installed."""
+        import vl_convert  # only notebooks need it
+
+        return vl_convert.vegalite_to_svg(self.standalone(), vl_version=_VEGA_LITE)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        """For notebooks: the picture with its words; where nothing here can draw it, its specification and its table."""
+        try:
+            drawn = {"text/html": self._figure(self.svg())}
+        except ModuleNotFoundError:
+            drawn = {"application/vnd.vegalite.v6+json": self.standalone(),
+                     "text/html": self._figure(self.data.head(_ROWS).to_html(index=False, escape=True))}
+        return drawn | {"text/plain": f"{self.name}. {self.words}"}
+
+    def _figure(self, inside: str) -> str:
+        return (f'<figure style="margin: 0; max-width: {WIDTH}px">{inside}<figcaption style="font-size: 0.9em">'
+                f"{escape(self.words)}</figcaption></figure>")
 
 
 def blank_chart() -> alt.Chart:

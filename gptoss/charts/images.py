@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,12 @@ class Picture(NamedTuple):
     def address(self) -> str:
         """The image as an address that holds all of it, for a mark or an HTML element."""
         return f"data:image/webp;base64,{base64.b64encode(self.webp()).decode()}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the picture with its words."""
+        return (f'<figure style="margin: 0; max-width: 720px"><img src="{self.address()}" alt="{escape(self.alt)}" '
+                'style="width: 100%; image-rendering: pixelated"><figcaption style="font-size: 0.9em">'
+                f"{escape(self.alt)}</figcaption></figure>")
 
 
 def _encode(image: np.ndarray) -> bytes:

@@ -16,7 +16,8 @@ SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROO
 
 # Each room may import from its own floor and from those below it.
 FLOORS = (("units", "timing", "strict_json", "config", "ladder"), ("checkpoint",), ("model",),
-          ("charts", "training", "trace", "cost", "tokenizer"), ("app",), ("lessons",), ("claims",), ("pages", "router"))
+          ("charts", "training", "trace", "cost", "tokenizer", "take_home"), ("app",), ("lessons",), ("claims",),
+          ("pages", "router"))
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # What may be in a page's folder, and which rooms beside its own parts each file may ask. The order is that of the
@@ -26,9 +27,11 @@ PARTS = {
     "charts": {"units", "config", "ladder", "charts", "cost", "tokenizer", "training"},
     "claims": {"units", "timing", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer",
                "app"},
+    "notebook": {"units", "config", "ladder", "model", "training", "trace", "cost", "tokenizer", "charts", "take_home"},
     "controls": set(FLOOR_OF) - {"claims", "pages", "router", "lessons"},
 }
 MAY_ASK = {"measure": {"measure"}, "charts": {"charts"}, "claims": {"measure", "claims"},
+           "notebook": {"measure", "charts"},
            "controls": {"measure", "charts", "claims", "controls"}}
 
 
@@ -170,6 +173,12 @@ def test_only_controls_the_frame_pages_and_the_router_import_streamlit():
         if "streamlit" in {name.split(".")[0] for name in imports_of(module)}:
             controls = room_of(module) == "lessons" and module.split(".")[3] == "controls"
             assert controls or room_of(module) in ("app", "pages", "router"), module
+
+
+def test_what_is_taken_home_reaches_no_streamlit():
+    for module in (module for module, _, part in lessons() if part == "notebook"):
+        loaded = {name.split(".")[0] for other in {module, *reached(module)} for name in imports_of(other)}
+        assert "streamlit" not in loaded, module
 
 
 def test_charts_need_no_torch():

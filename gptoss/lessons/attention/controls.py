@@ -93,13 +93,13 @@ class Setting(NamedTuple):
 
 
 def setting(study: Study, tokens: int, places: Sequence[DeltaGenerator]) -> Setting:
-    """Layer, head and query token, each in its place. The query starts late in the text, with much to look back at."""
+    """Layer, head and query token, each in its place."""
     with places[0]:
         layer = controls.layer(study)
     with places[1]:
         head = controls.head(study)
     with places[2]:
-        return Setting(layer, head, controls.token(tokens, tokens * 5 // 6, "Query token"))
+        return Setting(layer, head, controls.token(tokens, measure.first_query(tokens), "Query token"))
 
 
 def key_in_formula(tokens: int, heaviest: int) -> int:

@@ -23,6 +23,13 @@ from gptoss.model.mask import visible
 from gptoss.trace import trace
 from gptoss.training.induction import induction_scores
 
+KEYS_SHOWN = 7  # rows of a query's worksheet
+
+
+def first_query(tokens: int) -> int:
+    """The query that is shown at first: late in the text, with much to look back at."""
+    return tokens * 5 // 6
+
 
 @dataclass(frozen=True, eq=False)
 class LayerHeads:

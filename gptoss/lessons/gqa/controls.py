@@ -13,7 +13,7 @@ from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.lessons.gqa import charts, measure
 
-CLOSE, WHOLE, _ = VIEWS = "The first steps", "The whole context", RETRAINED
+VIEWS = measure.CLOSE, measure.WHOLE, RETRAINED
 MAX_TRIED = 64  # tokens; attention is written out in every layer
 SHARES = {f"about {percent:g}%": percent / 100 for percent in (90, 30, 10, 3, 1, 0.3, 0.1, 0.03)}
 
@@ -30,7 +30,7 @@ def film(study: Study) -> None:
         show_retrained("gqa", study)
         return
     title.subheader(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
-    steps = study.context if shown == WHOLE else measure.steps_shown(study.config, study.context)
+    steps = study.context if shown == measure.WHOLE else measure.steps_shown(study.config, study.context)
     pictures.show_chart(charts.cache_film(measure.cache_growth(study.config, steps)), key="gqa_film")
 
 

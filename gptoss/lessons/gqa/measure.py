@@ -20,6 +20,7 @@ from gptoss.model import Transformer
 from gptoss.model.mask import visible
 from gptoss.trace import trace
 
+CLOSE, WHOLE = "The first steps", "The whole context"  # what is shown of the cache as it grows
 WINDOWS_SHOWN = 2  # decode steps of the close view, in windows: long enough to see sliding layers stop growing
 
 

@@ -7,11 +7,17 @@ import torch
 from gptoss.app.computed import measured
 from gptoss.app.study import Study
 from gptoss.app.verdicts import Verdict
-from gptoss.lessons.rmsnorm.measure import CONTENDERS, format_errors, measure_times, output_size, speed_ratio
+from gptoss.lessons.rmsnorm.measure import (
+    CONTENDERS,
+    NOTEBOOK_EPS,
+    format_errors,
+    measure_times,
+    output_size,
+    speed_ratio,
+)
 from gptoss.model import RMSNorm
 from gptoss.units import number
 
-NOTEBOOK_EPS = 1e-6
 SMALL = 0.001  # the size of an input beside which an eps counts
 
 timed = measured(measure_times, entries=32, doing="Both norms run in turn.")

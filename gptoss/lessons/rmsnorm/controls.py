@@ -13,14 +13,13 @@ from gptoss.app.text import Tokens
 from gptoss.app.weights import weights_in_words
 from gptoss.charts import Chart
 from gptoss.lessons.rmsnorm import charts, measure
-from gptoss.lessons.rmsnorm.claims import NOTEBOOK_EPS, timed
-from gptoss.lessons.rmsnorm.measure import EPS, SIZES, Distortion
+from gptoss.lessons.rmsnorm.claims import timed
+from gptoss.lessons.rmsnorm.measure import EPS, NOTEBOOK_EPS, SIZES, Distortion
 from gptoss.units import plural
 
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
 COLUMNS = [3, 5, 5]  # controls and two charts
-_CURVE = tuple(10 ** (step / 8) for step in range(-36, 33))  # input sizes of the closed form
 _STREAM = ("embedding", "after_attn", "after_mlp")
 
 histograms = traced(measure.histograms, names=_STREAM, inside=False)
@@ -105,7 +104,7 @@ def formats(study: Study, tokens: Tokens) -> None:
                    "float16 has more bits, but its squares overflow beyond 65,504.")
     both = EPS, NOTEBOOK_EPS
     with sizes:
-        pictures.show_chart(charts.output_sizes(measure.size_curve(_CURVE, both), size,
+        pictures.show_chart(charts.output_sizes(measure.size_curve(measure.CURVE, both), size,
                                                 [measure.output_size(size, eps) for eps in both]), key="rmsnorm_outputs")
     with errors:
         pictures.show_chart(charts.format_errors(format_errors(study.hidden, size)), key="rmsnorm_errors")

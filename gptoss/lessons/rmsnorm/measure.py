@@ -22,6 +22,8 @@ from gptoss.model import RMSNorm, Transformer
 from gptoss.trace import Trace
 
 EPS = RMSNorm(1).eps
+NOTEBOOK_EPS = 1e-6  # of the notebook that this grew from
+CURVE = tuple(10 ** (step / 8) for step in range(-36, 33))  # input sizes of the closed form
 POINTS = 160  # vectors in the plane
 WIDTHS = (2, 3, 8, 64, 512, 2880)
 BINS = np.linspace(-5, 5, 81)  # of the activations after a norm

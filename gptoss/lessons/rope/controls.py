@@ -24,14 +24,11 @@ from gptoss.units import fixed, number, percent
 READING = f"Trained on {TRAINED}, reading {READ}"  # the view's name
 ENDS = (0, 32, 64, 96, 128, 160, READ)  # tokens back; few answers are farther away
 PUBLISHED = "as published"
-# By the key of the control: the field that it sets, its label, what it does, and its positions.
+# By the key of the control: its label, and what it does.
 _DIALS = {
-    "rope_initial": ("initial_context_length", "Trained context (tokens)", "The length that YaRN stretches.",
-                     (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)),
-    "rope_beta": ("rope_ntk_beta", "Beta (turns)", "Pairs that turn more often in training keep their frequency.",
-                  (8, 16, 32, 64)),
-    "rope_alpha": ("rope_ntk_alpha", "Alpha (turns)", "Pairs that turn less often are slowed by the whole factor.",
-                   (0.5, 1, 2, 4)),
+    "rope_initial": ("Trained context (tokens)", "The length that YaRN stretches."),
+    "rope_beta": ("Beta (turns)", "Pairs that turn more often in training keep their frequency."),
+    "rope_alpha": ("Alpha (turns)", "Pairs that turn less often are slowed by the whole factor."),
 }
 
 remembered = lru_cache(maxsize=128)  # pure functions of frozen configurations; nobody changes what they hand out
@@ -45,12 +42,13 @@ def further_dials(study: Study) -> None:
     """
     with st.expander("More of YaRN's dials", icon=":material/tune:"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            for key, (_, label, meaning, positions) in _DIALS.items():
+            for key, (label, meaning) in _DIALS.items():
+                positions = measure.FURTHER_DIALS[key][1]
                 st.selectbox(label, [PUBLISHED, *map(str, positions)], key=key, bind="query-params",
                              on_change=_whole_page, help=meaning, width=210)
             st.button("Back to published", icon=":material/restart_alt:", on_click=_back_to_published, key="rope_back")
-        published = ", ".join(f"{label.lower()} {number(getattr(study.config, field), 9)}"
-                              for field, label, *_ in _DIALS.values())
+        published = ", ".join(f"{label.lower()} {number(getattr(study.config, measure.FURTHER_DIALS[key][0]), 9)}"
+                              for key, (label, _) in _DIALS.items())
         st.caption(f"{study.preset} as published: {published}. These dials change the pictures on this page; the model on "
                    "other pages keeps the published values.")
     if st.session_state.pop("rope_moved", False):
@@ -70,11 +68,7 @@ def _whole_page() -> None:
 
 def settings(study: Study, live: bool = False) -> ModelConfig:
     """The real (or the `live`) configuration under study with the further dials' values."""
-    moved = {}
-    for key, (field, _, _, positions) in _DIALS.items():
-        chosen = st.session_state.get(key, PUBLISHED)
-        if chosen in map(str, positions):
-            moved[field] = int(chosen) if field == "initial_context_length" else float(chosen)
+    moved = measure.moved_dials(st.session_state)
     return (study.live_config if live else study.config).replace(**moved)
 
 

@@ -7,6 +7,7 @@ RoPE: Su et al., arXiv 2104.09864. Position interpolation: Chen et al., arXiv 23
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,6 +36,13 @@ VECTORS = AGREEING, RANDOM = ("agree in every pair", "random")
 
 DISTANCES = 128  # score curves run over distances from 0 to this many tokens
 
+# The further dials of the page, by the keys of their widgets: the field that each sets, and its positions.
+FURTHER_DIALS = {
+    "rope_initial": ("initial_context_length", (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)),
+    "rope_beta": ("rope_ntk_beta", (8, 16, 32, 64)),
+    "rope_alpha": ("rope_ntk_alpha", (0.5, 1, 2, 4)),
+}
+
 _TURN = 2 * math.pi
 _FORMATS = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -62,6 +70,13 @@ class Ramp:
     blended: int
     stretched: int
     broken: tuple[str, ...]  # the parts of the reference's assertion 0 < low < high < head_dim / 2 - 1 that fail
+
+
+def moved_dials(widgets: Mapping[str, object]) -> dict[str, float]:
+    """The fields that the further dials set, by the values of widgets: none for a dial that is at no position."""
+    chosen = {field: next((position for position in positions if str(position) == widgets.get(key)), None)
+              for key, (field, positions) in FURTHER_DIALS.items()}
+    return {field: position for field, position in chosen.items() if position is not None}
 
 
 def hands(config: ModelConfig, query_at: int, key_at: int) -> Hands:

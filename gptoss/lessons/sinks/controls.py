@@ -12,13 +12,19 @@ from gptoss.app.study import Study
 from gptoss.charts import next_token
 from gptoss.lessons.sinks import measure
 from gptoss.lessons.sinks.claims import check_sinks
-from gptoss.lessons.sinks.measure import REMOVED, SinkChecks, SinkOverride, SinkPass
+from gptoss.lessons.sinks.measure import (
+    FIRST_LOGIT,
+    FIRST_QUERY,
+    NONE,
+    OWN,
+    REMOVED,
+    SCOPE_NAMES,
+    SinkChecks,
+    SinkOverride,
+    SinkPass,
+)
 
-FIRST_QUERY = 21  # far enough into a text to have keys to weigh
-FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something to see
-OWN, NONE = "own", "none"
 LOGITS = (OWN, NONE, *(f"{quarter / 4:g}" for quarter in range(-32, 33)))
-SCOPES = {"Head": measure.HEAD, "Layer": measure.LAYER, "All": measure.MODEL}
 MAX_CHECKED = 128  # tokens; the checks keep every weight of every head twice
 
 
@@ -46,13 +52,12 @@ def setting(study: Study, tokens: int) -> Setting:
     """Layer, head, query token, and the dial that sets the sinks."""
     layer, head = controls.layer(study), controls.head(study, "Query head")
     position = controls.token(tokens, FIRST_QUERY, "Query token")
-    scope = st.segmented_control("Whose sinks are set", SCOPES, default="Layer", key="sinks_scope", bind="query-params",
+    scope = st.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope", bind="query-params",
                                  required=True, width="stretch")
     logit = st.select_slider("Sink logit", LOGITS, FIRST_LOGIT, key="sinks_logit", bind="query-params",
                              help="own: as in the model. none: no sink at all. Otherwise one number for the sinks named "
                                   "above, in place of their own. Every weight stays.")
-    number = {OWN: None, NONE: REMOVED}[logit] if logit in (OWN, NONE) else float(logit)
-    return Setting(layer, head, position, SCOPES.get(scope, measure.LAYER), number)
+    return Setting(layer, head, position, SCOPE_NAMES.get(scope, measure.LAYER), measure.logit_of(logit))
 
 
 own_pass = traced(measure.sink_pass_of, names=measure.SINK_TENSORS)

@@ -21,6 +21,10 @@ from gptoss.trace import trace
 LOWEST, HIGHEST = -8.0, 8.0  # sink logits that the gate is drawn for
 REMOVED = float("-inf")  # the sink logit that takes nothing: plain softmax attention
 HEAD, LAYER, MODEL = SCOPES = ("head", "layer", "model")
+SCOPE_NAMES = {"Head": HEAD, "Layer": LAYER, "All": MODEL}  # as the page names them
+FIRST_QUERY = 21  # far enough into a text to have keys to weigh
+FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something to see
+OWN, NONE = "own", "none"
 
 _FINE, _COARSE = 97, 17  # points of the chosen head's curve and of each other head's
 SINK_TENSORS = ("attn.q_rope", "attn.k_rope", "attn.sink_mass", "attn.mixed", "attn.out", "logits")
@@ -47,6 +51,11 @@ def halving_among_equals(keys: int) -> float:
 def share_among_equals(keys: int) -> float:
     """What a sink of 0 takes beside `keys` keys that all score 0."""
     return 1 - mass_on_keys(torch.zeros(keys, dtype=torch.float64), torch.tensor(0.0)).item()
+
+
+def logit_of(setting: str) -> float | None:
+    """The sink logit that a position of the page's slider means: None for the learned one."""
+    return {OWN: None, NONE: REMOVED}[setting] if setting in (OWN, NONE) else float(setting)
 
 
 @dataclass(frozen=True)

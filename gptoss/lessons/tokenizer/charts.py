@@ -20,6 +20,7 @@ from gptoss.charts.chips import STYLE, Shade, changing, chip
 from gptoss.charts.labels import COUNT_LABEL
 from gptoss.tokenizer import printable, token_bytes, token_label
 from gptoss.tokenizer.harmony import Stream
+from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, SMALL_VOCABULARY
 from gptoss.tokenizer.merges import Merge
 from gptoss.tokenizer.text import Token, spelt_bytes
 
@@ -28,6 +29,7 @@ OWN_TEXT = "your text"
 
 O200K, SMALL, GPT2 = MEASURED = ("o200k", "its first 32,000", "GPT-2")
 GPT2_ESTIMATE, SMALL_ESTIMATE = ESTIMATED = ("50k: 1.3×", "32k: 1.5×")
+ESTIMATES = {GPT2_ESTIMATE: NOTEBOOK_ESTIMATES[50_257], SMALL_ESTIMATE: NOTEBOOK_ESTIMATES[SMALL_VOCABULARY]}
 CHOSEN, NOTEBOOK = "o200k, cut at the chosen size", "the notebook's estimate"
 _COLUMN_OF = {O200K: "o200k", SMALL: "first_32000", GPT2: "gpt2"}
 _LOOK = {  # colour and shape; an estimate has those of what it estimates, outlined

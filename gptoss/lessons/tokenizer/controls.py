@@ -35,7 +35,7 @@ from gptoss.tokenizer.harmony import (
 )
 from gptoss.tokenizer.harmony_reader import Reading, parse_ids, read_ids
 from gptoss.tokenizer.harmony_types import functions_from_json, functions_to_json
-from gptoss.tokenizer.languages import LANGUAGES, NOTEBOOK_ESTIMATES, SMALL_VOCABULARY
+from gptoss.tokenizer.languages import LANGUAGES, NOTEBOOK_ESTIMATES
 
 VIEWS = TOKENS, MERGES, LANGUAGE, SIZES, CONVERSATION, SEARCH = (
     "Tokens", "Merges", "Languages", "Vocabulary size", "Conversation", "Search")
@@ -72,7 +72,6 @@ EXAMPLES = {
                        "commentary to=functions.f <|constrain|>json<|message|>{oops<|end|>",
     "A list of ids": "[200006, 1428, 200008, 13225, 200007, 200006, 173781]",
 }
-_ESTIMATES = {charts.GPT2_ESTIMATE: NOTEBOOK_ESTIMATES[50_257], charts.SMALL_ESTIMATE: NOTEBOOK_ESTIMATES[SMALL_VOCABULARY]}
 
 
 @st.fragment
@@ -167,7 +166,7 @@ def languages(text: str) -> None:
 
 @lru_cache(maxsize=32)
 def _language_chart(text: str, quantity: str) -> Chart:
-    return charts.language_costs(measure.languages_and(text, charts.OWN_TEXT), quantity, _ESTIMATES)
+    return charts.language_costs(measure.languages_and(text, charts.OWN_TEXT), quantity, charts.ESTIMATES)
 
 
 @st.fragment

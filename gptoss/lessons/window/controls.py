@@ -18,11 +18,9 @@ from gptoss.app.weights import weights_in_words
 from gptoss.lessons.window import charts, measure
 from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
 
-SMALL_WINDOW = 8  # tokens: small enough to be seen on a short text
-FIRST_TOKEN = 47  # of the first example: room before it for four windows of 8, and some text after it
 CHECKED_TOKENS = 96  # of the text, for what runs the live model many times
 DIAL = DIALS["window"]
-WINDOW = controls.Key("window_w", SMALL_WINDOW)
+WINDOW = controls.Key("window_w", measure.SMALL_WINDOW)
 
 _POSITIONS = DIAL.options(None)
 _FOLLOWED = "followed_window"  # the sidebar's window when the picture last took it over
@@ -41,18 +39,19 @@ class Setting(NamedTuple):
 def setting(study: Study, tokens: int) -> Setting:
     """The window drawn and the query."""
     window = _window(study)
-    return Setting(window, controls.token(tokens, _first(tokens), "Query (token)", width=225,
+    return Setting(window, controls.token(tokens, measure.first_token(tokens), "Query (token)", width=225,
                                           help="Hold an arrow key and the window moves."))
 
 
 def setting_shown(tokens: int) -> Setting:
     """The same for the tabs below the picture."""
-    return Setting(WINDOW.value, controls.token_shown(tokens, _first(tokens)))
+    return Setting(WINDOW.value, controls.token_shown(tokens, measure.first_token(tokens)))
 
 
 def layers_drawn() -> int:
     """How many layers a ladder has: up to as many as leave its labels room."""
-    return st.select_slider("Layers drawn", range(1, 7), 4, key="window_layers", bind="query-params", width=135)
+    return st.select_slider("Layers drawn", range(1, 7), measure.LAYERS_DRAWN, key="window_layers", bind="query-params",
+                            width=135)
 
 
 def masks(study: Study, tokens: text.Tokens, setting: Setting) -> None:
@@ -130,12 +129,8 @@ def _window(study: Study) -> int:
         st.session_state[_FOLLOWED] = study.window
         WINDOW.set(study.window)
     return st.select_slider(
-        "Window drawn (tokens)", _POSITIONS, SMALL_WINDOW if as_published else study.window, key=WINDOW.name,
+        "Window drawn (tokens)", _POSITIONS, measure.SMALL_WINDOW if as_published else study.window, key=WINDOW.name,
         bind="query-params", width=215, format_func=DIAL.spell,
         help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since a "
         f"published model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in "
         "the sidebar, and this one moves too.")
-
-
-def _first(tokens: int) -> int:
-    return min(FIRST_TOKEN, 2 * tokens // 3)

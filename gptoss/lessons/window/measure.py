@@ -22,8 +22,16 @@ from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.mask import visible
 
+SMALL_WINDOW = 8  # tokens: small enough to be seen on a short text
+LAYERS_DRAWN = 4  # of a ladder, at first
+_FIRST_TOKEN = 47  # of the first example: room before it for four windows of 8, and some text after it
 EVERY_LAYER_FULL, ALTERNATING, EVERY_LAYER_SLIDING = PATTERNS = (
     "every layer full", "alternating", "every layer sliding")
+
+
+def first_token(tokens: int) -> int:
+    """The query that is shown at first, in a text of so many tokens."""
+    return min(_FIRST_TOKEN, 2 * tokens // 3)
 
 
 def windows_of(pattern: str, layers: int, window: int) -> tuple[int, ...]:

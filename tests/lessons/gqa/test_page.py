@@ -3,7 +3,7 @@
 import pytest
 from reader import address, assert_fine, charts, dial, open_page, open_tab, page_text
 
-from gptoss.lessons.gqa.controls import CLOSE, WHOLE
+from gptoss.lessons.gqa.measure import CLOSE, WHOLE
 
 PAGE = "pages/gqa.py"
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from reader import assert_fine, captions, charts, dial, move, open_page, open_tab, page_text, type_text
 
-from gptoss.lessons.sinks.controls import FIRST_LOGIT, LOGITS, SCOPES
+from gptoss.lessons.sinks.controls import FIRST_LOGIT, LOGITS, SCOPE_NAMES
 
 PAGE = "pages/sinks.py"
 
@@ -27,7 +27,7 @@ def test_each_view_draws_three_charts():
 
 def test_sinks_of_every_scope_are_set():
     at = open_page(PAGE, preset="classroom")
-    for scope in SCOPES:
+    for scope in SCOPE_NAMES:
         for logit in ("-8", "0.25"):
             assert f"with a sink logit of {float(logit):.2f}" in captions(turn(at, logit, scope))
         turn(at, "none", scope)

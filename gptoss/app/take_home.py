@@ -1,0 +1,63 @@
+"""What a reader takes home of a page: a notebook and a script, written when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import streamlit as st
+
+from gptoss.app import state
+from gptoss.app.book import SHARED_KEYS, Page
+from gptoss.app.served import most_live_tokens
+from gptoss.app.study import Study
+from gptoss.app.text import live_tokens
+from gptoss.app.weights import weights_of
+from gptoss.take_home.files import file_name, notebook, script
+from gptoss.take_home.here import Here
+from gptoss.tokenizer import DEFAULT_SAMPLE
+
+
+def take_home(page: Page) -> None:
+    """The downloads, in a drawer that does no work while it is closed. Nothing is written before a click."""
+    drawer = st.popover("Take it home", icon=":material/download:", type="tertiary", key="take_home", on_change="rerun")
+    if not drawer.open:
+        return
+    now = state.session().now
+    special = bool(st.session_state.get("special"))
+    here = here_at(page, now.study, now.text, special, widgets_of(page), _address())
+    with drawer:
+        st.markdown("This page as code that runs without the app: the model with today's dials, this text, and the page's "
+                    "pictures, drawn by the page's own functions.")
+        with st.container(horizontal=True):
+            for label, write, ending, kind in (("Notebook", notebook, "ipynb", "application/x-ipynb+json"),
+                                               ("Script", script, "py", "text/x-python")):
+                st.download_button(label, partial(write, here), f"{file_name(here)}.{ending}", kind, on_click="ignore",
+                                   key=f"take_home_{ending}", icon=":material/download:")
+
+
+def widgets_of(page: Page) -> dict[str, object]:
+    """What the page's own and the shared widgets are at, by key, as far as they are drawn."""
+    return {key: st.session_state[key] for key in (*SHARED_KEYS, *page.controls) if key in st.session_state}
+
+
+def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping[str, object], address: str = "") -> Here:
+    """The state of a page as what is taken home. Where there is no text, it takes the first example: it has to run."""
+    study = study.small if page.builds_its_own else study
+    size, weights = study.live_config.vocab_size, weights_of(study)
+    tokens = live_tokens(text, size, special)
+    if not len(tokens):
+        text, tokens = DEFAULT_SAMPLE.text, live_tokens(DEFAULT_SAMPLE.text, size, special)
+    return Here(
+        path=page.path, title=page.title, teaches=page.teaches, preset=study.preset, name=study.in_words, real=study.config,
+        live=study.live_config, weights=weights.name, in_words=weights.words, precision=study.precision, seed=study.seed,
+        sinks=study.sinks != "off", context=study.context, text=text, special=special, tokens=len(tokens),
+        most_tokens=most_live_tokens(size), controls=dict(widgets), address=address)
+
+
+def _address() -> str:
+    """Where the browser is, whatever the query was when it came."""
+    at = urlsplit(st.context.url or "")
+    query = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
+    return urlunsplit((at.scheme, at.netloc, at.path, urlencode(query), "")) if at.netloc else ""
