@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import pictures, state, text
+from gptoss.app import pictures, state, text, theme
 from gptoss.app.controls import has_text, layer_shown, picks
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
@@ -53,11 +53,11 @@ def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator]) -> 
     window, keys = view.heads.window, measure.keys_to_show(steps, key, measure.KEYS_SHOWN)
     large, small = st.columns([4, 5], gap="medium")
     with large:
-        pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key)), key="attention_map",
-                             on_select=picks("attention_map", token="query", attention_key="key"))
+        pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key), theme.is_dark()),
+                            key="attention_map", on_select=picks("attention_map", token="query", attention_key="key"))
     with small:
         controls.step_player(lambda step, playing: st.html(
-            charts.query_worksheet(steps, keys, key, tokens.labels, step, playing)))
+            charts.query_worksheet(steps, keys, key, tokens.labels, step, playing, theme.is_dark())))
     st.html(charts.looks_in_text(*measure.looks(weights, window, here.token), here.token, tokens.labels))
     controls.side_by_side(study, tokens, here, view)
 

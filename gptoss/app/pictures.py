@@ -11,8 +11,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
+from gptoss.app import theme
 from gptoss.app.markdown import literal
-from gptoss.charts import Chart, Picture, tensor_picture
+from gptoss.charts import Chart, Picture, palette, tensor_picture
 from gptoss.trace import as_matrix
 
 MAIN = "main_picture"  # the key of its place, by which style.css, projector mode and the browser tests find it
@@ -25,6 +26,9 @@ def main() -> DeltaGenerator:
     """
     return st.container(key=MAIN)
 
+_MOST_KEPT = 256  # specifications; there is one for each kind of chart, and for some kinds one for each number of rows
+_IN_DARK: dict[int, tuple[dict, dict]] = {}
+
 
 def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
     """A chart, and below it what its data say in words and what it leaves out.
@@ -33,7 +37,7 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
     would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
     selection comes back.
     """
-    event = st.vega_lite_chart(as_arrow(chart.data), chart.spec, alt=chart.name, key=key, height=height,
+    event = st.vega_lite_chart(as_arrow(chart.data), in_theme(chart.spec), alt=chart.name, key=key, height=height,
                                on_select=on_select)
     st.caption(literal(chart.alt) + (f" :material/content_cut: Shown: {chart.note}." if chart.note else ""))
     return event
@@ -53,6 +57,21 @@ def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], 
     drawn = _picked(show_chart(chart, key=key, on_select=clicked), field)
 
 
+def in_theme(spec: dict) -> dict:
+    """The specification in the colours of the reader's theme.
+
+    It is one object a structure in each of the two, as the browser swaps only the data then: those in the dark are kept
+    with the one they were made from, which so stays the only one of its identity.
+    """
+    if not theme.is_dark():
+        return spec
+    if id(spec) not in _IN_DARK:
+        if len(_IN_DARK) >= _MOST_KEPT:
+            _IN_DARK.clear()
+        _IN_DARK[id(spec)] = spec, palette.in_dark(spec)
+    return _IN_DARK[id(spec)][1]
+
+
 def _picked(event: object, field: str) -> set:
     return {point[field] for point in event.selection.get("picked", []) if field in point}
 
@@ -70,7 +89,7 @@ def show_picture(picture: Picture, caption: str = "") -> None:
 
     It travels inside the page: as a file of its own it could be gone when a run is overtaken by the next.
     """
-    st.html(f'<img src="{picture.address()}" alt="{escape(picture.alt)}" '
+    st.html(f'<img src="{picture.address(theme.is_dark())}" alt="{escape(picture.alt)}" '
             'style="width: 100%; image-rendering: pixelated; border-radius: 6px">')
     if caption:
         st.caption(caption)

@@ -127,5 +127,6 @@ _CONFIG = {
         "columns": 2, "symbolOpacity": 1, "offset": 6, "padding": 2, "titlePadding": 4, "labelPadding": 4,
     },
     "text": {"fontSize": FONT_SIZE, "color": MUTED, "fontWeight": "bold"},
+    "mark": {"aria": False},  # a chart is one image with one name; unnamed groups of marks tell nobody anything
     "view": {"stroke": "transparent"},
 }

@@ -16,7 +16,7 @@ STYLE = """<style>
 .chips {display: flex; flex-wrap: wrap; gap: 4px 3px; line-height: 1.25; direction: ltr; font-size: 0.9rem}
 .chips span {border-radius: 5px; padding: 2px 5px 1px; text-align: center; font-family: "Source Code Pro", monospace;
   unicode-bidi: isolate; max-width: 100%; overflow-wrap: anywhere; border: 0 solid transparent}
-.chips .faint {opacity: 0.4}
+.chips .faint {opacity: 0.68}
 .chips small {display: block; font-size: 0.72rem; opacity: 0.75}
 .chips.close {gap: 4px 1px}
 .chips.close span {padding: 2px 3px}
@@ -55,7 +55,8 @@ def chip(label: str, shade: Shade) -> str:
     """One token. What it says is a person's text, so it is escaped."""
     rules = [f"background:{shade.colour}"] * bool(shade.colour) + [f"border-color:{shade.frame}"] * bool(shade.frame)
     rules += [f"color:{shade.ink};font-weight:700"] * bool(shade.ink)
-    attributes = (f' class="{shade.kind}"' * bool(shade.kind) + f' style="{";".join(rules)}"' * bool(rules)
+    style = palette.in_both_themes(";".join(rules))
+    attributes = (f' class="{shade.kind}"' * bool(shade.kind) + f' style="{style}"' * bool(rules)
                   + f' title="{escape(shade.title)}"' * bool(shade.title))
     return f"<span{attributes}>{escape(label)}{''.join(f'<small>{escape(line)}</small>' for line in shade.below)}</span>"
 

@@ -32,12 +32,12 @@ _FAINTEST, _HIDDEN = 15, 30  # of 255: how strong a seen key without weight is d
 
 
 def head_map(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], window: int = 0,
-             chosen: tuple[int, int] | None = None) -> Chart:
+             chosen: tuple[int, int] | None = None, dark: bool = False) -> Chart:
     """Map of one head, either to read or, with a token and a key `chosen` in it, to choose from.
 
     `weights` (queries, keys) and `sink` (queries,) are the softmax of one head with its sink; together each row sums to 1.
     `labels` are the tokens, `window` counts tokens including the query's own, 0 for full attention. Keys outside of it are
-    pale and its edge is a line; keys after the query are not drawn at all.
+    pale and its edge is a line; keys after the query are not drawn at all. `dark` gives an image the dark theme's colours.
 
     Without a choice the table has a row for each cell. With one the cells are a single image, so that a move repaints at
     once, and the table holds the chosen query's weights. The token's row is framed, where it looks, and its column, who
@@ -54,7 +54,7 @@ def head_map(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], windo
     start = min(max(token - MAX_TOKENS * 3 // 4, 0), max(tokens - MAX_TOKENS, 0))
     stop = min(start + MAX_TOKENS, tokens)
     part = _Part(weights[start:stop, :stop], sink[start:stop], axis_keys(labels[start:stop], start), window, start)
-    data = _marks(part, token - start, chosen[1] - start) if chosen else _cells(part)
+    data = _marks(part, token - start, chosen[1] - start, dark) if chosen else _cells(part)
     note = "" if stop - start == tokens else f"tokens {start} to {stop - 1} of {tokens}, positions counted from 0"
     return Chart(_choosing_spec() if chosen else _reading_spec(), data,
                  "Attention weights of one head, a row per query and a column per key",
@@ -128,7 +128,7 @@ def _cells(part: _Part) -> pd.DataFrame:
         kind=pd.Categorical.from_codes(np.append(kinds, np.full(len(hidden), CELLS.index(_OUTSIDE))), CELLS))
 
 
-def _marks(part: _Part, token: int, key: int) -> pd.DataFrame:
+def _marks(part: _Part, token: int, key: int, dark: bool) -> pd.DataFrame:
     """The image, a bar to click for each query, the chosen query's row cell by cell, window edges, frames.
 
     Each mark spans the columns from `key` to `to` and the rows from `query` to `until`.
@@ -143,7 +143,7 @@ def _marks(part: _Part, token: int, key: int) -> pd.DataFrame:
     if 0 <= key < count:
         marks.append((token, lead + key, lead + key, token, _CELL, float(row[lead + key])))
     query, first, to, until, kind, weight = (list(values) for values in zip(*marks, strict=True))
-    address = Picture(_pixels(part), "").address()
+    address = Picture(_pixels(part), "").address(dark)
     return part.table(query, first, to, until=pd.Categorical.from_codes(until, part.names),
                       weight=np.round(np.array(weight, np.float64), 5), kind=pd.Categorical(kind, MARKS),
                       map=pd.Categorical.from_codes([0] + [1] * (len(marks) - 1), [address, ""]))
@@ -177,12 +177,12 @@ def _describe(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], toke
 @cache
 def _reading_spec() -> dict:
     colour = alt.Color("kind:N", legend=None, scale=scale_of(
-        {_SINK: palette.SINK, **dict.fromkeys((_EARLIER, _KEY, _EDGE), palette.MAGNITUDE)}))
+        {_SINK: palette.SINK, **dict.fromkeys((_EARLIER, _KEY, _EDGE), palette.MOST)}))
     cells = blank_chart().encode(x=_x(_TO_READ, None), y=_y(None)).transform_filter("isValid(datum.weight)").mark_rect(
         tooltip=ROW).encode(color=colour, opacity=alt.Opacity("weight:Q", scale=alt.Scale(
             type="sqrt", domainMin=0, range=[0.08, 1], nice=False), legend=alt.Legend(
             title="weight (square-root scale)", symbolType="square", symbolSize=300, tickCount=4,
-            symbolFillColor=palette.MAGNITUDE, symbolStrokeWidth=0, columns=6)))
+            symbolFillColor=palette.MOST, symbolStrokeWidth=0, columns=6)))
     pale = _of_kind(_OUTSIDE).mark_rect(color=palette.IDLE, tooltip=ROW).encode(
         x=_x(_TO_READ), x2=alt.X2("to:N", bandPosition=1), y=_y(None))
     return specification(alt.layer(cells, pale, _edge(_TO_READ, "query")), height=600, canvas=True)

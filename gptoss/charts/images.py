@@ -25,19 +25,35 @@ _ENCODER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
 class Picture(NamedTuple):
     """An image, uint8 (height, width, 4) as red, green, blue and alpha, and its alternative text.
 
-    Zero is clear, so that the page's own background, light or dark, shows through.
+    Zero is clear, so that the page's own background, light or dark, shows through. The colours are the palette's for the
+    light theme; a file for the `dark` one has their twins.
     """
 
     image: np.ndarray
     alt: str
 
-    def webp(self) -> bytes:
+    def webp(self, dark: bool = False) -> bytes:
         """The image as a WebP file without any loss: a PNG file takes Pillow 2 to 6 times as long, and is larger."""
-        return _ENCODER.submit(_encode, self.image).result()
+        return _ENCODER.submit(_encode, in_dark(self.image) if dark else self.image).result()
 
-    def address(self) -> str:
+    def address(self, dark: bool = False) -> str:
         """The image as an address that holds all of it, for a mark or an HTML element."""
-        return f"data:image/webp;base64,{base64.b64encode(self.webp()).decode()}"
+        return f"data:image/webp;base64,{base64.b64encode(self.webp(dark)).decode()}"
+
+
+def in_dark(image: np.ndarray) -> np.ndarray:
+    """The same image, uint8 (height, width, 4), in the dark theme's colours; opacities stay."""
+    words = np.ascontiguousarray(image).view("<u4")[..., 0]
+    colours, opacity = words & 0xFFFFFF, words & 0xFF000000
+    swapped = colours.copy()
+    for light, dark in palette.DARK.items():
+        swapped[colours == _word(light)] = _word(dark)
+    return (swapped | opacity)[..., None].view(np.uint8)
+
+
+def _word(colour: str) -> int:
+    """A colour as it lies in memory, its opacity left out."""
+    return int.from_bytes(bytes(palette.rgb(colour)), "little")
 
     def _repr_html_(self) -> str:
         """For notebooks: the picture with its words."""
@@ -102,7 +118,7 @@ def tensor_picture(matrix: np.ndarray, max_rows: int = 128, max_columns: int = 2
     return Picture(image, alt + "." + _blocks_in_words(down, across))
 
 
-def share_pixels(shares: np.ndarray, full: float = 1.0, faintest: int = 0, colour: str = palette.MAGNITUDE) -> np.ndarray:
+def share_pixels(shares: np.ndarray, full: float = 1.0, faintest: int = 0, colour: str = palette.MOST) -> np.ndarray:
     """RGBA (..., 4) of shares (...): opacity is their square root, `faintest` of 255 for none, 255 for `full` or more."""
     opacity = np.sqrt(shares / full).clip(0, 1) * (255 - faintest) + faintest
     return _pixels(np.array(palette.rgb(colour)), opacity)
@@ -143,7 +159,7 @@ def _matrix_pixels(values: np.ndarray) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if low < 0 < high:
         return signed_pixels(values, max(-low, high))
-    return _pixels(np.array(palette.rgb(palette.MAGNITUDE)), np.abs(values) * (255 / (max(-low, high) or 1)))
+    return _pixels(np.array(palette.rgb(palette.MOST)), np.abs(values) * (255 / (max(-low, high) or 1)))
 
 
 def _head_tiles(keys: np.ndarray, sink: np.ndarray) -> np.ndarray:

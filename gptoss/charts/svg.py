@@ -6,6 +6,7 @@ import textwrap
 from html import escape
 
 from gptoss.charts.images import Picture
+from gptoss.charts.palette import in_both_themes
 
 TEXT_SIZE = 16
 HEADING_SIZE = 18
@@ -23,13 +24,13 @@ class Pen:
         """A rectangle; `kind` becomes its class."""
         self._elements.append(
             f'<rect class="{escape(kind)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" '
-            f'fill="{fill}" stroke="{stroke}" stroke-width="{stroke_width:g}"/>')
+            f'fill="{in_both_themes(fill)}" stroke="{in_both_themes(stroke)}" stroke-width="{stroke_width:g}"/>')
 
     def path(self, commands: str, stroke: str = "currentColor", fill: str = "none", width: float = 2,
              opacity: float = 1, kind: str = "") -> None:
         """A line or an outline in SVG path commands."""
-        self._elements.append(f'<path class="{escape(kind)}" d="{commands}" stroke="{stroke}" fill="{fill}" '
-                              f'stroke-width="{width:g}" opacity="{opacity:g}"/>')
+        self._elements.append(f'<path class="{escape(kind)}" d="{commands}" stroke="{in_both_themes(stroke)}" '
+                              f'fill="{in_both_themes(fill)}" stroke-width="{width:g}" opacity="{opacity:g}"/>')
 
     def arrow(self, x: float, y: float, to_x: float, to_y: float) -> None:
         """A straight arrow along one axis."""
@@ -52,10 +53,10 @@ class Pen:
             f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="currentColor" '
             f'font-weight="{600 if bold else 400}" opacity="{0.75 if faint else 1}">{escape(words)}</text>')
 
-    def image(self, picture: Picture, x: float, y: float, width: float, height: float) -> None:
-        """A picture stretched to a rectangle, its cells with sharp edges."""
+    def image(self, picture: Picture, x: float, y: float, width: float, height: float, dark: bool = False) -> None:
+        """A picture stretched to a rectangle, its cells with sharp edges, in the colours of one theme."""
         self._elements.append(
-            f'<image href="{picture.address()}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
+            f'<image href="{picture.address(dark)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
             f'preserveAspectRatio="none" style="image-rendering:pixelated"/>')
 
     def paragraph(self, x: float, y: float, words: str, width: float, size: float = TEXT_SIZE,

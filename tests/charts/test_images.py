@@ -55,7 +55,7 @@ def test_both_signs_diverge_around_a_clear_zero():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_one_sign_is_sequential(sign):
     image = tensor_picture(sign * np.array([[0.0, 1.0, 2.0]]), width=3).image[0]
-    assert {tuple(pixel[:3]) for pixel in image} == {palette.rgb(palette.MAGNITUDE)}
+    assert {tuple(pixel[:3]) for pixel in image} == {palette.rgb(palette.MOST)}
     assert list(image[:, 3]) == [0, 128, 255]
 
 

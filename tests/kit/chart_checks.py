@@ -20,6 +20,17 @@ def nodes(tree):
         yield from nodes(child)
 
 
+def in_light(code: str) -> str:
+    """HTML or SVG as the light theme shows it: of each pair of colours the first, once the second is its twin."""
+    colour = r"(#[0-9A-F]{6}|rgba\([^()]*\))"
+
+    def first(found: re.Match) -> str:
+        assert palette.in_both_themes(found[1]) == found[0]
+        return found[1]
+
+    return re.sub(rf"light-dark\({colour}, {colour}\)", first, code)
+
+
 def axis_titles(spec):
     """The titles of all x and y axes."""
     return {channel: node["encoding"][channel]["axis"]["title"] for node in nodes(spec) if "encoding" in node
@@ -50,10 +61,19 @@ def _assert_readable(chart: Chart) -> None:
     used = {colour.upper() for colour in re.findall(r"#[0-9a-fA-F]{6}\b", text)}
     used |= {"#" + bytes(map(int, rgb)).hex().upper() for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", text)}
     assert used <= {colour.upper() for colour in palette.ALL}, used
+    assert (written := _colours_of_words(chart.spec)) <= palette.WRITTEN | {"black"}, written - palette.WRITTEN
     assert chart.spec["config"]["background"] == "transparent"
     tooltips = [node["tooltip"] for node in nodes(chart.spec) if "tooltip" in node]
     assert any(tooltip == {"content": "data"} or isinstance(tooltip, list) for tooltip in tooltips), "no tooltip"
     assert axis_titles(chart.spec), "no axis has a title"
+
+
+def _colours_of_words(spec: dict) -> set[str]:
+    """Every colour that a layer of words may have: the mark's own, or one of its scale."""
+    layers = [node for node in nodes(spec) if isinstance(node.get("mark"), dict) and node["mark"].get("type") == "text"]
+    said = [{"of the mark": layer["mark"].get("color"), "of a scale": layer.get("encoding", {}).get("color")}
+            for layer in layers]
+    return {*re.findall(r"#[0-9A-F]{6}|black|white", json.dumps(said))}
 
 
 def _assert_data(chart: Chart, may_be_missing) -> None:

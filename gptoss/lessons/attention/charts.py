@@ -29,7 +29,7 @@ _EDGE = palette.fade(palette.ACCENT, 0.5)
 _TINTS = 10  # steps of strength behind a number
 _TINT_RULES = "".join(f".qs .{kind}{n} {{background-color: {palette.fade(colour, round(0.5 * n / _TINTS, 3))}}}\n"
                       for kind, colour in (("n", palette.NEGATIVE), ("p", palette.POSITIVE)) for n in range(1, _TINTS + 1))
-_SHEET_STYLE = f"""
+_SHEET_STYLE = palette.in_both_themes(f"""
 .qs {{font-size: 0.9rem; line-height: 1.25}}
 .qs p {{margin: 0 0 0.35rem}}
 .qs.qs table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
@@ -38,7 +38,8 @@ _SHEET_STYLE = f"""
 .qs tbody th {{text-align: left; line-height: 1; font-family: "Source Code Pro", monospace; font-size: 0.8rem}}
 .qs tbody th small, .qs .why {{opacity: 0.7; font-size: 0.78rem}}
 .qs thead th {{text-align: center; font-size: 0.82rem; opacity: 0.7; padding: 1px; border-bottom: 2px solid {palette.GRID}}}
-.qs thead th.now {{opacity: 1; font-weight: 700; color: white; background: {palette.ACCENT}; border-radius: 6px 6px 0 0}}
+.qs thead th.now {{opacity: 1; font-weight: 700; color: {palette.PAPER}; background: {palette.ACCENT};
+  border-radius: 6px 6px 0 0}}
 .qs tbody td.now {{box-shadow: inset 2px 0 {_EDGE}, inset -2px 0 {_EDGE}}}
 .qs i {{display: block; height: 1rem; border-radius: 2px; box-sizing: border-box; image-rendering: pixelated;
   background-origin: border-box; background-repeat: no-repeat}}
@@ -46,11 +47,12 @@ _SHEET_STYLE = f"""
 .qs .k i {{border: 2px solid {palette.KEY}}}
 .qs .v i {{border: 2px solid {palette.VALUE}}}
 .qs .out i {{border: 2px solid {palette.ACCENT}; height: 1.3rem}}
-.qs .sink th {{color: {palette.SINK}; font-weight: 700}}
+.qs .sink th {{color: {palette.ink(palette.SINK)}; font-weight: 700}}
 .qs tbody .out th {{font-family: inherit; font-size: 0.85rem}}
 .qs .out th, .qs .out td {{border-top: 2px solid {palette.GRID}; font-weight: 700}}
-.qs .hidden .s4, .qs .hidden .v {{opacity: 0.25}}
-.qs .hidden .s3 {{color: {palette.FULL}; font-weight: 700}}
+.qs .hidden .s4 {{opacity: 0.66}}
+.qs .hidden .v {{opacity: 0.25}}
+.qs .hidden .s3 {{color: {palette.ink(palette.FULL)}; font-weight: 700}}
 .qs .chosen > * {{background-color: {palette.fade(palette.ACCENT, 0.13)}; font-weight: 700}}
 .qs .bar {{background-size: var(--share) 70%; background-repeat: no-repeat; background-position: 0 50%}}
 .qs .formula {{min-height: 3.1rem; margin: 0.4rem 0 0; padding: 0.35rem 0.6rem; border-left: 4px solid {palette.ACCENT};
@@ -58,9 +60,9 @@ _SHEET_STYLE = f"""
 .qs .formula b {{white-space: nowrap}}
 .qs sup {{line-height: 0; font-size: 0.75em}}
 .qs .query {{color: {palette.QUERY}; font-weight: 700}}
-.qs .key {{color: {palette.KEY}; font-weight: 700}}
-.qs .value {{color: {palette.VALUE}; font-weight: 700}}
-.qs .sink-word {{color: {palette.SINK}; font-weight: 700}}
+.qs .key {{color: {palette.ink(palette.KEY)}; font-weight: 700}}
+.qs .value {{color: {palette.ink(palette.VALUE)}; font-weight: 700}}
+.qs .sink-word {{color: {palette.ink(palette.SINK)}; font-weight: 700}}
 @keyframes qs-appear {{from {{opacity: 0; transform: translateY(-6px)}}}}
 @media (prefers-reduced-motion: no-preference) {{.qs.playing .now > * {{animation: qs-appear 0.7s}}}}
 @media (max-width: 760px) {{
@@ -69,14 +71,14 @@ _SHEET_STYLE = f"""
   .qs thead th {{font-size: 0.75rem; white-space: normal; line-height: 1.1; letter-spacing: -0.02em}}
   .qs span.why, .qs tbody th small {{display: none}}
 }}
-{_TINT_RULES}"""
+{_TINT_RULES}""")
 _WIDTHS = (22, 14, 12, 11, 13, 14, 14)  # % of the table: token, key, q · k, score, mask, weight, value
 _COLGROUP = "<colgroup>" + "".join(f'<col style="width:{width}%">' for width in _WIDTHS) + "</colgroup>"
 _COLUMNS = 4
 _TILE_CELLS = 84  # cells of a small map's side; more are averaged
 _SHADES = 12  # steps of strength in the text
 # How the chosen token is shown, and the colour of the others, where it looks and where it is looked at.
-_LOOKING = Shade(palette.QUERY, "white", kind="query"), palette.KEY
+_LOOKING = Shade(palette.QUERY, palette.PAPER, kind="query"), palette.KEY
 _SEEN = Shade(palette.KEY, "black", kind="key"), palette.QUERY
 _LOOKS_STYLE = """<style>
 .looks {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem 2rem}
@@ -106,13 +108,13 @@ class QuerySteps(Protocol):
 
 
 def query_worksheet(steps: QuerySteps, shown: Sequence[int], chosen: int, labels: Sequence[str], step: int = MIX,
-                    playing: bool = False) -> str:
+                    playing: bool = False, dark: bool = False) -> str:
     """The worksheet of one query, filled in up to `step`, one of `STEPS`.
 
     A row for each key in `shown`, one for the seen keys left out, one for the sink, and the output below. The key
     `chosen` is marked, and below is the step's formula with that key's numbers put in. Vectors are strips: blue
     is negative, orange positive. `labels` are the tokens, a person's text, so they are escaped. While `playing` the
-    new column fades in. Raises `ValueError` for a step that there is not.
+    new column fades in. The strips have the colours of one theme. Raises `ValueError` for a step that there is not.
     """
     if step not in STEPS:
         raise ValueError(f"step {step} is impossible; allowed: {', '.join(map(str, STEPS))}")
@@ -122,7 +124,7 @@ def query_worksheet(steps: QuerySteps, shown: Sequence[int], chosen: int, labels
     table = (f'<table aria-label="{escape(describe_query(steps, labels))}">{_COLGROUP}{_header(steps, step)}'
              f'<tbody>{"".join(rows)}</tbody></table>')
     formula = f'<p class="formula">{worked_formula(steps, chosen, labels, step)}</p>'
-    return (f'<style>{_SHEET_STYLE}{_strips(steps, shown)}</style><div class="qs{" playing" if playing else ""}">'
+    return (f'<style>{_SHEET_STYLE}{_strips(steps, shown, dark)}</style><div class="qs{" playing" if playing else ""}">'
             f"<p>{_step_in_words(steps, step)}</p>{table}{formula}</div>")
 
 
@@ -204,7 +206,7 @@ def _tinted(place: int, step: int, value: float, largest: float) -> str:
 
 def _weight(steps: QuerySteps, weight: float, step: int, colour: str) -> str:
     share = weight / max(float(steps.weights.max()), steps.sink_weight, 1e-12)
-    fill = palette.fade(colour, 0.55)
+    fill = palette.in_both_themes(palette.fade(colour, 0.55))
     return _cell(SOFTMAX, step, f"{weight:.3f}", "bar",
                  f"--share:{share:.1%};background-image:linear-gradient({fill},{fill})")
 
@@ -217,7 +219,7 @@ def _largest(*arrays: np.ndarray) -> float:
     return max(float(np.abs(array).max()) for array in arrays)
 
 
-def _strips(steps: QuerySteps, shown: Sequence[int]) -> str:
+def _strips(steps: QuerySteps, shown: Sequence[int], dark: bool) -> str:
     """Style rules for every vector as a row of cells: all are lines of one image, and each strip shows one line of it.
 
     Blue is below zero, orange above, clear is zero. Full colour is the largest number of all queries and keys of the
@@ -227,7 +229,7 @@ def _strips(steps: QuerySteps, shown: Sequence[int]) -> str:
     mixed = {f"v{place}": steps.values[key] for place, key in enumerate(shown)} | {"o0": steps.output}
     image = np.concatenate([signed_pixels(np.stack(list(matching.values())), _largest(steps.query, steps.keys)),
                             signed_pixels(np.stack(list(mixed.values())), _largest(steps.values))])
-    address = Picture(image, "").address()
+    address = Picture(image, "").address(dark)
     last = len(image) - 1
     lines = "".join(f".qs i.{name}{{background-position:0 {100 * line / last:.3f}%}}"
                     for line, name in enumerate([*matching, *mixed]))
@@ -357,12 +359,12 @@ class HeadTile(NamedTuple):
     image: str
 
 
-def head_tile(head: int, entropy: float, weights: np.ndarray, sink: np.ndarray) -> HeadTile:
-    """A tile of one head's softmax, `weights` (queries, keys) and `sink` (queries,)."""
+def head_tile(head: int, entropy: float, weights: np.ndarray, sink: np.ndarray, dark: bool = False) -> HeadTile:
+    """A tile of one head's softmax, `weights` (queries, keys) and `sink` (queries,), in the colours of one theme."""
     picture = head_grid(np.concatenate([sink[:, None], weights], axis=1)[None], columns=1, width=_TILE_CELLS, enlarge=False)
     image = picture.image.copy()
     image[..., 3] = (image[..., 3].astype(int) + 8) // 17 * 17  # 16 steps of opacity compress well
-    return HeadTile(head, entropy, Picture(image, "").address())
+    return HeadTile(head, entropy, Picture(image, "").address(dark))
 
 
 def head_gallery(tiles: Sequence[HeadTile], selected: int | None = None) -> Chart:

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import controls, live, pictures
+from gptoss.app import controls, live, pictures, theme
 from gptoss.app.computed import computed
 from gptoss.app.lesson import Try
 from gptoss.app.study import RANDOM, TRAINED, Study
@@ -46,9 +46,9 @@ class LayerView(NamedTuple):
     tiles: Sequence[HeadTile]
 
 
-def _view_of(heads: LayerHeads) -> LayerView:
+def _view_of(heads: LayerHeads, dark: bool) -> LayerView:
     entropies = measure.layer_entropies(heads)
-    tiles = [charts.head_tile(head, float(entropies[head]), *measure.head_weights(heads, head))
+    tiles = [charts.head_tile(head, float(entropies[head]), *measure.head_weights(heads, head), dark)
              for head in measure.heads_by_entropy(entropies, charts.MOST_HEADS)]
     return LayerView(heads, entropies, tiles)
 
@@ -61,8 +61,8 @@ _induction_head = computed(measure.induction_head, entries=1)
 
 
 def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
-    """One layer of the live model, taken apart on a text. Shared between sessions."""
-    return _computed_view(layer_heads(study, tokens, layer))
+    """One layer of the live model, taken apart on a text. Shared between sessions that see the same theme."""
+    return _computed_view(layer_heads(study, tokens, layer), theme.is_dark())
 
 
 @lru_cache(maxsize=1)

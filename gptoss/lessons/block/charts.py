@@ -52,15 +52,15 @@ _TENSOR_COLOURS = {
     "mlp.expert_weights": palette.PARTS["router"], "mlp.expert_outputs": palette.PARTS["experts"],
     "mlp.out": palette.PARTS["experts"], "logits": palette.PARTS["unembedding"],
 }
-_FLOW_STYLE = f"""<style>
+_FLOW_STYLE = palette.in_both_themes(f"""<style>
 .flow {{display: flex; flex-wrap: wrap; gap: 10px 6px; align-items: flex-start; direction: ltr; line-height: 1.25}}
 .flow .step {{display: flex; flex-direction: column; gap: 3px}}
 .flow .step > b {{font-size: 0.85rem; font-weight: 400; opacity: 0.75; min-height: 1.1rem}}
 .flow span {{border-left: 6px solid; border-radius: 4px; padding: 2px 7px; background: {palette.IDLE}; font-size: 0.9rem}}
 .flow span.here {{outline: 3px solid {palette.ACCENT}; font-weight: 700}}
 .flow small {{display: block; font-size: 0.78rem; opacity: 0.8; font-weight: 400}}
-.flow i {{margin-top: 1.7rem; opacity: 0.6; font-style: normal}}
-</style>"""
+.flow i {{margin-top: 1.7rem; opacity: 0.7; font-style: normal}}
+</style>""")
 _PLANE, _MARGIN = (420, 260), 30  # px of the drawing of one addition
 
 
@@ -364,7 +364,7 @@ def block_flow(shapes: Mapping[str, str], layer: int, here: str) -> str:
 
 def _chip(name: str, shape: str, here: bool) -> str:
     short = name.split(".", 2)[2] if name.startswith("block.") else name
-    colour = _TENSOR_COLOURS.get(short, palette.PARTS["embedding"])
+    colour = palette.in_both_themes(_TENSOR_COLOURS.get(short, palette.PARTS["embedding"]))
     return (f'<span{" class=here" if here else ""} style="border-color:{colour}" title="{escape(name)}">'
             f"{escape(short.rpartition('.')[2])}<small>{escape(shape)}</small></span>")
 

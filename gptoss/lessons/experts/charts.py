@@ -240,7 +240,7 @@ def routing_picture(chosen: np.ndarray, weights: np.ndarray, num_experts: int, s
     """
     tokens, active = chosen.shape
     image = np.zeros((num_experts, tokens, 4), np.uint8)
-    image[..., :3] = palette.rgb(palette.MAGNITUDE)
+    image[..., :3] = palette.rgb(palette.MOST)
     image[..., 3] = 20
     largest = max(float(weights.max()), 1e-12)
     image[chosen, np.arange(tokens)[:, None]] = share_pixels(weights, largest, faintest=40)

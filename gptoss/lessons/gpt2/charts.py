@@ -22,7 +22,7 @@ GPT_OSS, GPT_2 = "GPT-OSS", "GPT-2"
 FALSE = "false"  # the verdict on a claim that is struck through
 COLOURS = {GPT_OSS: palette.ACCENT, GPT_2: palette.GPT2}
 
-_STYLE = f"""<style>
+_STYLE = palette.in_both_themes(f"""<style>
 .beside {{width: 100%; border-collapse: collapse; font-size: 1rem; line-height: 1.35}}
 .beside.beside th, .beside.beside td {{text-align: left; vertical-align: top; padding: 4px 10px; border: 0;
   border-bottom: 1px solid {palette.GRID}; overflow-wrap: anywhere}}
@@ -33,7 +33,7 @@ _STYLE = f"""<style>
 .beside.named thead th:nth-child(4) {{width: 18%}}
 .beside .gpt-2 {{border-left: 4px solid {palette.GPT2} !important}}
 .beside .gpt-oss {{border-left: 4px solid {palette.ACCENT} !important}}
-.beside .none {{opacity: 0.55; border-left-style: dashed !important}}
+.beside .none {{opacity: 0.68; border-left-style: dashed !important}}
 .beside small {{opacity: 0.75; font-size: 0.88rem; font-weight: 400}}
 .beside .wrong {{text-decoration: line-through; text-decoration-thickness: 1px}}
 .beside code {{font-size: 0.9rem; background: none; color: inherit; padding: 0}}
@@ -45,7 +45,7 @@ _STYLE = f"""<style>
   .beside.beside td, .beside.beside tbody th {{border-bottom: 0; padding: 2px 8px}}
   .beside.beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 6px 0}}
 }}
-</style>"""
+</style>""")
 
 
 class Row(Protocol):

@@ -118,7 +118,7 @@ def _block_spec() -> dict:
         y=alt.value(height), text=text)
         for condition, opacity in (("datum.kind !== 'odd tick'", "1"), ("datum.kind === 'odd tick'", "width > 620 ? 1 : 0"))
         for height, text, size, colour_of in ((_MULTIPLES, "label:N", 14, palette.MUTED),
-                                              (_COUNTS, "stored:N", FONT_SIZE + 2, palette.MAGNITUDE))]
+                                              (_COUNTS, "stored:N", FONT_SIZE + 2, palette.ink(palette.MAGNITUDE)))]
     beyond = [blank_chart().transform_filter(f"datum.kind === 'beyond {side}'").mark_text(
         align=align, dx=dx, dy=26, fontSize=FONT_SIZE + 1, color=palette.ACCENT).encode(
         x=x, y=alt.value(_VALUES), text=alt.Text("words:N")).transform_calculate(words=words_of)
@@ -141,8 +141,8 @@ _STRIP_STYLE = """<style>
 
 def byte_strip(packed: Sequence[int], codes: Sequence[int], scale: int, exponent: int) -> str:
     """A block's seventeen bytes in HTML: the scale, then pairs of codes, each with the multiples of the scale they mean."""
-    plain, fallen = palette.fade(palette.MAGNITUDE, 0.22), palette.fade(palette.MUTED, 0.13)
-    accent = palette.fade(palette.ACCENT, 0.25)
+    plain, fallen, accent = map(palette.in_both_themes, (
+        palette.fade(palette.MAGNITUDE, 0.22), palette.fade(palette.MUTED, 0.13), palette.fade(palette.ACCENT, 0.25)))
     cells = [f'<div style="grid-column: span 2; background:{accent}" title="the scale: 2 to the power {scale} − 127">'
              f"<b>{scale:02X}</b><i>{scale} − 127</i><small>{scale_in_words(exponent)}</small></div>"]
     for place, byte in enumerate(packed):

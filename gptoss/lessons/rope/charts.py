@@ -374,15 +374,15 @@ def _tip_labels(pen: Pen, hands: Hands, labels: tuple[str, str]) -> None:
         pen.text(_X + reach * lean, _Y - (reach + 6) * math.sin(angle) + 6, words, _LABEL_SIZE, anchor, bold=True)
 
 
-def rotation_table(values: np.ndarray, name: str, start: int) -> str:
+def rotation_table(values: np.ndarray, name: str, start: int, dark: bool = False) -> str:
     """A matrix (pairs, positions) of cosines or sines as SVG: a row per pair, a column per position from `start` on.
 
-    `name` is what the values are. Blue is negative, orange positive, clear is zero.
+    `name` is what the values are. Blue is negative, orange positive, clear is zero, in the colours of one theme.
     """
     pairs, positions = values.shape
     picture = tensor_picture(values, max_rows=pairs, max_columns=positions, enlarge=False)
     pen, width = Pen(), _TABLE_WIDTH - _LEFT - 10
-    pen.image(picture, _LEFT, _TOP, width, _IMAGE_HEIGHT)
+    pen.image(picture, _LEFT, _TOP, width, _IMAGE_HEIGHT, dark)
     pen.path(f"M{_LEFT} {_TOP}V{_TOP + _IMAGE_HEIGHT}H{_TABLE_WIDTH - 10}", palette.MUTED, width=1.5)
     pen.text(0, 22, "pair", _SIZE, faint=True)
     ends = f"{units.fixed(values.min())} (blue) to {units.fixed(values.max())} (orange)"

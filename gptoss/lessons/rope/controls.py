@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import pictures, state
+from gptoss.app import pictures, state, theme
 from gptoss.app.controls import choose
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -173,7 +173,7 @@ def tables(config: ModelConfig, context: int) -> None:
     both = measure.rotation_picture(config, start)
     for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), both, strict=True):
         with column:
-            pictures.show_drawing(charts.rotation_table(values, name, start))
+            pictures.show_drawing(charts.rotation_table(values, name, start, theme.is_dark()))
 
 
 def reading(config: ModelConfig, context: int) -> None:

@@ -21,22 +21,22 @@ TOKENS_DRAWN = 12  # rows of tokens that were drawn; the others are summed in on
 _MODEL, _DIALS = LINES = "the model's own", "at this temperature"
 _POINTS = 90  # of each curve
 _REST_ROW = "9999 {} others"
-_STYLE = f"""<style>
+_STYLE = palette.in_both_themes(f"""<style>
 .continuations {{display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15.5rem, 100%), 1fr)); gap: 10px}}
 .continuations div {{border: 1px solid {palette.GRID}; border-radius: 8px; padding: 7px 11px; overflow-wrap: anywhere;
   unicode-bidi: plaintext; line-height: 1.35}}
 .continuations small {{display: block; color: {palette.MUTED}}}
 .continuations b {{background: {palette.fade(palette.ACCENT, 0.22)}; border-radius: 4px; font-weight: inherit}}
 .continuations .greedy {{border: 2px solid {palette.MUTED}}}
-</style>"""
+</style>""")
 
-_TABLE = f"""<style>
+_TABLE = palette.in_both_themes(f"""<style>
 .order {{width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; line-height: 1.3}}
 .order th, .order td {{padding: 6px 4px; text-align: right; border-bottom: 1px solid {palette.GRID}; font-weight: 400}}
 .order th:first-child {{text-align: left; padding-left: 0}}
 .order thead th {{color: {palette.MUTED}; vertical-align: bottom; font-size: 0.9em}}
 .order tbody tr:last-child {{font-weight: 700}}
-</style>"""
+</style>""")
 
 
 def cumulative(model: np.ndarray, warm: np.ndarray, left: int, top_p: float | None) -> Chart:

@@ -45,7 +45,7 @@ _PAIRS_STYLE = """<style>
 .chips .pair {display: flex; flex-direction: column; gap: 2px; max-width: 100%; min-width: 0;}
 .chips .row {display: flex; flex-wrap: wrap; gap: 2px; justify-content: center;}
 .chips .row span {flex: 1 0 auto; min-width: 1.2em;}
-.chips .same {font-family: "Source Code Pro", monospace; font-size: 0.72rem; opacity: 0.6; text-align: center;}
+.chips .same {font-family: "Source Code Pro", monospace; font-size: 0.72rem; opacity: 0.7; text-align: center;}
 .chips small {white-space: nowrap;}
 </style>"""
 _BYTES_SHOWN = 8  # of a token, below its id
@@ -66,14 +66,15 @@ _MERGES_STYLE = """<style>
 .gaps i {font-style: normal; font-size: 0.85rem; opacity: 0.75; padding: 1px 4px; border-radius: 4px;}
 </style>"""
 _LONG = 20  # bytes beyond which columns and letters are small
-_TOKEN = palette.fade(palette.MAGNITUDE, 0.3)
-_NEW = palette.fade(palette.ACCENT, 0.4)
-_STREAM_STYLE = f"""<style>
+_TOKEN = palette.in_both_themes(palette.fade(palette.MAGNITUDE, 0.3))
+_NEW = palette.in_both_themes(palette.fade(palette.ACCENT, 0.4))
+_BYTE = palette.in_both_themes(palette.IDLE)
+_STREAM_STYLE = palette.in_both_themes(f"""<style>
 .stream {{font-family: "Source Code Pro", monospace; font-size: 0.88rem; line-height: 1.65; direction: ltr;}}
 .stream .message {{padding: 2px 8px; margin: 0 0 4px; border-left: 4px solid {palette.GRID}; white-space: pre-wrap;
   overflow-wrap: anywhere; border-radius: 3px;}}
 .stream .chosen {{border-left-color: {palette.ACCENT}; background: {palette.IDLE};}}
-.stream .absent {{opacity: 0.55; border-left-style: dashed; font-style: italic;}}
+.stream .absent {{opacity: 0.68; border-left-style: dashed; font-style: italic;}}
 .stream b {{background: {palette.fade(palette.ACCENT, 0.24)}; border-radius: 5px; padding: 1px 5px; margin: 0 2px;
   box-shadow: inset 0 0 0 1px {palette.fade(palette.ACCENT, 0.7)}; font-weight: 600; white-space: nowrap;}}
 .stream small {{font-size: 0.72rem; opacity: 0.75; font-weight: 400; margin-left: 4px;}}
@@ -83,7 +84,7 @@ _STREAM_STYLE = f"""<style>
 .stream em {{opacity: 0.7; font-size: 0.8rem; padding: 0 4px;}}
 .stream .wrong {{outline: 3px dashed {palette.MUTED}; outline-offset: 1px;}}
 .stream .wrong::before {{content: "⚠\\00a0";}}
-</style>"""
+</style>""")
 
 
 def language_costs(frame: pd.DataFrame, measure: str, estimates: Mapping[str, float]) -> Chart:
@@ -256,7 +257,7 @@ def merge_wall(data: bytes, made: Sequence[Merge], step: int, width: int) -> str
         raise ValueError(f"step {step} is not one of the steps 0 to {len(made)}")
     width = min(width, len(data))
     levels, long = _levels(width, made), width > _LONG
-    cells = [_cell(at, at + 1, 1, escape(token_words(data[at:at + 1])), palette.IDLE, f"byte {at}") for at in range(width)]
+    cells = [_cell(at, at + 1, 1, escape(token_words(data[at:at + 1])), _BYTE, f"byte {at}") for at in range(width)]
     for number, (merge, level) in enumerate(zip(made[:step], levels, strict=False), 1):
         words = token_words(data[merge.start:merge.end])
         cells.append(_cell(merge.start, min(merge.end, width), 1 + level,

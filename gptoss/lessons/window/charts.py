@@ -36,7 +36,7 @@ _REACHED_COLOURS = dict(zip(REACHED, (
 _ROW_LABEL = "split(slice(datum.label, 5), width > 300 ? '|' : ',')[0]"
 
 _TEXT_KEY = {
-    "query": Shade(palette.QUERY, "white", kind="query"),
+    "query": Shade(palette.QUERY, palette.PAPER, kind="query"),
     "in its window": Shade(palette.fade(palette.SLIDING, 0.55), frame=palette.SLIDING, kind="near"),
     "earlier: full layers only": Shade(palette.fade(palette.FULL, 0.13), kind="far"),
     "later: hidden": FAINT,

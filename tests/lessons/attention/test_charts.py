@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from chart_checks import assert_well_made
+from chart_checks import assert_well_made, in_light
 from chart_inputs import attention, tokens
 from PIL import Image
 
@@ -138,6 +138,7 @@ def test_the_worksheet_draws_markup_as_text_and_short():
 def test_colours_of_the_worksheet_and_the_text_come_from_the_palette():
     weights = np.tril(np.ones((12, 12))) / 12
     for html in (worksheet()[2], charts.looks_in_text(*looks(weights, 0, 5), 5, tokens(12))):
+        html = in_light(html)
         used = {colour.upper() for colour in re.findall(r"#[0-9a-fA-F]{6}\b", html)}
         used |= {"#" + bytes(map(int, rgb)).hex().upper() for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", html)}
         assert used and used <= {colour.upper() for colour in palette.ALL}

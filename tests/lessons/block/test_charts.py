@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from chart_checks import assert_well_made, axis_titles, nodes
+from chart_checks import assert_well_made, axis_titles, in_light, nodes
 
 from gptoss.charts import palette
 from gptoss.lessons.block import charts
@@ -206,7 +206,7 @@ SHAPES = {name: f"1 × {n}" for n, name in enumerate([
 
 
 def test_the_flow_shows_every_tensor_of_a_whole_layer_once_with_its_shape_and_frames_one():
-    html = charts.block_flow(SHAPES, 2, "block.2.attn.v")
+    html = in_light(charts.block_flow(SHAPES, 2, "block.2.attn.v"))
     chips = re.findall(r'<span(?: class=here)? style="[^"]*" title="([^"]*)">([^<]*)<small>([^<]*)</small>', html)
     assert {name: shape for name, _, shape in chips} == SHAPES and len(chips) == len(SHAPES)
     assert re.findall(r'class=here style="[^"]*" title="([^"]*)"', html) == ["block.2.attn.v"]
@@ -220,7 +220,7 @@ def test_the_flow_shows_every_tensor_of_a_whole_layer_once_with_its_shape_and_fr
 def arrows(svg):
     """Colour, start and end of each arrow."""
     ends = {}
-    for path in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}path"):
+    for path in ElementTree.fromstring(in_light(svg)).iter("{http://www.w3.org/2000/svg}path"):
         points = re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path.get("d"))
         if len(points) == 5:
             ends[path.get("stroke")] = [tuple(map(float, point)) for point in points[:2]]

@@ -255,7 +255,7 @@ def test_the_picture_of_a_long_text_is_every_choice():
     expected[chosen, np.arange(300)[:, None]] = True
     np.testing.assert_array_equal(lit, expected)
     assert (picture.image[3, :, :3] == palette.rgb(palette.ACCENT)).all()
-    assert (np.delete(picture.image, 3, axis=0)[..., :3] == palette.rgb(palette.MAGNITUDE)).all()
+    assert (np.delete(picture.image, 3, axis=0)[..., :3] == palette.rgb(palette.MOST)).all()
     assert f"{(chosen == 3).any(axis=1).sum()} tokens" in picture.alt and "All 300 tokens" in picture.alt
 
 

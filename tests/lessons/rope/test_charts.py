@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from chart_checks import assert_well_made, axis_titles
+from chart_checks import assert_well_made, axis_titles, in_light
 from PIL import Image
 
 from gptoss.charts import palette
@@ -204,7 +204,7 @@ def test_the_large_clock_in_words():
 @pytest.mark.parametrize("config, pair", [(GPT_OSS, 4), (CLASSROOM, 7)])
 def test_the_grid_has_a_clock_for_every_pair(config, pair):
     hands = rotation.hands(config, 9, 4)
-    root = ElementTree.fromstring(clock_grid(hands.query, hands.key, pair))
+    root = ElementTree.fromstring(in_light(clock_grid(hands.query, hands.key, pair)))
     for kind, expected in (("query-hand", hands.query), ("key-hand", hands.key)):
         angles = directions(root, kind)
         wanted = np.degrees(np.arctan2(expected[:, 1], expected[:, 0]))

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
 import pytest
+from chart_checks import in_light
 
 from gptoss.charts import palette
 from gptoss.charts.svg import Pen
@@ -83,7 +84,7 @@ def test_everything_lies_inside_the_picture_and_can_be_read(drawn):
 
 def test_colours_come_from_the_palette(drawn):
     _, root, _ = drawn
-    used = {node.get(name) for node in root.iter() for name in ("fill", "stroke") if node.get(name)}
+    used = {in_light(node.get(name)) for node in root.iter() for name in ("fill", "stroke") if node.get(name)}
     plain = {colour for colour in used if colour.startswith("#")}
     faded = {tuple(map(int, re.findall(r"\d+", colour)[:3])) for colour in used if colour.startswith("rgba")}
     assert plain <= palette.ALL and faded <= {palette.rgb(colour) for colour in palette.ALL}

@@ -28,7 +28,7 @@ _FAINT = 13  # of 255: a key that may be seen and is not looked at
 _MANY_COLUMNS = 40  # above which every second key is named
 _CHOSEN, _OTHER, _NOW, _POINT = "chosen head", "other head", "this moment", "value at this moment"
 # For the pieces of HTML below; apart from them, since a page that gets new styles is laid out anew.
-STYLE = f"""<style>
+STYLE = palette.in_both_themes(f"""<style>
 .replay {{display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 6px; font-size: 14px;
   line-height: {_ROW}px}}
 .replay.replay p {{grid-column: 1 / -1; margin: 0.5rem 0 0; font-size: 0.9rem; line-height: 1.4; opacity: 0.8}}
@@ -47,7 +47,7 @@ STYLE = f"""<style>
 .replay .text b {{background: {palette.fade(palette.ACCENT, 0.25)}; font-weight: 600; border-radius: 4px; padding: 1px 0}}
 .replay .text span {{opacity: 0.7}}
 @media (max-width: 760px) {{.replay .keys, .replay .numbers {{visibility: hidden; height: 0}}}}
-</style>"""
+</style>""")
 
 
 class Line(NamedTuple):
@@ -72,7 +72,8 @@ class Line(NamedTuple):
         return cls(max(start - int(distance[start]), 0), start, min(stop, start + MOST_QUERIES))
 
 
-def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.ndarray, name: str) -> str:
+def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.ndarray, name: str,
+                    dark: bool = False) -> str:
     """Where one head looks while it reads a line for the second time, as HTML: a row per query, a column per key.
 
     `weights` (queries, keys) are the head's, 0 to 1, `labels` (tokens,) a text's, which are escaped, `distance` (tokens,) as
@@ -84,7 +85,7 @@ def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.nda
         raise ValueError(f"weights {weights.shape} and distance {distance.shape} do not fit {count} labels")
     line = Line.of(distance)
     words = [escape(visible_token(label, 12)) for label in labels]
-    address = Picture(_map_image(weights, distance, line), "").address()
+    address = Picture(_map_image(weights, distance, line), "").address(dark)
     alt_text = _describe_map(weights, distance, line, name)
     every = 2 if line.stop - line.first > _MANY_COLUMNS else 1
     keys = "".join(f'<span class="unnamed">{word}</span>' if place % every else f"<span>{word}</span>"
@@ -143,17 +144,17 @@ def expert_shares(experts: np.ndarray, count: int) -> np.ndarray:
     return np.bincount(flat.ravel(), minlength=layers * documents * count).reshape(layers, documents, count) / tokens
 
 
-def routing_by_domain(shares: np.ndarray, domains: Sequence[str]) -> str:
+def routing_by_domain(shares: np.ndarray, domains: Sequence[str], dark: bool = False) -> str:
     """Which part of its tokens each domain's document sent to each expert, as HTML: a row per domain, a block per layer.
 
-    `shares` (layers, documents, experts) are those of `expert_shares`. An expert is a place, the darker the more tokens.
+    `shares` (layers, documents, experts) are those of `expert_shares`. An expert is a place, the fuller the more tokens.
     Raises `ValueError` where there is not one domain for each document.
     """
     layers, documents, experts = shares.shape
     if documents != len(domains):
         raise ValueError(f"{documents} documents do not fit the domains {', '.join(domains)}")
     image = np.zeros((documents, layers, experts + 1, 4), np.uint8)  # the last column of a layer keeps it from the next
-    image[:, :, :experts, :3] = palette.rgb(palette.MAGNITUDE)
+    image[:, :, :experts, :3] = palette.rgb(palette.MOST)
     image[:, :, :experts, 3] = np.round(_FAINT + shares.transpose(1, 0, 2).clip(0, 1) * (255 - _FAINT))
     image = image.reshape(documents, -1, 4)
     titles = "".join(f'<div class="title">layer {layer}</div>' for layer in range(layers))
@@ -162,7 +163,7 @@ def routing_by_domain(shares: np.ndarray, domains: Sequence[str]) -> str:
     return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h4>Which expert (columns) each text\'s '
             f'tokens went to</h4><div></div><div class="across">{titles}</div><div class="down">'
             + "".join(f'<div style="height: 22px; line-height: 22px">{escape(domain)}</div>' for domain in domains)
-            + f'</div><img src="{Picture(image, "").address()}" alt="" style="height: {22 * documents}px">'
+            + f'</div><img src="{Picture(image, "").address(dark)}" alt="" style="height: {22 * documents}px">'
             + (f'<div></div><div class="across numbers" style="text-align: center">{numbers}</div>'
                if layers * experts <= _MANY_COLUMNS else "")
             + f"<p>{escape(alt_text)}</p></div>")

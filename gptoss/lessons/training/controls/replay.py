@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import streamlit as st
 
+from gptoss.app import theme
 from gptoss.app.pictures import show_chart
 from gptoss.lessons.training.charts.replay import (
     INDUCTION,
@@ -64,13 +65,13 @@ def _show_attention(recording: Recording, moment: int, head: tuple[int, int], la
     probe, (layer, number) = recording.probe, head
     weights = recording.attention[moment][layer, number].astype(np.float32) / 255
     st.html(line_read_again(weights, [label(token) for token in probe.attention.tolist()], probe.distance,
-                            f"layer {layer}, head {number}"))
+                            f"layer {layer}, head {number}", theme.is_dark()))
 
 
 def _show_routing(recording: Recording, moment: int) -> None:
     if recording.experts:
         shares = expert_shares(recording.experts[moment], _experts(recording))
-        st.html(routing_by_domain(shares, recording.probe.domains))
+        st.html(routing_by_domain(shares, recording.probe.domains, theme.is_dark()))
     else:
         st.caption("No router here: every token goes through the same MLP.")
 
