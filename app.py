@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from gptoss.app import state
+from gptoss.app import keys, state
 from gptoss.app.book import BOOK, PAGES, run_page
+from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
 
@@ -12,6 +13,11 @@ prepare_process()
 bar = {section: [page.as_streamlit() for page in pages] for section, pages in BOOK.items()}
 current = st.navigation(bar, position="top")
 state.synchronise(current.url_path)
-sidebar(first=next(page.dials for page in PAGES if page.title == current.title))
-run_page(current)
+page = next(page for page in PAGES if page.title == current.title)
+keys.listen(page.path)
+sidebar(first=page.dials)
+try:
+    run_page(current)
+finally:  # the way on is there also where a page has failed
+    foot(page.path)
 settle_process()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from gptoss.app.book import BOOK, PAGES, Page
 
 
@@ -39,6 +41,23 @@ def needed(path: str) -> Page | None:
     """The page that the one at `path` presupposes, if there is one."""
     title = page_at(path).presupposes
     return [page for page in PAGES if page.title == title][0] if title else None
+
+
+def link(page: Page, words: str, kind: str = "", spoken: str = "") -> str:
+    """A link in HTML to a page, which keeps the model and the text.
+
+    `keys.js` opens links of class `way` without a reload, and gives them what the address says of the model. So the HTML is
+    the same after every move of a dial, and the browser need not draw it again. `kind` is one more class; `spoken` is what
+    a screen reader says in place of short `words`, and a mouse shows.
+    """
+    named = f' aria-label="{escape(spoken)}" title="{escape(spoken)}"' if spoken else ""
+    kinds = " ".join(filter(None, ("way", kind)))
+    return f'<a class="{escape(kinds)}" href="{address(page)}" target="_self"{named}>{escape(words)}</a>'
+
+
+def address(page: Page) -> str:
+    """A page's address, seen from any other page."""
+    return "./" if page is PAGES[0] else f"./{page.path}"
 
 
 def _place(path: str) -> int:

@@ -1,0 +1,69 @@
+"""The foot of every page: the page before, where one is, the page after, and where the component is in the model."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from gptoss.app import keys, route
+from gptoss.app.book import BOOK, Page
+from gptoss.charts import palette
+
+_STYLE = Path(__file__).with_name("foot.css").read_text(encoding="utf-8")
+# The way of a token through the model as a line of links: what is in brackets is one layer, and attention with its parts.
+_MAP = "tokenizer → ( block rmsnorm → ( attention rope gqa window sinks ) → experts ) → sampling".split()
+_SIGNS = {"(": "<span>", ")": "</span>", "→": '<i aria-hidden="true">→</i>'}
+
+
+def foot(path: str) -> None:
+    """Draw the foot of the page at `path`, as one element: the links keep the model and the text."""
+    st.html(f"<style>{_STYLE}{_bar(path)}</style>{_way(path)}{_here(path)}")
+
+
+def beside_title(path: str) -> str:
+    """The pages before and after as two small links in HTML, with the place between them, for the page's head."""
+    place = escape(route.where(path).split(" · ")[0])
+    before, after = route.previous(path), route.next(path)
+    return ('<nav class="way-beside" aria-label="Previous and next page">'
+            + (route.link(before, "‹", spoken=f"Previous page: {before.title}") if before else "")
+            + f"<span>{place}</span>"
+            + (route.link(after, "›", spoken=f"Next page: {after.title}") if after else "") + "</nav>")
+
+
+def needs(path: str) -> str:
+    """A link in HTML to the page that the one at `path` presupposes; nothing where there is none."""
+    needed = route.needed(path)
+    return route.link(needed, needed.title) if needed else ""
+
+
+def _way(path: str) -> str:
+    before, after = route.previous(path), route.next(path)
+    return ('<nav class="way-foot" aria-label="The way through the pages">'
+            + (route.link(before, f"← {before.title}", "before") if before else "<i></i>")
+            + f"<span>{escape(route.where(path))} · {keys.list_button()}</span>"
+            + (route.link(after, f"{after.title} →", "after") if after else "<i></i>") + "</nav>")
+
+
+def _here(path: str) -> str:
+    """The model as a line of links with the page's component marked, on the pages of components."""
+    if path not in _MAP:
+        return ""
+    parts = (_SIGNS.get(part) or _box(route.page_at(part), path) for part in _MAP)
+    return f'<nav class="way-map" aria-label="Where this is in the model">{"".join(parts)}</nav>'
+
+
+def _box(page: Page, path: str) -> str:
+    if page.path == path:
+        return f'<b aria-current="page">{escape(page.title)}</b>'
+    return route.link(page, page.title)
+
+
+def _bar(path: str) -> str:
+    """Style that marks the section in the bar above and names the page in it: Streamlit marks neither."""
+    place = [*BOOK].index(route.section(path)) + 1
+    button = f"[data-testid=stTopNav] > :nth-child({place}) [data-testid=stTopNavSection]"
+    page = route.page_at(path)
+    named = f'{button} p::after {{content: " · {page.title}"}}' if len(BOOK[route.section(path)]) > 1 else ""
+    return f"{button} {{box-shadow: inset 0 -3px {palette.ACCENT}; font-weight: 600}} {named}"

@@ -1,0 +1,94 @@
+"""The keys of the whole app, in one table: forward and back as clickers send them, from page to page, the list itself.
+
+`keys.js` listens in the browser. It presses the buttons of a page that plays in steps; what is left to do is done here. It
+also opens the links of class `way`, without a reload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+from gptoss.app import route, state
+from gptoss.app.book import PAGES, SHARED_KEYS, Page
+
+
+class Shortcut(NamedTuple):
+    """A key as the browser names it, with modifiers in front; how it is written; what it does, in a word and a sentence."""
+
+    key: str
+    written: str
+    does: str
+    words: str
+
+
+SHORTCUTS = (
+    Shortcut("PageDown", "Page down", "forward", "the next step, or the next page where no step is left"),
+    Shortcut("PageUp", "Page up", "back", "the step before, or the page before"),
+    Shortcut("Alt+ArrowRight", "Alt →", "next", "the next page"),
+    Shortcut("Alt+ArrowLeft", "Alt ←", "previous", "the page before"),
+    Shortcut("?", "?", "list", "this list"),
+)
+_KEY, _LIST = "keys", "keys_listed"
+_AT = {"": PAGES[0], **{page.path: page for page in PAGES}}  # by what a link may say
+_KEPT = {*state.OWN_KEYS, *SHARED_KEYS, "more_dials"}  # widgets of the sidebar, and those that several pages have
+_DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS)}
+_STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
+_listener = st.components.v2.component(
+    "gptoss_keys", js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"), css=_STYLE, isolate_styles=False)
+
+
+def listen(path: str) -> None:
+    """Take in the keys on the page at `path`; show their list where it was asked for. An element without a box."""
+    _listener(key=_KEY, data=_DATA, on_act_change=partial(_act, path))
+    if st.session_state.pop(_LIST, False):
+        _list_keys()
+
+
+def list_button() -> str:
+    """A small button in HTML that opens the list of keys."""
+    return '<button type="button" class="way-button" data-does="list">Keys <kbd>?</kbd></button>'
+
+
+def _act(path: str) -> None:
+    """The callback of what `keys.js` sends: a word of the table, or `go` and where to. Anything else does nothing."""
+    match st.session_state[_KEY].act:
+        case {"does": "go", "to": str(to)}:
+            _open(_AT.get(to))
+        case {"does": str(does)} if does in _ACTS:
+            _ACTS[does](path)
+
+
+def _open(page: Page | None) -> None:
+    """Open a page. What Streamlit keeps when a link of the bar is clicked, but drops here, is written down before."""
+    if page:
+        for key in _KEPT & st.session_state.keys():
+            st.session_state[key] = st.session_state[key]
+        st.switch_page(f"pages/{page.file}", query_params=state.query())
+
+
+def _next(path: str) -> None:
+    _open(route.next(path))
+
+
+def _previous(path: str) -> None:
+    _open(route.previous(path))
+
+
+def _ask_for_list(_: str) -> None:
+    st.session_state[_LIST] = True
+
+
+_ACTS: dict[str, Callable[[str], None]] = {
+    "forward": _next, "back": _previous, "next": _next, "previous": _previous, "list": _ask_for_list}
+
+
+@st.dialog("Keys", icon=":material/keyboard:")
+def _list_keys() -> None:
+    st.markdown("| Key | What it does |\n|---|---|\n" + "\n".join(
+        f"| `{shortcut.written}` | {shortcut.words} |" for shortcut in SHORTCUTS))
+    st.caption("A text box, a list or a table that has the focus keeps its keys; a slider keeps arrows, Home and End.")

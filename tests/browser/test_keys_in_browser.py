@@ -1,0 +1,69 @@
+"""From page to page by keys and links, in one session: with a slider, a text box or a list in focus, and through steps."""
+
+from chromium_reader import PATIENCE, address, at_rest, expect_address, expect_position, press, settle, text_box
+from playwright.sync_api import expect
+
+TEXT = "Grüße & 1 + 1 = 2 🙂"
+MODEL = {"preset": "gpt-oss-20b", "heads": "4", "kv": "2", "text": TEXT}
+
+
+def expect_page(page, title: str) -> None:
+    """Wait for a page, which must have come without a reload and with the model and the text."""
+    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible(timeout=PATIENCE)
+    at_rest(page)
+    settle(page)
+    assert page.evaluate("window.here") == "since the start", "the page was loaded anew"
+    expect_address(page, **MODEL)
+
+
+def test_keys_lead_from_page_to_page_whatever_has_the_focus(visits):
+    page = visits.open("/gqa", layer="1", **MODEL)
+    page.evaluate("window.here = 'since the start'")
+    page.keyboard.press("PageDown")
+    expect_page(page, "Sliding window")
+    press(page, "Layers", "PageUp")
+    expect_page(page, "Grouped queries")
+    press(page, "Query heads", "Alt+ArrowRight")
+    expect_page(page, "Sliding window")
+    expect_position(page, "Layers", "24")
+    press(page, "Layers", "ArrowRight")
+    expect_address(page, layers="25", **MODEL)
+    page.keyboard.press("Alt+ArrowLeft")
+    expect_page(page, "Grouped queries")
+    expect_address(page, layers="25")
+
+
+def test_a_text_box_a_list_and_a_dialog_keep_their_keys(visits):
+    page = visits.open("/build", **MODEL)
+    page.evaluate("window.here = 'since the start'")
+    text_box(page).focus()
+    for key in ("PageDown", "Alt+ArrowRight", "?", "Escape"):
+        page.keyboard.press(key)
+    expect(text_box(page)).to_have_value(f"{TEXT}?")
+    expect(page.get_by_role("heading", name="Build and run", level=1)).to_be_visible()
+    page.get_by_role("combobox", name="Preset").click()
+    page.keyboard.press("PageDown")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keys").click()
+    expect(page.get_by_role("dialog")).to_contain_text("the next step, or the next page", timeout=PATIENCE)
+    page.keyboard.press("PageDown")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0, timeout=PATIENCE)
+    at_rest(page)
+    expect(page.get_by_role("heading", name="Build and run", level=1)).to_be_visible()
+
+
+def test_links_keep_the_model_and_the_text_here_and_in_another_tab(visits):
+    page = visits.open("/gqa", **MODEL)
+    page.evaluate("window.here = 'since the start'")
+    page.get_by_role("link", name="Sliding window →").click()
+    expect_page(page, "Sliding window")
+    link = page.get_by_role("navigation", name="Where this is in the model").get_by_role("link", name="Experts")
+    link.focus()
+    other = visits.open(page.evaluate("link => link.href", link.element_handle()), stranger=True)
+    expect(other.get_by_role("heading", name="Experts", level=1)).to_be_visible()
+    assert address(other) == MODEL
+    link.press("Enter")
+    expect_page(page, "Experts")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sliding window", level=1)).to_be_visible(timeout=PATIENCE)
