@@ -8,10 +8,11 @@ from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
 
-st.set_page_config(page_title="GPT-OSS, live", page_icon="🧩", layout="wide")
 prepare_process()
 bar = {section: [page.as_streamlit() for page in pages] for section, pages in BOOK.items()}
 current = st.navigation(bar, position="top")
+name = PAGES[0].title
+st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩", layout="wide")
 state.synchronise(current.url_path)
 page = next(page for page in PAGES if page.title == current.title)
 keys.listen(page.path)

@@ -1,62 +1,148 @@
-"""The head of every page: title, what it is for, what an address could not restore, vital signs, and the model's band."""
+"""The head of every page, one element: title, what it is for, whose weights run, vital signs, and what to press there."""
 
 from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
-from gptoss.app import state
+from gptoss.app import route, state
 from gptoss.app.accounts import figures
-from gptoss.app.band import model_band
-from gptoss.app.book import PAGES, ensure_app
+from gptoss.app.band import Band, band_of
+from gptoss.app.book import PAGES, Page, ensure_app
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
+from gptoss.app.weights import back_to_trained
 from gptoss.units import count, difference, flops, size
 
-# Sent with the vital signs in one element: one more of Streamlit's own costs the browser a tenth of every repaint.
-_STYLE = f"<style>{Path(__file__).with_name('style.css').read_text(encoding='utf-8')}</style>"
+KEY = "page_head"
+BACK, GO = "back", "go "  # what the browser may send: to trained weights, or to a page
+
+# The vital signs that a dial moves, in the order in which they are shown.
+_ALL = ("total", "active", "kv_cache", "weights", "flops")
+MOVED_BY = {
+    "layers": _ALL, "heads": _ALL, "kv": _ALL, "hidden": ("total", "active", "weights", "flops"),
+    "experts": ("total", "active", "weights", "flops"), "active": ("active", "flops"),
+    "window": ("kv_cache", "flops"), "every": ("kv_cache", "flops"), "context": ("kv_cache", "flops"),
+}
+
+# One element for everything, since each of Streamlit's own costs the browser a tenth of every repaint.
+_element = st.components.v2.component(
+    "page_head", html='<header class="page-head"></header>', isolate_styles=False,
+    **{kind: Path(__file__).with_name(name).read_text(encoding="utf-8")
+       for kind, name in (("css", "style.css"), ("js", "head.js"))})
 
 
 def header(path: str, untrained: bool = False) -> None:
-    """The page's title, what it is for, what an address could not restore, and the vital signs. First on every page.
+    """The page's title, what it is for, the band of its weights and the vital signs. First on every page.
 
-    `untrained` is for pages whose own models have random weights, whatever the model under study has.
+    What an address could not restore is said below it. `untrained` is for pages whose own models have random weights,
+    whatever the model under study has.
     """
     ensure_app()
     page = next(page for page in PAGES if page.path == path)
-    st.title(page.title, anchor=False)
-    needs = f" · needs {page.presupposes}" if page.presupposes else ""
-    st.markdown(f"{page.teaches}  \n:small[:material/flag: Afterwards you can {page.objective}{needs} · "
-                f"{page.minutes} minutes]")
+    study = state.study()
+    band = band_of(study, page, untrained)
+    pressed = _element(key=KEY, data={"html": _html(page, study, band)}, on_pressed_change=_take_in).pressed
+    if isinstance(pressed, str) and pressed.startswith(GO):
+        follow(pressed.removeprefix(GO))
     memory = state.session()
     if memory.problems:
         st.warning(" ".join(memory.problems), icon=":material/link_off:",
                    title="Not everything in the address was understood")
     if memory.refused:
         st.warning(literal(memory.refused), icon=":material/block:")
-    vital_signs(state.study(), state.pinned())
-    model_band(state.study(), page, untrained)
 
 
-def vital_signs(study: Study, pinned: Study | None) -> None:
+def follow(path: str) -> None:
+    """Go to a page with the model and the text of this one. What is no page's address leads nowhere."""
+    if path in {page.path for page in PAGES}:
+        st.switch_page(f"pages/{path}.py", query_params=state.query())
+
+
+def signs_of(page: Page) -> tuple[str, ...]:
+    """The vital signs that the page's own dials move."""
+    moved = {name for dial in page.dials for name in MOVED_BY.get(dial, ())}
+    return tuple(name for name in _ALL if name in moved)
+
+
+def _take_in() -> None:
+    """What has to be done before the dials are drawn. The head of another page may be gone when its message arrives."""
+    if st.session_state.get(KEY, {}).get("pressed") == BACK:
+        state.go_to(back_to_trained(state.study()))
+
+
+def _html(page: Page, study: Study, band: Band) -> str:
+    mark = (f'<button class="head-mark" popovertarget="head-help" title="What this page is for, and what its head says">'
+            f"{page.minutes} min {_icon('help')}</button>")
+    return (f'<div class="head-title"><h1>{escape(page.title)}</h1>{_way(page)}<p>{escape(page.teaches)}</p>{mark}</div>'
+            f"{_band(band)}{_signs(page, study, state.pinned())}{_explained(page, study, band)}")
+
+
+def _way(page: Page) -> str:
+    """The pages before and after this one."""
+    beside = (("Previous", "chevron_left", route.previous(page.path)), ("Next", "chevron_right", route.next(page.path)))
+    return '<nav aria-label="Pages before and after">' + "".join(
+        _link(other, _icon(icon), f"{words}: {other.title}") for words, icon, other in beside if other) + "</nav>"
+
+
+def _link(page: Page, words: str, title: str = "") -> str:
+    """A link that keeps the session, and opens in another tab like any link. `words` is HTML."""
+    title = f' title="{escape(title)}" aria-label="{escape(title)}"' if title else ""
+    return (f'<a href="{escape(page.path)}?{escape(urlencode(state.query()))}" data-message="{GO}{escape(page.path)}"'
+            f"{title}>{words}</a>")
+
+
+def _icon(name: str) -> str:
+    return f'<span class="head-icon" translate="no" aria-hidden="true">{name}</span>'
+
+
+def _explained(page: Page, study: Study, band: Band) -> str:
+    """All that explains the head, behind its one mark: it opens by pointer, touch and keyboard."""
+    needed = route.needed(page.path)
+    needs = f" It needs {_link(needed, escape(needed.title))}." if needed else ""
+    meanings = "".join(f"<dt>{escape(label)}</dt><dd>{escape(meaning)}</dd>"
+                       for _, label, _, meaning in _told(page, study))
+    return (f'<div class="head-help" id="head-help" popover><p><strong>{page.minutes} minutes.</strong> Afterwards you can '
+            f"{escape(page.objective)}.{needs}</p><p>{escape(band.explained)}</p><dl>{meanings}</dl></div>")
+
+
+def _band(band: Band) -> str:
+    """Whose weights run, what the last move did to them, and what is live."""
+    effect = f'<span class="badge {band.effect.looks}">{_icon(band.effect.icon)}{escape(band.effect.words)}</span>' if (
+        band.effect) else ""
+    back = f'<button data-message="{BACK}" title="{escape(band.back)}">{_icon("school")}Back to trained</button>' if (
+        band.back) else ""
+    training = next(page for page in PAGES if page.path == "training")
+    train = _link(training, _icon("model_training") + escape(band.train)) if band.train else ""
+    return (f'<div class="head-band"><span class="badge {band.weights.looks}">{_icon(band.weights.icon)}'
+            f"{escape(band.weights.words)}</span>{effect}<span>{band.live}</span>{back}{train}</div>")
+
+
+def _told(page: Page, study: Study) -> list[tuple]:
+    """Of every vital sign that the page shows: its name, its label, what writes it, and what it means."""
+    context = study.context
+    told = (
+        ("total", "Parameters", count, "All weights."),
+        ("active", "Active", count, "Weights that one token uses: the unembedding counts, the embedding does not."),
+        ("kv_cache", f"KV cache at {context:,}", size, "Keys and values of one sequence, two bytes a value."),
+        ("weights", "Weights", size, "A checkpoint with its experts in MXFP4 and the rest in bfloat16."),
+        ("flops", "Per token", flops, f"One more token after {context - 1:,}, multiply and add counted as two."),
+    )
+    return [sign for sign in told if sign[0] in signs_of(page)]
+
+
+def _signs(page: Page, study: Study, pinned: Study | None) -> str:
     """The real model's size in one slim row, with the difference to the pinned model."""
     now = figures(study.config, study.context)
-    then = figures(pinned.config, pinned.context) if pinned else None
-    signs = (
-        ("total", "Total parameters", count, "All weights."),
-        ("active", "Active parameters", count,
-         "Weights that one token uses: the unembedding counts, the embedding does not."),
-        ("kv_cache", f"KV cache at {study.context:,}", size, "Keys and values of one sequence, two bytes a value."),
-        ("weights", "Weights", size, "A checkpoint with its experts in MXFP4 and the rest in bfloat16."),
-        ("flops", "FLOPs per token", flops, f"One more token after {study.context - 1:,}, multiply and add counted as two."),
-    )
-    st.html(_STYLE + '<dl class="vital-signs">' + "".join(
-        _sign(label, show(now[name]), difference(now[name], then[name]) if then else None, explanation)
-        for name, label, show, explanation in signs) + "</dl>")
+    then = figures(pinned.config, pinned.context) if pinned else {}
+    return f'<dl class="vital-signs{" compared" if pinned else ""}">' + "".join(
+        _sign(label, show(now[name]), difference(now[name], then[name]) if then else None, meaning)
+        for name, label, show, meaning in _told(page, study)) + "</dl>"
 
 
-def _sign(label: str, value: str, change: str | None, explanation: str) -> str:
-    change = f"<small>{escape(change)} to pinned</small>" if change else ""
-    return f'<div title="{escape(explanation)}"><dt>{escape(label)}</dt><dd>{escape(value)} {change}</dd></div>'
+def _sign(label: str, value: str, change: str | None, meaning: str) -> str:
+    change = f'<small title="against the pinned model">{escape(change)}</small>' if change else ""
+    return f'<div title="{escape(meaning)}"><dt>{escape(label)}</dt><dd>{escape(value)} {change}</dd></div>'

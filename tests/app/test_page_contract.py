@@ -4,6 +4,7 @@ What is particular to a page is tested beside its lesson. A broken promise is re
 """
 
 import pytest
+from head import title
 from nightly import at_night
 from page_controls import MARKUP, assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
@@ -28,7 +29,7 @@ def opened(page, preset="classroom", **query):
     at = open_page(f"pages/{page.file}", preset=preset, **query)
     with named(f"{page.path} {query}"):
         assert_fine(at)
-        assert at.title[0].value == page.title
+        assert title(at) == page.title
     return at
 
 

@@ -26,8 +26,8 @@ SETTLED = 1300  # ms after our last change, from when on an address counts as th
 
 def expect_figures(page, study):
     signs = figures(study.config, study.context)
-    expect(vital_sign(page, "Total parameters")).to_have_text(count(signs["total"]), timeout=PATIENCE)
-    expect(vital_sign(page, "Active parameters")).to_have_text(count(signs["active"]), timeout=PATIENCE)
+    expect(vital_sign(page, "Parameters")).to_have_text(count(signs["total"]), timeout=PATIENCE)
+    expect(vital_sign(page, "Active")).to_have_text(count(signs["active"]), timeout=PATIENCE)
     expect(vital_sign(page, "KV cache")).to_have_text(size(signs["kv_cache"]), timeout=PATIENCE)
 
 

@@ -102,8 +102,8 @@ class Visits:
 
 
 def at_rest(page: Page) -> None:
-    """Wait until the script has run and the vital signs are painted."""
-    expect(page.locator(".vital-signs > div").nth(4)).to_be_visible(timeout=3 * PATIENCE)
+    """Wait until the script has run and the page's head is painted."""
+    expect(page.locator(".page-head h1")).to_be_visible(timeout=3 * PATIENCE)
     expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=PATIENCE)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import NamedTuple
 
+from head import title, vital_signs
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app.book import PAGES
+from gptoss.app.header import signs_of
 from gptoss.app.study import DIALS
 
 APP = Path(__file__).parents[2] / "app.py"
 FILES = [f"pages/{page.file}" for page in PAGES]
 BUILD = "pages/build.py"
-VITAL_SIGNS = 5
 
 
 def open_page(file: str = BUILD, **address: str) -> AppTest:
@@ -27,26 +26,12 @@ def open_page(file: str = BUILD, **address: str) -> AppTest:
 
 
 def assert_fine(at: AppTest) -> None:
-    """A whole page: nothing raised, a title, all vital signs, all dials."""
+    """A whole page: nothing raised, a title, the vital signs that its dials move, all dials."""
     assert not at.exception, [e.message for e in at.exception]
     assert not at.error, [e.value for e in at.error]
-    assert len(at.title) == 1
-    assert len(vital_signs(at)) == VITAL_SIGNS and all(sign.value for sign in vital_signs(at))
+    page = next(page for page in PAGES if page.title == title(at))
+    assert len(vital_signs(at)) == len(signs_of(page)) and all(sign.value for sign in vital_signs(at))
     assert {dial.label for dial in DIALS.values()} <= {slider.label for slider in at.sidebar.select_slider}
-
-
-class Sign(NamedTuple):
-    """One vital sign as the page shows it; `change` is empty where it stands as in the pinned model."""
-
-    label: str
-    value: str
-    change: str
-
-
-def vital_signs(at: AppTest) -> list[Sign]:
-    row = next(html.proto.body for html in at.get("html") if "vital-signs" in html.proto.body)
-    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?) (?:<small>(.*?) to pinned</small>)?</dd>", row)
-    return [Sign(*sign) for sign in found]
 
 
 def dial(at: AppTest, name: str):

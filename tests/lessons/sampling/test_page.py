@@ -31,7 +31,7 @@ def show(at, view):
 
 def html(at, mark):
     bodies = [each.proto.body for each in at.get("html")]
-    return next(body for body in bodies if mark in body and "vital-signs" not in body)
+    return next(body for body in bodies if mark in body)
 
 
 def left(at):

@@ -1,0 +1,60 @@
+"""The head of a page: its vital signs, its links, its one mark, and what it makes of a message."""
+
+import re
+
+import pytest
+from head import head, send, title, vital_signs
+from reader import address, assert_fine, move, open_page, press
+
+from gptoss.app.accounts import figures
+from gptoss.app.book import PAGES
+from gptoss.app.header import MOVED_BY, signs_of
+from gptoss.app.study import DIALS, Study
+from gptoss.config import PRESETS
+
+
+def test_a_dial_moves_the_vital_signs_that_are_shown_for_it_and_no_others():
+    moved = {name: set() for name in DIALS}
+    for study in map(Study.of_preset, PRESETS):
+        before = figures(study.config, study.context)
+        for dial in DIALS.values():
+            for position in dial.options(vars(study)):
+                there = study.moved(**{dial.name: position})[0]
+                after = figures(there.config, there.context)
+                moved[dial.name] |= {name for name in before if after[name] != before[name]}
+    assert {name: set(MOVED_BY.get(name, ())) for name in DIALS} == moved
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+def test_a_head_says_what_its_page_is_for_and_leads_on_with_the_model(page):
+    at = open_page(f"pages/{page.file}", preset="classroom", heads="4")
+    html = head(at)
+    assert title(at) == page.title and len(vital_signs(at)) == len(signs_of(page))
+    for words in (page.teaches, page.objective, f"{page.minutes} min"):
+        assert words.replace("'", "&#x27;") in html
+    links = re.findall(r'<a href="(\w+)\?preset=classroom&amp;heads=4" data-message="go (\w+)"', html)
+    assert len(links) == html.count("<a ") and all(path == there for path, there in links)
+
+
+def test_the_head_leads_to_another_page_with_the_model():
+    at = open_page("pages/gqa.py", preset="gpt-oss-20b", heads="8")
+    send(at, "go window")
+    assert_fine(at)
+    assert title(at) == "Sliding window" and address(at)["heads"] == "8"
+
+
+@pytest.mark.parametrize("message", ["go", "go nowhere", "go ../app", "", 5, None, ["back"], {"go": "gqa"}])
+def test_a_message_that_means_nothing_changes_nothing(message):
+    at = open_page("pages/gqa.py", preset="gpt-oss-20b")
+    before = head(at), address(at)
+    send(at, message)
+    assert_fine(at)
+    assert (head(at), address(at)) == before
+
+
+def test_differences_to_the_pinned_model_stand_behind_the_signs():
+    at = open_page("pages/gqa.py", preset="gpt-oss-20b")
+    press(at, "Pin for comparison")
+    assert not any(sign.change for sign in vital_signs(at))
+    move(at, "kv", 0)
+    assert {sign.label: sign.change for sign in vital_signs(at)}["KV cache at 131,072"] == "÷8"
