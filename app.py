@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gptoss.app import keys, state
+from gptoss.app import keys, notices, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -21,4 +21,5 @@ try:
     run_page(current)
 finally:  # the way on is there also where a page has failed
     foot(page.path)
+notices.complete()
 settle_process()

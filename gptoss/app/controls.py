@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
+from gptoss.app import kept
 from gptoss.app.study import Study
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def view(views: Sequence[str], key: str, label: str = "View", default: str | Non
     """
     default = default or views[0]
     looks = {"label_visibility": "collapsed"} | looks
-    chosen = st.segmented_control(label, views, default=default, key=key, bind="query-params", required=True, **looks)
+    chosen = kept.segmented_control(label, views, default=default, key=key, **looks)
     return chosen if chosen in views else default
 
 
@@ -78,7 +79,7 @@ def choose(label: str, positions: Sequence[int], key: str, **looks: object) -> i
     """A slider over a range that may shrink, kept in the address. Disabled where there is nothing to choose."""
     if st.session_state.get(key, positions[0]) not in positions:
         st.session_state[key] = min(max(st.session_state[key], positions[0]), positions[-1])
-    return st.select_slider(label, positions, key=key, bind="query-params", disabled=len(positions) == 1, **looks)
+    return kept.select_slider(label, positions, key=key, disabled=len(positions) == 1, **looks)
 
 
 def layer(study: Study, label: str = "Layer") -> int:
@@ -109,7 +110,8 @@ def token(count: int, first: int, label: str = "Token", **looks: object) -> int:
         elif st.session_state[TOKEN.name] not in positions:
             _put_token(LAST)
     st.session_state[_OFFERED] = start
-    chosen = st.select_slider(label, positions, start, key=TOKEN.name, bind="query-params", disabled=count == 1, **looks)
+    chosen = kept.select_slider(label, positions, start, key=TOKEN.name, numbers={LAST: count - 1}, disabled=count == 1,
+                                **looks)
     return count - 1 if chosen == LAST else chosen
 
 

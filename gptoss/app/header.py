@@ -12,7 +12,7 @@ from gptoss.app import route, state
 from gptoss.app.accounts import figures
 from gptoss.app.band import Band, band_of
 from gptoss.app.book import PAGES, Page, ensure_app
-from gptoss.app.markdown import literal
+from gptoss.app.notices import notices
 from gptoss.app.study import Study
 from gptoss.app.weights import back_to_trained
 from gptoss.units import count, difference, flops, size
@@ -48,12 +48,7 @@ def header(path: str, untrained: bool = False) -> None:
     pressed = _element(key=KEY, data={"html": _html(page, study, band)}, on_pressed_change=_take_in).pressed
     if isinstance(pressed, str) and pressed.startswith(GO):
         follow(pressed.removeprefix(GO))
-    memory = state.session()
-    if memory.problems:
-        st.warning(" ".join(memory.problems), icon=":material/link_off:",
-                   title="Not everything in the address was understood")
-    if memory.refused:
-        st.warning(literal(memory.refused), icon=":material/block:")
+    notices()
 
 
 def follow(path: str) -> None:

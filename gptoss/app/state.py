@@ -1,6 +1,6 @@
 """One session's state: the study, the pinned study and the text, in step with the dials and with the address.
 
-Streamlit's `bind="query-params"` drops a value from the address where it equals its default and passes over a bad one
+Streamlit's binding of widgets drops a value from the address where it equals its default and passes over a bad one
 in silence. A link on a slide must keep its meaning when defaults change and must say what it could not read, so this
 module writes the address itself: always the preset, and every dial that differs from it.
 """
@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
-from streamlit.runtime.state import get_session_state
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import served, trained
+from gptoss.app import kept, served, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.app.text import current_text, sample_of, set_text, text_from_query, text_to_query
@@ -22,7 +22,6 @@ from gptoss.config import PRESETS, ModelConfig
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
-SEVERAL = {"ladder_rungs", "training_who"}  # of which an address may say that none is chosen
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 
@@ -53,7 +52,7 @@ class Session:
     page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
     drawn: frozenset[str] = frozenset()  # dials that the sidebar showed in the last run
     refused: str = ""  # why the last button could not do what it says
-    page: str = ""  # the address of the page in the last run
+    page: str | None = None  # the address of the page in the last run
     last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
 
 
@@ -81,8 +80,9 @@ def synchronise(page: str = "") -> None:
 
     `page` is the address of the page that follows.
     """
-    _leave_out_empty_values()
     memory = session()
+    if page != memory.page or _in_history():
+        kept.arrive(PAGE_KEYS)
     moved = _moved_dials(memory)
     text = current_text() if "text" in st.session_state else memory.now.text
     address = _address()
@@ -92,6 +92,7 @@ def synchronise(page: str = "") -> None:
         _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
     elif "preset" in address and address != memory.address and not _in_flight(memory):
         now, memory.problems = read_address(address, memory.now.text)
+        kept.arrive(PAGE_KEYS)
         memory.reasons = {}
         _advance(memory, now)
         _set_widgets(now)
@@ -220,6 +221,7 @@ def _effect(before: Study, after: Study) -> str:
 
 def _advance(memory: Session, now: Moment) -> None:
     if now != memory.now:
+        kept.kept().problems = []
         memory.past = [*memory.past[1 - HISTORY:], memory.now]
         memory.now = now
 
@@ -251,14 +253,10 @@ def _address() -> dict[str, str]:
     return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS}
 
 
-def _leave_out_empty_values() -> None:
-    """Pass over `?key=` of a page's control, so that it falls back: Streamlit would take even a required choice away."""
-    empty = [key for key, value in st.query_params.to_dict().items() if not value and key in PAGE_KEYS - SEVERAL]
-    for key in empty:
-        del st.query_params[key]
-    if empty:  # widgets read what the session came with
-        with get_session_state().query_params() as query:
-            query.set_initial_query_params_from_current()
+def _in_history() -> bool:
+    """Whether the browser went back or forward."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
 
 
 def _write_address(memory: Session) -> None:

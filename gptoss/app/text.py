@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import streamlit as st
 
+from gptoss.app import kept
 from gptoss.app.served import MAX_LIVE_TOKENS, most_live_tokens
 from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary, encode_text
 
@@ -42,8 +43,8 @@ def text_box(height: int = 130) -> bool:
                  placeholder=f"Type or paste a text; up to {MAX_LIVE_TOKENS} tokens run live.")
     if "<|" not in current_text():
         return False
-    return st.toggle("Read <|…|> as special tokens", key="special", bind="query-params",
-                     help="Off, the text is a person's and spells them in ordinary tokens.")
+    return kept.toggle("Read <|…|> as special tokens", key="special",
+                       help="Off, the text is a person's and spells them in ordinary tokens.")
 
 
 def text_drawer() -> bool:

@@ -46,3 +46,9 @@ def test_no_key_has_two_meanings():
     keys = [key for page in PAGES for key in page.controls]
     assert len(keys) == len(set(keys)) and not set(keys) & {*SHARED_KEYS, *DIALS, "preset", "pinned", "text", "sample"}
     assert all(key.startswith(f"{page.path}_") for page in PAGES for key in page.controls if page.path != "build")
+
+
+def test_what_the_address_keeps_is_read_by_one_rule():
+    programs = [path for folder in ("gptoss", "pages") for path in (ROOT / folder).rglob("*.py")]
+    own = [str(path.relative_to(ROOT)) for path in programs if '"query-params"' in path.read_text(encoding="utf-8")]
+    assert own == ["gptoss/app/kept.py"], "draw it by gptoss.app.kept, which names what an address says and cannot be done"

@@ -3,14 +3,19 @@
 What is particular to a page is tested beside its lesson. A broken promise is reported with the page and the control.
 """
 
+import re
+
 import pytest
 from head import title
 from nightly import at_night
 from page_controls import MARKUP, assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
+from streamlit.testing.v1.element_tree import Slider
 
+from gptoss.app import notices
 from gptoss.app.book import PAGES
 from gptoss.app.lesson import CODE, MATHS, PREDICT, TABS, TRY, Prediction
+from gptoss.app.markdown import literal
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 EVERY_LESSON = pytest.mark.parametrize("page", [page for page in PAGES if page.path not in ("start", "build")],
@@ -63,7 +68,8 @@ def test_every_view_of_an_extreme_model_shows_something(page, extreme):
 
 
 @EVERY_PAGE
-def test_bad_values_in_the_address_fall_back(page):
+def test_what_an_address_cannot_say_of_a_control_is_named_and_goes_to_the_nearest(page, monkeypatch):
+    monkeypatch.setattr(notices, "MOST", 100)
     switch, options = views(opened(page), page.path)
     known = set()
     for view in options:
@@ -73,22 +79,34 @@ def test_bad_values_in_the_address_fall_back(page):
         for turn in range(len(BAD) if set(bound) - known else 0):
             bad = {key: BAD[(turn + number) % len(BAD)] for number, key in enumerate(bound)}
             at = opened(page, **query | bad)
-            assert not at.warning, at.warning[0].value
             for key, value in bad.items():
-                assert fell_back(controls(at)[key], untouched[key], value), f"{page.path}: {key}={value!r}"
+                assert_put_right(at, controls(at)[key], untouched[key], value)
         known |= set(bound)
     for bad in BAD if switch else ():
-        assert controls(opened(page, **{switch: bad}))[switch].value == options[0], f"{page.path}: {switch}={bad!r}"
+        at = opened(page, **{switch: bad})
+        assert_put_right(at, controls(at)[switch], None, bad)
+        assert controls(at)[switch].value == options[0], f"{page.path}: {switch}={bad!r}"
 
 
-def fell_back(control, untouched, bad):
-    """Whether a bad value left a control as it is without one, or at its first position."""
-    if isinstance(bad, list) or control.type == "text_input":
-        return True  # one of two values may be good, and any text is
-    if isinstance(control.value, list):
-        return bad == "" or control.value == untouched.value  # none of several is a choice
-    first = f'"{control.options[0]}"' if control.type == "select_slider" else None
-    return place(control) == place(untouched) or (first and first in place(control))
+def assert_put_right(at, control, untouched, bad):
+    """A control is where it was, or where numbers at their nearest; one that can be empty is; all else is named."""
+    last = bad[-1] if isinstance(bad, list) else bad
+    if control.type == "text_input" or bad == "" and (control.value in ([], None)):
+        assert control.value == last[:control.proto.max_chars] if control.type == "text_input" else not control.value
+        return
+    with named(f"{control.key}={bad!r}"):
+        assert at.warning and literal(control.label) in at.warning[0].value, "nothing is said"
+    if isinstance(control, Slider):
+        ends = {"9" * 40: control.max, "1e400": control.max, "-987654": control.min}
+        assert control.value == ends.get(last, untouched.value), f"{control.key}={bad!r}: {control.value}"
+    elif untouched is not None and control.type != "toggle" and last in ("9" * 40, "1e400", "-987654"):
+        numbers = {word: float(word.replace(",", "")) for word in control.options if re.fullmatch(r"-?[\d.,]+", word)}
+        ends = [min(numbers, key=numbers.get), max(numbers, key=numbers.get)] if numbers else []
+        far = [place(untouched), *(f'"{word}"' for word in (*ends, control.options[0], control.options[-1]))]
+        assert any(end in place(control) for end in far), f"{control.key}={bad!r}: {place(control)}"
+    elif untouched is not None and getattr(control, "options", ()) == getattr(untouched, "options", ()):
+        first = f'"{control.options[0]}"' if control.type == "select_slider" else place(untouched)
+        assert place(control) == place(untouched) or first in place(control), f"{control.key}={bad!r}: {place(control)}"
 
 
 def contents(at):

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import controls, live, pictures, theme
+from gptoss.app import controls, kept, live, pictures, theme
 from gptoss.app.computed import computed
 from gptoss.app.lesson import Try
 from gptoss.app.study import RANDOM, TRAINED, Study
@@ -106,8 +106,8 @@ def key_in_formula(tokens: int, heaviest: int) -> int:
     """The list of the key whose numbers are put into the formula: the one with the largest weight, unless one is chosen."""
     if (st.session_state.get(KEY) or 0) >= tokens:  # the text has become shorter
         st.session_state[KEY] = tokens - 1
-    chosen = st.selectbox("Key in formula", range(tokens), index=None, key=KEY, bind="query-params",
-                          placeholder="the heaviest")
+    chosen = kept.selectbox("Key in formula", range(tokens), index=None, key=KEY,
+                            placeholder="the heaviest")
     return heaviest if chosen is None else chosen
 
 
@@ -121,8 +121,8 @@ def side_by_side(study: Study, tokens: Tokens, here: Setting, view: LayerView) -
     with other:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("What chance looks like", anchor=False)
-            show = live.has_twin(study) and st.toggle(
-                "Show the twin", key="attention_twin", bind="query-params",
+            show = live.has_twin(study) and kept.toggle(
+                "Show the twin", key="attention_twin",
                 help=f"The same shape, never trained: {weights_in_words(live.twin(study))}.")
         if not live.has_twin(study):
             st.caption(live.NO_TWIN)
@@ -179,8 +179,8 @@ def _play_on(draw: Callable[[int, bool], None], bar: DeltaGenerator, sheet: Delt
 
 def _choose_step(bar: DeltaGenerator) -> int:
     with bar:
-        step = st.segmented_control("Step", STEPS, default=STEPS[-1], key=STEP, bind="query-params", required=True,
-                                    label_visibility="collapsed", on_change=_stop)
+        step = kept.segmented_control("Step", STEPS, default=STEPS[-1], key=STEP,
+                                      label_visibility="collapsed", on_change=_stop)
         st.button("Back", on_click=_go, args=(step - 1,), disabled=step == STEPS[0], key="attention_back")
         st.button("Next", on_click=_go, args=(step + 1,), disabled=step == STEPS[-1], key="attention_next")
     return step

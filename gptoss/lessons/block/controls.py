@@ -11,7 +11,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gptoss.app import controls, pictures
+from gptoss.app import controls, kept, pictures
 from gptoss.app.computed import computed, traced
 from gptoss.app.controls import LAST, TOKEN, Key
 from gptoss.app.lesson import Try
@@ -163,7 +163,7 @@ def _choose_removal(config: ModelConfig) -> Part | None:
     if REMOVED.value not in options:
         REMOVED.set(NOTHING)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("Removed part", options, key=REMOVED.name, bind="query-params")
+        kept.selectbox("Removed part", options, key=REMOVED.name)
         st.button("Put it back", on_click=REMOVED.set, args=(NOTHING,), disabled=part is None, icon=":material/undo:",
                   key="block_put_back")
     if problem:

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, pictures, text
+from gptoss.app import controls, kept, pictures, text
 from gptoss.app.live import LiveRun, Running, live_model, running, turn
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_in_words
@@ -73,9 +73,9 @@ def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, bes
     """The distribution of the next token under the sampling dials, and text drawn from it at the page's end."""
     dials, chart = st.columns([2, 3])
     with dials:
-        temperature = st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature", bind="query-params")
-        top_k = st.select_slider("Top-k", [1, 2, 5, 10, 20, 50, 100, "all"], "all", key="top_k", bind="query-params")
-        top_p = st.slider("Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params")
+        temperature = kept.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature")
+        top_k = kept.select_slider("Top-k", [1, 2, 5, 10, 20, 50, 100, "all"], "all", key="top_k")
+        top_p = kept.slider("Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p")
     sampling = (temperature, None if top_k == "all" else top_k, top_p)
     with chart:
         probabilities = next_token_probabilities(run.trace["logits"][0, -1], *sampling).numpy()
@@ -94,7 +94,7 @@ def generator(study: Study, tokens: text.Tokens, temperature: float, top_k: int 
     into a page that is complete, and any move of the reader, Stop above all, ends it. What came so far stays.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        length = st.slider("New tokens", 1, 200, 60, key="new_tokens", bind="query-params")
+        length = kept.slider("New tokens", 1, 200, 60, key="new_tokens")
         start = st.button("Generate", type="primary", icon=":material/play_arrow:")
         st.button("Stop", icon=":material/stop:", help="Keeps what has come so far.")
     place = st.empty()

@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import state
+from gptoss.app import kept, state
 from gptoss.app.computed import WAITING
 from gptoss.app.controls import Key
 from gptoss.app.markdown import literal
@@ -48,14 +48,14 @@ def matches(claim: Claim, words: str) -> bool:
 def filters(claims: Sequence[Claim], study: Study) -> None:
     """The search box and the two filters."""
     find, verdict, topic = st.columns([9, 21, 8], gap="medium", vertical_alignment="bottom")
-    looks = {"on_change": _to_the_first, "args": (claims, study), "label_visibility": "collapsed", "bind": "query-params"}
+    looks = {"on_change": _to_the_first, "args": (claims, study), "label_visibility": "collapsed"}
     with find:
-        st.text_input("Find", key=FIND.name, placeholder="cache, 120b, tokens …", max_chars=80, type="search",
-                      icon=":material/search:", **looks)
+        kept.text_input("Find", key=FIND.name, placeholder="cache, 120b, tokens …", max_chars=80, type="search",
+                        icon=":material/search:", **looks)
     with verdict:
-        st.segmented_control("Verdict", [*LABELS.values()], default=ALL, key=VERDICT.name, required=True, **looks)
+        kept.segmented_control("Verdict", [*LABELS.values()], default=ALL, key=VERDICT.name, **looks)
     with topic:
-        st.selectbox("Topic", [ALL_TOPICS, *TOPICS], key=TOPIC.name, **looks)
+        kept.selectbox("Topic", [ALL_TOPICS, *TOPICS], key=TOPIC.name, **looks)
 
 
 def looked_for(claims: Sequence[Claim], verdicts: Mapping[str, str]) -> list[str]:
@@ -80,7 +80,7 @@ def choose_claim(claims: Sequence[Claim]) -> Claim:
     memory, by_name = st.session_state, {claim.name: claim for claim in claims}
     if CHOSEN.name not in memory and CHOSEN.name not in st.query_params and _LAST in memory:
         CHOSEN.set(memory[_LAST])
-    memory[_LAST] = st.select_slider("Claim", [*by_name], key=CHOSEN.name, bind="query-params")
+    memory[_LAST] = kept.select_slider("Claim", [*by_name], key=CHOSEN.name)
     return by_name[memory[_LAST]]
 
 

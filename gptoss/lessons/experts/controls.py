@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls
+from gptoss.app import controls, kept
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import EXPERT, picks
@@ -83,8 +83,8 @@ def load(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: De
     other = live_routing(twin(study), tokens.ids) if has_twin(study) else None
     with beside:
         expert = expert_slider(study, live.layers[layer])
-        order = st.radio("Order", charts.ORDERS, key="experts_order", bind="query-params")
-        unevenness = st.radio("Measure", charts.MEASURES, key="experts_measure", bind="query-params")
+        order = kept.radio("Order", charts.ORDERS, key="experts_order")
+        unevenness = kept.radio("Measure", charts.MEASURES, key="experts_measure")
     bars, layers = place.columns([3, 2], gap="medium")
     with bars:
         key = f"experts_load_{charts.ORDERS.index(order)}"
@@ -129,8 +129,8 @@ def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
     """A neuron's output against its gate, and the real neurons of one token's best expert."""
     with beside:
         token = controls.token(len(tokens), 0)
-        linear = st.slider("Linear half", -10.0, 10.0, 1.0, 0.5, key="experts_linear", bind="query-params")
-        variant = st.radio("Compare with", measure.ACTIVATIONS[1:], key="experts_variant", bind="query-params")
+        linear = kept.slider("Linear half", -10.0, 10.0, 1.0, 0.5, key="experts_linear")
+        variant = kept.radio("Compare with", measure.ACTIVATIONS[1:], key="experts_variant")
     limit, best = study.live_config.swiglu_limit, int(live.layers[layer].chosen[token, 0])
     chosen, compared = (measure.activation_curves((linear,), limit, name) for name in (AS_IN_GPT_OSS, variant))
     neurons = measure.neurons(live_model(study).model.block[layer].mlp, live.streams[layer][0, token], best)
@@ -144,7 +144,7 @@ def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
             place: DeltaGenerator) -> None:
     """How many experts a batch of tokens visits."""
     with beside:
-        batch = st.select_slider("Batch (tokens)", BATCHES, 32, key="experts_batch", bind="query-params")
+        batch = kept.select_slider("Batch (tokens)", BATCHES, 32, key="experts_batch")
     frame = measure.touched_by_batch(live.layers[layer], study.config, sorted({*BATCHES, *BETWEEN, len(tokens)}))
     weights = weight_bytes(study.config)
     resident = weights["mlp1"] + weights["mlp2"] + weights["expert biases"]

@@ -8,7 +8,7 @@ from functools import lru_cache
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import controls, pictures, text
+from gptoss.app import controls, kept, pictures, text
 from gptoss.app.computed import computed, measured
 from gptoss.app.live import Built
 from gptoss.app.served import MAX_LIVE_TOKENS
@@ -29,8 +29,8 @@ differences = computed(measure.ends_differ_by)
 
 def rungs() -> frozenset[str]:
     """Toggles for all rungs, all taken at first. Returns those that can be taken; says which wait, and for what."""
-    wanted = st.pills("Rungs", list(RUNGS), default=RUNGS_KEY.default, selection_mode="multi", key=RUNGS_KEY.name,
-                      bind="query-params", format_func=lambda name: RUNGS[name].title, label_visibility="collapsed")
+    wanted = kept.pills("Rungs", list(RUNGS), default=RUNGS_KEY.default, selection_mode="multi", key=RUNGS_KEY.name,
+                        format_func=lambda name: RUNGS[name].title, label_visibility="collapsed")
     taken, waiting = measure.standing(wanted)
     notes = st.container()  # always there: a widget that changes its place on the page no longer writes the address
     for name in waiting:

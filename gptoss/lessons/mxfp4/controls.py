@@ -10,7 +10,7 @@ import streamlit as st
 import torch
 
 from gptoss import units
-from gptoss.app import pictures, state, text
+from gptoss.app import kept, pictures, state, text
 from gptoss.app.computed import computed
 from gptoss.app.controls import choose, expert, layer, layer_shown
 from gptoss.app.live import Built, ModelKey, Running, running
@@ -87,8 +87,8 @@ def weights_in_words(study: Study, source: Source) -> str:
 def choose_source(study: Study) -> None:
     """The choice between weights that were never rounded and those that ship, where both are there."""
     if has_unrounded(study):
-        st.segmented_control(
-            "Weights", SOURCES, default=UNROUNDED, key=key("weights"), bind="query-params", required=True,
+        kept.segmented_control(
+            "Weights", SOURCES, default=UNROUNDED, key=key("weights"),
             label_visibility="collapsed", help="The shipped model was rounded to MXFP4 in its last training steps and "
                                                "lies on the ticks. Never rounded: the same training without that.")
 
@@ -132,8 +132,8 @@ def _shape(source: Source, matrix: str) -> tuple[int, int]:
 
 def choose_matrix(study: Study) -> None:
     """Matrix, layer and expert."""
-    st.segmented_control("Matrix", possible_matrices(study.live_config), default=possible_matrices(study.live_config)[0],
-                         key=key("matrix"), bind="query-params", required=True)
+    kept.segmented_control("Matrix", possible_matrices(study.live_config), default=possible_matrices(study.live_config)[0],
+                           key=key("matrix"))
     layer(study)
     expert(study)
 
@@ -149,12 +149,12 @@ def outlier_controls() -> None:
     """The slider that makes one value an outlier, which value, and the way back."""
     slider, place, back = st.columns([8, 5, 3], gap="medium", vertical_alignment="bottom")
     with slider:
-        st.select_slider("Outlier (× the block's largest)", TIMES, FIRST_TIMES, key=key("outlier"), bind="query-params",
-                         help="own: the value as it is. Otherwise this many times the largest magnitude of the block, "
-                              "with its own sign.")
+        kept.select_slider("Outlier (× the block's largest)", TIMES, FIRST_TIMES, key=key("outlier"),
+                           help="own: the value as it is. Otherwise this many times the largest magnitude of the block, "
+                                "with its own sign.")
     with place:
-        st.select_slider("Which value", PLACES, LARGEST, key=key("place"), bind="query-params",
-                         help="The one that is made the outlier: the block's largest, or one of its 32 places.")
+        kept.select_slider("Which value", PLACES, LARGEST, key=key("place"),
+                           help="The one that is made the outlier: the block's largest, or one of its 32 places.")
     back.button("Real value", icon=":material/undo:", key=key("back"), width="stretch", on_click=_put_back,
                 disabled=st.session_state[key("outlier")] == OWN, help="Put the value back to what it is in the model.")
 
@@ -322,8 +322,9 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
         st.info(why, icon=":material/edit:")
         return
     control, words = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
-    chosen = control.selectbox("Experts in", FORMATS, key=key("format"), bind="query-params",
-                               help="\n".join(f"- **{form.name}**: {form.says}" for form in FORMATS.values()))
+    with control:
+        chosen = kept.selectbox("Experts in", FORMATS, key=key("format"),
+                                help="\n".join(f"- **{form.name}**: {form.says}" for form in FORMATS.values()))
     ids = tokens.ids[:MAX_READ]
     view = model_view(source, ids, chosen or MXFP4)
     if has_unrounded(study) and view.by_format:

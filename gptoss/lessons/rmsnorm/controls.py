@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import streamlit as st
 
-from gptoss.app import pictures
+from gptoss.app import kept, pictures
 from gptoss.app.computed import computed, traced
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
@@ -30,12 +30,12 @@ format_errors = computed(measure.format_errors, entries=64)
 
 def distortion() -> Distortion:
     """The three sliders that change vectors before a norm reads them."""
-    shift = st.slider("Shift", -10.0, 10.0, 0.0, 0.5, key="rmsnorm_shift", bind="query-params",
-                      help="Added to every feature.")
-    scale = st.select_slider("Scale", SCALES, 1, key="rmsnorm_scale", bind="query-params",
-                             help="Multiplies every feature, before the shift.")
-    outlier = st.select_slider("Outlier", OUTLIERS, 0, key="rmsnorm_outlier", bind="query-params",
-                               help="Added to the first feature alone, in units of the scale.")
+    shift = kept.slider("Shift", -10.0, 10.0, 0.0, 0.5, key="rmsnorm_shift",
+                        help="Added to every feature.")
+    scale = kept.select_slider("Scale", SCALES, 1, key="rmsnorm_scale",
+                               help="Multiplies every feature, before the shift.")
+    outlier = kept.select_slider("Outlier", OUTLIERS, 0, key="rmsnorm_outlier",
+                                 help="Added to the first feature alone, in units of the scale.")
     return Distortion(shift, scale, outlier)
 
 
@@ -44,8 +44,8 @@ def plane(study: Study, tokens: Tokens) -> None:
     controls, before, after = st.columns(COLUMNS, gap="medium")
     with controls:
         change = distortion()
-        width = st.select_slider("Width", measure.WIDTHS, 2, key="rmsnorm_width", bind="query-params",
-                                 help="Features of a vector. Two can be drawn as they are.")
+        width = kept.select_slider("Width", measure.WIDTHS, 2, key="rmsnorm_width",
+                                   help="Features of a vector. Two can be drawn as they are.")
     first, second = _plane_charts(width, change)
     with before:
         pictures.show_chart(first, key="rmsnorm_before")
@@ -74,7 +74,7 @@ def activations(study: Study, tokens: Tokens) -> None:
         options = list(places)
         if st.session_state.get("rmsnorm_place", options[0]) not in options:
             st.session_state["rmsnorm_place"] = options[-1]
-        place = places[st.select_slider("Norm in front of", options, key="rmsnorm_place", bind="query-params")]
+        place = places[kept.select_slider("Norm in front of", options, key="rmsnorm_place")]
         st.caption(f"{plural(len(tokens), 'token')} of {study.live_config.hidden_size} features; {weights_in_words(study)}. "
                    "The scale is part of them: 1 until it is learned.")
     values = histograms(study, tokens.ids, place, change)
@@ -97,8 +97,8 @@ def formats(study: Study, tokens: Tokens) -> None:
     """What eps does to small inputs, and what rounding inside would do to all of them."""
     controls, sizes, errors = st.columns(COLUMNS, gap="medium")
     with controls:
-        size = st.select_slider("Input size", SIZES, 1, key="rmsnorm_size", bind="query-params",
-                                help="Root mean square of the vectors before the norm.")
+        size = kept.select_slider("Input size", SIZES, 1, key="rmsnorm_size",
+                                  help="Root mean square of the vectors before the norm.")
         st.caption(f"Vectors of the real width, {study.hidden:,}, rounded to bfloat16 as the stream of gpt-oss is. Float32 "
                    "inside leaves one rounding, the last. bfloat16 keeps 8 bits: a running sum in it stops growing. "
                    "float16 has more bits, but its squares overflow beyond 65,504.")

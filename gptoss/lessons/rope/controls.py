@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import pictures, state, theme
+from gptoss.app import kept, pictures, state, theme
 from gptoss.app.controls import choose
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -44,8 +44,8 @@ def further_dials(study: Study) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             for key, (label, meaning) in _DIALS.items():
                 positions = measure.FURTHER_DIALS[key][1]
-                st.selectbox(label, [PUBLISHED, *map(str, positions)], key=key, bind="query-params",
-                             on_change=_whole_page, help=meaning, width=210)
+                kept.selectbox(label, [PUBLISHED, *map(str, positions)], key=key,
+                               on_change=_whole_page, help=meaning, width=210)
             st.button("Back to published", icon=":material/restart_alt:", on_click=_back_to_published, key="rope_back")
         published = ", ".join(f"{label.lower()} {number(getattr(study.config, measure.FURTHER_DIALS[key][0]), 9)}"
                               for key, (label, _) in _DIALS.items())
@@ -87,11 +87,11 @@ def arrows(config: ModelConfig, context: int) -> None:
     pairs = config.head_dim // 2
     first, second, both, which = st.columns(4, gap="medium")
     with first:
-        query_at = st.slider("Query at position", 0, 64, 3, key="rope_query", bind="query-params")
+        query_at = kept.slider("Query at position", 0, 64, 3, key="rope_query")
     with second:
-        key_at = st.slider("Key at position", 0, 64, 1, key="rope_key", bind="query-params")
+        key_at = kept.slider("Key at position", 0, 64, 1, key="rope_key")
     with both:
-        shift = st.slider("Move both by", 0, 64, 20, key="rope_shift", bind="query-params")
+        shift = kept.slider("Move both by", 0, 64, 20, key="rope_shift")
     with which:
         pair = choose("Pair shown", range(pairs), key="rope_pair")
     before, after = (measure.hands(config, query_at + by, key_at + by) for by in (0, shift))
@@ -107,7 +107,7 @@ def scores(config: ModelConfig, context: int) -> None:
     """The score of two fixed vectors against their distance, wherever they are."""
     dials, large = st.columns([1, 4], gap="medium")
     with dials:
-        kind = st.radio("Query and key", measure.VECTORS, key="rope_vectors", bind="query-params")
+        kind = kept.radio("Query and key", measure.VECTORS, key="rope_vectors")
     with large:
         pictures.show_chart(_score_chart(config, kind, context, state.study().seed), key="rope_scores")
 
@@ -168,8 +168,7 @@ def _say_what_the_reference_says(config: ModelConfig) -> None:
 
 def tables(config: ModelConfig, context: int) -> None:
     """The cosines and sines that the model reads, as pictures."""
-    start = st.select_slider("First position", [0, *(2**power for power in range(7, 18))], 0, key="rope_start",
-                             bind="query-params")
+    start = kept.select_slider("First position", [0, *(2**power for power in range(7, 18))], 0, key="rope_start")
     both = measure.rotation_picture(config, start)
     for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), both, strict=True):
         with column:

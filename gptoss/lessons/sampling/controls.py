@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import controls, pictures, text
+from gptoss.app import controls, kept, pictures, text
 from gptoss.app.computed import computed, traced
 from gptoss.app.controls import Key
 from gptoss.app.large import TooLong
@@ -55,13 +55,13 @@ def setting(study: Study, tokens: text.Tokens) -> Place:
     position = controls.token(len(tokens), len(tokens) - 1, "Next token after token")
     read = _text(study, tokens.ids[max(0, position + 1 - CONTEXT_SHOWN):position + 1])
     st.caption(f"{'… ' * (position >= CONTEXT_SHOWN)}{literal(' '.join(read.split()))} **?**")
-    temperature = st.slider("Temperature", 0.0, 2.0, TEMPERATURE.default, 0.05, key=TEMPERATURE.name, bind="query-params",
-                            help="Logits are divided by it. 1: as the model is. 0: always the most likely token, "
-                                 "which is called greedy.")
-    top_k = st.select_slider("Top-k", KS, TOP_K.default, key=TOP_K.name, bind="query-params",
-                             help="Keeps the k most likely tokens.")
-    top_p = st.slider("Top-p", 0.05, 1.0, TOP_P.default, 0.05, key=TOP_P.name, bind="query-params",
-                      help="Keeps the most likely tokens until they hold this share. 1: off.")
+    temperature = kept.slider("Temperature", 0.0, 2.0, TEMPERATURE.default, 0.05, key=TEMPERATURE.name,
+                              help="Logits are divided by it. 1: as the model is. 0: always the most likely token, "
+                                   "which is called greedy.")
+    top_k = kept.select_slider("Top-k", KS, TOP_K.default, key=TOP_K.name,
+                               help="Keeps the k most likely tokens.")
+    top_p = kept.slider("Top-p", 0.05, 1.0, TOP_P.default, 0.05, key=TOP_P.name,
+                        help="Keeps the most likely tokens until they hold this share. 1: off.")
     return Place(position, _dials(temperature, top_k, top_p))
 
 
@@ -122,7 +122,7 @@ def drawing(study: Study, tokens: text.Tokens, place: Place) -> None:
     logits = logits_after(study, tokens.ids, place.position)
     last = stages(logits, place.dials).last
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        count = st.select_slider("Draws", DRAWS, key="sampling_draws", bind="query-params", width=240)
+        count = kept.select_slider("Draws", DRAWS, key="sampling_draws", width=240)
         first = _first_seed()
     ids = draws(logits, place.dials, first, count)
     pictures.show_chart(charts.drawn(text.vocabulary_labels(len(logits)), ids.numpy(), last.probabilities.numpy()),

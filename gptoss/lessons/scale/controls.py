@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import pictures, state
+from gptoss.app import kept, pictures, state
 from gptoss.app.controls import Own
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -56,7 +56,7 @@ moved = partial(OWN.moved, ("world", "micro", "sequence", "tensor", "expert", "k
 def dial(label: str, name: str, options: Sequence, help: str | None = None):
     """A slider of this page, kept in the address as it is written."""
     write = units.spelled if name == "tokens" else lambda option: f"{option:,}" if isinstance(option, int) else str(option)
-    return st.select_slider(label, options, DEFAULTS[name], key=key(name), bind="query-params", help=help, format_func=write)
+    return kept.select_slider(label, options, DEFAULTS[name], key=key(name), help=help, format_func=write)
 
 
 def common_dials() -> None:
@@ -71,9 +71,9 @@ def common_dials() -> None:
     with columns[3].popover("Divide more", icon=":material/call_split:", width="stretch"):
         dial("Tensor parallel", "tensor", DEGREES, "Accelerators that divide every matrix and every head.")
         dial("Expert parallel", "expert", DEGREES, "Accelerators that divide the experts among themselves.")
-        st.radio("Kept for the backward pass", KEEPS, KEEPS.index(DEFAULTS["keep"]), key=key("keep"), bind="query-params",
-                 help="What is not kept is computed a second time.")
-        st.radio("Gradients are added up in", ("bf16", "fp32"), key=key("gradients"), bind="query-params", horizontal=True)
+        kept.radio("Kept for the backward pass", KEEPS, KEEPS.index(DEFAULTS["keep"]), key=key("keep"),
+                   help="What is not kept is computed a second time.")
+        kept.radio("Gradients are added up in", ("bf16", "fp32"), key=key("gradients"), horizontal=True)
 
 
 def setting(study: Study) -> Setting:

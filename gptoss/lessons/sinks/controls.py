@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import controls, pictures, text
+from gptoss.app import controls, kept, pictures, text
 from gptoss.app.computed import computed, traced
 from gptoss.app.study import Study
 from gptoss.charts import next_token
@@ -52,11 +52,11 @@ def setting(study: Study, tokens: int) -> Setting:
     """Layer, head, query token, and the dial that sets the sinks."""
     layer, head = controls.layer(study), controls.head(study, "Query head")
     position = controls.token(tokens, FIRST_QUERY, "Query token")
-    scope = st.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope", bind="query-params",
-                                 required=True, width="stretch")
-    logit = st.select_slider("Sink logit", LOGITS, FIRST_LOGIT, key="sinks_logit", bind="query-params",
-                             help="own: as in the model. none: no sink at all. Otherwise one number for the sinks named "
-                                  "above, in place of their own. Every weight stays.")
+    scope = kept.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope",
+                                   width="stretch")
+    logit = kept.select_slider("Sink logit", LOGITS, FIRST_LOGIT, key="sinks_logit",
+                               help="own: as in the model. none: no sink at all. Otherwise one number for the sinks named "
+                                    "above, in place of their own. Every weight stays.")
     return Setting(layer, head, position, SCOPE_NAMES.get(scope, measure.LAYER), measure.logit_of(logit))
 
 

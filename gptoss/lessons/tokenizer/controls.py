@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, pictures
+from gptoss.app import controls, kept, pictures
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.charts.chart import Chart
@@ -81,9 +81,9 @@ def tokens(text: str, special: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         times = f" (×{read.gpt2 / read.o200k:.2f})" if read.o200k else ""
         st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}", width="stretch")
-        compared = st.toggle("GPT-2 below", True, key="tokenizer_gpt2", bind="query-params",
-                             help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
-        spelt = st.toggle("Bytes", True, key="tokenizer_bytes", bind="query-params")
+        compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
+                               help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
+        spelt = kept.toggle("Bytes", True, key="tokenizer_bytes")
     st.html(charts.paired_chips(read.pieces, spelt, compared))
     if read.shown < read.o200k:
         st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
@@ -117,8 +117,8 @@ def _choose_word(text: str) -> str:
     options, first = measure.words(text), measure.most_merged(text)
     if st.session_state.get("tokenizer_word", first) not in range(len(options)):
         st.session_state["tokenizer_word"] = first
-    place = st.selectbox("Pre-token", range(len(options)), first, key="tokenizer_word", bind="query-params", width=240,
-                         format_func=lambda place: f"{place + 1}: {_shortened(options[place])}")
+    place = kept.selectbox("Pre-token", range(len(options)), first, key="tokenizer_word", width=240,
+                           format_func=lambda place: f"{place + 1}: {_shortened(options[place])}")
     return options[place]
 
 
@@ -128,7 +128,7 @@ def _choose_step(word: str) -> int:
     if st.session_state.get(key, last) > last or st.session_state.get("tokenizer_stepped", word) != word:
         st.session_state[key] = last
     st.session_state["tokenizer_stepped"] = word
-    step = st.select_slider("Merges made", range(last + 1), last, key=key, bind="query-params", disabled=not last)
+    step = kept.select_slider("Merges made", range(last + 1), last, key=key, disabled=not last)
 
     def move(by: int) -> None:
         st.session_state[key] = step + by
@@ -172,8 +172,8 @@ def _language_chart(text: str, quantity: str) -> Chart:
 @st.fragment
 def sizes(text: str, study: Study) -> None:
     """Tokens against parameters, for every size of the vocabulary."""
-    size = st.select_slider("Vocabulary (tokens)", measure.SIZES, measure.O200K, key="tokenizer_size", bind="query-params",
-                            format_func="{:,}".format)
+    size = kept.select_slider("Vocabulary (tokens)", measure.SIZES, measure.O200K, key="tokenizer_size",
+                              format_func="{:,}".format)
     pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
 
 
@@ -185,8 +185,8 @@ def _size_chart(text: str, config: ModelConfig, size: int) -> Chart:
 @st.fragment
 def search() -> None:
     """Tokens of o200k by text or id."""
-    query = st.text_input("Text, or an id", key="tokenizer_query", bind="query-params",
-                          placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
+    query = kept.text_input("Text, or an id", key="tokenizer_query",
+                            placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
     table, words = measure.search(query)
     st.markdown(words)
     st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
@@ -388,10 +388,10 @@ def _built(chosen: int | None) -> None:
     messages = tuple(now.messages.values())
     with st.container(horizontal=True, vertical_alignment="center"):
         ending = controls.view(list(ENDINGS), "tokenizer_talk_ending", "Ending")
-        ids = st.toggle("Ids", key="tokenizer_talk_ids", bind="query-params")
-        fold = st.toggle("Fold", True, key="tokenizer_talk_fold", bind="query-params")
-        drop = ending == "Next prompt" and st.toggle(
-            "Drop old reasoning", True, key="tokenizer_talk_drop", bind="query-params",
+        ids = kept.toggle("Ids", key="tokenizer_talk_ids")
+        fold = kept.toggle("Fold", True, key="tokenizer_talk_fold")
+        drop = ending == "Next prompt" and kept.toggle(
+            "Drop old reasoning", True, key="tokenizer_talk_drop",
             help="Analysis that has led to a final answer is left out of the next prompt. While tools are being called, "
                  "it stays.")
     try:
@@ -462,7 +462,7 @@ def _reader(side: DeltaGenerator, picture: DeltaGenerator) -> None:
         with st.container(horizontal=True, gap="small"):
             for label, example in EXAMPLES.items():
                 st.button(label, key=f"tokenizer_talk_example_{label}", on_click=_read, args=(example,))
-        ids = st.toggle("Ids", key="tokenizer_talk_ids", bind="query-params")
+        ids = kept.toggle("Ids", key="tokenizer_talk_ids")
     with picture:
         try:
             listed = parse_ids(text)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from gptoss.app import controls, pictures, text
+from gptoss.app import controls, kept, pictures, text
 from gptoss.app.accounts import CONTEXTS
 from gptoss.app.computed import computed
 from gptoss.app.large import TooLong
@@ -50,8 +50,8 @@ def setting_shown(tokens: int) -> Setting:
 
 def layers_drawn() -> int:
     """How many layers a ladder has: up to as many as leave its labels room."""
-    return st.select_slider("Layers drawn", range(1, 7), measure.LAYERS_DRAWN, key="window_layers", bind="query-params",
-                            width=135)
+    return kept.select_slider("Layers drawn", range(1, 7), measure.LAYERS_DRAWN, key="window_layers",
+                              width=135)
 
 
 def masks(study: Study, tokens: text.Tokens, setting: Setting) -> None:
@@ -128,9 +128,9 @@ def _window(study: Study) -> int:
     if study.window != followed:
         st.session_state[_FOLLOWED] = study.window
         WINDOW.set(study.window)
-    return st.select_slider(
+    return kept.select_slider(
         "Window drawn (tokens)", _POSITIONS, measure.SMALL_WINDOW if as_published else study.window, key=WINDOW.name,
-        bind="query-params", width=215, format_func=DIAL.spell,
+        width=215, format_func=DIAL.spell,
         help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since a "
         f"published model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in "
         "the sidebar, and this one moves too.")

@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 
 from gptoss import units
+from gptoss.app import kept
 from gptoss.app.controls import Own
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
@@ -65,9 +66,9 @@ def model_control(study: Study) -> None:
     """Which model is shown: at first the one under study, or gpt-oss-20b where that is too small to be a question."""
     default = UNDER_STUDY if is_large(study) else SMALL
     _follow("model", default)
-    st.segmented_control("Model", MODELS, default=default, key=key("model"), bind="query-params", required=True,
-                         label_visibility="collapsed", wrap=True,
-                         help=f"The published models, or {study.name}, as the sidebar's dials stand.")
+    kept.segmented_control("Model", MODELS, default=default, key=key("model"),
+                           label_visibility="collapsed", wrap=True,
+                           help=f"The published models, or {study.name}, as the sidebar's dials stand.")
 
 
 def load_controls(study: Study) -> None:
@@ -94,16 +95,16 @@ def load_controls(study: Study) -> None:
 
 def machine_control() -> None:
     """The machine whose roof and speed are shown."""
-    st.selectbox("Machine", list(BY_NAME), list(BY_NAME).index(DEFAULTS["machine"]), key=key("machine"),
-                 bind="query-params", format_func=lambda name: f"{name} · {units.decimal(BY_NAME[name].memory, 'B')}")
+    kept.selectbox("Machine", list(BY_NAME), list(BY_NAME).index(DEFAULTS["machine"]), key=key("machine"),
+                   format_func=lambda name: f"{name} · {units.decimal(BY_NAME[name].memory, 'B')}")
 
 
 def operator_controls() -> tuple[str, str]:
     """The operator that is looked at, by keyboard; a click on the roofline moves the same two controls."""
-    phase = st.segmented_control("Phase", PHASES, default=DEFAULTS["phase"], key=key("phase"), bind="query-params",
-                                 required=True, label_visibility="collapsed")
-    operator = st.pills("Operator", OPERATORS, default=DEFAULTS["operator"], key=key("operator"), bind="query-params",
-                        required=True, label_visibility="collapsed", wrap=True)
+    phase = kept.segmented_control("Phase", PHASES, default=DEFAULTS["phase"], key=key("phase"),
+                                   label_visibility="collapsed")
+    operator = kept.pills("Operator", OPERATORS, default=DEFAULTS["operator"], key=key("operator"),
+                          label_visibility="collapsed", wrap=True)
     return phase or DEFAULTS["phase"], operator or DEFAULTS["operator"]  # None where an address names nothing
 
 
@@ -176,12 +177,12 @@ def _follow(name: str, start: object) -> None:
 
 
 def _slider(label: str, name: str, positions: Sequence[int], start: int, help: str) -> int:
-    return st.select_slider(label, positions, start, key=key(name), bind="query-params", help=help,
-                            format_func=lambda place: f"{place:,}" if isinstance(place, int) else place)
+    return kept.select_slider(label, positions, start, key=key(name), help=help,
+                              format_func=lambda place: f"{place:,}" if isinstance(place, int) else place)
 
 
 def _radio(label: str, name: str, options: Sequence) -> None:
-    st.radio(label, options, options.index(DEFAULTS[name]), key=key(name), bind="query-params", horizontal=True)
+    kept.radio(label, options, options.index(DEFAULTS[name]), key=key(name), horizontal=True)
 
 
 def spelled(number_format: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from gptoss import units
+from gptoss.app import kept
 from gptoss.app.controls import Own
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
 from gptoss.app.markdown import literal
@@ -86,20 +87,19 @@ def choose_contestants(everyone: dict[str, Contestant]) -> None:
         if chosen != st.session_state[key("who")]:
             st.session_state[key("who")] = chosen
     default = [name for name in DEFAULTS["who"] if name in everyone]
-    st.multiselect(f"Models to train, up to {MOST}", list(everyone), default, key=key("who"), bind="query-params",
-                   max_selections=MOST, format_func=lambda name: everyone[name].title, label_visibility="collapsed",
-                   placeholder=f"Choose one to {MOST} models")
+    kept.multiselect(f"Models to train, up to {MOST}", list(everyone), default, key=key("who"),
+                     max_selections=MOST, format_func=lambda name: everyone[name].title, label_visibility="collapsed",
+                     placeholder=f"Choose one to {MOST} models")
 
 
 def choose_data() -> None:
     """The mixture by sliders, or the reader's own text."""
     with st.popover("Data", icon=":material/database:"):
-        source = st.segmented_control("Data", SOURCES, default=MIXTURE, key=key("source"), bind="query-params",
-                                      required=True, label_visibility="collapsed")
+        source = kept.segmented_control("Data", SOURCES, default=MIXTURE, key=key("source"),
+                                        label_visibility="collapsed")
         if source == MIXTURE:
             for domain in DOMAINS:
-                st.slider(domain.capitalize(), 0, 100, DEFAULTS[f"share_{domain}"], 1, key=key(f"share_{domain}"),
-                          bind="query-params")
+                kept.slider(domain.capitalize(), 0, 100, DEFAULTS[f"share_{domain}"], 1, key=key(f"share_{domain}"))
             st.caption("Shares; they need not add up to 100. Prose and code are the docstrings and sources of Python's own "
                        "library, the others are written by rule, so that their floor is known.")
         elif source == TEXT:
@@ -118,17 +118,17 @@ def choose_schedule() -> None:
         with st.expander("More", icon=":material/more_horiz:"):
             for label, name, options, help in SCHEDULE[3:]:
                 _dial(label, name, options, help)
-            st.radio("Precision of the passes", PRECISIONS, key=key("precision"), bind="query-params", horizontal=True,
-                     help="bfloat16 is autocast: the weights stay in float32.")
-            st.slider("Seed", 0, 9, 0, key=key("seed"), bind="query-params",
-                      help="Of the first weights and of the documents.")
+            kept.radio("Precision of the passes", PRECISIONS, key=key("precision"), horizontal=True,
+                       help="bfloat16 is autocast: the weights stay in float32.")
+            kept.slider("Seed", 0, 9, 0, key=key("seed"),
+                        help="Of the first weights and of the documents.")
         st.caption(f"A run here may take {MOST_STEPS:,} steps, {units.spelled(MOST_TOKENS)} tokens, {MOST_MINUTES} minutes "
                    f"and {units.size(MOST_BYTES)}. One trains at a time; the others wait in line.")
 
 
 def _dial(label: str, name: str, options: Sequence, help: str) -> None:
-    st.select_slider(label, options, DEFAULTS[name], key=key(name), bind="query-params", help=help,
-                     format_func="{:g}".format)  # as the address spells it, too
+    kept.select_slider(label, options, DEFAULTS[name], key=key(name), help=help,
+                       format_func="{:g}".format)  # as the address spells it, too
 
 
 def draw_expectation(untrained: float) -> None:

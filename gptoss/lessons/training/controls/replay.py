@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import streamlit as st
 
-from gptoss.app import theme
+from gptoss.app import kept, theme
 from gptoss.app.pictures import show_chart
 from gptoss.lessons.training.charts.replay import (
     INDUCTION,
@@ -89,7 +89,7 @@ def _run(titles: list[str], key: str) -> str:
         st.session_state[key] = titles[0]
     if len(titles) == 1:
         return titles[0]
-    return st.segmented_control("Recorded run", titles, default=titles[0], key=key, bind="query-params", required=True)
+    return kept.segmented_control("Recorded run", titles, default=titles[0], key=key)
 
 
 def _moment(steps: list[int], key: str) -> int:
@@ -102,7 +102,7 @@ def _moment(steps: list[int], key: str) -> int:
             st.session_state[key] = near
     if st.session_state.get(newest) != steps[-1]:
         st.session_state[newest] = steps[-1]
-    step = st.select_slider("Steps trained", steps, steps[-1], key=key, bind="query-params", disabled=len(steps) == 1)
+    step = kept.select_slider("Steps trained", steps, steps[-1], key=key, disabled=len(steps) == 1)
     return steps.index(step)
 
 
@@ -115,7 +115,7 @@ def _head(scores: Mapping[str, np.ndarray], key: str) -> tuple[int, int]:
     options |= {f"layer {layer}, head {head}": (layer, head) for layer in range(layers) for head in range(heads)}
     if st.session_state.get(key, next(iter(options))) not in options:
         st.session_state[key] = next(iter(options))
-    return options[st.selectbox("Head", list(options), key=key, bind="query-params")]
+    return options[kept.selectbox("Head", list(options), key=key)]
 
 
 def _say_whose_weights(title: str, step: int) -> None:

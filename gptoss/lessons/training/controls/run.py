@@ -13,7 +13,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from gptoss import units
-from gptoss.app import state
+from gptoss.app import kept, state
 from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
@@ -120,7 +120,7 @@ def choose_domain(view: View | None) -> str | None:
     options = [ALL, *([MEAN] if len(present) > 1 else []), *(domain for domain in (*DOMAINS, OWN) if domain in present)]
     if st.session_state.get(key("domain"), ALL) not in options:
         st.session_state[key("domain")] = ALL
-    shown = st.selectbox("Loss shown", options, key=key("domain"), bind="query-params", label_visibility="collapsed")
+    shown = kept.selectbox("Loss shown", options, key=key("domain"), label_visibility="collapsed")
     return None if shown == ALL else shown
 
 

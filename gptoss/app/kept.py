@@ -1,0 +1,155 @@
+"""Controls that the address keeps: Streamlit's widgets with a key, bound to the address, each drawn by its name here.
+
+Streamlit passes over what a bound widget cannot be set to, in silence. Here every control knows its positions when it is
+drawn, whatever they depend on, so that what an address says of it is read by one rule before the widget sees it: what
+cannot be goes to the nearest position, and a sentence at the head of the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.state import get_session_state
+
+from gptoss.app.positions import Choice, Kind, Range, Switch, Words, read
+
+BOUND = {"bind": "query-params"}
+
+
+@dataclass
+class Kept:
+    """What a session remembers of its controls."""
+
+    unread: set[str] = field(default_factory=set)  # keys that an address has brought, and no control has read yet
+    problems: list[str] = field(default_factory=list)  # a sentence for each that could not be done
+    first: dict[str, object] = field(default_factory=dict)  # by key: where a control is if nobody has moved it
+    place: DeltaGenerator | None = None  # kept at the head of the page for what they find, in this run
+
+
+def kept() -> Kept:
+    """This session's."""
+    if "kept" not in st.session_state:
+        st.session_state["kept"] = Kept()
+    return st.session_state["kept"]
+
+
+def arrive(keys: set[str]) -> None:
+    """Take note of an address that the browser came with: what it says of these controls is read as they are drawn."""
+    memory = kept()
+    memory.unread, memory.problems = set(st.query_params) & keys, []
+
+
+def slider(label: str, low: float, high: float, value: float | None = None, step: float | None = None, *, key: str,
+           **looks: object):
+    """`st.slider` over numbers."""
+    start = low if value is None else value
+    steps = step or (1 if isinstance(start, int) else 0.01)
+    _take_in(key, label, Range(low, high, steps), start)
+    return st.slider(label, low, high, start, step, key=key, **BOUND, **looks)
+
+
+def select_slider(label: str, options: Sequence, value: object = None, *, key: str, format_func: Callable = str,
+                  numbers: Mapping[object, float] | None = None, **looks: object):
+    """`st.select_slider` with one handle. `numbers` says which numbers its words stand for."""
+    start = _at(options, 0) if value is None else value
+    _take_in(key, label, Choice(options, format_func, numbers=numbers or {}), start)
+    return st.select_slider(label, options, start, key=key, format_func=format_func, **BOUND, **looks)
+
+
+def radio(label: str, options: Sequence, index: int = 0, *, key: str, format_func: Callable = str, **looks: object):
+    """`st.radio`."""
+    _take_in(key, label, Choice(options, format_func), _at(options, index))
+    return st.radio(label, options, index, key=key, format_func=format_func, **BOUND, **looks)
+
+
+def selectbox(label: str, options: Sequence, index: int | None = 0, *, key: str, format_func: Callable = str,
+              **looks: object):
+    """`st.selectbox`; without an `index` nothing is chosen at first."""
+    start = None if index is None else _at(options, index)
+    _take_in(key, label, Choice(options, format_func, may_be_empty=index is None), start)
+    return st.selectbox(label, options, index, key=key, format_func=format_func, **BOUND, **looks)
+
+
+def segmented_control(label: str, options: Sequence, *, default: object = None, key: str, format_func: Callable = str,
+                      **looks: object):
+    """`st.segmented_control` of which one segment is always chosen."""
+    start = _at(options, 0) if default is None else default
+    _take_in(key, label, Choice(options, format_func), start)
+    return st.segmented_control(label, options, default=start, key=key, format_func=format_func, required=True, **BOUND,
+                                **looks)
+
+
+def pills(label: str, options: Sequence, *, default: object, key: str, format_func: Callable = str,
+          selection_mode: str = "single", **looks: object):
+    """`st.pills`: one that is always chosen, or any number of them."""
+    several = selection_mode == "multi"
+    _take_in(key, label, Choice(options, format_func, several, several), default)
+    return st.pills(label, options, default=default, key=key, format_func=format_func, selection_mode=selection_mode,
+                    **({} if several else {"required": True}), **BOUND, **looks)
+
+
+def multiselect(label: str, options: Sequence, default: Sequence, *, key: str, format_func: Callable = str,
+                **looks: object):
+    """`st.multiselect`."""
+    _take_in(key, label, Choice(options, format_func, several=True, may_be_empty=True), default)
+    return st.multiselect(label, options, default, key=key, format_func=format_func, **BOUND, **looks)
+
+
+def toggle(label: str, value: bool = False, *, key: str, **looks: object) -> bool:
+    """`st.toggle`."""
+    _take_in(key, label, Switch(), value)
+    return st.toggle(label, value, key=key, **BOUND, **looks)
+
+
+def text_input(label: str, value: str = "", *, max_chars: int, key: str, **looks: object) -> str:
+    """`st.text_input`."""
+    _take_in(key, label, Words(max_chars), value)
+    return st.text_input(label, value, max_chars=max_chars, key=key, **BOUND, **looks)
+
+
+def tabs(names: Sequence[str], *, key: str, label: str = "Tab") -> Sequence[DeltaGenerator]:
+    """`st.tabs` that do no work while they are closed; `label` is what a sentence calls them."""
+    _take_in(key, label, Choice(names), names[0])
+    return st.tabs(names, key=key, on_change="rerun", **BOUND)
+
+
+def expander(label: str, *, key: str, icon: str | None = None) -> DeltaGenerator:
+    """`st.expander`, closed at first, that does no work while it is closed."""
+    _take_in(key, label, Switch(), False)
+    return st.expander(label, key=key, icon=icon, on_change="rerun", **BOUND)
+
+
+def _at(options: Iterable, index: int) -> object:
+    return next(islice(options, index, None))
+
+
+def _take_in(key: str, label: str, kind: Kind, first: object) -> None:
+    """Before a widget is drawn: if an address has brought a value for it, bring that to what the widget can be."""
+    memory = kept()
+    memory.first[key] = first
+    if key not in memory.unread:
+        return
+    memory.unread.discard(key)
+    with _address() as query:
+        said = tuple(query.get_all(key))
+        reading = read(label, kind, said)
+        if not reading.spelt:
+            query.remove_param(key)
+        elif reading.spelt != said:
+            query.set_corrected_value(key, reading.spelt[0] if len(reading.spelt) == 1 else list(reading.spelt),
+                                      "string_array_value")
+        query.set_initial_query_params_from_current()  # what the widget will read
+    if reading.problem:
+        memory.problems.append(reading.problem)
+
+
+@contextmanager
+def _address():
+    """The address behind `st.query_params`, where also what is bound to a widget can be put right."""
+    with get_session_state().query_params() as query:
+        yield query
