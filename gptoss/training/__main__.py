@@ -3,7 +3,8 @@
     python -m gptoss.training --contestant study --steps 300 --out runs/classroom
     torchrun --nproc-per-node 2 -m gptoss.training --device cuda --parallel ddp --out runs/two
 
-The directory gets the model (safetensors, experts in MXFP4), its history, and the state from which `--resume` goes on.
+The directory gets the model (safetensors, experts in MXFP4), its history, and the state from which `--resume` goes on. The
+state is also written every few minutes, and when Ctrl-C or SIGTERM ends the run, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import platform
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -22,6 +27,7 @@ from tqdm import tqdm
 from gptoss import strict_json
 from gptoss.checkpoint import CheckpointError
 from gptoss.config import PRESETS, ModelConfig
+from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contestants import STUDY, contestants
 from gptoss.training.corpus import OWN, Batch, Corpus, Mixture, read_own_text
@@ -29,6 +35,7 @@ from gptoss.training.distributed import WAYS, World, spread, world
 from gptoss.training.evaluation import Evaluation, evaluate
 from gptoss.training.recipe import Recipe
 from gptoss.training.recording import Probe, Recording
+from gptoss.training.run_directory import RECORDING, RunDirectory
 from gptoss.training.storage import (
     HISTORY,
     STATE,
@@ -43,7 +50,7 @@ from gptoss.training.stories.corpus import StoryCorpus
 from gptoss.training.storyteller import STORYTELLER
 from gptoss.training.trainer import Diverged, Trainer
 
-RECORDING = "recording.npz"
+BYTES_A_PARAMETER = 26  # a state of three float32, twice while one takes the other's place, and the model in bfloat16
 CARD_DOCUMENTS = 256  # of each domain, on which the written model is measured
 
 
@@ -62,15 +69,39 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="directory for model, history and state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--parallel", choices=WAYS, default="ddp", help="how several processes share the work")
-    parser.add_argument("--workers", type=int, default=0, help="processes that prepare documents ahead")
-    parser.add_argument("--documents", type=int, default=64, help="validation documents of each domain")
+    parser.add_argument("--workers", type=_count, default=0, help="processes that prepare documents ahead")
+    parser.add_argument("--documents", type=_above_zero, default=64, help="validation documents of each domain")
     parser.add_argument("--record", action="store_true", help="keep attention, routing and samples of every evaluation")
-    parser.add_argument("--resume", action="store_true", help="go on from the state in the directory (one process only)")
-    parser.add_argument("--stop-after", type=int, help="stop after so many steps of the recipe, to be resumed")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in the directory")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the directory")
+    parser.add_argument("--save-every", type=_minutes, default=3.0, metavar="MINUTES", help="for --resume (default 3)")
+    parser.add_argument("--stop-after", type=_count, help="stop after so many steps of the recipe, to be resumed")
     for field in dataclasses.fields(Recipe):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default,
                             help=f"(default {field.default})")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
+
+
+def _above_zero(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("0 is too few; 1 or more are needed")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1
+    if not minutes >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes")
+    return minutes
 
 
 class _Batches(Dataset):
@@ -88,8 +119,13 @@ class _Batches(Dataset):
 
 def batches(trainer: Trainer, workers: int) -> Iterator[Batch]:
     """The documents of every step that is left."""
-    ahead = {"num_workers": workers, "prefetch_factor": 8} if workers else {}
+    ahead = {"num_workers": workers, "prefetch_factor": 8, "worker_init_fn": _leave_ctrl_c} if workers else {}
     return iter(DataLoader(_Batches(trainer.corpus, trainer.recipe, trainer.at), batch_size=None, **ahead))
+
+
+def _leave_ctrl_c(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal: workers leave it to the trainer to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | StoryCorpus:
@@ -103,9 +139,20 @@ def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | S
     if options.text:
         text, shares = read_own_text(options.text.read_bytes()), ((OWN, 1.0),)
     elif options.mixture:
-        shares = tuple((domain.strip(), float(share)) for domain, _, share
-                       in (part.partition("=") for part in options.mixture.split(",")))
+        shares = _shares(options.mixture)
     return Corpus(compact_vocabulary(vocabulary_size), Mixture(shares), options.length, text, options.seed)
+
+
+def _shares(text: str) -> tuple[tuple[str, float], ...]:
+    """`--mixture`. Raises `ValueError`."""
+    shares = []
+    for part in text.split(","):
+        domain, _, share = part.partition("=")
+        try:
+            shares.append((domain.strip(), float(share)))
+        except ValueError:
+            raise ValueError(f"--mixture {text!r}: {share!r} is no number; write it as prose=1,recall=2") from None
+    return tuple(shares)
 
 
 def run(options: argparse.Namespace, here: World) -> None:
@@ -119,35 +166,95 @@ def run(options: argparse.Namespace, here: World) -> None:
     corpus = make_corpus(options, contestant.config.vocab_size)
     model = contestant.build(recipe.seed, str(here.device))
     trainer = Trainer(model, corpus, recipe, spread(model, options.parallel, here), here.rank, here.size, here.mean)
-    if options.resume:
-        resume(trainer, (options.out / STATE).read_bytes())
-    recording = _recording(options, corpus) if options.record else None
-    with tqdm(total=recipe.steps, initial=trainer.at, disable=here.rank > 0) as bar:
-        stopped = follow(trainer, options, recording, bar)
-    weights, state = trainer.weights(), state_bytes(trainer) if here.size == 1 else None
+    run_directory = RunDirectory(options.out)
     if here.rank == 0:
-        options.out.mkdir(parents=True, exist_ok=True)
+        run_directory.prepare(options.resume, options.overwrite, BYTES_A_PARAMETER * count_parameters(model.config).total)
+    if options.resume:
+        _go_on(trainer, run_directory)
+    recording = _recording(options, trainer, run_directory) if options.record else None
+    with tqdm(total=recipe.steps, initial=trainer.at, disable=here.rank > 0) as bar, asked_to_stop() as stop:
+        stopped = follow(trainer, options, here, recording, bar, stop)
+    _save_state(trainer, here, recording, run_directory)
+    if stop.signal:
+        raise Interrupted(stop.signal, trainer, run_directory)
+    weights = trainer.weights()
+    if here.rank == 0:
         save_model(options.out, contestant, weights, corpus.vocabulary)
-        if state:  # AdamW's moments of a sharded model stay where they are
-            (options.out / STATE).write_bytes(state)
-        if recording:
-            (options.out / RECORDING).write_bytes(recording.to_bytes())
         reloaded = evaluate(load_model(options.out, device=str(here.device)), corpus.validation(CARD_DOCUMENTS), here.device)
-        write_history(options.out / HISTORY, trainer, contestant.name, stopped, reloaded)
+        run_directory.write(HISTORY, run_record(trainer, contestant.name, stopped, reloaded).encode())
     if stopped:
         raise ValueError(stopped)
 
 
-def _recording(options: argparse.Namespace, corpus: Corpus) -> Recording:
-    """A new one, or the one that a resumed run began."""
-    begun = options.out / RECORDING
-    return Recording.from_bytes(begun.read_bytes()) if options.resume and begun.exists() else Recording(Probe.of(corpus))
+@dataclasses.dataclass
+class Stop:
+    """Which signal asked the run to stop, if one did."""
+
+    signal: int = 0
 
 
-def follow(trainer: Trainer, options: argparse.Namespace, recording: Recording | None, bar: tqdm) -> str:
+class Interrupted(Exception):
+    """The run was asked to stop, and can be gone on with."""
+
+    def __init__(self, number: int, trainer: Trainer, run_directory: RunDirectory):
+        super().__init__(f"Stopped by {signal.Signals(number).name} after {trainer.at} of {trainer.recipe.steps} steps. "
+                         f"{run_directory.path / STATE} holds all of it: the same command with --resume goes on.")
+        self.number = number
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Stop]:
+    """Take Ctrl-C and SIGTERM as a wish to stop after the step that is running. A second one ends the program at once."""
+    stop = Stop()
+
+    def note(number: int, frame: object) -> None:
+        if stop.signal:
+            raise KeyboardInterrupt
+        stop.signal = number
+
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread listen to signals
+        yield stop
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _go_on(trainer: Trainer, run_directory: RunDirectory) -> None:
+    try:
+        resume(trainer, run_directory.read_state())
+    except ValueError as problem:
+        raise ValueError(f"--resume: {run_directory.path / STATE}: {problem}") from None
+
+
+def _recording(options: argparse.Namespace, trainer: Trainer, run_directory: RunDirectory) -> Recording:
+    """A new one, or the one that a resumed run began, without moments that its state does not know of."""
+    begun = run_directory.path / RECORDING
+    if not (options.resume and begun.exists()):
+        return Recording(Probe.of(trainer.corpus))
+    recording = Recording.from_bytes(begun.read_bytes())
+    recording.keep_until(trainer.evaluations)
+    return recording
+
+
+def _save_state(trainer: Trainer, here: World, recording: Recording | None, run_directory: RunDirectory) -> None:
+    """Write all that `--resume` needs. The recording first: one that is ahead of its state is cut back to it."""
+    state = state_bytes(trainer)  # all processes together
+    if here.rank == 0:
+        if recording:
+            run_directory.write(RECORDING, recording.to_bytes())
+        run_directory.write(STATE, state)
+
+
+def follow(trainer: Trainer, options: argparse.Namespace, here: World, recording: Recording | None, bar: tqdm,
+           stop: Stop) -> str:
     """Run the recipe to its end, or to where it is to stop; why it could not go on, or nothing."""
     until = trainer.recipe.steps if options.stop_after is None else min(trainer.recipe.steps, options.stop_after)
     ready = batches(trainer, options.workers)
+    saved = time.monotonic()
     try:
         while True:
             if trainer.evaluation_due:
@@ -155,16 +262,20 @@ def follow(trainer: Trainer, options: argparse.Namespace, recording: Recording |
                 bar.set_postfix_str(", ".join(f"{domain} {loss:.2f}" for domain, loss in result.losses.items()))
                 if recording:
                     recording.add(trainer.at, trainer.model)
-            if trainer.at >= until:
+            stop.signal = here.largest(stop.signal)
+            if trainer.at >= until or stop.signal:
                 return ""
             trainer.train(next(ready))
             bar.update()
+            if here.largest(time.monotonic() - saved >= 60 * options.save_every):
+                _save_state(trainer, here, recording, RunDirectory(options.out))
+                saved = time.monotonic()
     except Diverged as reason:
         return str(reason)
 
 
-def write_history(path: Path, trainer: Trainer, name: str, stopped: str, reloaded: Evaluation) -> None:
-    """The run in one JSON file: what was trained on what, every tenth step, every evaluation, and the file's own."""
+def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation) -> str:
+    """The run as one JSON text: what was trained on what, every tenth step, every evaluation, and the file's own."""
     corpus = trainer.corpus
     data = {"shares": corpus.shares, "fingerprint": corpus.fingerprint(), "python": platform.python_version(),
             "floors": corpus.floors(CARD_DOCUMENTS)}
@@ -172,7 +283,7 @@ def write_history(path: Path, trainer: Trainer, name: str, stopped: str, reloade
     record = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
               "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
     record |= history(trainer, every=10)
-    path.write_text(strict_json.write(record) + "\n", encoding="utf-8")
+    return strict_json.write(record) + "\n"
 
 
 def _device(device: torch.device) -> str:
@@ -185,6 +296,9 @@ def main() -> None:
     try:
         with world(options.device) as here:
             run(options, here)
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        sys.exit(128 + interruption.number)  # as shells report the end by a signal
     except (ValueError, CheckpointError, OSError) as problem:
         sys.exit(str(problem))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import zlib
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ OWN = "own"
 DOMAINS = (*LIBRARY, *GENERATED)
 DEFAULT_MIXTURE = {"prose": 0.12, "code": 0.13, "arithmetic": 0.15, "brackets": 0.10, "recall": 0.25, "repetition": 0.25}
 VALIDATION_SHARE = 10  # one text in so many is kept for validation
+PATIENCE = 300  # modules of the library looked into for a long text, before asking whether there is one
 LARGEST_TEXT = 1_000_000  # bytes of a reader's own text
 VALIDATION_SEED = (0, 2**32)  # whatever seed the training documents have, runs are measured on the same ones
 SHORTEST = 8  # tokens of a document: shorter ones are too few to be split in two
@@ -201,8 +203,13 @@ def _drawn(domain: str, vocabulary: CompactVocabulary, rng: np.random.Generator,
 
 def _library_window(kind: str, vocabulary: CompactVocabulary, rng: np.random.Generator, length: int,
                     validation: bool) -> np.ndarray:
-    """`length` tokens from anywhere in the library's texts of one kind and split, long texts in proportion."""
-    while True:
+    """`length` tokens from anywhere in the library's texts of one kind and split, long texts in proportion.
+
+    Raises `ValueError` where no text has so many.
+    """
+    for attempt in itertools.count():
+        if attempt == PATIENCE:
+            _require_a_long_text(kind, vocabulary, length, validation)
         path = _paths()[int(np.searchsorted(_shares_of_bytes(), rng.random(), side="right"))]
         texts = _module_tokens(path, kind, vocabulary)[validation]
         room = np.array([len(text) - length + 1 for text in texts], dtype=int).clip(min=0)
@@ -211,6 +218,19 @@ def _library_window(kind: str, vocabulary: CompactVocabulary, rng: np.random.Gen
             number = int(np.searchsorted(np.cumsum(room), place, side="right"))
             start = place - int(room[:number].sum())
             return texts[number][start:start + length]
+
+
+def _require_a_long_text(kind: str, vocabulary: CompactVocabulary, length: int, validation: bool) -> None:
+    """Raise `ValueError`, naming the longest text, unless one has `length` tokens. A token has at least one byte."""
+    longest = 0
+    for path in sorted(_paths(), key=lambda path: path.stat().st_size, reverse=True):
+        if path.stat().st_size <= longest:
+            break
+        longest = max(longest, *(len(text) for text in _module_tokens(path, kind, vocabulary)[validation]), 0)
+        if longest >= length:
+            return
+    raise ValueError(f"documents of {length + HEADER - 1:,} tokens are too long: the longest text of {kind} kept for "
+                     f"{'validation' if validation else 'training'} has {longest:,}, in {vocabulary.size:,} different ones")
 
 
 def _paths() -> tuple[Path, ...]:

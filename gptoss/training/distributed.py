@@ -27,10 +27,22 @@ class World:
     device: torch.device
     mean: Callable[[Tensor], Tensor]
 
+    def largest(self, value: int) -> int:
+        """The largest of all processes' numbers, so that all decide alike."""
+        if self.size == 1:
+            return value
+        numbers = torch.tensor(int(value), device=self.device)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return int(numbers)
+
 
 @contextmanager
 def world(device: str) -> Iterator[World]:
-    """Join the processes that torchrun started, over NCCL on GPUs and gloo elsewhere; alone without it."""
+    """Join the processes that torchrun started, over NCCL on GPUs and gloo elsewhere; alone without it.
+
+    Raises `ValueError` for a device that this machine does not have.
+    """
+    _require(device)
     cuda, alone = device.startswith("cuda"), "RANK" not in os.environ
     mine = torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if cuda and not alone else device)
     if cuda and mine.index is not None:
@@ -43,6 +55,13 @@ def world(device: str) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), mine, _mean)
     finally:
         dist.destroy_process_group()
+
+
+def _require(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):  # what torch raises depends on how it was built
+        raise ValueError(f"--device {device}: torch finds no such device here; --device cpu is always there") from None
 
 
 def spread(model: LanguageModel, way: str, here: World) -> nn.Module:

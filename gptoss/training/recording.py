@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,6 +91,12 @@ class Recording:
         self.samples.append((prompt, list(model.generate(prompt, min(WRITTEN, room), temperature=0))))
         self.steps.append(step)
         model.train(was_training)
+
+    def keep_until(self, steps: Collection[int]) -> None:
+        """Drop the last moments that are not at one of these steps: of a run that ended before its state was written."""
+        kept = sum(at in steps for at in self.steps)
+        for moments in (self.steps, self.attention, self.experts, self.samples):
+            del moments[kept:]
 
     def weights(self, moment: int) -> np.ndarray:
         """Attention of one moment, (layers, heads, queries, keys), 0 to 1."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -20,9 +21,10 @@ from gptoss.model import GPT2, LanguageModel, Transformer
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.contestants import Contestant
 from gptoss.training.evaluation import Evaluation
-from gptoss.training.trainer import Step, Trainer
+from gptoss.training.trainer import Step, Trainer, spread_like, whole
 
 STATE, HISTORY, VOCABULARY = "training.state", "history.json", "vocabulary.txt"
+_CHECKSUM = "sha256"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each parameter
 
 
@@ -49,37 +51,46 @@ def load_model(directory: Path, dtype: torch.dtype = torch.float32, device: str 
 
 
 def state_bytes(trainer: Trainer) -> bytes:
-    """All that a resumed run needs beside recipe and corpus: weights, AdamW's moments and the history, as safetensors."""
+    """All that a resumed run needs beside recipe and corpus: weights, AdamW's moments and the history, as safetensors.
+
+    Of a model that is spread over several processes, all of them have to ask, and all get the whole.
+    """
     tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in trainer.weights().items()}
     for number, state in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": state[name].cpu().contiguous() for name in _MOMENTS}
-    return save(tensors, {"history": strict_json.write(history(trainer)), "made_of": _made_of(trainer)})
+        tensors |= {f"optimizer.{number}.{name}": whole(state[name]).cpu().contiguous() for name in _MOMENTS}
+    about = {"history": strict_json.write(history(trainer)), "made_of": _made_of(trainer)}
+    return save(tensors, about | {_CHECKSUM: _checksum(about, tensors)})
 
 
 def resume(trainer: Trainer, data: bytes) -> None:
     """Put a fresh trainer where `state_bytes` was taken; what follows is then what would have followed.
 
-    Raises `ValueError` where the state belongs to another recipe, model or corpus.
+    Raises `ValueError` where the state is damaged, or belongs to another recipe, model or corpus.
     """
-    metadata = _metadata(data)
+    metadata, tensors = _read_state(data)
     past = json.loads(metadata["history"])
     if past["recipe"] != asdict(trainer.recipe):
         different = [name for name, value in asdict(trainer.recipe).items() if past["recipe"].get(name) != value]
         raise ValueError(f"the saved run has another recipe: {', '.join(different)}")
     if metadata["made_of"] != _made_of(trainer):
         raise ValueError("the saved run is of another model, or was trained on other documents")
-    tensors = load(data)
     trainer.go_to(past["at"], {name.removeprefix("weights."): tensor for name, tensor in tensors.items()
                                if name.startswith("weights.")})
-    state = trainer.optimizer.state_dict()
-    state["state"] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, moment = name.split(".")
-            state["state"].setdefault(int(number), {})[moment] = tensor
-    trainer.optimizer.load_state_dict(state)
+    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": _moments(trainer, tensors)})
     trainer.steps = [Step(**{name: _not_none(value) for name, value in step.items()}) for step in past["steps"]]
     trainer.evaluations = {int(at): read_evaluation(one) for at, one in past["evaluations"].items()}
+
+
+def _moments(trainer: Trainer, tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """What AdamW keeps, by the number of the parameter, each spread over the processes as its parameter is."""
+    parameters = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in sorted(tensors.items()):  # processes share tensors out one by one, and need one order for it
+        if name.startswith("optimizer."):
+            _, number, moment = name.split(".")
+            part = tensor if moment == "step" else spread_like(parameters[int(number)], tensor)
+            moments.setdefault(int(number), {})[moment] = part
+    return moments
 
 
 def _made_of(trainer: Trainer) -> str:
@@ -115,6 +126,26 @@ def _not_none(value: object) -> object:
     return float("nan") if value is None else value
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    size = int.from_bytes(data[:8], "little")
-    return json.loads(data[8:8 + size])["__metadata__"]
+def _read_state(data: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What was written beside the tensors, and the tensors. Raises `ValueError` where a byte is not as it was written."""
+    try:
+        tensors = load(data)
+        size = int.from_bytes(data[:8], "little")
+        about = json.loads(data[8:8 + size]).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise ValueError(f"the saved run is cut or damaged: {error or type(error).__name__}") from None
+    checksum = about.pop(_CHECKSUM, None)
+    if checksum is None or not {"history", "made_of"} <= about.keys():
+        raise ValueError("the saved run was not written by this program, or by an older one: it has no checksum")
+    if checksum != _checksum(about, tensors):
+        raise ValueError("the saved run is damaged: its bytes are not those that were written")
+    return about, tensors
+
+
+def _checksum(about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a state holds."""
+    digest = hashlib.sha256(json.dumps(sorted(about.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -130,7 +130,7 @@ class Trainer:
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the weights, on the CPU."""
-        return {name: _whole(parameter).detach().to("cpu", copy=True) for name, parameter in _named_weights(self.model)}
+        return {name: whole(parameter).detach().to("cpu", copy=True) for name, parameter in _named_weights(self.model)}
 
     def _backward(self, batch: Batch) -> tuple[dict[str, tuple[float, int]], float]:
         """Gradients of the mean loss over the whole batch; each domain's summed loss and tokens, and the balancing loss."""
@@ -194,7 +194,7 @@ class Trainer:
     def restore(self, weights: dict[str, Tensor]) -> None:
         """Put the weights of `weights()` back."""
         for name, parameter in _named_weights(self.model):
-            parameter.copy_(_spread_like(parameter, weights[name]))
+            parameter.copy_(spread_like(parameter, weights[name]))
 
 
 def initialise_for_training(model: LanguageModel, seed: int = 0, sinks: bool = True) -> LanguageModel:
@@ -280,15 +280,15 @@ def _mean(values: list[Tensor]) -> float:
 
 
 def _number(value: Tensor) -> float:
-    return _whole(value).item()
+    return whole(value).item()
 
 
-def _whole(value: Tensor) -> Tensor:
+def whole(value: Tensor) -> Tensor:
     """A tensor that is spread over several processes (DTensor) in one piece."""
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
-def _spread_like(parameter: Tensor, value: Tensor) -> Tensor:
+def spread_like(parameter: Tensor, value: Tensor) -> Tensor:
     """A whole tensor as `parameter` is held: spread over the processes where that is (DTensor)."""
     if not hasattr(parameter, "device_mesh"):
         return value

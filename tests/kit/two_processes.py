@@ -18,9 +18,10 @@ OPTIONS = ("--preset tiny --mixture arithmetic=1,brackets=1,recall=1,repetition=
            "--warmup 1 --evaluate-every 2 --documents 4 --device cpu").split()
 CASES = {"study": [], "accumulated": ["--accumulation", "2"], "no-sinks": ["--contestant", "no-sinks"],
          "diverges": ["--peak", "1e30", "--clip", "1e30", "--warmup", "0"],
-         "rounded": ["--mxfp4-from", "0.5"]}
+         "rounded": ["--mxfp4-from", "0.5"], "stopped": ["--stop-after", "3"], "resumed": ["--resume"]}
+PLACES = {"resumed": "stopped"}  # cases that go on where another one stopped
 SPREAD = [("study", "ddp"), ("study", "fsdp"), ("accumulated", "ddp"), ("no-sinks", "fsdp"), ("diverges", "fsdp"),
-          ("rounded", "ddp")]
+          ("rounded", "ddp"), *((case, way) for way in WAYS for case in ("stopped", "resumed"))]
 
 
 def train(out: Path, case: str, here, way: str = WAYS[0]) -> str:
@@ -39,6 +40,6 @@ if __name__ == "__main__":
     command.CARD_DOCUMENTS = 8
     directory = Path(sys.argv[1])
     with world("cpu") as here:
-        ended = {f"{case} {way}": train(directory / way / case, case, here, way) for case, way in SPREAD}
+        ended = {f"{case} {way}": train(directory / way / PLACES.get(case, case), case, here, way) for case, way in SPREAD}
         if here.rank == 0:
             (directory / "ended.json").write_text(json.dumps(ended))

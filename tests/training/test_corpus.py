@@ -103,6 +103,14 @@ def test_prose_is_without_code_and_code_without_prose(small_library):
     assert not any("Docstring" in VOCABULARY.decode(row) for row in documents["code"].tokens)
 
 
+@pytest.mark.parametrize("domain", ["prose", "code"])
+@pytest.mark.parametrize("validation", [False, True])
+def test_documents_longer_than_any_text_name_the_longest(small_library, domain, validation):
+    corpus = Corpus(VOCABULARY, Mixture(((domain, 1.0),)), 500_000)
+    with pytest.raises(ValueError, match=f"500,000 tokens are too long: the longest text of {domain} kept for .* has [0-9]"):
+        corpus.validation(1) if validation else corpus.batch(0, 1)
+
+
 def test_a_form_feed_moves_no_line(tmp_path):
     """Python's own sources hold some; they are no ends of lines to its parser."""
     path = tmp_path / "old.py"

@@ -1,16 +1,19 @@
 """`python -m gptoss.training`: its files, its refusals, stopping and going on, and the same run on two processes."""
 
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import two_processes
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file, save
 from tiny_runs import TINY, VOCABULARY
 
 from gptoss.config import PRESETS
@@ -19,6 +22,7 @@ from gptoss.training import __main__ as command
 from gptoss.training.contestants import contestants
 from gptoss.training.distributed import world
 from gptoss.training.recording import Recording
+from gptoss.training.run_directory import RunDirectory
 from gptoss.training.storage import load_model, read_evaluation
 from gptoss.training.stories.corpus import StoryCorpus
 
@@ -143,11 +147,133 @@ def test_a_diverging_run_ends_with_the_reason_and_writes_its_last_good_weights(t
     ({"--warmup": 9}, "warmup=9 is impossible"),
     ({"--seed": -1}, "seed=-1 is impossible"),
     ({"--text": "missing.txt"}, "missing.txt"),
+    ({"--mixture": "recall=abc"}, "--mixture 'recall=abc': 'abc' is no number"),
+    ({"--device": "cuda"}, "--device cuda: torch finds no such device here"),
+    ({"--device": "abacus"}, "--device abacus: torch finds no such device here"),
 ])
 def test_what_cannot_be_done_is_refused_before_anything_is_written(tiny, tmp_path, changes, words):
     with pytest.raises(SystemExit, match=words):
         tiny(tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option, value", [("--stop-after", "-1"), ("--workers", "x"), ("--documents", "0"),
+                                           ("--save-every", "nan"), ("--save-every", "often")])
+def test_options_that_are_no_such_number_are_named(capsys, option, value):
+    with pytest.raises(SystemExit):
+        command.parser().parse_args(["--out", "x", option, value])
+    assert f"argument {option}: " in capsys.readouterr().err
+
+
+def files_of(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_a_run_is_replaced_only_when_asked(tiny, tmp_path):
+    tiny(tmp_path)
+    before = files_of(tmp_path)
+    with pytest.raises(SystemExit, match=r"already holds a run \(history.json\); go on with it by --resume, or replace"):
+        tiny(tmp_path, **{"--seed": 1})
+    assert files_of(tmp_path) == before
+    (tmp_path / "notes.txt").write_text("mine")
+    tiny(tmp_path, "--overwrite", **{"--seed": 1})
+    assert history_in(tmp_path)["recipe"]["seed"] == 1 and (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "other.safetensors", "vocabulary.txt"])
+def test_what_is_not_ours_is_never_touched(tiny, tmp_path, name):
+    (tmp_path / name).write_text("not ours")
+    for more in ((), ("--overwrite",)):
+        with pytest.raises(SystemExit, match=f"holds {name}, which no run wrote"):
+            tiny(tmp_path, *more)
+        assert files_of(tmp_path) == {name: b"not ours"}
+
+
+def test_a_place_that_cannot_be_written_to_is_found_before_the_first_step(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.Trainer, "train", lambda trainer, batch: pytest.fail("a step was made"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="--out .*file is a file, where a directory belongs"):
+        tiny(tmp_path / "file")
+    with pytest.raises(SystemExit, match="--out .*below cannot be written to: Not a directory"):
+        tiny(tmp_path / "file" / "below")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(SystemExit, match="has 1,000 B free, and this run writes [0-9.]+ "):
+        tiny(tmp_path / "out")
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Have this process get a signal in the middle of a step."""
+    def in_step(number, wanted):
+        train = command.Trainer.train
+
+        def train_and_interrupt(trainer, batch):
+            if trainer.at == wanted:
+                signal.raise_signal(number)
+            return train(trainer, batch)
+
+        monkeypatch.setattr(command.Trainer, "train", train_and_interrupt)
+        return lambda: monkeypatch.setattr(command.Trainer, "train", train)
+
+    return in_step
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_loses_nothing_and_says_how_to_go_on(tiny, tmp_path, interrupt, capfd, number):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    tiny(whole, "--record")
+    calm = interrupt(number, 2)
+    with pytest.raises(SystemExit) as ended:
+        tiny(broken, "--record")
+    assert ended.value.code == 128 + number
+    sentence = f"Stopped by {number.name} after 3 of 4 steps. {broken / 'training.state'} holds all of it"
+    assert sentence in capfd.readouterr().err
+    assert sorted(files_of(broken)) == ["recording.npz", "training.state"]
+    calm()
+    tiny(broken, "--record", "--resume")
+    assert without_clock(history_in(broken)) == without_clock(history_in(whole))
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_state(tiny, tmp_path, monkeypatch):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    tiny(whole, "--record")
+    saves, write = [], RunDirectory.write
+
+    def write_until_the_disk_is_full(run_directory, name, data):
+        saves.append(name)
+        if saves.count("training.state") == 3:  # the recording is one evaluation ahead of it by now
+            monkeypatch.setattr(os, "fsync", full)
+        write(run_directory, name, data)
+
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "write", write_until_the_disk_is_full)
+        with pytest.raises(SystemExit, match="No space left on device"):
+            tiny(killed, "--record", "--save-every", "0")
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    assert sorted(files_of(killed)) == ["recording.npz", "training.state"]
+    tiny(killed, "--record", "--resume")
+    assert without_clock(history_in(killed)) == without_clock(history_in(whole))
+    assert Recording.from_bytes((killed / "recording.npz").read_bytes()).steps == [0, 2, 4]
+
+
+def flipped(data):
+    place = len(data) - 7
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1:]
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda data: b"", lambda data: data[:20], lambda data: data[:-5], flipped, lambda data: b"\xff" * len(data),
+    lambda data: save(load(data)), lambda data: save(load(data), {"history": "{}", "made_of": "", "sha256": ""})],
+    ids=["empty", "header cut", "end cut", "one bit", "no header", "without metadata", "another checksum"])
+def test_a_damaged_state_is_named_in_one_sentence(tiny, tmp_path, spoil):
+    tiny(tmp_path, "--stop-after", "1")
+    state = tmp_path / "training.state"
+    state.write_bytes(spoil(state.read_bytes()))
+    with pytest.raises(SystemExit, match="--resume: .*training.state: the saved run (is (cut or )?damaged|was not written)"):
+        tiny(tmp_path, "--resume")
 
 
 def test_resuming_what_was_never_begun_is_refused(tiny, tmp_path):
@@ -201,6 +327,9 @@ def test_two_processes_have_the_losses_of_one(spread):
         assert two["reloaded"]["losses"] == pytest.approx(one["reloaded"]["losses"], rel=1e-2)
         assert load_model(directory / way / case).config == TINY
     assert ended["diverges fsdp"].startswith("Training diverged")  # and the last good weights are written
+    for way in ("ddp", "fsdp"):  # stopped, and gone on with by --resume
+        assert ended[f"stopped {way}"] == ended[f"resumed {way}"] == ""
+        assert without_clock(history_in(directory / way / "stopped")) == without_clock(history_in(directory / way / "study"))
     embedding = contestants(TINY)["study"].build().embedding.weight
     assert torch.equal(load_model(directory / "fsdp" / "diverges").embedding.weight, embedding.bfloat16().float())
     assert ended["rounded ddp"] == "mxfp4_from=0.5 is impossible on 2 processes; allowed: 1"
