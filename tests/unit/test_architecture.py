@@ -16,8 +16,8 @@ SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROO
 
 # Each room may import from its own floor and from those below it.
 FLOORS = (("units", "timing", "strict_json", "config", "ladder"), ("checkpoint",), ("model",),
-          ("charts", "training", "trace", "cost", "tokenizer", "take_home"), ("app",), ("lessons",), ("claims",),
-          ("pages", "router"))
+          ("charts", "training", "trace", "cost", "tokenizer", "take_home", "exercises"), ("app",), ("lessons",),
+          ("claims",), ("pages", "router"))
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # What may be in a page's folder, and which rooms beside its own parts each file may ask. The order is that of the

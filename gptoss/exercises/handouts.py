@@ -1,0 +1,102 @@
+"""What a learner takes away: a file for each exercise, and notebooks. Text only: nothing of it runs here."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from html import escape
+
+from gptoss.exercises.catalogue import EXERCISES
+from gptoss.exercises.exercise import PREAMBLE, Exercise
+from gptoss.units import plural
+
+STUB, CHECK = "stub", "check"  # how the ids of an exercise's code cells end
+# The cell with which a notebook begins. A `repository` that is not "." is on the machine on which the notebook was written.
+_START = """\
+import importlib.util
+import sys
+
+sys.path.insert(0, {repository!r})  # the folder of the repository, in which app.py is
+if importlib.util.find_spec("gptoss") is None:
+    raise ModuleNotFoundError("Put this file into the folder of the repository, beside app.py.")
+
+from gptoss.exercises.learner import check, hint, solution, together
+
+"""
+
+
+def code_file(exercise: Exercise) -> str:
+    """A learner's file: the story, and the stub to fill in."""
+    return (f'"""{exercise.title}.\n\n{exercise.story}\n\nCheck it:  python -m gptoss.exercises check {exercise.file}\n'
+            f'A hint:    python -m gptoss.exercises hint {exercise.name}\n"""\n\n{PREAMBLE}\n\n{exercise.stub}')
+
+
+def folder_files(exercises: Sequence[Exercise] = tuple(EXERCISES.values())) -> dict[str, str]:
+    """A folder of exercises: file name -> content."""
+    return {exercise.file: code_file(exercise) for exercise in exercises}
+
+
+def folder_zip() -> bytes:
+    """The same as one file to download."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in folder_files().items():
+            # A fixed date, so that the same exercises are the same file.
+            archive.writestr(zipfile.ZipInfo(f"my_gptoss/{name}", (2026, 1, 1, 0, 0, 0)), content)
+    return data.getvalue()
+
+
+def notebook(exercises: Sequence[Exercise] = tuple(EXERCISES.values()), repository: str = ".") -> str:
+    """One notebook: of each exercise the story, the stub, hints in folds, and a cell that checks.
+
+    `repository` is where the project is; a notebook that holds all exercises ends by putting the parts together.
+    """
+    from nbformat import v4, validate, writes  # 70 ms, paid by whoever asks for a notebook
+
+    cells = [v4.new_markdown_cell(_welcome(exercises), id="welcome"),
+             v4.new_code_cell(_START.format(repository=repository) + PREAMBLE.rstrip(), id="start")]
+    for exercise in exercises:
+        for kind, words in _cells(exercise).items():
+            new_cell = v4.new_code_cell if kind in (STUB, CHECK) else v4.new_markdown_cell
+            cells.append(new_cell(words, id=f"{exercise.name}-{kind}"))
+    if len(exercises) == len(EXERCISES):
+        parts = ", ".join(f"{exercise.name}={exercise.function}" for exercise in exercises)
+        cells += [v4.new_markdown_cell(_ENDING, id="ending"), v4.new_code_cell(f"together({parts})", id="together")]
+    whole = v4.new_notebook(cells=cells, metadata={
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"}})
+    validate(whole)
+    return writes(whole)
+
+
+def _welcome(exercises: Sequence[Exercise]) -> str:
+    minutes = sum(exercise.minutes for exercise in exercises)
+    title = "Build GPT-OSS yourself" if len(exercises) > 1 else exercises[0].title
+    return (f"# {title}\n\n{plural(len(exercises), 'exercise')}, about {minutes} minutes. Each has a story, a function to "
+            "write, three hints that you open one by one, and a cell that compares your function with the real one. Run the "
+            "next cell first.")
+
+
+_ENDING = """\
+# Your GPT-OSS
+
+Run the cell: your parts become one model, which reads the trained weights of the preset *classroom* and is compared with
+ours. What you have not written yet is ours."""
+
+
+def _cells(exercise: Exercise) -> dict[str, str]:
+    """The cells of one exercise by the end of their id."""
+    return {
+        "story": f"## {exercise.title}\n\n*{exercise.difficulty}, about {exercise.minutes} minutes*\n\n{exercise.story}",
+        STUB: exercise.stub.rstrip(),
+        "hints": "\n\n".join(_fold(number, words) for number, words in enumerate(exercise.hints, 1)),
+        CHECK: f"check({exercise.name!r}, {exercise.function})",
+    }
+
+
+def _fold(number: int, words: str) -> str:
+    """A hint that opens with a click. Inside HTML, Markdown's backquotes mean nothing: code is marked by hand."""
+    pieces = [escape(piece, quote=False) for piece in words.split("`")]
+    shown = "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
+    return f"<details><summary>Hint {number}</summary>{shown}</details>"

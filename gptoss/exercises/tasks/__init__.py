@@ -1,0 +1,1 @@
+"""The exercises themselves, one part of the model a file."""
