@@ -46,7 +46,7 @@ def picture(study: Study, tokens: text.Tokens, beside: DeltaGenerator) -> Callab
 
 def accounting(study: Study) -> None:
     """What the architecture costs at its real size."""
-    st.subheader(f"What it costs at the real size: {study.name}", anchor=False)
+    st.header(f"What it costs at the real size: {study.name}", anchor=False)
     shown = view(["Parameters", "KV cache", "FLOPs per token"], key="cost", label="Cost", default="KV cache")
     sizes = study.config, state.pinned() and state.pinned().config
     if shown == "Parameters":

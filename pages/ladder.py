@@ -51,7 +51,7 @@ def picture(study: Study) -> None:
         waterfall = st.container()
     with right:
         pictures.show_drawing(charts.block_drawing(config))
-        st.caption(":gray-badge[grey] is GPT-2's own, :violet-badge[violet] came with a rung.")
+        st.markdown(":small[:gray-badge[grey] is GPT-2's own, :violet-badge[violet] came with a rung.]")
     if quantity != TIME:
         with waterfall:
             controls.costs(config, quantity, study.context)

@@ -19,7 +19,7 @@ st.markdown(
     "live model follow. The smallest preset, classroom, and some variants of it were trained for this app: their patterns "
     "are learned. Any other shape has random weights until you train it; the line under the title says which. The address "
     "always holds what you see: copy it, and others see the same.")
-st.subheader("In the order of a lecture", anchor=False)
+st.header("In the order of a lecture", anchor=False)
 for first in range(1, len(PAGES), 3):
     for column, page in zip(st.columns(3), PAGES[first:first + 3], strict=False):
         with column:

@@ -19,7 +19,7 @@ def open_panel(page, **query):
 
 
 def words(at):
-    return "\n".join(each.value for kind in ("markdown", "caption", "subheader") for each in at.get(kind)).replace("\\", "")
+    return "\n".join(each.value for kind in ("markdown", "caption", "header") for each in at.get(kind)).replace("\\", "")
 
 
 def table(at, page):

@@ -51,6 +51,7 @@ _SHEET_STYLE = palette.in_both_themes(f"""
 .qs tbody .out th {{font-family: inherit; font-size: 0.85rem}}
 .qs .out th, .qs .out td {{border-top: 2px solid {palette.GRID}; font-weight: 700}}
 .qs .hidden .s4 {{opacity: 0.66}}
+.qs .hidden .s3 .why {{opacity: 1}}
 .qs .hidden .v {{opacity: 0.25}}
 .qs .hidden .s3 {{color: {palette.ink(palette.FULL)}; font-weight: 700}}
 .qs .chosen > * {{background-color: {palette.fade(palette.ACCENT, 0.13)}; font-weight: 700}}
@@ -83,7 +84,7 @@ _SEEN = Shade(palette.KEY, "black", kind="key"), palette.QUERY
 _LOOKS_STYLE = """<style>
 .looks {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem 2rem}
 .looks p {margin: 0.4rem 0 0; font-size: 0.9rem; opacity: 0.8}
-.looks.looks h3 {padding: 0 0 0.5rem; margin: 0; font-size: 1.25rem}
+.looks.looks h2 {padding: 0 0 0.5rem; margin: 0; font-size: 1.25rem}
 </style>"""
 
 
@@ -140,7 +141,7 @@ def _header(steps: QuerySteps, step: int) -> str:
     names = ("q · k", f"÷ √{steps.head_dim}", "mask", "softmax", "× value")
     cells = (f'<th colspan="{2 if place == PRODUCT else 1}" class="{"now" if place == step else ""}">{place} '
              f"{name}</th>" for place, name in zip(STEPS, names, strict=True))
-    return f"<thead><tr><th></th>{''.join(cells)}</tr></thead>"
+    return f"<thead><tr><td></td>{''.join(cells)}</tr></thead>"
 
 
 def _cell(place: int, step: int, content: str = "", kind: str = "", style: str = "") -> str:
@@ -347,7 +348,7 @@ def _text(title: str, shares: np.ndarray, token: int, labels: Sequence[str], sha
     shown = [FAINT if np.isnan(share) else chosen._replace(title=f"{share:.3f}") if place == token else
              Shade(palette.fade(colour, round(0.8 * float(step) / _SHADES, 3)), title=f"{share:.3f}")
              for place, (share, step) in enumerate(zip(shares, steps, strict=True))]
-    return (f"<div><h3>{title}</h3>{shaded_text(labels, shown, sentence, 'close', start, MOST_TOKENS)}"
+    return (f"<div><h2>{title}</h2>{shaded_text(labels, shown, sentence, 'close', start, MOST_TOKENS)}"
             f"<p>{escape(sentence)}</p></div>")
 
 

@@ -115,12 +115,12 @@ def side_by_side(study: Study, tokens: Tokens, here: Setting, view: LayerView) -
     """Up to eight heads from the most focused to the most spread, and those of the untrained twin beside them."""
     mine, other = st.columns(2, gap="medium")
     with mine:
-        st.subheader("From focused to spread", anchor=False)
+        st.header("From focused to spread", anchor=False)
         pictures.show_chart(charts.head_gallery(view.tiles, here.head), key="attention_heads",
                              on_select=controls.picks("attention_heads", head="head"))
     with other:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.subheader("What chance looks like", anchor=False)
+            st.header("What chance looks like", anchor=False)
             show = live.has_twin(study) and kept.toggle(
                 "Show the twin", key="attention_twin",
                 help=f"The same shape, never trained: {weights_in_words(live.twin(study))}.")

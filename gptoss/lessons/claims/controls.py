@@ -106,7 +106,7 @@ def summary(verdicts: Mapping[str, str]) -> str:
 def show_claim(claim: Claim, study: Study) -> Verdict | None:
     """The chosen claim, its verdict, and what that was found on."""
     verdict = known(claim, study)
-    st.markdown(f"### “{literal(claim.sentence)}”")
+    st.markdown(f"## “{literal(claim.sentence)}”")
     st.caption(f"{claim.origin} · {claim.topic} · {_KINDS[claim.kind]}, on {claim.basis(study)}")
     st.markdown(f"{badge(verdict.verdict)} {verdict.sentence}" if verdict else f"{badge(OPEN)} {claim.takes}")
     return verdict

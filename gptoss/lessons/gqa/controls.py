@@ -26,10 +26,10 @@ def film(study: Study) -> None:
     title = st.container()
     shown = controls.view(VIEWS, "gqa_view", "Decode steps")
     if shown == RETRAINED:
-        title.subheader("What fewer groups cost: each number of them trained", anchor=False)
+        title.header("What fewer groups cost: each number of them trained", anchor=False)
         show_retrained("gqa", study)
         return
-    title.subheader(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
+    title.header(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
     steps = study.context if shown == measure.WHOLE else measure.steps_shown(study.config, study.context)
     pictures.show_chart(charts.cache_film(measure.cache_growth(study.config, steps)), key="gqa_film")
 

@@ -97,7 +97,7 @@ def _gpt2_labels(size: int) -> Sequence[str]:
 
 def expected(study: Study, config: LadderConfig) -> None:
     """The reader's text through the live model of these rungs."""
-    st.subheader("It runs: what this model expects next", anchor=False)
+    st.header("It runs: what this model expects next", anchor=False)
     tokens = tokens_for(config)
     chart, words = st.columns([5, 4], gap="medium")
     with words:

@@ -177,7 +177,7 @@ def offer_large_model(study: Study) -> None:
 def real_step(study: Study) -> None:
     """One real step of the live model, on demand: what it held, beside the closed forms."""
     config = study.live_config
-    st.subheader("The formula on trial: a real step, measured here", anchor=False)
+    st.header("The formula on trial: a real step, measured here", anchor=False)
     st.button("Take a step and weigh it", icon=":material/scale:", key="scale_measure", on_click=_ask,
               args=(config, study.seed))
     if not st.session_state.get("scale_measured"):

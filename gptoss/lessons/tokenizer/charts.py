@@ -222,7 +222,8 @@ def paired_chips(pieces: Iterable[tuple[Sequence[Token], Sequence[Token]]], show
         place += len(ours)
     words = f"{place} tokens of o200k with their ids" + (
         f", above {sum(len(theirs) for _, theirs in pieces)} of GPT-2" if compared else "")
-    return f'{STYLE}{_PAIRS_STYLE}<div class="chips pairs" role="img" aria-label="{words}">{"".join(html)}</div>'
+    return (f'{STYLE}{_PAIRS_STYLE}<div class="chips pairs" role="img" tabindex="0" aria-label="{words}">'
+            f'{"".join(html)}</div>')
 
 
 def _o200k_chip(token: Token, place: int, show_bytes: bool) -> str:
@@ -369,7 +370,7 @@ def harmony_stream(spans: Iterable[Span], chosen: int | None = None, ids: bool =
     special = sum(span.kind == "special" for span in spans)
     total = sum(len(span.ids) for span in spans)
     words = f"A stream of {total} tokens, {special} of them special"
-    return f'{_STREAM_STYLE}<div class="stream" role="group" aria-label="{words}">{lines}</div>'
+    return f'{_STREAM_STYLE}<div class="stream" role="group" tabindex="0" aria-label="{words}">{lines}</div>'
 
 
 def _message(spans: Sequence[Span], chosen: bool, ids: bool) -> str:

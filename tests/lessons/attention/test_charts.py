@@ -202,7 +202,7 @@ def test_the_mix_adds_up_to_the_outputs_first_number():
 
 def shades(html):
     """For each of the two texts its tokens' classes, or the strength of their colours."""
-    spans = [[attributes for tag, attributes in Table(part).tags if tag == "span"] for part in html.split("<h3>")[1:]]
+    spans = [[attributes for tag, attributes in Table(part).tags if tag == "span"] for part in html.split("<h2>")[1:]]
     return [[span.get("class") or float(re.search(r"([\d.]+)\)", span["style"])[1]) for span in text] for text in spans]
 
 

@@ -481,7 +481,7 @@ def test_it_opens_at_the_newest_moment_and_says_that_weights_are_trained():
     at = open_replay({"a run": recorded()})
     assert_runs(at)
     assert slider(at).value == 150 and "trained weights, step 150" in page_text(at) and "a run" in page_text(at)
-    assert "Layer 1, head 1 at step 150" in page_text(at) and html(at).count("<h4>") == 3
+    assert "Layer 1, head 1 at step 150" in page_text(at) and html(at).count("<h2>") == 3
 
 
 def test_the_first_moment_is_said_to_be_random():
@@ -533,7 +533,7 @@ def test_a_head_or_moment_that_the_other_run_does_not_have_gives_way():
 def test_a_run_without_experts_says_so():
     at = open_replay({"GPT-2": recorded(experts=0)})
     assert_runs(at)
-    assert "No router here" in page_text(at) and html(at).count("<h4>") == 2
+    assert "No router here" in page_text(at) and html(at).count("<h2>") == 2
 
 
 def test_routing_shows_the_experts_of_this_moment():

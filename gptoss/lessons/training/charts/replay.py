@@ -32,7 +32,7 @@ STYLE = palette.in_both_themes(f"""<style>
 .replay {{display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 6px; font-size: 14px;
   line-height: {_ROW}px}}
 .replay.replay p {{grid-column: 1 / -1; margin: 0.5rem 0 0; font-size: 0.9rem; line-height: 1.4; opacity: 0.8}}
-.replay.replay h4 {{grid-column: 1 / -1; margin: 0 0 0.3rem; padding: 0; font-size: 1rem; line-height: 1.3}}
+.replay.replay h2 {{grid-column: 1 / -1; margin: 0 0 0.3rem; padding: 0; font-size: 1rem; line-height: 1.3}}
 .replay .across {{display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr)}}
 .replay .down {{text-align: right}}
 .replay .down div {{height: {_ROW}px; max-width: 84px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}}
@@ -94,8 +94,8 @@ def line_read_again(weights: np.ndarray, labels: Sequence[str], distance: np.nda
     parts = (("the line, first time", line.again - line.first), ("second time", line.stop - line.again))
     heads = "".join(f'<div class="title" style="grid-column: span {columns}">{title}</div>' for title, columns in parts)
     repeats = bool((distance > 1).any())
-    return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h4>Where {escape(name)} looks (columns) '
-            f'from each token (rows)</h4><div></div><div class="across">{heads if repeats else ""}</div>'
+    return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h2>Where {escape(name)} looks (columns) '
+            f'from each token (rows)</h2><div></div><div class="across">{heads if repeats else ""}</div>'
             f'<div></div><div class="across keys">{keys}</div><div class="down">{queries}</div>'
             f'<img src="{address}" alt="" style="height: {_ROW * (line.stop - line.again)}px">'
             f'<p>{escape(alt_text)}</p></div>')
@@ -160,8 +160,8 @@ def routing_by_domain(shares: np.ndarray, domains: Sequence[str], dark: bool = F
     titles = "".join(f'<div class="title">layer {layer}</div>' for layer in range(layers))
     numbers = "".join(f"<span>{number}</span>" for _ in range(layers) for number in [*range(experts), ""])
     alt_text = _describe_routing(shares, domains)
-    return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h4>Which expert (columns) each text\'s '
-            f'tokens went to</h4><div></div><div class="across">{titles}</div><div class="down">'
+    return (f'<div class="replay" role="img" aria-label="{escape(alt_text)}"><h2>Which expert (columns) each text\'s '
+            f'tokens went to</h2><div></div><div class="across">{titles}</div><div class="down">'
             + "".join(f'<div style="height: 22px; line-height: 22px">{escape(domain)}</div>' for domain in domains)
             + f'</div><img src="{Picture(image, "").address(dark)}" alt="" style="height: {22 * documents}px">'
             + (f'<div></div><div class="across numbers" style="text-align: center">{numbers}</div>'
@@ -181,7 +181,7 @@ def written(prompt: Sequence[str], continuation: Sequence[str], domain: str) -> 
     """A sample as HTML: what the model was given, pale, and what it wrote, marked. Labels are escaped."""
     given, wrote = (escape("".join(map(visible_token, labels))).replace("␣", " ").replace("⏎", "⏎<br>")
                     for labels in (prompt, continuation))
-    return (f'<div class="replay"><h4>What it writes, given a text of {escape(domain)}</h4>'
+    return (f'<div class="replay"><h2>What it writes, given a text of {escape(domain)}</h2>'
             f'<div class="text"><span>{given}</span><b>{wrote}</b></div></div>')
 
 
