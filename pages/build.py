@@ -7,7 +7,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import pictures, state, text
-from gptoss.app.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.app.controls import has_text, layer, view
 from gptoss.app.header import header
 from gptoss.app.lesson import code_drawer
@@ -15,6 +14,7 @@ from gptoss.app.live import live_model, live_run
 from gptoss.app.study import Study
 from gptoss.app.weights import weights_in_words
 from gptoss.charts import token_chips
+from gptoss.charts.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.lessons.build import controls
 from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from gptoss.app import state
 from gptoss.app.book import SHARED_KEYS, Page
+from gptoss.app.live import twin
 from gptoss.app.served import most_live_tokens
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
@@ -50,10 +51,11 @@ def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping
     if not len(tokens):
         text, tokens = DEFAULT_SAMPLE.text, live_tokens(DEFAULT_SAMPLE.text, size, special)
     return Here(
-        path=page.path, title=page.title, teaches=page.teaches, preset=study.preset, name=study.in_words, real=study.config,
-        live=study.live_config, weights=weights.name, in_words=weights.words, precision=study.precision, seed=study.seed,
-        sinks=study.sinks != "off", context=study.context, text=text, special=special, tokens=len(tokens),
-        most_tokens=most_live_tokens(size), controls=dict(widgets), address=address)
+        path=page.path, title=page.title, teaches=page.teaches, preset=study.preset, name=study.in_words,
+        query=study.to_query(), real=study.config, live=study.live_config, weights=weights.name, in_words=weights.words,
+        precision=study.precision, seed=study.seed, sinks=study.sinks != "off", context=study.context, text=text,
+        special=special, tokens=len(tokens), most_tokens=most_live_tokens(size), twin_seed=twin(study).seed,
+        controls=dict(widgets), address=address)
 
 
 def _address() -> str:

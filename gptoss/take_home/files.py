@@ -111,7 +111,7 @@ def _install() -> Cell:
 def _set_up(here: Here, needs: tuple[str, ...]) -> Iterator[tuple[bool, Cell]]:
     """The cells for the names that every page can ask for, each with whether this page does."""
     needed = {*needs}
-    runs = bool(needed & {"model", "live", "ids", "labels", "names"})
+    runs = bool(needed & {"model", "live", "vocabulary", "ids", "labels", "names"})
     yield bool(needed & {"config"} or runs), Cell(
         f"## The model under study\n\n{here.name}, with every dial as it stands.", f"config = {configuration(here.real)}")
     yield "context" in needed, Cell("", f"context = {here.context}  # tokens, for which is accounted")
@@ -119,7 +119,7 @@ def _set_up(here: Here, needs: tuple[str, ...]) -> Iterator[tuple[bool, Cell]]:
                      if here.live != here.real else "It is small enough to run as it is.", _live(here))
     yield "model" in needed, _model(here)
     yield bool(needed & {"text", "ids", "labels"}), Cell("## The text", f"text = {literal(here.text)}")
-    yield bool(needed & {"ids", "labels", "names"}), Cell("", _tokens(here, needed))
+    yield bool(needed & {"vocabulary", "ids", "labels", "names"}), Cell("", _tokens(here, needed))
     yield "seed" in needed, Cell("", f"seed = {here.seed}")
 
 

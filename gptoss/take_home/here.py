@@ -22,6 +22,7 @@ class Here:
         path, title, teaches: the page.
         preset: what the model under study began as.
         name: the model under study in words.
+        query: the same as an address spells it.
         real, live: its configuration at its real size, and that of what runs.
         weights: the name of what runs: a shipped model's, `seed 3`, `checkpoint`, or the id of a run on the server.
         in_words: which weights these are, in words.
@@ -32,6 +33,7 @@ class Here:
         text, special: the reader's text, and whether it spells special tokens.
         tokens: how many tokens of it the live model has.
         most_tokens: how many run.
+        twin_seed: of the twin with random weights that stands beside the model.
         controls: values of the page's widgets by key, as far as they are drawn.
         address: of this state in the app.
     """
@@ -41,6 +43,7 @@ class Here:
     teaches: str
     preset: str
     name: str
+    query: Mapping[str, str]
     real: ModelConfig
     live: ModelConfig
     weights: str
@@ -53,6 +56,7 @@ class Here:
     special: bool
     tokens: int
     most_tokens: int
+    twin_seed: int
     controls: Mapping[str, object] = field(default_factory=dict)
     address: str = ""
 
@@ -65,6 +69,11 @@ class Here:
         """The position of a slider over `count` places, by its whole key."""
         value = self.controls.get(name, default)
         return min(max(value, 0), count - 1) if isinstance(value, int) else default
+
+    @property
+    def sink_logit(self) -> float | None:
+        """What every sink is set to, None where they are as they are."""
+        return None if self.sinks else -math.inf
 
     @property
     def layer(self) -> int:

@@ -4,7 +4,8 @@ import pytest
 from dial_moves import reachable_studies
 from hypothesis import given, settings
 
-from gptoss.app.accounts import CONTEXTS, figures, flops_frame, kv_cache_frame, parameter_parts
+from gptoss.app.accounts import figures
+from gptoss.charts.accounts import CONTEXTS, flops_frame, kv_cache_frame, parameter_parts
 from gptoss.config import ModelConfig
 from gptoss.cost import checkpoint_bytes, count_parameters, forward_flops, kv_cache_bytes
 

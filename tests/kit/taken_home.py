@@ -26,6 +26,17 @@ MOVED = {
     "window": ({"window": "4", "weights": "random"}, {"window_w": 4, "window_layers": 2, "token": "last"}),
     "sinks": ({"weights": "random", "seed": "3"}, {"sinks_logit": "none", "sinks_scope": "Head", "layer": 9, "head": 2}),
     "rmsnorm": ({"precision": "bfloat16"}, {"rmsnorm_place": "unembedding", "rmsnorm_outlier": 30, "rmsnorm_width": 8}),
+    "block": ({"layers": "3"}, {"token": 9, "block_answer": "text's own next", "block_remove": "layer 1 expert 2"}),
+    "experts": ({"active": "1"}, {"layer": 1, "expert": 3, "token": 5, "experts_order": "by number", "experts_batch": 8,
+                                  "experts_measure": "entropy", "experts_linear": -2.0, "experts_variant": "plain SwiGLU"}),
+    "build": ({"heads": "16", "context": "2048"}, {"layer": 2, "head": 9, "temperature": 0.0, "top_k": 5, "new_tokens": 3}),
+    "sampling": ({"precision": "bfloat16"}, {"token": 30, "sampling_temperature": 1.5, "sampling_k": 20, "sampling_p": 1.0,
+                                             "sampling_draws": 100, "sampling_seed": 500}),
+    "gpt2": ({"hidden": "256", "seed": "2"}, {"gpt2_equal": "Width, layers", "layer": 3}),
+    "ladder": ({"sinks": "off"}, {"ladder_rungs": ["rope", "experts", "yarn"], "ladder_measure": "KV cache"}),
+    "scale": ({"preset": "gpt-oss-20b"}, {"scale_world": 8, "scale_expert": 8, "scale_sequence": 2048, "scale_peak": 1e-3,
+                                          "scale_keep": "Everything"}),
+    "claims": ({"factor": "1"}, {"claims_row": "4"}),
 }
 
 

@@ -25,14 +25,12 @@ from gptoss.config import ModelConfig
 from gptoss.lessons.block import charts, measure
 from gptoss.lessons.block.charts import HEAD, PIECES
 from gptoss.lessons.block.claims import final_streams_without_each, whole_stream
-from gptoss.lessons.block.measure import Part
+from gptoss.lessons.block.measure import ANSWERS, LIKELIEST, NOTHING, Part
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
 from gptoss.trace import meaning, summary
 from gptoss.units import percent
 
-NOTHING = "nothing"  # removed
-LIKELIEST, OWN_NEXT = ANSWERS = ("most probable answer", "text's own next")
 ANSWER, REMOVED, STAGE = Key("block_answer", LIKELIEST), Key("block_remove", NOTHING), Key("block_stage", "")
 
 _FIRST = {"preset": "gpt-oss-20b", "text": DEFAULT_SAMPLE.text}  # where the first two experiments were found
@@ -111,9 +109,7 @@ class TokenRun:
     @cached_property
     def answer(self) -> int:
         """The token in question: the whole model's most probable one, or the text's own next where that is asked for."""
-        if self.wanted == OWN_NEXT and self.own_next is not None:
-            return self.own_next
-        return int(self.whole_probabilities.argmax())
+        return measure.answer_of(self.whole_probabilities, self.tokens.ids, self.position, self.wanted)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -175,10 +171,8 @@ def removed_part(config: ModelConfig, name: str | None) -> tuple[Part | None, st
     """The part called `name` and no words, or no part and a sentence where this model has none of that name."""
     if name in (None, NOTHING):
         return None, ""
-    try:
-        return Part.from_name(name, config), ""
-    except ValueError:
-        return None, f"This model has no “{shortened(name)}” that could be removed, so every part is in place."
+    part = measure.part_called(name, config)
+    return part, "" if part else (f"This model has no “{shortened(name)}” that could be removed, so every part is in place.")
 
 
 def remove(name: str) -> None:

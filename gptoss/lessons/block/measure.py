@@ -12,7 +12,7 @@ run again on what they then read. The model's weights are never touched, since o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,8 @@ from gptoss.model import AttentionBlock, MLPBlock, Transformer
 from gptoss.trace import trace
 
 HALVES = ATTENTION, EXPERTS = ("attention", "experts")
+LIKELIEST, OWN_NEXT = ANSWERS = ("most probable answer", "text's own next")
+NOTHING = "nothing"  # removed
 ROWS_AT_ONCE = 16  # variants of a text that run side by side; bounds their attention weights
 _NAME = re.compile(r"layer ([0-9]{1,6}) (?:(attention|experts)|(head|expert) ([0-9]{1,6}))")
 
@@ -157,6 +159,21 @@ class Part:
         if piece == "head":
             return cls(int(layer), ATTENTION, head=_require_below("head", int(number), config.num_attention_heads))
         return cls(int(layer), EXPERTS, expert=_require_below("expert", int(number), config.num_experts))
+
+
+def part_called(name: object, config: ModelConfig) -> Part | None:
+    """The part of a model that a name means; None for `NOTHING`, and where it has none of that name."""
+    try:
+        return Part.from_name(name, config) if isinstance(name, str) else None
+    except ValueError:
+        return None
+
+
+def answer_of(probabilities: Tensor, tokens: Sequence[int], position: int, wanted: str) -> int:
+    """The token in question after a position: the most probable one of (vocab,), or the text's own next where it has one."""
+    if wanted == OWN_NEXT and position + 1 < len(tokens):
+        return tokens[position + 1]
+    return int(probabilities.argmax())
 
 
 def half_block_parts(layers: int) -> list[Part]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -38,9 +37,6 @@ HINTS = {
     TOUCHED: "All experts take memory, only those that the batch touches are read. Tokens of one text are alike, and so "
              "they touch fewer.",
 }
-BATCHES = tuple(2**power for power in range(10))  # 1 to 512 tokens
-BETWEEN = tuple(3 * 2**power for power in range(8))  # where curves are drawn too
-LINEAR_HALVES = (-3.0, -1.0, 0.0, 1.0, 3.0)  # of the pale curves
 TRIES = (
     Try("A batch on gpt-oss-120b", "Move the batch: one token reads 4 of 128 experts, a few hundred read them all.",
         preset="gpt-oss-120b", controls={"experts_view": TOUCHED, "experts_batch": 32}),
@@ -100,14 +96,8 @@ def load(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: De
 
 def load_chart(live: Routing, other: Routing | None, order: str, selected: int) -> Chart:
     """The load of one layer over the band of chance, in the order asked for, and the twin's if there is one."""
-    tokens, active = live.chosen.shape
-    chance = measure.uniform_routing(tokens, live.num_experts, active)
-    if order == BY_RANK:
-        numbers = np.argsort(-live.counts, kind="stable")
-        return charts.load_against_uniform(numbers, live.counts[numbers], chance.ranked[:, ::2], tokens, order, selected,
-                                           None if other is None else -np.sort(-other.counts))
-    band = np.tile([chance.one_expert.low, chance.one_expert.high], (live.num_experts, 1))
-    return charts.load_against_uniform(np.arange(live.num_experts), live.counts, band, tokens, order, selected)
+    bars = measure.load_bars(live, other, by_rank=order == BY_RANK)
+    return charts.load_against_uniform(bars.experts, bars.counts, bars.band, len(live.chosen), order, selected, bars.twin)
 
 
 def router(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
@@ -135,7 +125,7 @@ def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
     chosen, compared = (measure.activation_curves((linear,), limit, name) for name in (AS_IN_GPT_OSS, variant))
     neurons = measure.neurons(live_model(study).model.block[layer].mlp, live.streams[layer][0, token], best)
     with place:
-        show_chart(charts.swiglu_curves(measure.activation_curves(LINEAR_HALVES, limit), chosen, compared, variant,
+        show_chart(charts.swiglu_curves(measure.activation_curves(measure.LINEAR_HALVES, limit), chosen, compared, variant,
                                         neurons), key="experts_swiglu")
         st.caption(f"The gate's own curve, x·sigmoid(1.702·x), stays within {measure.gelu_gap():.3f} of GELU.")
 
@@ -144,8 +134,8 @@ def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
             place: DeltaGenerator) -> None:
     """How many experts a batch of tokens visits."""
     with beside:
-        batch = kept.select_slider("Batch (tokens)", BATCHES, 32, key="experts_batch")
-    frame = measure.touched_by_batch(live.layers[layer], study.config, sorted({*BATCHES, *BETWEEN, len(tokens)}))
+        batch = kept.select_slider("Batch (tokens)", measure.BATCHES, measure.FIRST_BATCH, key="experts_batch")
+    frame = measure.touched_by_batch(live.layers[layer], study.config, measure.batches_and(len(tokens)))
     weights = weight_bytes(study.config)
     resident = weights["mlp1"] + weights["mlp2"] + weights["expert biases"]
     share = expected_experts_touched(study.config, batch) / study.config.num_experts

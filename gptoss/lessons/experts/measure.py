@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,17 @@ MIXTURE, EQUAL_COMPUTE, EQUAL_SIZE, ONE_EXPERT = DESIGNS = (
     "mixture of experts", "dense, equal compute", "dense, equal size", "dense, one expert")
 AS_IN_GPT_OSS, NO_CLAMP, NO_ONE, PLAIN = ACTIVATIONS = (
     "gpt-oss", "without the clamp", "without the + 1", "plain SwiGLU")
+
+
+BATCHES = tuple(2**power for power in range(10))  # 1 to 512 tokens
+FIRST_BATCH = 32
+LINEAR_HALVES = (-3.0, -1.0, 0.0, 1.0, 3.0)  # of the pale curves
+_BETWEEN = tuple(3 * 2**power for power in range(8))  # where curves are drawn too
+
+
+def batches_and(tokens: int) -> list[int]:
+    """The batches for which touched experts are drawn, that of a whole text among them."""
+    return sorted({*BATCHES, *_BETWEEN, tokens})
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,27 @@ def uniform_routing(tokens: int, experts: int, active: int) -> UniformRouting:
         Spread(expected_entropy(tokens, experts, active), *np.percentile(entropy, SPREAD).tolist()),
         Spread(tokens * active / experts, *_binomial_percentiles(tokens, active / experts)),
         np.percentile(-np.sort(-counts, axis=1), (SPREAD[0], 50, SPREAD[1]), axis=0).T)
+
+
+class LoadBars(NamedTuple):
+    """The load of a layer from left to right: experts' numbers, tokens of each, the band of chance, and a twin's loads."""
+
+    experts: np.ndarray  # (n,)
+    counts: np.ndarray  # (n,)
+    band: np.ndarray  # (n, 2)
+    twin: np.ndarray | None  # (n,), by rank alone: its experts are others
+
+
+def load_bars(live: Routing, other: Routing | None, by_rank: bool) -> LoadBars:
+    """The load of one layer over the band of chance, the busiest expert first or by number, and a twin's if there is one."""
+    tokens, active = live.chosen.shape
+    chance = uniform_routing(tokens, live.num_experts, active)
+    if by_rank:
+        numbers = np.argsort(-live.counts, kind="stable")
+        return LoadBars(numbers, live.counts[numbers], chance.ranked[:, ::2],
+                        None if other is None else -np.sort(-other.counts))
+    band = np.tile([chance.one_expert.low, chance.one_expert.high], (live.num_experts, 1))
+    return LoadBars(np.arange(live.num_experts), live.counts, band, None)
 
 
 def drawn_moments(tokens: int, experts: int, active: int) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
+from types import MappingProxyType
 from typing import Protocol
 
 import altair as alt
@@ -20,6 +21,7 @@ from gptoss.charts.prediction import next_token
 
 GPT_OSS, GPT_2 = "GPT-OSS", "GPT-2"
 FALSE = "false"  # the verdict on a claim that is struck through
+_UNITS = {"parameters": units.count, "bytes": units.size, "FLOPs": units.flops, "tokens": "{:,.0f}".format}
 COLOURS = {GPT_OSS: palette.ACCENT, GPT_2: palette.GPT2}
 
 _STYLE = palette.in_both_themes(f"""<style>
@@ -56,6 +58,11 @@ class Row(Protocol):
     gptoss: str
     source: str
     claims: tuple[str, ...]
+
+
+def figure(value: float, unit: str) -> str:
+    """A quantity as a reader sees it."""
+    return _UNITS[unit](value)
 
 
 def size_bars(sizes: pd.DataFrame, show: Callable[[float, str], str]) -> Chart:
@@ -136,16 +143,17 @@ def _shape(model: str, shape: str) -> str:
     return f'<td class="{kind}">{escape(shape) or f"not in {model}"}</td>'
 
 
-def comparison_table(rows: Iterable[Row], verdicts: Mapping[str, tuple[str, str, str, str]]) -> str:
+def comparison_table(rows: Iterable[Row],
+                     verdicts: Mapping[str, tuple[str, str, str, str]] = MappingProxyType({})) -> str:
     """Both models row by row, as an HTML table, with what people say about a row and what became of it.
 
-    `verdicts` has the claims of the rows by their numbers: who says so, the claim, the verdict and its sentence.
+    `verdicts` has claims of the rows by their numbers: who says so, the claim, the verdict and its sentence.
     """
     rows = list(rows)
     body = "".join(
         f"<tr><th>{escape(row.name)}</th>"
         f'<td class="gpt-2">{escape(row.gpt2)}</td><td class="gpt-oss">{escape(row.gptoss)}'
-        + "".join(_verdict(*verdicts[claim]) for claim in row.claims)
+        + "".join(_verdict(*verdicts[claim]) for claim in row.claims if claim in verdicts)
         + f"</td><td><small>{escape(row.source)}</small></td></tr>" for row in rows)
     return _table(("", GPT_2, GPT_OSS, "Where it comes from"), body,
                   f"{len(rows)} ways in which GPT-2 and GPT-OSS differ", "named")

@@ -32,7 +32,6 @@ CHECKED_TOKENS = 128  # of the text, for the check of attention
 
 _HELD = {WIDTH: ("Width", "{:,}".format), TOTAL: ("Total", units.count), ACTIVE: ("Active", units.count),
          COMPUTE: ("FLOPs per token", units.flops)}
-_UNITS = {"parameters": units.count, "bytes": units.size, "FLOPs": units.flops, "tokens": "{:,.0f}".format}
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def sizes(both: Pair, words: str) -> None:
 @lru_cache(maxsize=64)
 def _size_chart(config: ModelConfig, gpt2: GPT2Config, context: int, words: str) -> Chart:
     tokens = measure.real_tokens(words)
-    return charts.size_bars(measure.sizes(config, gpt2, context, tokens), lambda value, unit: _UNITS[unit](value))
+    return charts.size_bars(measure.sizes(config, gpt2, context, tokens), charts.figure)
 
 
 def table(both: Pair, claims: Mapping[str, Claim]) -> None:

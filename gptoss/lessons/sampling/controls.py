@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,18 +19,17 @@ from gptoss.app.weights import weights_in_words
 from gptoss.charts import next_token
 from gptoss.lessons.sampling import charts, measure
 from gptoss.lessons.sampling.charts import Continuation
-from gptoss.lessons.sampling.measure import Dials, Stages
+from gptoss.lessons.sampling.measure import CONTINUATIONS, FIRST, FIRST_DRAWS, Dials, Stages
 from gptoss.tokenizer import compact_vocabulary
 
 OFF = "off"
-TEMPERATURE: Key[float] = Key("sampling_temperature", 0.7)
-TOP_K: Key[int | str] = Key("sampling_k", OFF)
-TOP_P: Key[float] = Key("sampling_p", 0.95)  # all three: where an untouched page has something to show
+TEMPERATURE: Key[float] = Key("sampling_temperature", FIRST.temperature)
+TOP_K: Key[int | str] = Key("sampling_k", FIRST.top_k or OFF)
+TOP_P: Key[float] = Key("sampling_p", FIRST.top_p)
 SEED: Key[int] = Key("sampling_seed", 0)
 KS = (OFF, 1, 2, 3, 5, 10, 20, 50, 100, 200)
-DRAWS = (20, 100, 500)
+DRAWS = (FIRST_DRAWS, 100, 500)
 SEEDS = range(0, 10_000, DRAWS[-1])  # the first of as many as any view draws from
-CONTINUATIONS = 12
 TOKENS_SHOWN = 10
 CONTEXT_SHOWN = 8  # tokens before the one that is predicted
 CHECKED_SEEDS = 8
@@ -176,7 +176,4 @@ def _text(study: Study, ids: tuple[int, ...]) -> str:
 
 def _card(study: Study, name: str, ids: tuple[int, ...], greedy: tuple[int, ...]) -> Continuation:
     """A text in two parts: as far as it is the greedy one, and from there on."""
-    whole, shared = _text(study, ids), _text(study, ids[:measure.agreement(ids, greedy)])
-    if not whole.startswith(shared):  # a character that takes several tokens was cut
-        shared = ""
-    return Continuation(name, shared, whole[len(shared):])
+    return Continuation(name, *measure.in_two_parts(ids, greedy, partial(_text, study)))

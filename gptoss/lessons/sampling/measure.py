@@ -6,7 +6,7 @@ Temperature, top-k and top-p (nucleus sampling, Holtzman et al., arXiv 1904.0975
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -26,6 +26,11 @@ class Dials(NamedTuple):
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+
+
+FIRST = Dials(0.7, None, 0.95)  # where an untouched page has something to show
+FIRST_DRAWS = 20
+CONTINUATIONS = 12
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,14 @@ def agreement(ids: Sequence[int], others: Sequence[int]) -> int:
     """How many tokens two continuations share before they part."""
     return next((place for place, (one, other) in enumerate(zip(ids, others, strict=False)) if one != other),
                 min(len(ids), len(others)))
+
+
+def in_two_parts(ids: Sequence[int], greedy: Sequence[int], spell: Callable[[Sequence[int]], str]) -> tuple[str, str]:
+    """A continuation as text: as far as it is the greedy one, and from there on."""
+    whole, shared = spell(ids), spell(ids[:agreement(ids, greedy)])
+    if not whole.startswith(shared):  # a character that takes several tokens was cut
+        shared = ""
+    return shared, whole[len(shared):]
 
 
 def written_out(logits: Tensor, dials: Dials) -> Tensor:

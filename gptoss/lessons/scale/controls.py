@@ -21,15 +21,14 @@ from gptoss.cost import (
     rule_of_thumb,
     training_flops_per_token,
 )
-from gptoss.cost.activations import FUSED, KEEPS
+from gptoss.cost.activations import KEEPS
 from gptoss.cost.scale import fitting_layout
 from gptoss.lessons.scale import charts, measure
 from gptoss.lessons.scale.claims import weighed_step
-from gptoss.lessons.scale.measure import STEP_BATCH, STEP_TOKENS, Setting
+from gptoss.lessons.scale.measure import AS_TRAINED, DEFAULTS, STEP_BATCH, STEP_TOKENS, Setting
 from gptoss.training.step_memory import MeasuredStep
 
 MEMORY, TIME, SCHEDULE = VIEWS = "Memory", "Time", "Batch and schedule"
-AS_TRAINED = "as trained"  # the model's own initial context
 LARGE = "gpt-oss-120b"
 SMALL_MODEL = 10**9  # parameters below which nobody needs more than one accelerator
 CARD_HOURS = 2.1e6  # H100 hours of gpt-oss-120b, from its model card, arXiv 2508.10925
@@ -42,10 +41,6 @@ BATCHES = tuple(2**power for power in range(16, 26))
 TOKENS = tuple(digit * 10**power for power in range(8, 14) for digit in (1, 2, 5))
 WARMUPS = (0, 100, 200, 500, 715, 1000, 2000, 5000, 10_000)
 PEAKS = (1e-4, 2e-4, 3e-4, 4e-4, 6e-4, 8e-4, 1e-3, 2e-3, 3e-3)
-
-DEFAULTS = {"world": 64, "micro": 1, "sequence": AS_TRAINED, "tensor": 1, "expert": 1, "keep": FUSED, "gradients": "bf16",
-            "batch": 2**22, "tokens": 10**12, "utilisation": 40, "warmup": 2000, "peak": 3e-4}
-
 
 OWN = Own("scale", DEFAULTS)
 key, value = OWN.key, OWN.value

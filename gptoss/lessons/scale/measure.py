@@ -19,12 +19,15 @@ from gptoss.cost import (
     training_flops_per_token,
     training_memory,
 )
-from gptoss.cost.activations import WRITTEN_OUT
+from gptoss.cost.activations import FUSED, WRITTEN_OUT
 from gptoss.cost.scale import FSDP, STAGES, Indivisible
 from gptoss.model import Transformer
 from gptoss.training.step_memory import MeasuredStep, random_tokens, training_step
 
 STEP_BATCH, STEP_TOKENS = 4, 96  # the step that is measured: sequences, and tokens of each
+AS_TRAINED = "as trained"  # the model's own initial context
+DEFAULTS = {"world": 64, "micro": 1, "sequence": AS_TRAINED, "tensor": 1, "expert": 1, "keep": FUSED, "gradients": "bf16",
+            "batch": 2**22, "tokens": 10**12, "utilisation": 40, "warmup": 2000, "peak": 3e-4}  # of the page's controls
 FLOOR = 0.1  # share of the peak at which the schedule ends
 CURVE_POINTS = 240
 

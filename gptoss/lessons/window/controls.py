@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from gptoss.app import controls, kept, pictures, text
-from gptoss.app.accounts import CONTEXTS
 from gptoss.app.computed import computed
 from gptoss.app.large import TooLong
 from gptoss.app.study import DIALS, Study
 from gptoss.app.weights import weights_in_words
+from gptoss.charts.accounts import CONTEXTS
 from gptoss.lessons.window import charts, measure
 from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
 

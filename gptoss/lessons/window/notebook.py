@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gptoss.charts.accounts import CONTEXTS
 from gptoss.config import ModelConfig
 from gptoss.lessons.window import charts, measure
 from gptoss.take_home import show
@@ -32,5 +33,5 @@ def story(config: ModelConfig, labels: Sequence[str], context: int, window: int,
 
     """## What windows save at the real size"""
     show(charts.cache_strip(measure.cache_by_kind(config, context), context))
-    frame = measure.costs_by_context(config, tuple(2**power for power in range(7, 18)))
+    frame = measure.costs_by_context(config, CONTEXTS)
     show(charts.context_lines(frame, "bytes", context), charts.context_lines(frame, "scores", context))

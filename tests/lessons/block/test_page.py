@@ -9,8 +9,8 @@ from reader import page_text as words
 
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
-from gptoss.lessons.block.controls import NOTHING, OWN_NEXT, TRIES, TokenRun, removal_probabilities, removed_part
-from gptoss.lessons.block.measure import Part, contributions, half_block_parts, settled_stage
+from gptoss.lessons.block.controls import TRIES, TokenRun, removal_probabilities, removed_part
+from gptoss.lessons.block.measure import NOTHING, OWN_NEXT, Part, contributions, half_block_parts, settled_stage
 from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
 

@@ -9,8 +9,8 @@ from reader import page_text as words
 from gptoss.app.retrained import RETRAINED
 from gptoss.config import ModelConfig
 from gptoss.cost import expected_experts_touched
-from gptoss.lessons.experts.controls import BATCHES, HINTS, VIEWS
-from gptoss.lessons.experts.measure import uniform_routing
+from gptoss.lessons.experts.controls import HINTS, VIEWS
+from gptoss.lessons.experts.measure import BATCHES, uniform_routing
 
 PAGE = "pages/experts.py"
 
