@@ -1,78 +1,71 @@
-"""The sidebar, the same on every page: the model under study, its dials, undo, reset and pin."""
+"""The sidebar, the same on every page: the model under study, its dials, undo, reset and pin, as one element."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from gptoss.app import served, state
+from gptoss.app import dials, served, state
+from gptoss.app.dials import Group, Panel, Range, option
+from gptoss.app.moves import PRESET
 from gptoss.app.study import DIALS, Dial, Study
 
 # Words and icon for what a move does, in the order of the groups.
 EFFECTS = {
-    "new shape": (":material/casino: New shape", "A move makes other matrices. Their weights are random, unless trained "
-                  "ones ship for the new shape."),
-    "weights kept": (":material/lock: Weights kept", "A move changes the computation, and every weight can stay. Where a "
-                     "model was trained with the new setting, its weights come instead."),
-    "other weights": (":material/model_training: Weights", "A move brings other weights of the same shape."),
-    "accounting": (":material/calculate: Accounting", "Enters memory and compute, not the text that runs live."),
+    "new shape": ("New shape", "casino", "A move makes other matrices. Their weights are random, unless trained ones ship "
+                  "for the new shape."),
+    "weights kept": ("Weights kept", "lock", "A move changes the computation, and every weight can stay. Where a model was "
+                     "trained with the new setting, its weights come instead."),
+    "other weights": ("Weights", "model_training", "A move brings other weights of the same shape."),
+    "accounting": ("Accounting", "calculate", "Enters memory and compute, not the text that runs live."),
 }
 
 
 def sidebar(first: Collection[str]) -> None:
     """Draw the sidebar. The dials named in `first` are open, the others in a drawer one click away."""
+    study, memory = state.study(), state.session()
+    panel = Panel(
+        groups=_groups(study, [dial for dial in DIALS.values() if dial.name in first]),
+        drawer={"title": "More dials", "icon": "tune",
+                "groups": _groups(study, [dial for dial in DIALS.values() if dial.name not in first])},
+        preset=_preset(study), buttons=_buttons(study), notes=_notes())
     with st.sidebar:
-        study = state.study()
-        st.selectbox("Preset", _presets(study), key="preset", format_func=served.spelt_out,
-                     help="The real models, the notebook's demonstration, and a small one with trained weights.")
-        if served.problem():
-            st.caption(f":material/report: {served.problem()}")
-        _buttons(study)
-        _dials(study, [dial for dial in DIALS.values() if dial.name in first])
-        drawer = st.expander("More dials", icon=":material/tune:", key="more_dials", on_change="rerun")
-        if drawer.open:
-            with drawer:
-                _dials(study, [dial for dial in DIALS.values() if dial.name not in first])
-        state.session().drawn = frozenset(DIALS if drawer.open else first)
+        dials.draw(panel, state.DIALS_KEY, memory.token, memory.heard)
 
 
-def _presets(study: Study) -> list[str]:
-    """The presets; once a dial has left its preset, also what the model is now."""
-    return [*served.presets(), study.choice] if study.changes else [*served.presets()]
+def _preset(study: Study) -> Mapping[str, object]:
+    """The list of presets; once a dial has left its preset, with what the model is now."""
+    names = [*served.presets(), *([study.choice] if study.changes else [])]
+    return {"name": PRESET, "label": "Preset", "options": [option(name, served.spelt_out(name)) for name in names],
+            "at": study.choice,
+            "help": "The real models, the notebook's demonstration, and a small one with trained weights."}
 
 
-def _buttons(study: Study) -> None:
+def _buttons(study: Study) -> list[Mapping[str, object]]:
     pinned = state.pinned()
-    with st.container(horizontal=True, gap="small"):
-        st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not state.session().past,
-                  help="Take back the last move or edit.")
-        st.button("Reset", icon=":material/restart_alt:", on_click=state.reset, disabled=not study.changes,
-                  help=f"Put every dial back to {served.spelt_out(study.preset)}.")
-        if pinned:
-            st.button("Unpin", icon=":material/keep_off:", on_click=state.pin, args=(None,),
-                      help=f"Stop comparing with {pinned.name}.")
-        else:
-            st.button("Pin for comparison", icon=":material/keep:", on_click=state.pin, args=(study,),
-                      help="Keep this model's figures beside those of the next ones.")
-    if pinned:
-        st.caption(f":material/keep: Compared with {pinned.in_words}")
+    return [
+        {"value": "undo", "label": "Undo", "icon": "undo", "disabled": not state.session().past,
+         "help": "Take back the last move or edit."},
+        {"value": "reset", "label": "Reset", "icon": "restart_alt", "disabled": not study.changes,
+         "help": f"Put every dial back to {served.spelt_out(study.preset)}."},
+        {"value": "unpin", "label": "Unpin", "icon": "keep_off", "disabled": False,
+         "help": f"Stop comparing with {pinned.name}."} if pinned else
+        {"value": "pin", "label": "Pin for comparison", "icon": "keep", "disabled": False,
+         "help": "Keep this model's figures beside those of the next ones."}]
 
 
-def _dials(study: Study, dials: list[Dial]) -> None:
-    for effect, (title, meaning) in EFFECTS.items():
-        group = [dial for dial in dials if dial.effect == effect]
-        if group:
-            st.caption(f"**{title}**", help=meaning)
-        for dial in group:
-            _dial(study, dial)
+def _notes() -> list[str]:
+    pinned = state.pinned()
+    return [*filter(None, [served.problem()]), *([f"Compared with {pinned.in_words}"] if pinned else [])]
 
 
-def _dial(study: Study, dial: Dial) -> None:
-    if dial.name not in state.session().drawn:  # one that comes back would be at its first position in the browser
-        st.session_state[dial.name] = getattr(study, dial.name)
-    options = list(dial.options(vars(study)))
-    st.select_slider(dial.label, options, key=dial.name, format_func=dial.show, help=dial.help,
-                     disabled=len(options) == 1)
-    if dial.name in state.session().reasons:
-        st.caption(f":material/info: {state.session().reasons[dial.name]}.")
+def _groups(study: Study, shown: list[Dial]) -> list[Group]:
+    groups = [(effect, [_range(study, dial) for dial in shown if dial.effect == effect]) for effect in EFFECTS]
+    return [Group(ranges, *EFFECTS[effect]) for effect, ranges in groups if ranges]
+
+
+def _range(study: Study, dial: Dial) -> Range:
+    reason = state.session().reasons.get(dial.name)
+    return Range(dial.name, dial.label, [option(dial.spell(value), dial.show(value)) for value in dial.options(vars(study))],
+                 dial.spell(getattr(study, dial.name)), dial.help, f"{reason}." if reason else "")

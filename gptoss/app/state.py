@@ -7,14 +7,16 @@ module writes the address itself: always the preset, and every dial that differs
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import kept, served, trained
+from gptoss.app import dials, kept, moves, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
+from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.app.text import current_text, sample_of, set_text, text_from_query, text_to_query
 from gptoss.app.weights import weights_of
@@ -22,6 +24,7 @@ from gptoss.config import PRESETS, ModelConfig
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
+DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 
@@ -49,11 +52,14 @@ class Session:
     written: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
     problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
-    page_values: dict[str, object] = field(default_factory=dict)  # of the page's own controls in the last run
-    drawn: frozenset[str] = frozenset()  # dials that the sidebar showed in the last run
     refused: str = ""  # why the last button could not do what it says
     page: str | None = None  # the address of the page in the last run
     last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
+    token: str = field(default_factory=lambda: secrets.token_hex(8))  # what messages to this session begin with
+    said: object = None  # the last message of the dials, heard before or not
+    heard: int = 0  # the number of the last message of the dials
+    gesture: int = 0  # the one that made the last step of `past`
+    held: bool = False  # whether a hand holds a dial: the address is written when it lets go
 
 
 def session() -> Session:
@@ -61,7 +67,7 @@ def session() -> Session:
     if "session" not in st.session_state:
         now, problems = read_address(_address())
         st.session_state["session"] = Session(now, problems=problems)
-        _set_widgets(now)
+        set_text(now.text)
     return st.session_state["session"]
 
 
@@ -83,23 +89,23 @@ def synchronise(page: str = "") -> None:
     memory = session()
     if page != memory.page or _in_history():
         kept.arrive(PAGE_KEYS)
-    moved = _moved_dials(memory)
+    said, memory.said = memory.said, dials.message(DIALS_KEY)
+    message = moves.read_message(memory.said, memory.token, memory.heard)
     text = current_text() if "text" in st.session_state else memory.now.text
     address = _address()
-    if moved:
-        _move(memory, moved, text)
+    if message:
+        _obey(memory, message, text)
     elif text != memory.now.text:
         _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
-    elif "preset" in address and address != memory.address and not _in_flight(memory):
+    elif "preset" in address and address != memory.address and said == memory.said and not _in_flight(memory):
         now, memory.problems = read_address(address, memory.now.text)
         kept.arrive(PAGE_KEYS)
         memory.reasons = {}
         _advance(memory, now)
-        _set_widgets(now)
+        set_text(now.text)
     if page != memory.page:
-        memory.page = page
+        memory.page, memory.held = page, False
         _carry_over(memory.now.text)
-    memory.page_values = _page_values()
     _write_address(memory)
 
 
@@ -124,16 +130,16 @@ def go_to(study: Study, text: str | None = None) -> None:
     memory.reasons, memory.last_effect, memory.refused = {}, "", ""
     now = Moment(replace(study, scaled=False), memory.now.text if text is None else text, memory.now.pinned)
     _advance(memory, now)
-    _set_widgets(now)
+    set_text(now.text)
 
 
 def undo() -> None:
     """Go back by one move, from a button's callback."""
     memory = session()
     if memory.past:
-        memory.now = memory.past.pop()
+        memory.now, memory.gesture = memory.past.pop(), 0
         memory.reasons, memory.last_effect, memory.refused = {}, "", ""
-        _set_widgets(memory.now)
+        set_text(memory.now.text)
 
 
 def reset() -> None:
@@ -173,40 +179,34 @@ def query() -> dict[str, str]:
     return session().now.to_query()
 
 
-def _moved_dials(memory: Session) -> dict[str, object]:
-    """Dials whose widget is no longer where the study is; if there is none, a preset that was chosen."""
-    state, study = st.session_state, memory.now.study
-    moved = {name: state[name] for name in DIALS if name in state and state[name] != getattr(study, name)}
-    chosen = state.get("preset", study.choice)
-    if moved or chosen == study.choice or chosen not in served.presets():
-        return moved
-    # Just after a move the browser may still send the preset's name from before it, along with the move of a control
-    # on the page: that is no choice to go back.
-    stale = chosen == study.preset and _in_flight(memory) and _page_values() != memory.page_values
-    return {} if stale else {"preset": chosen}
-
-
-def _page_values() -> dict[str, object]:
-    """What is set on pages, also what no address keeps: a page's own keys begin with its address."""
-    of_pages = tuple(f"{page.path}_" for page in PAGES)
-    return {key: value for key, value in st.session_state.items() if key in PAGE_KEYS or key.startswith(of_pages)}
+BUTTONS = {"undo": undo, "reset": reset, "pin": lambda: pin(study()), "unpin": lambda: pin(None)}  # beside the dials
 
 
 def _in_flight(memory: Session) -> bool:
     return time.monotonic() - memory.written <= IN_FLIGHT
 
 
-def _move(memory: Session, moved: dict[str, object], text: str) -> None:
-    """Move dials; the text is whatever it is by now, since a quick reader's edit can come in the same run."""
+def _obey(memory: Session, message: Message, text: str) -> None:
+    """Take in what the hand did; the text is whatever it is by now, since a quick reader's edit can come in the same run."""
+    memory.heard, memory.held = message.number, message.held
+    if text != memory.now.text:
+        _advance(memory, replace(memory.now, text=text))
+    if moves.allowed(message.steps, BUTTONS):
+        for step in message.steps:
+            if step.name == BUTTON:
+                BUTTONS[step.value]()
+            else:
+                _move(memory, step)
+
+
+def _move(memory: Session, step: Step) -> None:
+    """Move one dial, or take a preset. A drag moves it from where it was before: what it passes leaves no trace."""
     before = memory.now.study
-    if "preset" in moved:
-        after, memory.reasons = Study.of_preset(moved["preset"]), {}
-    else:
-        after, memory.reasons = before.moved(**moved)
+    start = memory.past[-1].study if memory.past and step.gesture == memory.gesture else before
+    after, memory.reasons = moves.moved(start, step)
     memory.last_effect = _effect(before, after)
     memory.problems, memory.refused = [], ""
-    _advance(memory, Moment(after, text, memory.now.pinned))
-    _set_dials(after)
+    _advance(memory, replace(memory.now, study=after), step.gesture)
 
 
 def _effect(before: Study, after: Study) -> str:
@@ -219,11 +219,14 @@ def _effect(before: Study, after: Study) -> str:
     return "accounting" if effects else ""
 
 
-def _advance(memory: Session, now: Moment) -> None:
-    if now != memory.now:
-        kept.kept().problems = []
+def _advance(memory: Session, now: Moment, gesture: int = 0) -> None:
+    """Go on to another moment. What one gesture does is one step of the past."""
+    if now == memory.now:
+        return
+    kept.kept().problems = []
+    if not gesture or gesture != memory.gesture:
         memory.past = [*memory.past[1 - HISTORY:], memory.now]
-        memory.now = now
+    memory.now, memory.gesture = now, gesture
 
 
 def _carry_over(text: str) -> None:
@@ -238,17 +241,6 @@ def _carry_over(text: str) -> None:
             st.session_state[key] = st.session_state[key]
 
 
-def _set_widgets(now: Moment) -> None:
-    _set_dials(now.study)
-    set_text(now.text)
-
-
-def _set_dials(study: Study) -> None:
-    for name, value in {"preset": study.choice, **{name: getattr(study, name) for name in DIALS}}.items():
-        if st.session_state.get(name) != value:  # what is written is sent, and would overwrite a newer move
-            st.session_state[name] = value
-
-
 def _address() -> dict[str, str]:
     return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS}
 
@@ -260,6 +252,8 @@ def _in_history() -> bool:
 
 
 def _write_address(memory: Session) -> None:
+    if memory.held:
+        return
     wanted = memory.now.to_query()
     if wanted == _address():
         memory.address = wanted

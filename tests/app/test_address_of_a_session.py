@@ -128,7 +128,7 @@ def test_a_pinned_model_shows_differences_on_every_page_until_unpinned():
     assert not any(sign.change for sign in vital_signs(at))
     press(at, "Pin for comparison")
     assert not any(sign.change for sign in vital_signs(at))
-    at.selectbox(key="preset").set_value("gpt-oss-120b").run()
+    dial(at, "preset").set_value("gpt-oss-120b").run()
     for file in FILES:
         at.switch_page(file).run()
         assert_fine(at)

@@ -26,9 +26,9 @@ def test_every_preset_can_be_chosen_on_every_page(file):
     at = open_page(file)
     assert_fine(at)
     for preset in PRESETS:
-        at.selectbox(key="preset").set_value(preset).run()
+        dial(at, "preset").set_value(preset).run()
         assert_fine(at)
-        assert at.selectbox(key="preset").value == preset
+        assert dial(at, "preset").value == preset
         assert address(at)["preset"] == preset
         assert not at.warning
 
@@ -97,8 +97,8 @@ def test_a_dial_with_one_position_is_disabled_and_comes_back():
 def test_the_preset_says_custom_once_a_dial_leaves_it_and_choosing_it_again_goes_back():
     at = open_page(preset="gpt-oss-20b")
     move(at, "layers", 0)
-    assert at.selectbox(key="preset").value == "custom, from gpt-oss-20b"
-    at.selectbox(key="preset").set_value("gpt-oss-20b").run()
+    assert dial(at, "preset").value == "custom, from gpt-oss-20b"
+    dial(at, "preset").set_value("gpt-oss-20b").run()
     assert_fine(at)
     assert dial(at, "layers").value == 24
     assert address(at) == {"preset": "gpt-oss-20b"}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from head import band
-from reader import FILES, address, assert_fine, captions, dial, move, open_page, press, type_text
+from reader import FILES, address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
 from gptoss.app import large, live, served
 from gptoss.app.served import CHECKPOINT
@@ -71,7 +71,7 @@ def test_every_page_shows_a_large_one(file, serve, directories):
     serve(directories["huggingface"])
     at = open_page(file, preset=CHECKPOINT)
     assert_fine(at)
-    assert at.selectbox(key="preset").value == CHECKPOINT and address(at)["preset"] == CHECKPOINT
+    assert dial(at, "preset").value == CHECKPOINT and address(at)["preset"] == CHECKPOINT
     assert not at.warning
     builds = file.removeprefix("pages/").removesuffix(".py") in (
         "gpt2", "ladder", "training", "scale", "memory", "mxfp4", "claims")
@@ -100,7 +100,7 @@ def test_every_dial_at_both_ends(file, serve, directories):
                 assert "the server's checkpoint" in band(at).split("]")[0]
             if each.effect == "new shape" and name in address(at):  # its own place can be an end
                 assert "random weights" in band(at)
-        if not next(button for button in at.button if button.label == "Reset").disabled:
+        if not button(at, "Reset").disabled:
             press(at, "Reset")
         assert OWN in band(at) and address(at)["preset"] == CHECKPOINT and not DIALS.keys() & address(at).keys()
     assert_no_path(at)
@@ -109,14 +109,14 @@ def test_every_dial_at_both_ends(file, serve, directories):
 def test_undo_goes_back_to_it_and_an_address_brings_it(serve, directories):
     serve(directories["openai"])
     at = open_page(BUILD, preset="classroom")
-    at.selectbox(key="preset").set_value(CHECKPOINT).run()
+    dial(at, "preset").set_value(CHECKPOINT).run()
     assert OWN in band(at)
     move(at, "layers", 0)
     assert "random weights" in band(at) and address(at) == {"preset": CHECKPOINT, "layers": "1"}
     press(at, "Undo")
     assert OWN in band(at)
     press(at, "Undo")
-    assert at.selectbox(key="preset").value == "classroom"
+    assert dial(at, "preset").value == "classroom"
     other = open_page(BUILD, preset=CHECKPOINT, window="16", pinned="checkpoint,window=off")
     assert "window changed" in band(other) and dial(other, "window").value == 16 and not other.warning
 
@@ -155,7 +155,7 @@ def test_a_bad_directory_takes_nothing_down(serve, directories, tmp_path):
     serve(place)
     at = open_page(BUILD)
     assert_fine(at)
-    assert served.UNREADABLE in captions(at) and CHECKPOINT not in at.selectbox(key="preset").options
+    assert served.UNREADABLE in captions(at) and CHECKPOINT not in dial(at, "preset").options
     assert_no_path(at)
     at = open_page(BUILD, preset=CHECKPOINT)
     assert [warning.value for warning in at.warning] == ["There is no preset “checkpoint”; this is classroom."]

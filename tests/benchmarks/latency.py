@@ -72,7 +72,7 @@ class Slider:
     def press(self, key: str) -> dict:
         """One key, and what the page saw until it was quiet again."""
         self._thumb().focus()
-        if not self._thumb().evaluate("thumb => thumb === document.activeElement"):
+        if not self._thumb().evaluate("thumb => thumb === thumb.getRootNode().activeElement"):
             raise SystemExit(f"{self.label} takes no keys: is it in a closed drawer, or disabled?")
         self.page.wait_for_timeout(100)
         self.page.keyboard.press(key)

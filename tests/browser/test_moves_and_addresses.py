@@ -1,15 +1,20 @@
 """Sliders moved by keys, and the address they write: copied to another person, gone back to, and overtaken."""
 
+import math
+
 from chromium_reader import (
     PATIENCE,
     address,
     assert_no_error_shown,
     at_rest,
     chips,
+    drag,
     expect_address,
     expect_position,
+    holding,
     press,
     settle,
+    slider,
     text_box,
     type_text,
     vital_sign,
@@ -58,6 +63,57 @@ def test_fast_moves_end_in_the_last_state(visits):
     expect_position(page, "KV groups", "6")
     expect_figures(page, Study.of_preset("gpt-oss-20b").moved(layers=14, heads=12)[0])
     expect(page.get_by_text("4 of 14").first).to_be_visible()
+
+
+def test_two_hundred_moves_with_the_mouse_end_where_the_hand_let_go(visits):
+    page = visits.open("/build", preset="gpt-oss-20b")
+    entries = page.evaluate("history.length")
+    drag(page, "Query heads", [0.5 + 0.4 * math.sin(place / 9) for place in range(200)])
+    heads = slider(page, "Query heads").get_attribute("aria-valuetext")
+    expect_address(page, heads=heads)
+    at_rest(page)
+    settle(page)
+    study = Study.of_preset("gpt-oss-20b").moved(heads=int(heads))[0]
+    expect_address(page, heads=heads, kv=None if study.kv == 8 else str(study.kv))
+    expect_position(page, "Query heads", heads)
+    expect_position(page, "KV groups", str(study.kv))
+    expect_figures(page, study)
+    assert page.evaluate("history.length") == entries + 1, "a drag is one entry"
+    page.get_by_role("button", name="Undo").click()
+    expect_position(page, "Query heads", "64")
+    expect_position(page, "KV groups", "8")
+    expect_address(page, preset="gpt-oss-20b", heads=None, kv=None)
+
+
+def test_the_picture_follows_while_the_hand_holds_the_dial_and_no_answer_pulls_it_back(visits):
+    page = visits.open("/build", preset="gpt-oss-20b")
+    with holding(page, "Layers", 0.5) as pull:
+        for share in (0.1, 0.9, 0.3):
+            pull(share)
+            held = slider(page, "Layers").get_attribute("aria-valuetext")
+            expect_figures(page, Study.of_preset("gpt-oss-20b").moved(layers=int(held))[0])
+            expect_position(page, "Layers", held)
+            assert "layers" not in address(page)
+    expect_address(page, layers=held)
+
+
+def test_a_move_that_was_on_its_way_at_a_reload_arrives_after_it(visits):
+    page = visits.open("/build", preset="gpt-oss-20b")
+    press(page, "Layers", "End")
+    page.reload()
+    at_rest(page)
+    expect_address(page, layers="48")
+    expect_position(page, "Layers", "48")
+
+
+def test_pages_turn_by_keys_that_leave_a_dial_where_it_is(visits):
+    page = visits.open("/build", preset="gpt-oss-20b")
+    for key in ("PageUp", "PageDown"):
+        press(page, "Layers", key)
+        expect_position(page, "Layers", "24")
+    slider(page, "Layers").focus()
+    press(page, "Layers", "ArrowUp")
+    expect_address(page, layers="25")
 
 
 def test_a_copied_address_is_the_same_state_for_another_person(visits):

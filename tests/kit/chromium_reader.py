@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
@@ -136,7 +138,7 @@ def assert_no_error_shown(page: Page) -> None:
 
 
 def slider(page: Page, label: str) -> Locator:
-    return page.get_by_role("group", name=label, exact=True).get_by_role("slider")
+    return page.get_by_role("slider", name=label, exact=True)
 
 
 def press(page: Page, label: str, key: str, times: int = 1, pause: int = 0) -> None:
@@ -145,6 +147,27 @@ def press(page: Page, label: str, key: str, times: int = 1, pause: int = 0) -> N
     for _ in range(times):
         page.keyboard.press(key)
         page.wait_for_timeout(pause)
+
+
+@contextmanager
+def holding(page: Page, label: str, share: float) -> Iterator[Callable[[float], None]]:
+    """Take hold of a slider at a `share` of its length; pull it to others by what is given; let go at the end."""
+    box = slider(page, label).bounding_box()
+
+    def pull(share: float) -> None:
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
+    pull(share)
+    page.mouse.down()
+    yield pull
+    page.mouse.up()
+
+
+def drag(page: Page, label: str, shares: Sequence[float]) -> None:
+    """Drag a slider with the mouse over places at these shares of its length."""
+    with holding(page, label, shares[0]) as pull:
+        for share in shares[1:]:
+            pull(share)
 
 
 def expect_position(page: Page, label: str, shown: str) -> None:

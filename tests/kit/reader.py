@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hand
 from head import title, vital_signs
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app.book import PAGES
 from gptoss.app.header import signs_of
+from gptoss.app.state import DIALS_KEY
 from gptoss.app.study import DIALS
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -17,9 +19,8 @@ BUILD = "pages/build.py"
 
 
 def open_page(file: str = BUILD, **address: str) -> AppTest:
-    """A new session that comes to one page with an address, with the drawer of further dials open."""
+    """A new session that comes to one page with an address."""
     at = AppTest.from_file(str(APP), default_timeout=60)
-    at.session_state["more_dials"] = True
     for key, value in address.items():
         at.query_params[key] = value
     return at.switch_page(file).run()
@@ -31,11 +32,23 @@ def assert_fine(at: AppTest) -> None:
     assert not at.error, [e.value for e in at.error]
     page = next(page for page in PAGES if page.title == title(at))
     assert len(vital_signs(at)) == len(signs_of(page)) and all(sign.value for sign in vital_signs(at))
-    assert {dial.label for dial in DIALS.values()} <= {slider.label for slider in at.sidebar.select_slider}
+    assert {name: dial(at, name).label for name in DIALS} == {name: dial.label for name, dial in DIALS.items()}
+
+
+class Dial(hand.Dial):
+    """A dial of the sidebar, or its list of presets."""
+
+    def __init__(self, at: AppTest, name: str):
+        super().__init__(at, DIALS_KEY, name)
+
+    @property
+    def value(self) -> object:
+        return DIALS[self.name].read(self.at) if self.name in DIALS else self.at
 
 
 def dial(at: AppTest, name: str):
-    return at.select_slider(key=name)
+    """A dial of the sidebar, its list of presets too, or a page's own slider by its key."""
+    return Dial(at, name) if name in (*DIALS, "preset") else at.select_slider(key=name)
 
 
 def move(at: AppTest, name: str, place: int) -> None:
@@ -55,7 +68,8 @@ def address(at: AppTest) -> dict[str, str]:
 
 
 def button(at: AppTest, label: str):
-    return next(each for each in at.button if each.label == label)
+    """A button of the page, or of the sidebar's element."""
+    return next((each for each in at.button if each.label == label), None) or hand.Button(at, DIALS_KEY, label)
 
 
 def press(at: AppTest, label: str) -> AppTest:
@@ -67,7 +81,9 @@ def type_text(at: AppTest, text: str) -> AppTest:
 
 
 def captions(at: AppTest) -> str:
-    return "\n".join(caption.value for caption in at.caption)
+    """Everything in small letters, the sidebar's notes and reasons included."""
+    notes = [*hand.drawn(at, DIALS_KEY).get("notes", []), *(dial(at, name).note for name in DIALS)]
+    return "\n".join([*(caption.value for caption in at.caption), *notes])
 
 
 def show(at: AppTest, view: str) -> AppTest:

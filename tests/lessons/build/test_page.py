@@ -1,7 +1,7 @@
 """The build page: every tensor, every account, what gives way when the model shrinks, and generated text."""
 
 import pytest
-from reader import assert_fine, button, captions, move, open_page, page_text, press, show
+from reader import assert_fine, button, captions, dial, move, open_page, page_text, press, show
 from reader import charts as drawn_charts
 
 from gptoss.app.study import Study
@@ -79,7 +79,7 @@ def test_every_account_is_drawn_alone_and_beside_a_pinned_model(pinned):
     at = open_page()
     if pinned:
         press(at, "Pin for comparison")
-        at.selectbox(key="preset").set_value("gpt-oss-120b").run()
+        dial(at, "preset").set_value("gpt-oss-120b").run()
     for account in at.segmented_control(key="cost").options:
         at.segmented_control(key="cost").set_value(getattr(account, "content", account)).run()
         assert_fine(at)

@@ -159,7 +159,7 @@ def test_every_link_lands_with_its_sliders_set(claim):
     assert_fine(at)
     assert not at.warning and title(at) == claim.page.title
     study = claim.study(NOW.study)
-    assert at.selectbox(key="preset").value == study.name
+    assert dial(at, "preset").value == study.name
     assert all(dial(at, name).value == getattr(study, name) for name in study.changes)
     for key, value in claim.controls.items():
         assert str(at.session_state[key]) in (value, f"{value}.0"), key

@@ -59,7 +59,7 @@ def test_at_first_a_published_model_is_shown():
 
 def test_the_sidebar_steers_as_soon_as_it_holds_a_large_model():
     at = open_page(PAGE)
-    at.selectbox(key="preset").set_value(LARGE).run()
+    dial(at, "preset").set_value(LARGE).run()
     assert model_shown(at) == UNDER_STUDY and "**gpt-oss-120b**, 116.83 B" in page_text(at)
     move(at, "layers", 0)
     assert_fine(at)
@@ -67,7 +67,7 @@ def test_the_sidebar_steers_as_soon_as_it_holds_a_large_model():
     at.segmented_control(key="memory_model").set_value(SMALL).run()
     move(at, "layers", -1)
     assert model_shown(at) == SMALL and "**gpt-oss-20b**, 20.91 B" in page_text(at)  # the reader's choice outlasts dials
-    at.selectbox(key="preset").set_value("classroom").run()
+    dial(at, "preset").set_value("classroom").run()
     assert model_shown(at) == SMALL
     at.segmented_control(key="memory_model").set_value(UNDER_STUDY).run()
     assert_fine(at)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from reader import address, assert_fine, captions, charts, open_page, open_tab, page_text, type_text
+from reader import address, assert_fine, captions, charts, dial, open_page, open_tab, page_text, type_text
 
 from gptoss.app import band
 from gptoss.app.lesson import TABS
@@ -58,7 +58,7 @@ def test_a_far_block_gives_way_where_the_matrix_has_none():
     at.segmented_control(key="mxfp4_matrix").set_value("mlp2").run()
     assert_fine(at)
     assert "mlp2 of expert 0 in layer 0, row 127, block 3" in captions(at)
-    at.selectbox(key="preset").set_value("gpt-oss-20b").run()
+    dial(at, "preset").set_value("gpt-oss-20b").run()
     assert_fine(at)
     assert "row 63, block 1" in captions(at)
 

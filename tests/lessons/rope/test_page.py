@@ -87,7 +87,7 @@ def test_every_pair_of_a_head_can_be_shown():
 def test_the_last_pair_gives_way_to_smaller_heads():
     at = open_rope(rope_pair="31")
     assert "Pair 31 turns" in captions(at)
-    at.selectbox(key="preset").set_value("classroom").run()
+    dial(at, "preset").set_value("classroom").run()
     assert_drawn(at, "Arrows")
     assert at.select_slider(key="rope_pair").value == 7
 

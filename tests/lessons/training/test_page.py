@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from reader import assert_fine, open_page, page_text, type_text
+from reader import assert_fine, dial, open_page, page_text, press, type_text
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
@@ -127,7 +127,7 @@ def test_each_domain_can_be_drawn_large():
 def test_contestants_follow_the_model_and_are_never_more_than_three():
     at = open_page(PAGE, preset="classroom")
     at.multiselect(key="training_who").set_value(["study", "kv-8", "dense"]).run()
-    at.select_slider(key="heads").set_value(2).run()
+    dial(at, "heads").set_value(2).run()
     assert_fine(at)
     assert at.session_state["training_who"] == ["study", "dense"]
     at = open_page(PAGE, preset="classroom", training_who=["study", "gpt2", "dense", "no-sinks"])
@@ -244,8 +244,8 @@ def test_a_run_from_start_to_end(page):
 
 def test_three_contestants_and_the_pinned_model(page):
     at = page()
-    next(button for button in at.button if button.label == "Pin for comparison").click().run()
-    at.select_slider(key="window").set_value(4).run()
+    press(at, "Pin for comparison")
+    dial(at, "window").set_value(4).run()
     at.multiselect(key="training_who").set_value(["study", "gpt2", "pinned"]).run()
     until(train(at), DONE)
     assert_fine(at)
