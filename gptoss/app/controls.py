@@ -41,6 +41,7 @@ class Key(Generic[T]):
 
 LAYER, HEAD, EXPERT = Key("layer", 0), Key("head", 0), Key("expert", 0)
 TOKEN: Key[int | str] = Key("token", LAST)
+_STEPS = "steps"  # where the key of the last page's steps is kept
 _OFFERED = "token_offered"  # where the slider of tokens was put when nobody had moved it
 
 
@@ -153,19 +154,42 @@ def has_text(tokens: Sized, what: str) -> bool:
     return bool(len(tokens))
 
 
-def step_through(label: str, names: Sequence[str], key: str, default: str) -> str:
-    """A list to choose from, with a step back and a step forward."""
+def steps(key: str, places: Sequence, then: Callable[[], None] | None = None) -> None:
+    """Back and Next for what a page shows in steps: the widget `key` goes along `places`. It opens at the first of them.
+
+    The keys Page up and Page down press these buttons, and go to another page where no step is left: `keys.js` finds them by
+    their own keys, so a page has one pair at a time. `then` is called after a step.
+    """
+    st.session_state[_STEPS] = key
+    place = _place_on(key, places)
+    for name, label, by, last in (("back", "Back", -1, 0), ("forward", "Next", 1, len(places) - 1)):
+        st.button(label, key=f"steps_{name}", disabled=place == last, on_click=_step, args=(key, places, by, then))
+
+
+def forget_step() -> None:
+    """Let a page that is left open at its first step when the reader comes back."""
+    if _STEPS in st.session_state:
+        st.session_state.pop(st.session_state.pop(_STEPS), None)
+
+
+def _step(key: str, places: Sequence, by: int, then: Callable[[], None] | None) -> None:
+    """Move from where the widget is by now: a second press may come before the first one is drawn."""
+    st.session_state[key] = places[min(max(_place_on(key, places) + by, 0), len(places) - 1)]
+    if then:
+        then()
+
+
+def _place_on(key: str, places: Sequence) -> int:
+    value = st.session_state.get(key)
+    return places.index(value) if value in places else 0
+
+
+def step_through(label: str, names: Sequence[str], key: str) -> str:
+    """A list to step through, from its first name on."""
     if st.session_state.get(key) not in names:
-        st.session_state[key] = default
-    place = names.index(st.session_state[key])
-
-    def step(by: int) -> None:
-        st.session_state[key] = names[place + by]
-
+        st.session_state[key] = names[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.button("Back", icon=":material/arrow_back:", on_click=step, args=(-1,), disabled=place == 0, key=f"{key}_back")
-        st.button("Next", icon=":material/arrow_forward:", on_click=step, args=(1,), disabled=place == len(names) - 1,
-                  key=f"{key}_next")
+        steps(key, names)
         return st.selectbox(label, names, key=key, label_visibility="collapsed")
 
 

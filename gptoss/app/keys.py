@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import route, state
+from gptoss.app import controls, route, state
 from gptoss.app.book import PAGES, SHARED_KEYS, Page
 
 
@@ -66,6 +66,7 @@ def _act(path: str) -> None:
 def _open(page: Page | None) -> None:
     """Open a page. What Streamlit keeps when a link of the bar is clicked, but drops here, is written down before."""
     if page:
+        controls.forget_step()
         for key in _KEPT & st.session_state.keys():
             st.session_state[key] = st.session_state[key]
         st.switch_page(f"pages/{page.file}", query_params=state.query())

@@ -1,6 +1,6 @@
 """From page to page by keys and links, in one session: with a slider, a text box or a list in focus, and through steps."""
 
-from chromium_reader import PATIENCE, address, at_rest, expect_address, expect_position, press, settle, text_box
+from chromium_reader import PATIENCE, address, at_rest, expect_address, press, settle, text_box
 from playwright.sync_api import expect
 
 TEXT = "Grüße & 1 + 1 = 2 🙂"
@@ -16,21 +16,27 @@ def expect_page(page, title: str) -> None:
     expect_address(page, **MODEL)
 
 
-def test_keys_lead_from_page_to_page_whatever_has_the_focus(visits):
-    page = visits.open("/gqa", layer="1", **MODEL)
+def test_keys_lead_through_steps_and_from_page_to_page_whatever_has_the_focus(visits):
+    page = visits.open("/attention", layer="1", **MODEL)
     page.evaluate("window.here = 'since the start'")
+    for key, step in [("PageDown", "2"), ("PageDown", "3"), ("PageUp", "2"), *(("PageDown", step) for step in "345")]:
+        press(page, "Query heads", key)
+        expect_address(page, attention_step=step, heads="4")
     page.keyboard.press("PageDown")
-    expect_page(page, "Sliding window")
-    press(page, "Layers", "PageUp")
-    expect_page(page, "Grouped queries")
-    press(page, "Query heads", "Alt+ArrowRight")
-    expect_page(page, "Sliding window")
-    expect_position(page, "Layers", "24")
-    press(page, "Layers", "ArrowRight")
-    expect_address(page, layers="25", **MODEL)
+    expect_page(page, "RoPE and YaRN")
+    page.keyboard.press("PageUp")
+    expect_page(page, "Attention")
+    expect_address(page, attention_step=None, layer="1")
+    press(page, "Query heads", "PageUp")
+    expect_page(page, "Block")
+    press(page, "Layers", "Alt+ArrowRight")
+    expect_page(page, "Attention")
+    press(page, "Query heads", "Home")
+    expect_address(page, heads="1", kv="1")
     page.keyboard.press("Alt+ArrowLeft")
-    expect_page(page, "Grouped queries")
-    expect_address(page, layers="25")
+    expect(page.get_by_role("heading", name="Block", level=1)).to_be_visible(timeout=PATIENCE)
+    at_rest(page)
+    expect_address(page, heads="1", kv="1", layers=None, layer="1")
 
 
 def test_a_text_box_a_list_and_a_dialog_keep_their_keys(visits):

@@ -179,16 +179,9 @@ def _play_on(draw: Callable[[int, bool], None], bar: DeltaGenerator, sheet: Delt
 
 def _choose_step(bar: DeltaGenerator) -> int:
     with bar:
-        step = kept.segmented_control("Step", STEPS, default=STEPS[-1], key=STEP,
-                                      label_visibility="collapsed", on_change=_stop)
-        st.button("Back", on_click=_go, args=(step - 1,), disabled=step == STEPS[0], key="attention_back")
-        st.button("Next", on_click=_go, args=(step + 1,), disabled=step == STEPS[-1], key="attention_next")
+        step = kept.segmented_control("Step", STEPS, key=STEP, label_visibility="collapsed", on_change=_stop)
+        controls.steps(STEP, STEPS, then=_stop)
     return step
-
-
-def _go(step: int) -> None:
-    st.session_state[STEP] = step
-    _stop()
 
 
 def _play() -> None:

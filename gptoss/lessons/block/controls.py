@@ -244,7 +244,7 @@ def journey(run: TokenRun, side: DeltaGenerator) -> None:
     """The token's way, and one addition in its own plane."""
     table, way = stages(run.config), measure.journey(run.stream)
     names = table["stage"].tolist()
-    stage = names.index(controls.step_through("Stage", names, key=STAGE.name, default=names[1]))
+    stage = names.index(controls.step_through("Stage", names, key=STAGE.name))
     before, added, cosine = (way[name] for name in ("before", "added", "cosine"))
     with side:
         pictures.show_drawing(charts.addition_triangle(
@@ -274,7 +274,7 @@ def tensors(run: TokenRun, side: DeltaGenerator) -> None:
     trace = live_run(run.study, run.tokens.ids, layer).trace
     table = summary(trace)
     inside = [name for name in trace if name.startswith(f"block.{layer}.") or not name.startswith("block.")]
-    name = controls.step_through("Tensor", inside, key="block_tensor", default=f"block.{layer}.attn.norm")
+    name = controls.step_through("Tensor", inside, key="block_tensor")
     st.html(charts.block_flow(dict(zip(table["tensor"], table["shape"], strict=True)), layer, name))
     whole = " Nothing is removed here." if run.part else ""
     st.markdown(f"**{name}**: {meaning(name)}. Row {run.position} is the token in question.{whole}")

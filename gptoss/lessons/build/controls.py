@@ -60,7 +60,7 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
 
 def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
     """Every tensor of the pass, one after the other, in the order in which they came to be."""
-    name = controls.step_through("Tensor", list(run.trace), key="tensor", default="embedding")
+    name = controls.step_through("Tensor", list(run.trace), key="tensor")
     table = summary(run.trace)
     row = table.loc[table["tensor"] == name].iloc[0]
     size = f"mean {row['mean']:.3f}, std {row['std']:.3f}" if row["mean"] == row["mean"] else "numbers are names"

@@ -123,18 +123,13 @@ def _choose_word(text: str) -> str:
 
 
 def _choose_step(word: str) -> int:
-    """How many of a pre-token's merges are made: a slider, a step back and a step forward. All, to begin with."""
-    last, key = len(measure.build(word).merges), "tokenizer_step"
-    if st.session_state.get(key, last) > last or st.session_state.get("tokenizer_stepped", word) != word:
-        st.session_state[key] = last
+    """How many of a pre-token's merges are made: a slider, a step back and a step forward. None, to begin with."""
+    places, key = range(len(measure.build(word).merges) + 1), "tokenizer_step"
+    if st.session_state.get(key, 0) not in places or st.session_state.get("tokenizer_stepped", word) != word:
+        st.session_state[key] = 0
     st.session_state["tokenizer_stepped"] = word
-    step = kept.select_slider("Merges made", range(last + 1), last, key=key, disabled=not last)
-
-    def move(by: int) -> None:
-        st.session_state[key] = step + by
-
-    st.button("Back", icon=":material/arrow_back:", on_click=move, args=(-1,), key="tokenizer_back", disabled=step == 0)
-    st.button("Next", icon=":material/arrow_forward:", on_click=move, args=(1,), key="tokenizer_next", disabled=step == last)
+    step = kept.select_slider("Merges made", places, key=key, disabled=len(places) == 1)
+    controls.steps(key, places)
     return step
 
 
