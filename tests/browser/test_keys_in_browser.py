@@ -36,7 +36,7 @@ def test_keys_lead_through_steps_and_from_page_to_page_whatever_has_the_focus(vi
     page.keyboard.press("Alt+ArrowLeft")
     expect(page.get_by_role("heading", name="Block", level=1)).to_be_visible(timeout=PATIENCE)
     at_rest(page)
-    expect_address(page, heads="1", kv="1", layers=None, layer="1")
+    expect_address(page, heads="1", kv="1", layers=None)
 
 
 def test_a_text_box_a_list_and_a_dialog_keep_their_keys(visits):
