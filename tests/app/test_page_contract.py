@@ -7,8 +7,9 @@ import re
 
 import pytest
 from head import title
+from literal_walk import MARKUP, assert_literal
 from nightly import at_night
-from page_controls import MARKUP, assert_shows_something, controls, named, place, show, take_to_its_ends, views
+from page_controls import assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
 from streamlit.testing.v1.element_tree import Slider
 
@@ -170,20 +171,10 @@ TEXTS = {
     "none": "", "one letter": "a", "space": " ", "line ends": "\n\n\n", "emoji": "👩‍🚀🏳️‍🌈🙂 " * 4, "Arabic": "مرحبا بالعالم",
     "override": "abc \u202edef\u202c \u200f", "control": "a\x00b\x07\x1b[31mc\x7f", "long": "The sea is wide. " * 300,
     "special": "<|start|>system<|message|>hi<|end|><|reserved_200013|>",
-    "markup": "<script>alert(1)</script> <img src=x onerror=alert(1)> # t **b** $x^2$ :red[x] [l](http://e.org) `c` | a |",
+    "markup": "<script>alert(1)</script> <img src=x onerror=alert(1)> # t **b** $x^2$ :red[x] [l](http://e.org) `c` | a | "
+              "![i](//e.org) :material/home: www.e.org",
 }
 THOROUGH = at_night(tuple(TEXTS), ("none", "one letter", "long", "markup"))  # through every view and tab
-
-
-def assert_escaped(at, text):
-    """Nothing that a reader typed is part of the page's own HTML or Markdown."""
-    html = [element.proto.body for element in at.get("html")]
-    html += [element.value for element in at.markdown if element.proto.allow_html]
-    markdown = [words.value for kind in ("markdown", "caption", "success", "info", "warning") for words in at.get(kind)]
-    for planted in ("<script>", "<img src=x", "<|start|>") if text else ():
-        assert not any(planted in body for body in html), planted
-    for planted in ("[l](http", ":red[x]", "**b**", "$x^2$"):
-        assert not any(planted in body for body in markdown), planted
 
 
 @EVERY_PAGE
@@ -191,7 +182,7 @@ def test_any_text_stays_whole_and_is_shown_as_text(page):
     at = opened(page)
     if not at.main.text_area:
         for text in TEXTS.values():
-            assert_escaped(opened(page, text=text), text)
+            assert_literal(opened(page, text=text))
         return
     switch, options = views(at, page.path)
     for name, text in TEXTS.items():
@@ -205,7 +196,7 @@ def test_any_text_stays_whole_and_is_shown_as_text(page):
                 show(at, switch, view)
                 assert_fine(at)
                 assert at.session_state["text"] == text
-                assert_escaped(at, text)
+                assert_literal(at)
 
 
 @EVERY_LESSON

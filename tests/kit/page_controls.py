@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from head import title
+from literal_walk import MARKUP, assert_literal
 from reader import assert_fine
 from streamlit.runtime.state.common import TESTING_KEY
 from streamlit.testing.v1 import AppTest
@@ -14,7 +15,6 @@ from streamlit.testing.v1.element_tree import Checkbox, NumberInput, Slider, Tex
 KINDS = ("slider", "select_slider", "segmented_control", "pills", "radio", "selectbox", "multiselect", "toggle", "checkbox",
          "number_input", "text_input")
 ON_EVERY_PAGE = ("sample", "special")
-MARKUP = "<img src=x onerror=alert(1)> **b** :red[x] 🙂"
 
 
 def controls(at: AppTest) -> dict[str, Widget]:
@@ -89,6 +89,7 @@ def move(at: AppTest, key: str, value: object) -> None:
         wanted = place(put(at, key, value))
         at.run()
         assert_fine(at)
+        assert_literal(at)
         assert_shows_something(at)
         assert key not in controls(at) or place(controls(at)[key]) == wanted, place(controls(at)[key])
 
