@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gptoss.app import keys, notices, state
+from gptoss.app import keys, notices, stage, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -13,6 +13,7 @@ bar = {section: [page.as_streamlit() for page in pages] for section, pages in BO
 current = st.navigation(bar, position="top")
 name = PAGES[0].title
 st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩", layout="wide")
+stage.synchronise(current.url_path)
 state.synchronise(current.url_path)
 page = next(page for page in PAGES if page.title == current.title)
 keys.listen(page.path)

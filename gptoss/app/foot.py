@@ -22,22 +22,6 @@ def foot(path: str) -> None:
     st.html(f"<style>{_STYLE}{_bar(path)}</style>{_way(path)}{_here(path)}")
 
 
-def beside_title(path: str) -> str:
-    """The pages before and after as two small links in HTML, with the place between them, for the page's head."""
-    place = escape(route.where(path).split(" · ")[0])
-    before, after = route.previous(path), route.next(path)
-    return ('<nav class="way-beside" aria-label="Previous and next page">'
-            + (route.link(before, "‹", spoken=f"Previous page: {before.title}") if before else "")
-            + f"<span>{place}</span>"
-            + (route.link(after, "›", spoken=f"Next page: {after.title}") if after else "") + "</nav>")
-
-
-def needs(path: str) -> str:
-    """A link in HTML to the page that the one at `path` presupposes; nothing where there is none."""
-    needed = route.needed(path)
-    return route.link(needed, needed.title) if needed else ""
-
-
 def _way(path: str) -> str:
     before, after = route.previous(path), route.next(path)
     return ('<nav class="way-foot" aria-label="The way through the pages">'

@@ -1,11 +1,32 @@
-// The head of a page: shows what Python wrote, sends what is pressed, and tells the whole page of projector mode.
+// The head of a page: shows what Python wrote, sends what is pressed, and puts the whole page into projector mode.
+
+const SCHEME = '(prefers-color-scheme: dark)'
+
 export default function ({data, parentElement, setTriggerValue}) {
-  const head = parentElement.querySelector("header")
+  const head = parentElement.querySelector('header')
   if (head.written !== data.html) head.innerHTML = head.written = data.html
   head.onclick = event => {
-    const pressed = event.target.closest("[data-message]")
-    if (!pressed || event.ctrlKey || event.metaKey || event.shiftKey) return // a link in another tab is the browser's
-    event.preventDefault()
-    setTriggerValue("pressed", pressed.dataset.message)
+    const pressed = event.target.closest('[data-message]')
+    if (pressed) setTriggerValue('pressed', pressed.dataset.message)
   }
+  document.documentElement.classList.toggle('stage', data.scheme !== '')
+  paint(data.scheme)
+}
+
+// Have Streamlit take the theme that projector mode asks for in place of the system's, or the system's again. It looks at the
+// system's whenever that changes and after printing, so that is what it is told; a theme chosen in its menu stays.
+function paint(scheme) {
+  if ((window.gptossScheme ?? '') === scheme) return
+  window.gptossScheme = scheme
+  const system = (window.gptossSystem ??= window.matchMedia)
+  window.matchMedia = scheme === '' ? system : query => {
+    const found = system.call(window, query)
+    if (query !== SCHEME) return found
+    return new Proxy(found, {get: (real, name) => {
+      if (name === 'matches') return scheme === 'dark'
+      const value = real[name]
+      return typeof value === 'function' ? value.bind(real) : value
+    }})
+  }
+  window.dispatchEvent(new Event('afterprint'))
 }

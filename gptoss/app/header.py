@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from urllib.parse import urlencode
 
 import streamlit as st
 
-from gptoss.app import route, state
+from gptoss.app import route, stage, state
 from gptoss.app.accounts import figures
 from gptoss.app.band import Band, band_of
-from gptoss.app.book import PAGES, Page, ensure_app
+from gptoss.app.book import Page, ensure_app
 from gptoss.app.notices import notices
 from gptoss.app.study import Study
 from gptoss.app.weights import back_to_trained
 from gptoss.units import count, difference, flops, size
 
 KEY = "page_head"
-BACK, GO = "back", "go "  # what the browser may send: to trained weights, or to a page
+BACK = "back"  # what the browser sends for the way back to trained weights
 
 # The vital signs that a dial moves, in the order in which they are shown.
 _ALL = ("total", "active", "kv_cache", "weights", "flops")
@@ -42,19 +41,11 @@ def header(path: str, untrained: bool = False) -> None:
     whatever the model under study has.
     """
     ensure_app()
-    page = next(page for page in PAGES if page.path == path)
+    page = route.page_at(path)
     study = state.study()
     band = band_of(study, page, untrained)
-    pressed = _element(key=KEY, data={"html": _html(page, study, band)}, on_pressed_change=_take_in).pressed
-    if isinstance(pressed, str) and pressed.startswith(GO):
-        follow(pressed.removeprefix(GO))
+    _element(key=KEY, data={"html": _html(page, study, band), "scheme": stage.scheme()}, on_pressed_change=_take_in)
     notices()
-
-
-def follow(path: str) -> None:
-    """Go to a page with the model and the text of this one. What is no page's address leads nowhere."""
-    if path in {page.path for page in PAGES}:
-        st.switch_page(f"pages/{path}.py", query_params=state.query())
 
 
 def signs_of(page: Page) -> tuple[str, ...]:
@@ -70,24 +61,13 @@ def _take_in() -> None:
 
 
 def _html(page: Page, study: Study, band: Band) -> str:
-    mark = (f'<button class="head-mark" popovertarget="head-help" title="What this page is for, and what its head says">'
-            f"{page.minutes} min {_icon('help')}</button>")
-    return (f'<div class="head-title"><h1>{escape(page.title)}</h1>{_way(page)}<p>{escape(page.teaches)}</p>{mark}</div>'
+    turn, icon = ("Leave projector mode", "close_fullscreen") if stage.on() else ("Projector mode", "present_to_all")
+    marks = (f'<button class="head-mark" popovertarget="head-help" title="What this page is for, and what its head says">'
+             f"{page.minutes} min {_icon('help')}</button>"
+             f'<button class="head-turn" data-does="stage" title="{turn} (f)" aria-label="{turn}">{_icon(icon)}</button>')
+    return (f'<div class="head-title"><h1>{escape(page.title)}</h1>{route.beside_title(page.path)}'
+            f"<p>{escape(page.teaches)}</p>{marks}</div>"
             f"{_band(band)}{_signs(page, study, state.pinned())}{_explained(page, study, band)}")
-
-
-def _way(page: Page) -> str:
-    """The pages before and after this one."""
-    beside = (("Previous", "chevron_left", route.previous(page.path)), ("Next", "chevron_right", route.next(page.path)))
-    return '<nav aria-label="Pages before and after">' + "".join(
-        _link(other, _icon(icon), f"{words}: {other.title}") for words, icon, other in beside if other) + "</nav>"
-
-
-def _link(page: Page, words: str, title: str = "") -> str:
-    """A link that keeps the session, and opens in another tab like any link. `words` is HTML."""
-    title = f' title="{escape(title)}" aria-label="{escape(title)}"' if title else ""
-    return (f'<a href="{escape(page.path)}?{escape(urlencode(state.query()))}" data-message="{GO}{escape(page.path)}"'
-            f"{title}>{words}</a>")
 
 
 def _icon(name: str) -> str:
@@ -96,8 +76,8 @@ def _icon(name: str) -> str:
 
 def _explained(page: Page, study: Study, band: Band) -> str:
     """All that explains the head, behind its one mark: it opens by pointer, touch and keyboard."""
-    needed = route.needed(page.path)
-    needs = f" It needs {_link(needed, escape(needed.title))}." if needed else ""
+    needed = route.needs(page.path)
+    needs = f" It needs {needed}." if needed else ""
     meanings = "".join(f"<dt>{escape(label)}</dt><dd>{escape(meaning)}</dd>"
                        for _, label, _, meaning in _told(page, study))
     return (f'<div class="head-help" id="head-help" popover><p><strong>{page.minutes} minutes.</strong> Afterwards you can '
@@ -110,8 +90,7 @@ def _band(band: Band) -> str:
         band.effect) else ""
     back = f'<button data-message="{BACK}" title="{escape(band.back)}">{_icon("school")}Back to trained</button>' if (
         band.back) else ""
-    training = next(page for page in PAGES if page.path == "training")
-    train = _link(training, _icon("model_training") + escape(band.train)) if band.train else ""
+    train = route.link(route.page_at("training"), band.train) if band.train else ""
     return (f'<div class="head-band"><span class="badge {band.weights.looks}">{_icon(band.weights.icon)}'
             f"{escape(band.weights.words)}</span>{effect}<span>{band.live}</span>{back}{train}</div>")
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import controls, route, state
+from gptoss.app import controls, route, stage, state
 from gptoss.app.book import PAGES, SHARED_KEYS, Page
 
 
@@ -31,12 +31,13 @@ SHORTCUTS = (
     Shortcut("PageUp", "Page up", "back", "the step before, or the page before"),
     Shortcut("Alt+ArrowRight", "Alt →", "next", "the next page"),
     Shortcut("Alt+ArrowLeft", "Alt ←", "previous", "the page before"),
+    Shortcut("f", "f", "stage", "projector mode: the picture large on an empty screen, and back"),
     Shortcut("?", "?", "list", "this list"),
 )
 _KEY, _LIST = "keys", "keys_listed"
 _AT = {"": PAGES[0], **{page.path: page for page in PAGES}}  # by what a link may say
 _KEPT = {*state.OWN_KEYS, *SHARED_KEYS, "more_dials"}  # widgets of the sidebar, and those that several pages have
-_DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS)}
+_DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS | stage.KEYS)}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
 _listener = st.components.v2.component(
     "gptoss_keys", js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"), css=_STYLE, isolate_styles=False)
@@ -80,12 +81,17 @@ def _previous(path: str) -> None:
     _open(route.previous(path))
 
 
+def _turn_stage(_: str) -> None:
+    stage.toggle()
+
+
 def _ask_for_list(_: str) -> None:
     st.session_state[_LIST] = True
 
 
 _ACTS: dict[str, Callable[[str], None]] = {
-    "forward": _next, "back": _previous, "next": _next, "previous": _previous, "list": _ask_for_list}
+    "forward": _next, "back": _previous, "next": _next, "previous": _previous, "stage": _turn_stage,
+    "list": _ask_for_list}
 
 
 @st.dialog("Keys", icon=":material/keyboard:")

@@ -9,7 +9,7 @@ from functools import partial
 
 import streamlit as st
 
-from gptoss.app import state
+from gptoss.app import stage, state
 from gptoss.app.book import PAGES
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
@@ -104,6 +104,9 @@ def _show_code(objects: Sequence[object]) -> None:
 def _tabs(lesson: Lesson) -> None:
     views = {PREDICT: _predict, TRY: _try, MATHS: _maths, CODE: _code} | (
         {CLAIMS: _claims} if lesson.claims else {}) | ({CHECKS: _checks} if lesson.checks else {})
+    if stage.on():  # a room looks at the picture; what was called there stays
+        called = st.session_state.get(f"{lesson.path}_lesson")
+        views = {name: view for name, view in views.items() if name not in (CODE, CLAIMS, CHECKS) or name == called}
     for tab, view in zip(st.tabs(list(views), key=f"{lesson.path}_lesson", on_change="rerun"), views.values(), strict=True):
         if tab.open:
             with tab:

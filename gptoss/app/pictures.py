@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar, Token
 from html import escape
 
 import pandas as pd
@@ -11,20 +12,39 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gptoss.app import theme
+from gptoss.app import stage, theme
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart, Picture, palette, tensor_picture
+from gptoss.charts.enlarge import enlarged
 from gptoss.trace import as_matrix
 
 MAIN = "main_picture"  # the key of its place, by which style.css, projector mode and the browser tests find it
+_inside_main: ContextVar[bool] = ContextVar("inside_main", default=False)
 
 
-def main() -> DeltaGenerator:
+class Main:
+    """The place of a page's main picture: a container, in which projector mode lets charts grow as tall as it is."""
+
+    def __init__(self) -> None:
+        self._place = st.container(key=MAIN)
+        self._token: Token | None = None
+
+    def __enter__(self) -> DeltaGenerator:
+        self._token = _inside_main.set(True)
+        return self._place.__enter__()
+
+    def __exit__(self, *problem: object) -> None:
+        _inside_main.reset(self._token)
+        self._place.__exit__(*problem)
+
+
+def main() -> Main:
     """The place of a page's main picture, once a run: `with pictures.main():`.
 
     It holds what the chosen view is about and nothing above it: charts side by side are both in it, controls are not.
     """
-    return st.container(key=MAIN)
+    return Main()
+
 
 _MOST_KEPT = 256  # specifications; there is one for each kind of chart, and for some kinds one for each number of rows
 _IN_DARK: dict[int, tuple[dict, dict]] = {}
@@ -37,9 +57,15 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
     would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
     selection comes back.
     """
-    event = st.vega_lite_chart(as_arrow(chart.data), in_theme(chart.spec), alt=chart.name, key=key, height=height,
+    spec, words = chart.spec, literal(chart.alt)
+    if stage.on():
+        spec, height = enlarged(spec), "stretch" if _inside_main.get() else height
+        words = ""  # the picture speaks for itself there; what was left out is still said
+    event = st.vega_lite_chart(as_arrow(chart.data), in_theme(spec), alt=chart.name, key=key, height=height,
                                on_select=on_select)
-    st.caption(literal(chart.alt) + (f" :material/content_cut: Shown: {chart.note}." if chart.note else ""))
+    words = " ".join(filter(None, (words, chart.note and f":material/content_cut: Shown: {chart.note}.")))
+    if words:
+        st.caption(words)
     return event
 
 

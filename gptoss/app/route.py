@@ -60,6 +60,22 @@ def address(page: Page) -> str:
     return "./" if page is PAGES[0] else f"./{page.path}"
 
 
+def beside_title(path: str) -> str:
+    """The pages before and after as two small links in HTML, with the place between them, for the page's head."""
+    place = escape(where(path).split(" · ")[0])
+    before, after = previous(path), next(path)
+    return ('<nav class="way-beside" aria-label="Previous and next page">'
+            + (link(before, "‹", spoken=f"Previous page: {before.title}") if before else "")
+            + f"<span>{place}</span>"
+            + (link(after, "›", spoken=f"Next page: {after.title}") if after else "") + "</nav>")
+
+
+def needs(path: str) -> str:
+    """A link in HTML to the page that the one at `path` presupposes; nothing where there is none."""
+    page = needed(path)
+    return link(page, page.title) if page else ""
+
+
 def _place(path: str) -> int:
     return PAGES.index(page_at(path))
 

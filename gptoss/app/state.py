@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, kept, moves, trained
+from gptoss.app import dials, kept, moves, stage, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
@@ -120,7 +120,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
     text, more = text_from_query(query, own_text)
-    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS])
+    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS])
     return Moment(study, text, pinned), problems + more
 
 
@@ -175,8 +175,8 @@ def pin(pinned: Study | None) -> None:
 
 
 def query() -> dict[str, str]:
-    """The part of the address that restores this moment, for links from page to page."""
-    return session().now.to_query()
+    """The part of the address that restores this moment and the screen it is on, for links from page to page."""
+    return session().now.to_query() | stage.query()
 
 
 BUTTONS = {"undo": undo, "reset": reset, "pin": lambda: pin(study()), "unpin": lambda: pin(None)}  # beside the dials
@@ -242,7 +242,7 @@ def _carry_over(text: str) -> None:
 
 
 def _address() -> dict[str, str]:
-    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS}
+    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS | stage.KEYS}
 
 
 def _in_history() -> bool:

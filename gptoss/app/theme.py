@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from gptoss.app import stage
+
 
 def is_dark() -> bool:
-    """Whether the browser shows the dark theme. Before it has said so, and in tests without one, it is the light one."""
-    return st.context.theme.type == "dark"
+    """Whether the browser shows the dark theme. Before it has said so, and in tests without one, it is the light one.
+
+    Projector mode has a theme of its own, which the browser takes on a moment later than we know.
+    """
+    return (stage.scheme() or st.context.theme.type) == stage.DARK

@@ -1,6 +1,4 @@
-"""The head of a page: its vital signs, its links, its one mark, and what it makes of a message."""
-
-import re
+"""The head of a page: its words, its vital signs, and what it makes of a message."""
 
 import pytest
 from head import head, send, title, vital_signs
@@ -26,24 +24,15 @@ def test_a_dial_moves_the_vital_signs_that_are_shown_for_it_and_no_others():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
-def test_a_head_says_what_its_page_is_for_and_leads_on_with_the_model(page):
-    at = open_page(f"pages/{page.file}", preset="classroom", heads="4")
+def test_a_head_says_what_its_page_is_for(page):
+    at = open_page(f"pages/{page.file}")
     html = head(at)
     assert title(at) == page.title and len(vital_signs(at)) == len(signs_of(page))
     for words in (page.teaches, page.objective, f"{page.minutes} min"):
         assert words.replace("'", "&#x27;") in html
-    links = re.findall(r'<a href="(\w+)\?preset=classroom&amp;heads=4" data-message="go (\w+)"', html)
-    assert len(links) == html.count("<a ") and all(path == there for path, there in links)
 
 
-def test_the_head_leads_to_another_page_with_the_model():
-    at = open_page("pages/gqa.py", preset="gpt-oss-20b", heads="8")
-    send(at, "go window")
-    assert_fine(at)
-    assert title(at) == "Sliding window" and address(at)["heads"] == "8"
-
-
-@pytest.mark.parametrize("message", ["go", "go nowhere", "go ../app", "", 5, None, ["back"], {"go": "gqa"}])
+@pytest.mark.parametrize("message", ["", "on", 5, None, ["back"], {"back": True}])
 def test_a_message_that_means_nothing_changes_nothing(message):
     at = open_page("pages/gqa.py", preset="gpt-oss-20b")
     before = head(at), address(at)

@@ -20,11 +20,16 @@ class Sign(NamedTuple):
     change: str
 
 
-def head(at: AppTest) -> str:
-    """The HTML of the one head that a page has."""
+def data(at: AppTest) -> dict[str, str]:
+    """What the browser is sent for the one head that a page has."""
     heads = [element.proto for element in at.get("bidi_component") if element.proto.component_name == KEY]
     assert len(heads) == 1
-    return json.loads(heads[0].json)["html"]
+    return json.loads(heads[0].json)
+
+
+def head(at: AppTest) -> str:
+    """Its HTML."""
+    return data(at)["html"]
 
 
 def title(at: AppTest) -> str:
@@ -45,17 +50,17 @@ def band(at: AppTest) -> str:
     return unescape(re.sub("<.*?>", " ", f"{shown} {explained}"))
 
 
-def offers(at: AppTest) -> dict[str, tuple[str, str]]:
-    """What can be pressed in the band, by its words: the message that it sends, and the address that it leads to."""
+def offers(at: AppTest) -> dict[str, str]:
+    """What can be pressed in the band, by its words: the message that it sends, or the address that it leads to."""
     html = re.sub('<span class="head-icon".*?</span>', "", head(at))
     shown = re.search('<div class="head-band">(.*?)</div>', html)[1]
-    found = re.findall(r'<(?:button|a)(?: href="(.*?)")? data-message="(.*?)".*?>(.*?)</', shown)
-    return {unescape(words): (message, unescape(address)) for address, message, words in found}
+    found = re.findall(r'<(?:button|a) .*?(?:data-message|href)="(.*?)".*?>(.*?)</', shown)
+    return {unescape(words): target for target, words in found}
 
 
 def press_in_head(at: AppTest, words: str) -> AppTest:
     """Press what the band offers in these words."""
-    return send(at, offers(at)[words][0])
+    return send(at, offers(at)[words])
 
 
 def send(at: AppTest, message: object) -> AppTest:
