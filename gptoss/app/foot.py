@@ -9,7 +9,6 @@ import streamlit as st
 
 from gptoss.app import keys, route
 from gptoss.app.book import BOOK, Page
-from gptoss.charts import palette
 
 _STYLE = Path(__file__).with_name("foot.css").read_text(encoding="utf-8")
 # The way of a token through the model as a line of links: what is in brackets is one layer, and attention with its parts.
@@ -50,4 +49,4 @@ def _bar(path: str) -> str:
     button = f"[data-testid=stTopNav] > :nth-child({place}) [data-testid=stTopNavSection]"
     page = route.page_at(path)
     named = f'{button} p::after {{content: " · {page.title}"}}' if len(BOOK[route.section(path)]) > 1 else ""
-    return f"{button} {{box-shadow: inset 0 -3px {palette.ACCENT}; font-weight: 600}} {named}"
+    return f"{button} {{box-shadow: inset 0 -3px var(--way-mark); font-weight: 600}} {named}"

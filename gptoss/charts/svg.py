@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 
 from gptoss.charts.images import Picture
@@ -67,6 +69,23 @@ class Pen:
             y += size * 1.4
         return y
 
+    @contextmanager
+    def link(self, href: str, label: str) -> Iterator[None]:
+        """What is drawn meanwhile leads to `href`; `label` says where to. Of class `way`, like all links between pages."""
+        outside, self._elements = self._elements, []
+        try:
+            yield
+        finally:
+            inside, self._elements = self._elements, outside
+        words = escape(label)
+        self._elements.append(f'<a class="way" href="{escape(href)}" target="_self" aria-label="{words}">'
+                              f"<title>{words}</title>{''.join(inside)}</a>")
+
+    def area(self, x: float, y: float, width: float, height: float) -> None:
+        """A rectangle that cannot be seen, so that a link can be hit between its marks."""
+        self._elements.append(f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="none" '
+                              f'pointer-events="all"/>')
+
     def put_behind(self, other: Pen) -> None:
         """Draws what `other` holds beneath everything drawn so far."""
         self._elements[:0] = other._elements
@@ -77,10 +96,11 @@ class Pen:
 
     def picture(self, width: float, height: float, label: str) -> str:
         """The finished `<svg>`, as wide as its container, with `label` for those who do not see it."""
-        words = escape(label)
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
+        words, body = escape(label), "".join(self._elements)
+        role = "group" if "<a " in body else "img"  # what is in an image cannot be reached by a screen reader
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="{role}" '
                 f'aria-label="{words}" style="width:100%;height:auto;display:block;font-family:inherit">'
-                f"<title>{words}</title>{''.join(self._elements)}</svg>")
+                f"<title>{words}</title>{body}</svg>")
 
 
 def at_both_widths(wide: str, narrow: str) -> str:

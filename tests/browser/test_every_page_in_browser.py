@@ -25,7 +25,7 @@ from tests.benchmarks.components import MAIN_SLIDERS
 LESSONS = [page for page in PAGES if page.path not in ("start", "build")]
 # What a page's main picture can be: a chart, an image or chips, a drawing.
 PICTURE = ("[data-testid=stMain] :is([data-testid=stVegaLiteChart] :is(canvas, svg.marks), "
-           "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role=img])")
+           "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role])")
 
 
 def assert_whole(page, title: str, screen: dict) -> None:

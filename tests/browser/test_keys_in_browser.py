@@ -60,8 +60,12 @@ def test_a_text_box_a_list_and_a_dialog_keep_their_keys(visits):
 
 
 def test_links_keep_the_model_and_the_text_here_and_in_another_tab(visits):
-    page = visits.open("/gqa", **MODEL)
+    page = visits.open("/", **MODEL)
     page.evaluate("window.here = 'since the start'")
+    drawn = page.get_by_role("link", name="Query heads on KV heads: to the page Grouped queries")
+    drawn.focus()
+    drawn.press("Enter")
+    expect_page(page, "Grouped queries")
     page.get_by_role("link", name="Sliding window →").click()
     expect_page(page, "Sliding window")
     link = page.get_by_role("navigation", name="Where this is in the model").get_by_role("link", name="Experts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 from gptoss import units
@@ -13,6 +14,10 @@ from gptoss.config import ModelConfig
 _PAD = 18  # px between a card's edge and what is in it
 _CARD = palette.fade(palette.MUTED, 0.07)
 _PLATE = palette.fade(palette.MUTED, 0.16)
+# The pages of the parts, by their addresses.
+_PAGES = {"tokenizer": "Tokenizer", "block": "Block", "attention": "Attention", "rope": "RoPE and YaRN",
+          "gqa": "Grouped queries", "window": "Sliding window", "sinks": "Attention sinks", "rmsnorm": "RMSNorm",
+          "experts": "Experts", "sampling": "Sampling"}
 
 
 @lru_cache(maxsize=32)
@@ -56,42 +61,51 @@ def _draw_wide(pen: Pen, config: ModelConfig, live: ModelConfig | None) -> float
     stack_top, stack_bottom = 196, block_bottom - 134
     pen.text(125, 30, "tokens", anchor="middle", faint=True)
     pen.arrow(125, 38, 125, 58)
-    _plate(pen, 20, 60, 210, "Embedding", f"{config.vocab_size:,} × {config.hidden_size:,}")
+    _plate(pen, 20, 60, 210, "Embedding", f"{config.vocab_size:,} × {config.hidden_size:,}", "tokenizer")
     pen.arrow(125, 118, 125, 136)
-    _layer_legend(pen, config, 125, 156)
-    opened = _layer_column(pen, config, 50, stack_top, 150, stack_bottom - stack_top)
+    with _leading_to(pen, "block", "Layers"):
+        _layer_legend(pen, config, 125, 156)
+        opened = _layer_column(pen, config, 50, stack_top, 150, stack_bottom - stack_top)
     pen.path(f"M204 {opened:g}L{block_x} 30M204 {opened:g}L{block_x} {block_bottom - 14:g}", width=1.5, opacity=0.3)
     pen.arrow(125, stack_bottom + 2, 125, stack_bottom + 22)
-    _plate(pen, 20, stack_bottom + 24, 210, "RMSNorm", f"{config.hidden_size:,}", height=34)
+    _plate(pen, 20, stack_bottom + 24, 210, "RMSNorm", f"{config.hidden_size:,}", "rmsnorm", height=34)
     pen.arrow(125, stack_bottom + 58, 125, stack_bottom + 74)
-    _plate(pen, 20, stack_bottom + 76, 210, "Unembedding", f"{config.hidden_size:,} × {config.vocab_size:,}")
+    _plate(pen, 20, stack_bottom + 76, 210, "Unembedding", f"{config.hidden_size:,} × {config.vocab_size:,}", "sampling")
     return _footer(pen, config, live, 20, block_bottom + 32, 964)
 
 
 def _draw_narrow(pen: Pen, config: ModelConfig, live: ModelConfig | None) -> float:
     pen.text(180, 18, "tokens", anchor="middle", faint=True)
     pen.arrow(180, 26, 180, 44)
-    _plate(pen, 10, 46, 340, "Embedding", f"{config.vocab_size:,} × {config.hidden_size:,}")
+    _plate(pen, 10, 46, 340, "Embedding", f"{config.vocab_size:,} × {config.hidden_size:,}", "tokenizer")
     pen.arrow(180, 104, 180, 122)
-    _layer_row(pen, config, 10, 126, 340, 46)
-    _layer_legend(pen, config, 180, 198)
+    with _leading_to(pen, "block", "Layers"):
+        _layer_row(pen, config, 10, 126, 340, 46)
+        _layer_legend(pen, config, 180, 198)
     block_bottom = _block(pen, config, 4, 240, 352)
     pen.arrow(180, block_bottom + 4, 180, block_bottom + 22)
-    _plate(pen, 10, block_bottom + 24, 340, "RMSNorm", f"{config.hidden_size:,}", height=34)
+    _plate(pen, 10, block_bottom + 24, 340, "RMSNorm", f"{config.hidden_size:,}", "rmsnorm", height=34)
     pen.arrow(180, block_bottom + 58, 180, block_bottom + 76)
-    _plate(pen, 10, block_bottom + 78, 340, "Unembedding", f"{config.hidden_size:,} × {config.vocab_size:,}")
+    _plate(pen, 10, block_bottom + 78, 340, "Unembedding", f"{config.hidden_size:,} × {config.vocab_size:,}", "sampling")
     return _footer(pen, config, live, 10, block_bottom + 164, 340)
 
 
-def _plate(pen: Pen, x: float, y: float, width: float, name: str, size: str, height: float = 56) -> None:
-    """A part with its size: on two lines, or on one where it is low."""
-    pen.box(x, y, width, height, _PLATE)
-    if height < 50:
-        pen.text(x + _PAD, y + height / 2 + 6, name, bold=True)
-        pen.text(x + width - _PAD, y + height / 2 + 6, size, anchor="end", faint=True)
-    else:
-        pen.text(x + width / 2, y + 24, name, anchor="middle", bold=True)
-        pen.text(x + width / 2, y + 45, size, anchor="middle", faint=True)
+def _leading_to(pen: Pen, page: str, name: str) -> AbstractContextManager:
+    """What is drawn meanwhile is the part `name`, and leads to its page."""
+    return pen.link(f"./{page}", f"{name}: to the page {_PAGES[page]}")
+
+
+def _plate(pen: Pen, x: float, y: float, width: float, name: str, size: str, page: str,
+           height: float = 56) -> None:
+    """A part with its size, which leads to a page: on two lines, or on one where it is low."""
+    with _leading_to(pen, page, name):
+        pen.box(x, y, width, height, _PLATE)
+        if height < 50:
+            pen.text(x + _PAD, y + height / 2 + 6, name, bold=True)
+            pen.text(x + width - _PAD, y + height / 2 + 6, size, anchor="end", faint=True)
+        else:
+            pen.text(x + width / 2, y + 24, name, anchor="middle", bold=True)
+            pen.text(x + width / 2, y + 45, size, anchor="middle", faint=True)
 
 
 def _layer_kind(config: ModelConfig, layer: int) -> tuple[str, str]:
@@ -139,8 +153,9 @@ def _block(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> f
     stream = x + 30
     card_x, card_width = x + 62, width - 62 - 14
     background = Pen()
-    pen.text(card_x, y + 30, f"One block, {config.num_hidden_layers} times" if config.num_hidden_layers > 1
-             else "The only block", HEADING_SIZE, bold=True)
+    name = f"One block, {config.num_hidden_layers} times" if config.num_hidden_layers > 1 else "The only block"
+    with _leading_to(pen, "block", name):
+        pen.text(card_x, y + 30, name, HEADING_SIZE, bold=True)
     attention_top = y + 46
     attention_bottom = _card(pen, config, card_x, attention_top, card_width, _attention)
     experts_top = attention_bottom + 40
@@ -164,8 +179,10 @@ def _block(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> f
 def _card(pen: Pen, config: ModelConfig, x: float, y: float, width: float, content) -> float:
     """A branch of the block on its card, which begins with the norm; returns the lower edge."""
     inside = Pen()
-    inside.text(x + _PAD, y + 31, "RMSNorm", bold=True)
-    inside.text(x + width - _PAD, y + 31, f"width {config.hidden_size:,}", anchor="end", faint=True)
+    with _leading_to(inside, "rmsnorm", "RMSNorm"):
+        inside.area(x, y, width, 44)
+        inside.text(x + _PAD, y + 31, "RMSNorm", bold=True)
+        inside.text(x + width - _PAD, y + 31, f"width {config.hidden_size:,}", anchor="end", faint=True)
     inside.path(f"M{x + _PAD:g} {y + 44:g}H{x + width - _PAD:g}", width=1, opacity=0.25)
     bottom = content(inside, config, x + _PAD, y + 72, width - 2 * _PAD) + 6
     pen.box(x, y, width, bottom - y, _CARD, 10)
@@ -174,15 +191,21 @@ def _card(pen: Pen, config: ModelConfig, x: float, y: float, width: float, conte
 
 
 def _attention(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
-    pen.text(x, y, "Attention", HEADING_SIZE, bold=True)
+    with _leading_to(pen, "attention", "Attention"):
+        pen.text(x, y, "Attention", HEADING_SIZE, bold=True)
+    turned = "queries and keys turned by RoPE" if width > 400 else "turned by RoPE"
+    with _leading_to(pen, "rope", turned):
+        pen.text(x + width, y, turned, anchor="end", faint=True)
     heads, groups = config.num_attention_heads, config.num_key_value_heads
-    y = pen.paragraph(x, y + 25, f"{units.plural(heads, 'query head')} on {units.plural(groups, 'KV head')}, "
-                                 f"{config.group_size} to each; head size {config.head_dim}", width)
-    y = _head_groups(pen, config, x, y - 8, width) + 28
+    with _leading_to(pen, "gqa", "Query heads on KV heads"):
+        y = pen.paragraph(x, y + 25, f"{units.plural(heads, 'query head')} on {units.plural(groups, 'KV head')}, "
+                                     f"{config.group_size} to each; head size {config.head_dim}", width)
+        y = _head_groups(pen, config, x, y - 8, width) + 28
     y = _legend_row(pen, x, y, width, (
-        (palette.QUERY, "query"), (palette.KEY, "key"), (palette.VALUE, "value"),
-        (palette.SINK, "sink: a logit per query head")))
-    return _masks(pen, config, x, y + 2, width)
+        (palette.QUERY, "query", ""), (palette.KEY, "key", ""), (palette.VALUE, "value", ""),
+        (palette.SINK, "sink: a logit per query head", "sinks")))
+    with _leading_to(pen, "window", "Masks"):
+        return _masks(pen, config, x, y + 2, width)
 
 
 def _head_groups(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
@@ -205,15 +228,16 @@ def _head_groups(pen: Pen, config: ModelConfig, x: float, y: float, width: float
     return y + rows * pitch + 34
 
 
-def _legend_row(pen: Pen, x: float, y: float, width: float, entries: tuple[tuple[str, str], ...]) -> float:
-    """Colours and their names, on as many lines as it takes; returns the next baseline."""
+def _legend_row(pen: Pen, x: float, y: float, width: float, entries: tuple[tuple[str, str, str], ...]) -> float:
+    """Colours and their names, some of which lead to a page, on as many lines as it takes; returns the next baseline."""
     left = x
-    for colour, words in entries:
+    for colour, words, page in entries:
         needed = 20 + len(words) * TEXT_SIZE * 0.55
         if left > x and left + needed > x + width:
             left, y = x, y + 26
-        pen.box(left, y - 12, 14, 14, colour, 3)
-        pen.text(left + 20, y, words)
+        with _leading_to(pen, page, words) if page else nullcontext():
+            pen.box(left, y - 12, 14, 14, colour, 3)
+            pen.text(left + 20, y, words)
         left += needed + 14
     return y + 26
 
@@ -244,20 +268,21 @@ def _mask(pen: Pen, x: float, y: float, side: float, colour: str, band: int, ste
 
 def _experts(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
     experts, active = config.num_experts, config.experts_per_token
-    pen.text(x, y, "Router and experts", HEADING_SIZE, bold=True)
-    y = pen.paragraph(x, y + 25, f"each token goes to {active} of {units.plural(experts, 'expert')}; an expert is SwiGLU, "
-                                 f"{config.hidden_size:,}\u00a0→\u00a0{config.intermediate_size:,}\u00a0→\u00a0{config.hidden_size:,}",
-                      width)
-    columns = 32 if experts > 48 and width > 400 else 16
-    rows = -(-experts // columns)
-    pitch = min(width / columns, 30)
-    lit = random.Random(0).sample(range(experts), active)  # some place for each; the router has no such order
-    for expert in range(experts):
-        on = expert in lit
-        pen.box(x + expert % columns * pitch, y - 8 + expert // columns * pitch, pitch * 0.82, pitch * 0.82,
-                palette.ACCENT if on else palette.fade(palette.ACCENT, 0.16), pitch * 0.16,
-                "expert lit" if on else "expert idle")
-    return y - 8 + rows * pitch + 8
+    with _leading_to(pen, "experts", "Router and experts"):
+        pen.text(x, y, "Router and experts", HEADING_SIZE, bold=True)
+        way = f"{config.hidden_size:,}\u00a0→\u00a0{config.intermediate_size:,}\u00a0→\u00a0{config.hidden_size:,}"
+        y = pen.paragraph(x, y + 25, f"each token goes to {active} of {units.plural(experts, 'expert')}; an expert is "
+                                     f"SwiGLU, {way}", width)
+        columns = 32 if experts > 48 and width > 400 else 16
+        rows = -(-experts // columns)
+        pitch = min(width / columns, 30)
+        lit = random.Random(0).sample(range(experts), active)  # some place for each; the router has no such order
+        for expert in range(experts):
+            on = expert in lit
+            pen.box(x + expert % columns * pitch, y - 8 + expert // columns * pitch, pitch * 0.82, pitch * 0.82,
+                    palette.ACCENT if on else palette.fade(palette.ACCENT, 0.16), pitch * 0.16,
+                    "expert lit" if on else "expert idle")
+        return y - 8 + rows * pitch + 8
 
 
 def _footer(pen: Pen, config: ModelConfig, live: ModelConfig | None, x: float, y: float, width: float) -> float:

@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 from chart_checks import in_light
 
+from gptoss.app.book import BOOK, PAGES
+from gptoss.app.route import address
 from gptoss.charts import palette
 from gptoss.charts.svg import Pen
 from gptoss.config import PRESETS, ModelConfig
@@ -91,10 +93,20 @@ def test_colours_come_from_the_palette(drawn):
     assert {colour for colour in used if not colour.startswith(("#", "rgba"))} <= {"none", "currentColor"}
 
 
-def test_is_an_image_with_alternative_text(drawn):
+def test_is_a_group_of_links_with_alternative_text(drawn):
     config, root, _ = drawn
-    assert root.get("role") == "img" and root.get("aria-label") == describe_architecture(config)
+    assert root.get("role") == "group" and root.get("aria-label") == describe_architecture(config)
     assert f"{config.experts_per_token} of {config.num_experts} experts" in root.get("aria-label")
+
+
+def test_every_component_is_a_link_to_its_page(drawn):
+    _, root, _ = drawn
+    links = [node for node in root.iter() if node.tag.endswith("}a")]
+    titles = {address(page): page.title for page in PAGES}
+    for link in links:
+        assert link.get("class") == "way" and link.get("aria-label").endswith(f": to the page {titles[link.get('href')]}")
+    components = {address(page) for page in BOOK["Components"]}
+    assert {link.get("href") for link in links} == components | {"./sampling"}
 
 
 @pytest.mark.parametrize("narrow", [False, True])
