@@ -1,26 +1,54 @@
-"""The router: page configuration, the bar of pages, and the sidebar with the model under study."""
+"""The router: the bar of pages, their title in the browser's tab, the sidebar with the model under study, the foot.
+
+The server imports this file once, before anybody comes, for `app`; each session runs it as its script.
+"""
+
+import importlib
+import pkgutil
 
 import streamlit as st
 
+import gptoss.app
+import gptoss.claims
+import gptoss.lessons
 from gptoss.app import keys, notices, stage, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
 
-prepare_process()
-bar = {section: [page.as_streamlit() for page in pages] for section, pages in BOOK.items()}
-current = st.navigation(bar, position="top")
-name = PAGES[0].title
-st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩", layout="wide")
-stage.synchronise(current.url_path)
-state.synchronise(current.url_path)
-page = next(page for page in PAGES if page.title == current.title)
-keys.listen(page.path)
-sidebar(first=page.dials)
-try:
-    run_page(current)
-finally:  # the way on is there also where a page has failed
-    foot(page.path)
-notices.complete()
-settle_process()
+
+def import_everything() -> None:
+    """Import what pages import, in one thread: when a whole class comes at once, modules half made would meet each other."""
+    for room in (gptoss.app, gptoss.lessons, gptoss.claims):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            importlib.import_module(module.name)
+
+
+def run() -> None:
+    """One session's page, from the address to the foot."""
+    prepare_process()
+    bar = {section: [page.as_streamlit() for page in pages] for section, pages in BOOK.items()}
+    current = st.navigation(bar, position="top")
+    name = PAGES[0].title
+    st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩",
+                       layout="wide")
+    stage.synchronise(current.url_path)
+    state.synchronise(current.url_path)
+    page = next(page for page in PAGES if page.title == current.title)
+    keys.listen(page.path)
+    sidebar(first=page.dials)
+    try:
+        run_page(current)
+    finally:  # the way on is there also where a page has failed
+        foot(page.path)
+    notices.complete()
+    settle_process()
+
+
+if __name__ == "__main__":
+    run()
+else:
+    import_everything()
+    prepare_process()
+    app = st.App(__file__)

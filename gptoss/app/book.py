@@ -164,5 +164,5 @@ def ensure_app() -> None:
     The page then hands over to app.py, which comes back to it.
     """
     if not _inside_app.get():
-        runpy.run_path(str(Path(__file__).parents[2] / "app.py"))
+        runpy.run_path(str(Path(__file__).parents[2] / "app.py"), run_name="__main__")
         st.stop()
