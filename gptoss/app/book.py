@@ -140,6 +140,11 @@ BOOK = {
              MAIN_DIALS, "tell the true figures of GPT-OSS from the common ones, and show how to check", minutes=8,
              own="find row topic verdict"),
     ),
+    "Exercises": (
+        Page("exercises", "Build it yourself", ":material/construction:",
+             "Write the parts of GPT-OSS at home: each is checked against the real one, and together they run its weights.",
+             (), "write every part of GPT-OSS, and say which mistakes it does not forgive", minutes=10, own="name"),
+    ),
 }
 PAGES = tuple(page for pages in BOOK.values() for page in pages)
 

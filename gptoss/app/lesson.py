@@ -15,6 +15,7 @@ from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.verdicts import Claim, badge, decide, known
+from gptoss.exercises.catalogue import of_page
 from gptoss.units import number
 
 PREDICT, TRY, MATHS, CODE, CLAIMS, CHECKS = TABS = (
@@ -172,6 +173,18 @@ def _maths(lesson: Lesson) -> None:
 def _code(lesson: Lesson) -> None:
     st.caption("What just ran, read from the program itself.")
     _show_code(lesson.code)
+    _exercises(lesson.path)
+
+
+def _exercises(path: str) -> None:
+    """The way to what a reader can write of it."""
+    exercises = of_page(path)
+    if exercises:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Write it yourself:", width="content")
+            for exercise in exercises:
+                st.page_link("pages/exercises.py", label=exercise.title, icon=":material/construction:",
+                             query_params=state.query() | {"exercises_name": exercise.title})
 
 
 def _claims(lesson: Lesson) -> None:

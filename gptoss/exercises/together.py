@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -21,7 +22,6 @@ from gptoss.exercises.tasks.training import GradientDescent
 from gptoss.model import KVCache, Transformer
 from gptoss.model.sampling import next_token_probabilities
 from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
-from gptoss.training.shipped import CLASSROOM, shipped
 
 PROMPT = '''\
 def __init__(self, name, value=None):
@@ -34,6 +34,7 @@ TALK = (said("system", "Reasoning: low"), said("user", "What is a cache?"), said
         said("assistant", "What is kept for later.", "final"), said("user", "And a window?"),
         said("assistant", "Look it up.", "analysis"), said("assistant", "{}", "commentary", "functions.look_up"),
         said("functions.look_up", "16 tokens", "commentary", "assistant"))
+TRAINED = Path(__file__).parents[1] / "training" / "shipped" / "classroom"  # the checkpoint that the whole reads
 NEW_TOKENS, TEMPERATURE, TOP_K, TOP_P, SEED = 40, 0.7, 50, 0.9, 1
 TOLERANCE = 1e-4  # of a probability: the same sums in another order differ by less than a thousandth of that
 SOLUTIONS: Parts = {name: exercise.solution for name, exercise in EXERCISES.items()}
@@ -99,7 +100,7 @@ def _put_together(parts: Parts) -> Together:
     if differences:
         blamed = tuple(name for name in yours if any(differences_of({**SOLUTIONS, name: yours[name]})))
         return Together(*found, differences, blamed)
-    model = Assembled(whole, shipped()[CLASSROOM].directory)
+    model = Assembled(whole, TRAINED)
     ids = _vocabulary().encode(PROMPT)
     with torch.no_grad():
         best = next_token_probabilities(model.read(ids)).topk(3)
@@ -110,7 +111,7 @@ def _put_together(parts: Parts) -> Together:
 
 @cache
 def _ours() -> Transformer:
-    return shipped()[CLASSROOM].load()
+    return Transformer.from_checkpoint(TRAINED, torch.float32).eval().requires_grad_(False)
 
 
 def _vocabulary() -> CompactVocabulary:
@@ -150,7 +151,7 @@ def _conversation(parts: Parts) -> str:
 
 def _probabilities(parts: Parts) -> str:
     """In reading: the next token's probabilities after a text that came in two pieces, and after a conversation."""
-    model = Assembled(parts, shipped()[CLASSROOM].directory)
+    model = Assembled(parts, TRAINED)
     for text in (PROMPT, SOLUTIONS["harmony"](list(TALK))):
         ids = _vocabulary().encode(text, special=True)
         model.begin()
@@ -170,7 +171,7 @@ def _continuation(parts: Parts) -> str:
     ids = _vocabulary().encode(PROMPT)
     settings = (NEW_TOKENS, TEMPERATURE, TOP_K, TOP_P, SEED)
     with torch.no_grad():
-        given = list(Assembled(parts, shipped()[CLASSROOM].directory).write(ids, *settings))
+        given = list(Assembled(parts, TRAINED).write(ids, *settings))
     right = list(_ours().generate(ids, *settings))
     same = next((place for place, (mine, yours) in enumerate(zip(right, given, strict=True)) if mine != yours), len(right))
     if same == len(right):
@@ -190,6 +191,6 @@ def _training(parts: Parts) -> str:
 
 
 def _losses(step: Callable, ids: torch.Tensor) -> list[float]:
-    model = shipped()[CLASSROOM].load().requires_grad_(True)
+    model = Transformer.from_checkpoint(TRAINED, torch.float32)
     optimizer = GradientDescent(model, 0.1)
     return [step(model, ids, optimizer, 1.0) for _ in range(3)]

@@ -22,7 +22,7 @@ from gptoss.app.book import PAGES
 from gptoss.app.header import signs_of
 from tests.benchmarks.components import MAIN_SLIDERS
 
-LESSONS = [page for page in PAGES if page.path not in ("start", "build")]
+LESSONS = [page for page in PAGES if page.path not in ("start", "build", "exercises")]
 # What a page's main picture can be: a chart, an image or chips, a drawing.
 PICTURE = ("[data-testid=stMain] :is([data-testid=stVegaLiteChart] :is(canvas, svg.marks), "
            "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role])")

@@ -5,7 +5,7 @@ import torch
 
 from gptoss.exercises.assembled import Assembled
 from gptoss.exercises.catalogue import EXERCISES
-from gptoss.exercises.together import SOLUTIONS, differences_of, put_together
+from gptoss.exercises.together import SOLUTIONS, TRAINED, differences_of, put_together
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.shipped import CLASSROOM, shipped
 
@@ -24,6 +24,7 @@ def wrong(name, mistake):
 
 
 def test_all_solutions_together_say_the_same_as_ours():
+    assert TRAINED == shipped()[CLASSROOM].directory
     whole = put_together(SOLUTIONS)
     assert whole.same and whole.yours == tuple(EXERCISES) and not whole.failing
     assert "16 of 16 parts are yours: all of them.\nYour GPT-OSS says the same as ours." in whole.sentence

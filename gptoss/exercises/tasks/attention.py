@@ -87,7 +87,7 @@ def _own_softmax(q, k, v, mask, weigh):
 
 
 ATTENTION = Exercise(
-    name="attention", title="Grouped-query attention", pages=("attention", "gqa"), difficulty=HARD, minutes=20,
+    name="attention", title="Grouped queries", pages=("attention", "gqa"), difficulty=HARD, minutes=20,
     story="""\
 A token asks with its query, earlier tokens answer with their keys, and what comes back is a mixture of their values.
 Keys and values have to be kept for every token of a text, so GPT-OSS has few of them: groups of 8 query heads share one

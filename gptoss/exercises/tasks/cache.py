@@ -110,8 +110,8 @@ CACHE = Exercise(
     story="""\
 Text is written one token at a time, and every new token looks at all that came before. Their keys and values do not
 change, so they are kept: a step then costs one token's work and not the whole text's. A full layer keeps everything, a
-sliding one only its window. That is why the cache of GPT-OSS at 131,072 tokens is half of what it would be. Two details
-matter. Several tokens can come at once, as a prompt does, and then the first of them still needs what the last of them
+sliding one only its window. That is why the cache of GPT-OSS at 131,072 tokens is half of what it would be. One detail
+matters: several tokens can come at once, as a prompt does, and then the first of them still needs what the last of them
 pushes out.""",
     hints=(
         "Keep two tensors, or None while there is nothing. What is returned and what is kept are not the same.",

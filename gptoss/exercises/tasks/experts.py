@@ -159,7 +159,7 @@ def _symmetric(x: Tensor, limit: float) -> Tensor:
 
 
 SWIGLU = Exercise(
-    name="swiglu", title="SwiGLU, clamped", pages=("experts",), difficulty=EASY, minutes=8,
+    name="swiglu", title="SwiGLU", pages=("experts",), difficulty=EASY, minutes=8,
     story="""\
 Between an expert's two matrices something has to bend, or the two would be one. In GPT-OSS half of the values are gates:
 each opens or closes a value of the other, linear half. Two things are its own. Both halves are clamped, so that no value
@@ -262,7 +262,7 @@ def _weighted_input(x, experts, weights, first, first_bias, second, second_bias,
 
 
 EXPERTS = Exercise(
-    name="experts", title="Mixture of experts", pages=("experts", "block"), difficulty=HARD, minutes=20,
+    name="experts", title="Experts", pages=("experts", "block"), difficulty=HARD, minutes=20,
     story="""\
 The experts hold nine tenths and more of the model's weights, and a token touches few of them. What is left to do once
 the router has chosen: send each token to its experts, let each of them answer, and add the answers up, each with its

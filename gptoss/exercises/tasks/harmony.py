@@ -111,7 +111,7 @@ def _line_ends(messages: Talk) -> str:
 
 
 HARMONY = Exercise(
-    name="harmony", title="A harmony conversation", pages=("tokenizer",), difficulty=MEDIUM, minutes=12,
+    name="harmony", title="Harmony", pages=("tokenizer",), difficulty=MEDIUM, minutes=12,
     story="""\
 The model reads one stream of tokens. A conversation has to become such a stream, with special tokens that no person can
 type: where a message starts, who speaks, where it ends. GPT-OSS also says on which channel it speaks: it thinks in

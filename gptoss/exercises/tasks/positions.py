@@ -71,7 +71,7 @@ def _concentrated_angles(x: Tensor, frequencies: Tensor, start: int, concentrati
 
 
 ROPE = Exercise(
-    name="rope", title="Rotary position embedding", pages=("rope", "attention"), difficulty=MEDIUM, minutes=12,
+    name="rope", title="RoPE", pages=("rope", "attention"), difficulty=MEDIUM, minutes=12,
     story="""\
 A score is a product of a query and a key, and nothing in it knows where the two tokens stand. RoPE turns both by an
 angle that grows with their position. In the product only the difference of the angles is left, so a score knows the
@@ -170,7 +170,7 @@ def _no_concentration(head_dim, theta, factor, initial_context, alpha, beta):
 
 
 YARN = Exercise(
-    name="yarn", title="YaRN's frequencies", pages=("rope",), difficulty=HARD, minutes=20,
+    name="yarn", title="YaRN", pages=("rope",), difficulty=HARD, minutes=20,
     story="""\
 GPT-OSS was trained on 4,096 tokens and then stretched to 131,072. At far positions its slow pairs would meet angles that
 training never showed. Dividing all speeds by 32 would bring every angle back, and would make neighbours look alike. YaRN

@@ -112,7 +112,7 @@ def _wrong(**what: object) -> Callable:
 
 
 TRAINING = Exercise(
-    name="training", title="One training step", pages=("training",), difficulty=MEDIUM, minutes=12,
+    name="training", title="Training step", pages=("training",), difficulty=MEDIUM, minutes=12,
     story="""\
 Everything that a model knows came in through one loop: read a text, be asked for the next token at every position, be
 told how surprising the right answer was, and move every weight a little so that it is less surprising next time. One
