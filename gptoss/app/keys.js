@@ -5,9 +5,10 @@ const PATIENCE = 1500 // ms to wait for the answer to a key before the next one 
 const START = 400 // ms in which an answer begins
 const MOST = 4 // keys that wait
 // What has the focus and needs its keys. Closed lists leave page up and page down to us, and so do sliders.
-const OWN_KEYS = `textarea, select, [contenteditable=true], [role=dialog], [role=grid], [role=listbox], [role=menu],
-  [role=combobox], [role=textbox], [role=spinbutton], input:not([type=range], [type=checkbox], [type=radio])`
-const CLOSED = '[role=combobox][aria-expanded=false]'
+const OWN_KEYS = `textarea, select, input:not([type=range], [type=checkbox], [type=radio]), [contenteditable=true],
+  [data-testid=stDataFrame], [role=dialog], [role=grid], [role=listbox], [role=menu], [role=combobox], [role=textbox],
+  [role=spinbutton]`
+const CLOSED = 'select, [role=combobox][aria-expanded=false]' // the browser keeps the keys of its own open lists
 const PAGING = ['PageDown', 'PageUp']
 
 const app = (window.gptossKeys ??= { now: null, waiting: 0, last: Promise.resolve(), listens: false })

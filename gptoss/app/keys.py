@@ -36,7 +36,7 @@ SHORTCUTS = (
 )
 _KEY, _LIST = "keys", "keys_listed"
 _AT = {"": PAGES[0], **{page.path: page for page in PAGES}}  # by what a link may say
-_KEPT = {*state.OWN_KEYS, *SHARED_KEYS, "more_dials"}  # widgets of the sidebar, and those that several pages have
+_KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS | stage.KEYS)}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
 _listener = st.components.v2.component(

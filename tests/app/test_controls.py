@@ -124,3 +124,38 @@ def test_a_pages_own_controls_are_named_after_it_and_an_experiment_sets_them():
     assert own.key("batch") == "memory_batch" and own.value("prompt") == 1024 and own.value("phase") is None
     assert own.moved(["batch", "prompt"], prompt=64, view="Speed") == {
         "memory_batch": 1, "memory_prompt": 64, "memory_view": "Speed"}
+
+
+def walk():
+    """A page that goes through three steps."""
+    import streamlit as st
+
+    from gptoss.app import controls
+
+    controls.steps("walk", ["a", "b", "c"], then=lambda: st.session_state.update(stepped=True))
+    st.text(st.session_state.get("walk", "a"))
+
+
+def test_steps_begin_at_the_first_end_at_the_last_and_call_what_follows_a_step():
+    at = AppTest.from_function(walk).run()
+    assert at.button(key="steps_back").disabled and "stepped" not in at.session_state
+    for place in "bc":
+        at.button(key="steps_forward").click().run()
+        assert at.text[0].value == place and at.session_state["stepped"]
+    assert at.button(key="steps_forward").disabled and not at.button(key="steps_back").disabled
+
+
+@pytest.mark.parametrize(("start", "by", "there"), [("a", 1, "b"), ("c", 1, "c"), ("a", -1, "a"), ("gone", 1, "b")])
+def test_a_step_goes_from_where_the_widget_is_and_stays_within_its_places(monkeypatch, start, by, there):
+    session = {"walk": start}
+    monkeypatch.setattr(controls.st, "session_state", session)
+    controls._step("walk", ["a", "b", "c"], by, None)
+    assert session["walk"] == there
+
+
+def test_a_page_that_is_left_forgets_its_step_and_nothing_else(monkeypatch):
+    session = {"steps": "walk", "walk": "b", "layer": 3}
+    monkeypatch.setattr(controls.st, "session_state", session)
+    controls.forget_step()
+    controls.forget_step()
+    assert session == {"layer": 3}
