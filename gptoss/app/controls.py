@@ -7,12 +7,13 @@ expert and token are shared: they stay where they are from page to page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import streamlit as st
 
-from gptoss.app import kept
+from gptoss.app import dials, kept, moves
+from gptoss.app.positions import Choice
 from gptoss.app.study import Study
 
 T = TypeVar("T")
@@ -81,6 +82,55 @@ def choose(label: str, positions: Sequence[int], key: str, **looks: object) -> i
     if st.session_state.get(key, positions[0]) not in positions:
         st.session_state[key] = min(max(st.session_state[key], positions[0]), positions[-1])
     return kept.select_slider(label, positions, key=key, disabled=len(positions) == 1, **looks)
+
+
+@dataclass(frozen=True)
+class Main:
+    """A main slider of a page: its key, which is its name in the address too, its positions and the first of them."""
+
+    label: str
+    key: str
+    positions: Sequence
+    first: object
+    help: str = ""
+    show: Callable[[object], str] = str
+    numbers: Mapping[object, float] = field(default_factory=dict)  # which numbers its words stand for
+
+    @property
+    def spelt(self) -> dict[str, object]:
+        """The positions by how they are written."""
+        return {self.show(position): position for position in self.positions}
+
+
+def every(low: float, high: float, step: float) -> list[float]:
+    """The positions of a slider over numbers that are no whole ones."""
+    return [round(low + place * step, 9) for place in range(round((high - low) / step) + 1)]
+
+
+def main_sliders(*sliders: Main) -> list:
+    """What a lecturer drags on a page: sliders beside each other, sent while they move, in one element.
+
+    Returns where each stands, which the session's state has under its key and the address too, as of any widget.
+    """
+    key, by_key = f"{sliders[0].key}_hand", {slider.key: slider for slider in sliders}
+
+    def moved() -> None:
+        message, _ = dials.hear(key)
+        try:
+            heard = {step.name: moves.position(step.value, by_key[step.name].spelt) for step in message.steps}
+        except (AttributeError, KeyError, ValueError):
+            return
+        st.session_state.update(heard)
+
+    standing = [kept.standing(slider.label, Choice(slider.positions, slider.show, numbers=slider.numbers), slider.first,
+                              key=slider.key) for slider in sliders]
+    ranges = [dials.Range(slider.key, slider.label, list(slider.spelt), slider.show(value), slider.help,
+                          first=slider.show(slider.first)) for slider, value in zip(sliders, standing, strict=True)]
+    dials.draw(dials.Panel([dials.Group(ranges)]), key, moved)
+    if not dials.line(key).held:
+        for one in ranges:
+            kept.write(one.name, None if one.at == one.first else one.at)
+    return standing
 
 
 def layer(study: Study, label: str = "Layer") -> int:

@@ -22,7 +22,8 @@ const isHeard = (line) => !line.flight || line.heard >= line.flight.number
 
 function lineOf(key) {
   if (!lines.has(key)) {
-    lines.set(key, { token: "", number: 0, heard: 0, steps: [], flight: null, sent: 0, held: "", timer: 0, send: null })
+    lines.set(key, { token: "", number: 0, heard: 0, steps: [], flight: null, sent: 0, held: "", timer: 0, send: null,
+      firsts: {} })
     lines.get(key).steps = leftBeforeReload(key)
   }
   return lines.get(key)
@@ -72,6 +73,7 @@ function pump(line) {
   if (!line.flight && line.steps.length && line.token) {
     const steps = line.steps.splice(0, MOST_STEPS)
     line.flight = { token: line.token, number: ++line.number, steps, held: line.held !== "", times: 0 }
+    if (!line.held) writeAddress(line)
     deliver(line)
   } else if (!isHeard(line) && !running() && waited > LOST) deliver(line)
   if (line.flight) line.timer = setTimeout(() => pump(line), 250)
@@ -82,6 +84,18 @@ function deliver(line) {
   line.flight.times += 1 // so that Python can tell what is sent again from what it knows
   line.last = line.flight
   line.send("message", { ...line.flight })
+}
+
+// A page's own slider is in the address unless it stands where it is at first. Streamlit would add to the history.
+function writeAddress(line) {
+  const search = new URLSearchParams(location.search)
+  for (const { name, value } of line.flight.steps) {
+    if (!(name in line.firsts)) continue
+    if (value === line.firsts[name]) search.delete(name)
+    else search.set(name, value)
+  }
+  const address = `${location.pathname}?${search}`
+  if (`?${search}` !== location.search) history.replaceState(history.state, "", address)
 }
 
 // The hand let go: Python writes the address of what was sent while it was held.
@@ -199,7 +213,9 @@ class Home {
       const held = this.dials.get(this.line.held)
       if (held) own.set(held.name, spelled(held.options[held.at]))
     }
-    for (const dial of everything.flatMap((group) => group.dials)) this.dials.get(dial.name).take(dial, own.get(dial.name))
+    const dials = everything.flatMap((group) => group.dials)
+    for (const dial of dials) this.dials.get(dial.name).take(dial, own.get(dial.name))
+    this.line.firsts = Object.fromEntries(dials.filter((dial) => "first" in dial).map((dial) => [dial.name, dial.first]))
     if (data.preset) this.takePreset(data.preset, own.get(data.preset.name))
     this.takeButtons(data.buttons ?? [])
     this.notes.replaceChildren(...(data.notes ?? []).map((words) => node("p", {}, words)))
@@ -227,7 +243,7 @@ class Home {
       return this.dials.get(dial.name).element
     })
     return title ? node("div", { role: "group", "aria-label": title }, node("div", { class: "title" }, icon(name), title, mark),
-      sentence, ...rows) : node("div", {}, ...rows)
+      sentence, ...rows) : node("div", { class: "row" }, ...rows)
   }
 
   takePreset({ options, at }, own = at) {

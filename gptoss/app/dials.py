@@ -6,11 +6,14 @@ every repaint. What a message may be is decided in `moves`; the browser's side i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import streamlit as st
+
+from gptoss.app.moves import Message, read_message
 
 Option = str | list[str]  # a position as the address spells it, and as the dial shows it where that is another word
 
@@ -38,6 +41,17 @@ class Range:
     help: str = ""
     note: str = ""
     disabled: bool = False
+    first: str = ""  # where it is not in the address, for one that the browser keeps there
+
+
+@dataclass
+class Line:
+    """What one session has heard of one element."""
+
+    token: str = field(default_factory=lambda: secrets.token_hex(8))  # what messages to it begin with
+    heard: int = 0  # the number of the last message
+    said: object = None  # the last message, heard before or not
+    held: bool = False  # whether a hand holds a dial: more will follow
 
 
 @dataclass(frozen=True)
@@ -61,15 +75,25 @@ class Panel:
     notes: Sequence[str] = ()
 
 
-def message(key: str) -> object:
-    """What the browser last said of the element with this key, this run's message or an old one."""
-    state = st.session_state.get(key)
-    return state.get("message") if isinstance(state, Mapping) else None
+def line(key: str) -> Line:
+    """The line to the element with this key."""
+    return st.session_state.setdefault("lines", {}).setdefault(key, Line())
 
 
-def draw(panel: Panel, key: str, token: str, heard: int, **callbacks: object) -> None:
-    """Draw the dials. `heard` is the number of the last message that was taken in, `token` the session that heard it."""
-    _element(key=key, data={"key": key, "token": token, "heard": heard, **_plain(panel)}, **callbacks)
+def hear(key: str) -> tuple[Message | None, bool]:
+    """What the browser says from the element with this key, if that is new; and whether it spoke since we last listened."""
+    here, state = line(key), st.session_state.get(key)
+    before, here.said = here.said, state.get("message") if isinstance(state, Mapping) else None
+    message = read_message(here.said, here.token, here.heard)
+    if message:
+        here.heard, here.held = message.number, message.held
+    return message, here.said != before
+
+
+def draw(panel: Panel, key: str, then: Callable[[], None] | None = None) -> None:
+    """Draw the dials. `then` is called before a run in which the browser says something; it may `hear`."""
+    here = line(key)
+    _element(key=key, data={"key": key, "token": here.token, "heard": here.heard, **_plain(panel)}, on_message_change=then)
 
 
 def _plain(value: object) -> object:

@@ -28,6 +28,7 @@ class Kept:
     unread: set[str] = field(default_factory=set)  # keys that an address has brought, and no control has read yet
     problems: list[str] = field(default_factory=list)  # a sentence for each that could not be done
     first: dict[str, object] = field(default_factory=dict)  # by key: where a control is if nobody has moved it
+    ours: set[str] = field(default_factory=set)  # keys of controls that are none of Streamlit's
     place: DeltaGenerator | None = None  # kept at the head of the page for what they find, in this run
 
 
@@ -42,6 +43,9 @@ def arrive(keys: set[str]) -> None:
     """Take note of an address that the browser came with: what it says of these controls is read as they are drawn."""
     memory = kept()
     memory.unread, memory.problems = set(st.query_params) & keys, []
+    for key in memory.ours:  # as Streamlit does with its own: what the address does not name begins anew
+        st.session_state.pop(key, None)
+    memory.ours = set()
 
 
 def slider(label: str, low: float, high: float, value: float | None = None, step: float | None = None, *, key: str,
@@ -122,6 +126,28 @@ def expander(label: str, *, key: str, icon: str | None = None) -> DeltaGenerator
     """`st.expander`, closed at first, that does no work while it is closed."""
     _take_in(key, label, Switch(), False)
     return st.expander(label, key=key, icon=icon, on_change="rerun", **BOUND)
+
+
+def standing(label: str, choice: Choice, first: object, *, key: str) -> object:
+    """Where a control stands that is none of Streamlit's: where an address brings it, where it was put, or at its first."""
+    memory, brought = kept(), key in kept().unread
+    _take_in(key, label, choice, first)
+    memory.ours.add(key)
+    spelt = {choice.show(option): option for option in choice.options}
+    if brought and st.query_params.get(key) in spelt:
+        st.session_state[key] = spelt[st.query_params[key]]
+    if st.session_state.get(key, first) not in choice.options:
+        del st.session_state[key]
+    return st.session_state.setdefault(key, first)
+
+
+def write(key: str, spelt: str | None) -> None:
+    """Put into the address where such a control stands, or take it out of there."""
+    with _address() as query:
+        if spelt is None:
+            query.remove_param(key)
+        elif not query.stored_param_matches_corrected_value(key, spelt, "string_value"):
+            query.set_corrected_value(key, spelt, "string_value")
 
 
 def _at(options: Iterable, index: int) -> object:

@@ -24,14 +24,14 @@ EFFECTS = {
 
 def sidebar(first: Collection[str]) -> None:
     """Draw the sidebar. The dials named in `first` are open, the others in a drawer one click away."""
-    study, memory = state.study(), state.session()
+    study = state.study()
     panel = Panel(
         groups=_groups(study, [dial for dial in DIALS.values() if dial.name in first]),
         drawer={"title": "More dials", "icon": "tune",
                 "groups": _groups(study, [dial for dial in DIALS.values() if dial.name not in first])},
         preset=_preset(study), buttons=_buttons(study), notes=_notes())
     with st.sidebar:
-        dials.draw(panel, state.DIALS_KEY, memory.token, memory.heard)
+        dials.draw(panel, state.DIALS_KEY)
 
 
 def _preset(study: Study) -> Mapping[str, object]:

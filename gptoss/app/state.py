@@ -7,7 +7,6 @@ module writes the address itself: always the preset, and every dial that differs
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass, field, replace
 
@@ -55,11 +54,7 @@ class Session:
     refused: str = ""  # why the last button could not do what it says
     page: str | None = None  # the address of the page in the last run
     last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
-    token: str = field(default_factory=lambda: secrets.token_hex(8))  # what messages to this session begin with
-    said: object = None  # the last message of the dials, heard before or not
-    heard: int = 0  # the number of the last message of the dials
     gesture: int = 0  # the one that made the last step of `past`
-    held: bool = False  # whether a hand holds a dial: the address is written when it lets go
 
 
 def session() -> Session:
@@ -89,22 +84,21 @@ def synchronise(page: str = "") -> None:
     memory = session()
     if page != memory.page or _in_history():
         kept.arrive(PAGE_KEYS)
-    said, memory.said = memory.said, dials.message(DIALS_KEY)
-    message = moves.read_message(memory.said, memory.token, memory.heard)
+    message, spoke = dials.hear(DIALS_KEY)
     text = current_text() if "text" in st.session_state else memory.now.text
     address = _address()
     if message:
         _obey(memory, message, text)
     elif text != memory.now.text:
         _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
-    elif "preset" in address and address != memory.address and said == memory.said and not _in_flight(memory):
+    elif "preset" in address and address != memory.address and not spoke and not _in_flight(memory):
         now, memory.problems = read_address(address, memory.now.text)
         kept.arrive(PAGE_KEYS)
         memory.reasons = {}
         _advance(memory, now)
         set_text(now.text)
     if page != memory.page:
-        memory.page, memory.held = page, False
+        memory.page, dials.line(DIALS_KEY).held = page, False
         _carry_over(memory.now.text)
     _write_address(memory)
 
@@ -188,7 +182,6 @@ def _in_flight(memory: Session) -> bool:
 
 def _obey(memory: Session, message: Message, text: str) -> None:
     """Take in what the hand did; the text is whatever it is by now, since a quick reader's edit can come in the same run."""
-    memory.heard, memory.held = message.number, message.held
     if text != memory.now.text:
         _advance(memory, replace(memory.now, text=text))
     if moves.allowed(message.steps, BUTTONS):
@@ -252,7 +245,7 @@ def _in_history() -> bool:
 
 
 def _write_address(memory: Session) -> None:
-    if memory.held:
+    if dials.line(DIALS_KEY).held:  # the address is written when the hand lets go
         return
     wanted = memory.now.to_query()
     if wanted == _address():

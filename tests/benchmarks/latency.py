@@ -8,10 +8,12 @@
     python -m tests.benchmarks.latency --cases classroom --sliders "Sliding window" Experts --json latency.json
     python -m tests.benchmarks.latency --far-ends
     python -m tests.benchmarks.latency --while-training
+    python -m tests.benchmarks.latency --before ../another-checkout --cases classroom
 
-Both servers run at once and the two pages take turns, move by move. Time is taken inside the page (`repaint.js`), so
-that waiting for the end costs nothing. A move is `new` where the slider has not been there yet since the page was
-opened, else `seen`: the server may still remember that model and that pass.
+All servers run at once and their pages take turns, move by move; `--before` has another checkout of this repository
+take part. Time is taken inside the page (`repaint.js`), so that waiting for the end costs nothing. A move is `new` where
+the slider has not been there yet since the page was opened, else `seen`: the server may still remember that model and that
+pass.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,8 +57,7 @@ class Slider:
 
     def position(self) -> tuple[float, float, float]:
         """Where it stands, and its ends."""
-        thumb = self._thumb()
-        return tuple(float(thumb.get_attribute(name)) for name in ("value", "min", "max"))
+        return tuple(self._thumb().evaluate("thumb => [thumb.value, thumb.min, thumb.max].map(Number)"))
 
     def move(self) -> dict:
         """One step, and what the page saw of it."""
@@ -108,7 +109,7 @@ class Pill:
 def chromium() -> Iterator[Browser]:
     """A headless Chromium: the system's, or else Playwright's own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -131,25 +132,34 @@ def open_drawers(page: Page) -> None:
     page.wait_for_timeout(QUIET)
 
 
-def compare(browser: Browser, app: Server, bare: Server, case: str, address: str, labels: list[str],
+def compare(browser: Browser, servers: dict[str, Server], case: str, address: str, labels: list[str],
             moves: int) -> list[dict]:
     """The case's sliders one after the other, each in a fresh window, every move beside one of the bare page."""
-    beside = Slider(open_page(browser, bare.address), BARE_SLIDER)
+    beside = Slider(open_page(browser, servers["bare"].address), BARE_SLIDER)
     results = []
     for label in labels:
-        page = open_page(browser, f"{app.address}/{address}")
-        slider = Pill(page, label) if case == LADDER else Slider(page, label)
-        if label == "Query heads":  # no further up than the case says
-            slider.highest = slider.position()[0]
-        slider.move()
-        beside.move()
+        sliders = {"bare": beside} | {name: opened(browser, f"{server.address}/{address}", case, label)
+                                      for name, server in servers.items() if name != "bare"}
+        for slider in sliders.values():
+            slider.move()
         print(f"{case}: {label}", file=sys.stderr, flush=True)
         for _ in range(moves):
-            results += [{"page": "bare", "case": case, "beside": label, **beside.move()},
-                        {"page": "app", "case": case, "beside": label, **slider.move()}]
-        slider.page.close()
+            results += [{"page": name, "case": case, "beside": label, **slider.move()} for name, slider in sliders.items()]
+        for slider in [*sliders.values()][1:]:
+            slider.page.close()
     beside.page.close()
     return results
+
+
+def opened(browser: Browser, address: str, case: str, label: str) -> Slider | Pill:
+    """A slider, or a rung of the ladder, in a fresh window."""
+    page = open_page(browser, address)
+    if case == LADDER:
+        return Pill(page, label)
+    slider = Slider(page, label)
+    if label == "Query heads":  # no further up than the case says
+        slider.highest = slider.position()[0]
+    return slider
 
 
 def slider_labels(browser: Browser, app: Server, address: str) -> list[str]:
@@ -215,13 +225,14 @@ def report(results: list[dict]) -> None:
 def row(results: list[dict], case: str, label: str | None) -> dict:
     """One slider of a case, or all of them where `label` is None."""
     chosen = [move for move in results if move["case"] == case and label in (None, move["beside"])]
-    app, bare = moved(chosen, page="app"), moved(chosen, page="bare")
+    app, bare, before = (moved(chosen, page=page) for page in ("app", "bare", "before"))
     both = {seen: summary(moved(chosen, page="app", seen=seen)) for seen in (False, True)}
     return {"case": case, "slider": label or "all", "n": len(app), "new": both[False]["n"],
             "median ms": summary(app).get("median_ms"), "p95 ms": summary(app).get("p95_ms"),
             "new, median": both[False].get("median_ms"), "seen, median": both[True].get("median_ms"),
             "bare median": summary(bare).get("median_ms"), "bare p95": summary(bare).get("p95_ms"),
             "ratio": ratio(app, bare) if app and bare else None,
+            "before": ratio(before, bare) if before and bare else None,
             "new charts": sum(move["newCharts"] for move in chosen if move["page"] == "app")}
 
 
@@ -243,6 +254,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ladder", action="store_true", help="rungs of the ladder instead of sliders")
     parser.add_argument("--while-training", action="store_true",
                         help="component pages beside a training run, `bare` being the same page without one")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout, its ratio to the bare page beside")
     parser.add_argument("--moves", type=int, default=15, help="timed moves of every slider")
     parser.add_argument("--far-ends", action="store_true", help="take every slider to both ends instead")
     parser.add_argument("--json", type=Path, help="write every move to this file")
@@ -265,7 +277,11 @@ def cases(given: argparse.Namespace) -> dict[str, tuple[str, list[str]]]:
 def main(given: argparse.Namespace) -> None:
     """Start what is needed, measure, report."""
     chosen = cases(given)
-    with serving(APP) as app, serving(BARE_PAGE) as bare, chromium() as browser:
+    with ExitStack() as stack:
+        servers = {"bare": stack.enter_context(serving(BARE_PAGE)), "app": stack.enter_context(serving(APP))}
+        if given.before:
+            servers["before"] = stack.enter_context(serving(given.before / APP.name, folder=given.before))
+        app, browser = servers["app"], stack.enter_context(chromium())
         if given.while_training:
             results = [move for page in given.components or ("attention", "experts")
                        for move in while_training(browser, app, page, given.moves)]
@@ -275,7 +291,7 @@ def main(given: argparse.Namespace) -> None:
             report_far_ends(results)
         else:
             results = [move for case, (address, labels) in chosen.items()
-                       for move in compare(browser, app, bare, case, address,
+                       for move in compare(browser, servers, case, address,
                                            labels or slider_labels(browser, app, address), given.moves)]
             report(results)
         write_json(given.json, results)

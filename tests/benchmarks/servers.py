@@ -40,13 +40,16 @@ class Server:
 
 
 @contextmanager
-def serving(script: Path, log: int | IO = subprocess.DEVNULL) -> Iterator[Server]:
-    """`streamlit run script` on a free port, from the start of the block to its end; what it prints goes to `log`."""
+def serving(script: Path, log: int | IO = subprocess.DEVNULL, folder: Path = ROOT) -> Iterator[Server]:
+    """`streamlit run script` on a free port, from the start of the block to its end; what it prints goes to `log`.
+
+    It runs in `folder`, whose modules it finds first.
+    """
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
                "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none",
                "--browser.gatherUsageStats", "false"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
         server = Server(process, port)
         wait_until_healthy(server)
