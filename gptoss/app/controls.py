@@ -107,7 +107,7 @@ def every(low: float, high: float, step: float) -> list[float]:
     return [round(low + place * step, 9) for place in range(round((high - low) / step) + 1)]
 
 
-def main_sliders(*sliders: Main) -> list:
+def main_sliders(*sliders: Main, width: int | str = "stretch") -> list:
     """What a lecturer drags on a page: sliders beside each other, sent while they move, in one element.
 
     Returns where each stands, which the session's state has under its key and the address too, as of any widget.
@@ -126,7 +126,7 @@ def main_sliders(*sliders: Main) -> list:
                               key=slider.key) for slider in sliders]
     ranges = [dials.Range(slider.key, slider.label, list(slider.spelt), slider.show(value), slider.help,
                           first=slider.show(slider.first)) for slider, value in zip(sliders, standing, strict=True)]
-    dials.draw(dials.Panel([dials.Group(ranges)]), key, moved)
+    dials.draw(dials.Panel([dials.Group(ranges)]), key, moved, width)
     if not dials.line(key).held:
         for one in ranges:
             kept.write(one.name, None if one.at == one.first else one.at)

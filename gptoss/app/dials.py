@@ -90,10 +90,11 @@ def hear(key: str) -> tuple[Message | None, bool]:
     return message, here.said != before
 
 
-def draw(panel: Panel, key: str, then: Callable[[], None] | None = None) -> None:
+def draw(panel: Panel, key: str, then: Callable[[], None] | None = None, width: int | str = "stretch") -> None:
     """Draw the dials. `then` is called before a run in which the browser says something; it may `hear`."""
     here = line(key)
-    _element(key=key, data={"key": key, "token": here.token, "heard": here.heard, **_plain(panel)}, on_message_change=then)
+    data = {"key": key, "token": here.token, "heard": here.heard, **_plain(panel)}
+    _element(key=key, data=data, on_message_change=then, width=width)
 
 
 def _plain(value: object) -> object:

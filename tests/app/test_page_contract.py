@@ -5,6 +5,7 @@ What is particular to a page is tested beside its lesson. A broken promise is re
 
 import re
 
+import hand
 import pytest
 from head import title
 from literal_walk import MARKUP, assert_literal
@@ -76,7 +77,8 @@ def test_what_an_address_cannot_say_of_a_control_is_named_and_goes_to_the_neares
     for view in options:
         query = {switch: view} if switch else {}
         untouched = controls(opened(page, **query))
-        bound = [key for key, widget in untouched.items() if widget.proto.query_param_key and key != switch]
+        bound = [key for key, widget in untouched.items() if key != switch
+                 and (isinstance(widget, hand.MainSlider) or widget.proto.query_param_key)]
         for turn in range(len(BAD) if set(bound) - known else 0):
             bad = {key: BAD[(turn + number) % len(BAD)] for number, key in enumerate(bound)}
             at = opened(page, **query | bad)

@@ -97,6 +97,26 @@ def test_the_picture_follows_while_the_hand_holds_the_dial_and_no_answer_pulls_i
     expect_address(page, layers=held)
 
 
+def test_a_pages_main_slider_is_dragged_alone_and_stands_in_the_address(visits):
+    page = visits.open("/window", preset="gpt-oss-20b")
+    entries = page.evaluate("history.length")
+    with holding(page, "Window drawn (tokens)", 0.5) as pull:
+        pull(0.02)
+        expect(page.get_by_text("The window drawn: 1.")).to_be_visible(timeout=PATIENCE)
+        assert "window_w" not in address(page)
+        pull(0.4)
+    shown = slider(page, "Window drawn (tokens)").get_attribute("aria-valuetext")
+    expect_address(page, preset="gpt-oss-20b", window_w=shown)
+    expect(page.get_by_text(f"The window drawn: {shown}.")).to_be_visible(timeout=PATIENCE)
+    assert page.evaluate("history.length") == entries
+    page.reload()
+    at_rest(page)
+    expect_position(page, "Window drawn (tokens)", shown)
+    press(page, "Sliding window", "ArrowLeft")
+    expect_position(page, "Window drawn (tokens)", "64")
+    expect_address(page, window="64", window_w=None)
+
+
 def test_a_move_that_was_on_its_way_at_a_reload_arrives_after_it(visits):
     page = visits.open("/build", preset="gpt-oss-20b")
     press(page, "Layers", "End")

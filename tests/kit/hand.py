@@ -61,6 +61,28 @@ class Dial:
         return send(self._at, self.key, message(self._at, self.key, (self.name, self._to)))
 
 
+class MainSlider(Dial):
+    """A page's main slider, which stands where the session's state says."""
+
+    type = "main_slider"
+
+    @property
+    def value(self) -> object:
+        return self._at.session_state[self.name]
+
+    @property
+    def place(self) -> str:
+        """Where it is, or is to go, as a browser would send it."""
+        return f'"{self._to}"'
+
+
+def main_sliders(at: AppTest) -> dict[str, MainSlider]:
+    """The main sliders of the page, by their keys."""
+    elements = {element.key: json.loads(element.proto.json) for element in at.main.get("bidi_component")}
+    return {dial["name"]: MainSlider(at, key, dial["name"]) for key, data in elements.items()
+            for group in data.get("groups", []) for dial in group["dials"]}
+
+
 class Button:
     """A button of an element."""
 

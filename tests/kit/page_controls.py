@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import hand
 from head import title
 from literal_walk import MARKUP, assert_literal
 from reader import assert_fine
@@ -20,8 +21,8 @@ ON_EVERY_PAGE = ("sample", "special")
 def controls(at: AppTest) -> dict[str, Widget]:
     """A page's own controls by key: neither the sidebar's, nor the text's, nor the one that takes the prediction."""
     widgets = [widget for kind in KINDS for widget in getattr(at.main, kind)]
-    return {widget.key: widget for widget in widgets
-            if widget.key not in ON_EVERY_PAGE and not str(widget.key).endswith("_guess")}
+    return hand.main_sliders(at) | {widget.key: widget for widget in widgets
+                                    if widget.key not in ON_EVERY_PAGE and not str(widget.key).endswith("_guess")}
 
 
 def views(at: AppTest, path: str) -> tuple[str, list[str]]:
@@ -51,7 +52,7 @@ def ends(widget: Widget) -> list:
 def put(at: AppTest, key: str, value: object) -> Widget:
     """Set a control at the next run. Choices may be given in the words that the page shows."""
     widget = controls(at)[key]
-    if value in getattr(widget, "options", ()):
+    if value in getattr(widget, "options", ()) and not isinstance(widget, hand.Dial):
         words = at.session_state[TESTING_KEY]  # by control: what writes a value in words, which need not take the words
         write = words[widget.id]
         words[widget.id] = lambda choice: choice if choice in widget.options else write(choice)
@@ -60,6 +61,8 @@ def put(at: AppTest, key: str, value: object) -> Widget:
 
 def place(widget: Widget) -> str:
     """Where a control is, in the words that a browser would send."""
+    if isinstance(widget, hand.MainSlider):
+        return widget.place
     state = widget._widget_state
     state.ClearField("id")
     return str(state)
@@ -86,8 +89,9 @@ def named(where: str) -> Iterator[None]:
 def move(at: AppTest, key: str, value: object) -> None:
     """Set one control. The page stays whole, and the control stays where it was put unless it is gone."""
     with named(f"{title(at)}, {key} = {value!r}"):
-        wanted = place(put(at, key, value))
-        at.run()
+        widget = put(at, key, value)
+        wanted = place(widget)
+        widget.run()
         assert_fine(at)
         assert_literal(at)
         assert_shows_something(at)
@@ -108,4 +112,4 @@ def take_to_its_ends(at: AppTest, key: str, seen: set[str]) -> None:
             return
     widget = put(at, key, before)
     if widget.type not in ("slider", "select_slider"):  # a choice may change what the other controls offer
-        at.run()
+        widget.run()

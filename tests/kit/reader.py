@@ -48,7 +48,9 @@ class Dial(hand.Dial):
 
 def dial(at: AppTest, name: str):
     """A dial of the sidebar, its list of presets too, or a page's own slider by its key."""
-    return Dial(at, name) if name in (*DIALS, "preset") else at.select_slider(key=name)
+    if name in (*DIALS, "preset"):
+        return Dial(at, name)
+    return hand.main_sliders(at).get(name) or at.select_slider(key=name)
 
 
 def move(at: AppTest, name: str, place: int) -> None:

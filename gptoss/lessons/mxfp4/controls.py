@@ -12,7 +12,7 @@ import torch
 from gptoss import units
 from gptoss.app import kept, pictures, state, text
 from gptoss.app.computed import computed
-from gptoss.app.controls import choose, expert, layer, layer_shown
+from gptoss.app.controls import Main, choose, expert, layer, layer_shown, main_sliders
 from gptoss.app.live import Built, ModelKey, Running, running
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_of
@@ -147,14 +147,13 @@ def choose_block(study: Study, source: Source) -> None:
 
 def outlier_controls() -> None:
     """The slider that makes one value an outlier, which value, and the way back."""
-    slider, place, back = st.columns([8, 5, 3], gap="medium", vertical_alignment="bottom")
-    with slider:
-        kept.select_slider("Outlier (× the block's largest)", TIMES, FIRST_TIMES, key=key("outlier"),
-                           help="own: the value as it is. Otherwise this many times the largest magnitude of the block, "
-                                "with its own sign.")
-    with place:
-        kept.select_slider("Which value", PLACES, LARGEST, key=key("place"),
-                           help="The one that is made the outlier: the block's largest, or one of its 32 places.")
+    sliders, back = st.columns([13, 3], gap="medium", vertical_alignment="bottom")
+    with sliders:
+        main_sliders(
+            Main("Outlier (× the block's largest)", key("outlier"), TIMES, FIRST_TIMES, "own: the value as it is. Otherwise "
+                 "this many times the largest magnitude of the block, with its own sign."),
+            Main("Which value", key("place"), PLACES, LARGEST,
+                 "The one that is made the outlier: the block's largest, or one of its 32 places."))
     back.button("Real value", icon=":material/undo:", key=key("back"), width="stretch", on_click=_put_back,
                 disabled=st.session_state[key("outlier")] == OWN, help="Put the value back to what it is in the model.")
 

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from gptoss.app import kept, pictures, state, theme
-from gptoss.app.controls import choose
+from gptoss.app.controls import Main, choose, main_sliders
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import ModelConfig
@@ -82,16 +82,17 @@ def where_the_live_model_differs(study: Study) -> str:
             f"{live.head_dim // 2} pairs, with YaRN's ramp from {fixed(ramp.low)} to {fixed(ramp.high)}.")
 
 
+PLACES = range(65)  # positions at which a query or a key can be put
+
+
 def arrows(config: ModelConfig, context: int) -> None:
     """Two arrows in one pair's plane, and all pairs as clocks."""
     pairs = config.head_dim // 2
-    first, second, both, which = st.columns(4, gap="medium")
-    with first:
-        query_at = kept.slider("Query at position", 0, 64, 3, key="rope_query")
-    with second:
-        key_at = kept.slider("Key at position", 0, 64, 1, key="rope_key")
-    with both:
-        shift = kept.slider("Move both by", 0, 64, 20, key="rope_shift")
+    ends, which = st.columns([3, 1], gap="medium")
+    with ends:
+        query_at, key_at, shift = main_sliders(
+            Main("Query at position", "rope_query", PLACES, 3), Main("Key at position", "rope_key", PLACES, 1),
+            Main("Move both by", "rope_shift", PLACES, 20))
     with which:
         pair = choose("Pair shown", range(pairs), key="rope_pair")
     before, after = (measure.hands(config, query_at + by, key_at + by) for by in (0, shift))

@@ -11,9 +11,10 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import controls, kept, pictures, text
 from gptoss.app.computed import computed, traced
-from gptoss.app.controls import Key
+from gptoss.app.controls import Key, Main, every
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
+from gptoss.app.positions import spelt_number
 from gptoss.app.study import Study
 from gptoss.app.weights import weights_in_words
 from gptoss.charts import next_token
@@ -55,13 +56,13 @@ def setting(study: Study, tokens: text.Tokens) -> Place:
     position = controls.token(len(tokens), len(tokens) - 1, "Next token after token")
     read = _text(study, tokens.ids[max(0, position + 1 - CONTEXT_SHOWN):position + 1])
     st.caption(f"{'… ' * (position >= CONTEXT_SHOWN)}{literal(' '.join(read.split()))} **?**")
-    temperature = kept.slider("Temperature", 0.0, 2.0, TEMPERATURE.default, 0.05, key=TEMPERATURE.name,
-                              help="Logits are divided by it. 1: as the model is. 0: always the most likely token, "
-                                   "which is called greedy.")
-    top_k = kept.select_slider("Top-k", KS, TOP_K.default, key=TOP_K.name,
-                               help="Keeps the k most likely tokens.")
-    top_p = kept.slider("Top-p", 0.05, 1.0, TOP_P.default, 0.05, key=TOP_P.name,
-                        help="Keeps the most likely tokens until they hold this share. 1: off.")
+    temperature, top_k, top_p = controls.main_sliders(
+        Main("Temperature", TEMPERATURE.name, every(0, 2, 0.05), TEMPERATURE.default,
+             "Logits are divided by it. 1: as the model is. 0: always the most likely token, which is called greedy.",
+             spelt_number),
+        Main("Top-k", TOP_K.name, KS, TOP_K.default, "Keeps the k most likely tokens."),
+        Main("Top-p", TOP_P.name, every(0.05, 1, 0.05), TOP_P.default,
+             "Keeps the most likely tokens until they hold this share. 1: off.", spelt_number))
     return Place(position, _dials(temperature, top_k, top_p))
 
 

@@ -54,9 +54,10 @@ def setting(study: Study, tokens: int) -> Setting:
     position = controls.token(tokens, FIRST_QUERY, "Query token")
     scope = kept.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope",
                                    width="stretch")
-    logit = kept.select_slider("Sink logit", LOGITS, FIRST_LOGIT, key="sinks_logit",
-                               help="own: as in the model. none: no sink at all. Otherwise one number for the sinks named "
-                                    "above, in place of their own. Every weight stays.")
+    [logit] = controls.main_sliders(controls.Main(
+        "Sink logit", "sinks_logit", LOGITS, FIRST_LOGIT,
+        "own: as in the model. none: no sink at all. Otherwise one number for the sinks named above, in place of their own. "
+        "Every weight stays."))
     return Setting(layer, head, position, SCOPE_NAMES.get(scope, measure.LAYER), measure.logit_of(logit))
 
 

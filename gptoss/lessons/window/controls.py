@@ -128,9 +128,9 @@ def _window(study: Study) -> int:
     if study.window != followed:
         st.session_state[_FOLLOWED] = study.window
         WINDOW.set(study.window)
-    return kept.select_slider(
-        "Window drawn (tokens)", _POSITIONS, measure.SMALL_WINDOW if as_published else study.window, key=WINDOW.name,
-        width=215, format_func=DIAL.spell,
-        help="What a sliding layer sees, the query's own token included. The picture has a window of its own, since a "
-        f"published model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in "
-        "the sidebar, and this one moves too.")
+    [window] = controls.main_sliders(controls.Main(
+        "Window drawn (tokens)", WINDOW.name, _POSITIONS, measure.SMALL_WINDOW if as_published else study.window,
+        "What a sliding layer sees, the query's own token included. The picture has a window of its own, since a published "
+        f"model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in the "
+        "sidebar, and this one moves too.", DIAL.spell), width=215)
+    return window

@@ -78,13 +78,13 @@ def test_neighbours_fall_as_the_outlier_grows_and_come_back_at_one_press():
     at = open_page(PAGE, mxfp4_outlier="own")
     counts = []
     for times in ("own", "1", "4", "16", "64"):
-        at.select_slider(key="mxfp4_outlier").set_value(times).run()
+        dial(at, "mxfp4_outlier").set_value(times).run()
         counts.append(fallen(at))
     assert counts == sorted(counts) and counts[0] == counts[1] and counts[-1] == 31
     at.button(key="mxfp4_back").click().run()
     assert_fine(at)
     assert fallen(at) == counts[0] and at.button(key="mxfp4_back").disabled
-    assert at.select_slider(key="mxfp4_outlier").value == "own"
+    assert dial(at, "mxfp4_outlier").value == "own"
 
 
 def test_what_ships_lies_on_the_ticks_and_what_was_never_rounded_does_not():

@@ -72,7 +72,7 @@ def test_both_arrows_move_and_the_angle_stays():
     assert angle and angle[1] == angle[2] == "114.6"
     assert "1.3466" in text
     before = drawings(at)[0]
-    at.slider(key="rope_shift").set_value(33).run()
+    dial(at, "rope_shift").set_value(33).run()
     assert_fine(at)
     assert drawings(at)[0] != before and "is 114.6° now" in captions(at)
 

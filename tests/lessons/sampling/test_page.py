@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from reader import assert_fine, captions, open_page, press, type_text
+from reader import assert_fine, captions, dial, open_page, press, type_text
 
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
@@ -20,9 +20,9 @@ def said(at):
 
 
 def dials(at, temperature=1.0, top_k=OFF, top_p=1.0):
-    at.slider(key="sampling_temperature").set_value(temperature)
-    at.select_slider(key="sampling_k").set_value(top_k)
-    return at.slider(key="sampling_p").set_value(top_p).run()
+    for name, value in (("temperature", temperature), ("k", top_k), ("p", top_p)):
+        at = dial(at, f"sampling_{name}").set_value(value).run()
+    return at
 
 
 def show(at, view):

@@ -13,7 +13,7 @@ PAGE = "pages/sinks.py"
 def turn(at, logit, scope="Layer"):
     """Put the dial of sinks at a logit."""
     at.segmented_control(key="sinks_scope").set_value(scope).run()
-    at.select_slider(key="sinks_logit").set_value(logit).run()
+    dial(at, "sinks_logit").set_value(logit).run()
     assert_fine(at)
     return at
 
@@ -37,7 +37,7 @@ def test_sinks_of_every_scope_are_set():
 
 def test_an_untouched_page_shows_a_gate_half_open():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    assert at.select_slider(key="sinks_logit").value == FIRST_LOGIT
+    assert dial(at, "sinks_logit").value == FIRST_LOGIT
     assert "the real keys get 50.4% of this query" in captions(at)
     assert "every one of 22 keys keeps 50.36% of its weight" in captions(at)
 
@@ -89,7 +89,7 @@ def test_an_experiment_sets_the_sinks():
     for number, logit in enumerate(("8", "none", "own")):
         at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "sinks", "Try this")
         at.button(key=f"sinks_try_{number}").click().run()
-        assert at.select_slider(key="sinks_logit").value == logit
+        assert dial(at, "sinks_logit").value == logit
 
 
 def test_how_we_know_names_small_differences():

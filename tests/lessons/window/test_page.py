@@ -16,7 +16,7 @@ def show(at, view):
 
 
 def slide(at, key, place):
-    slider = at.select_slider(key=key)
+    slider = dial(at, key)
     return slider.set_value(slider.options[place]).run()
 
 
@@ -29,7 +29,7 @@ def test_the_default_page_tells_the_story_with_a_small_window():
     at = open_window()
     assert_fine(at)
     assert drawn(at) == (1, 1)
-    assert at.select_slider(key="window_w").value == 8 and dial(at, "window").value == 128
+    assert dial(at, "window_w").value == 8 and dial(at, "window").value == 128
     assert "The window drawn: 8. The model's own: 128, in even layers, of a context of 131,072 tokens." in page_text(at)
     assert "sees 8 keys in a sliding layer and 48 keys in a full one" in page_text(at)
     assert address(at) == {"preset": "gpt-oss-20b"}
@@ -50,22 +50,22 @@ def test_the_ends_of_the_controls_are_in_the_picture():
 
 def test_each_view_draws_its_pictures_and_keeps_the_places_of_the_controls():
     at = open_window()
-    at.select_slider(key="window_w").set_value("4").run()
+    dial(at, "window_w").set_value("4").run()
     at.select_slider(key="token").set_value("20").run()
     for view in ("Reach", "Cost", "Mask"):
         assert drawn(show(at, view)) == PICTURES[view]
-    assert at.select_slider(key="window_w").value == 4 and at.select_slider(key="token").value == 20
+    assert dial(at, "window_w").value == 4 and at.select_slider(key="token").value == 20
 
 
 def test_the_picture_follows_the_sidebars_window():
     at = open_window()
     dial(at, "window").set_value("16").run()
-    assert at.select_slider(key="window_w").value == 16
-    at.select_slider(key="window_w").set_value("4").run()
+    assert dial(at, "window_w").value == 16
+    dial(at, "window_w").set_value("4").run()
     move(at, "context", 0)
-    assert at.select_slider(key="window_w").value == 4
+    assert dial(at, "window_w").value == 4
     move(at, "window", -1)
-    assert at.select_slider(key="window_w").value == 0
+    assert dial(at, "window_w").value == 0
     assert "The window drawn: off. The model's own: off" in page_text(at)
 
 
@@ -73,7 +73,7 @@ def test_the_picture_follows_the_sidebars_window():
     ({"window": "32"}, 32), ({"window": "off"}, 0), ({"window_w": "4"}, 4), ({"window": "32", "window_w": "4"}, 4)])
 def test_an_address_may_name_either_window(settings, expected):
     at = open_window(**settings)
-    assert at.select_slider(key="window_w").value == expected
+    assert dial(at, "window_w").value == expected
 
 
 def test_the_query_is_one_of_at_most_512_tokens_and_its_last_one_stays_the_last():
@@ -99,7 +99,7 @@ def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
         return [button for button in at.button if button.label.startswith("Use a longer text")]
 
     assert not offers()
-    at.select_slider(key="window_w").set_value("128").run()
+    dial(at, "window_w").set_value("128").run()
     offers()[0].click().run()
     assert len(at.select_slider(key="token").options) > 128 and not offers()
 
