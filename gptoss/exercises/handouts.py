@@ -74,8 +74,9 @@ def _welcome(exercises: Sequence[Exercise]) -> str:
     minutes = sum(exercise.minutes for exercise in exercises)
     title = "Build GPT-OSS yourself" if len(exercises) > 1 else exercises[0].title
     return (f"# {title}\n\n{plural(len(exercises), 'exercise')}, about {minutes} minutes. Each has a story, a function to "
-            "write, three hints that you open one by one, and a cell that compares your function with the real one. Run the "
-            "next cell first.")
+            "write, three hints that you open one by one, and a cell that compares your function with the real one. What "
+            f"you need is imported by the next cell: run it first. `solution({exercises[0].name!r})` prints a way to write "
+            "that one.")
 
 
 _ENDING = """\

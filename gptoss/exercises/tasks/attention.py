@@ -82,6 +82,10 @@ def _unmasked(q, k, v, mask, weigh):
     return grouped_attention(q, k, v, torch.ones_like(mask), weigh)
 
 
+def _heads_first(q, k, v, mask, weigh):
+    return grouped_attention(q, k, v, mask, weigh).transpose(1, 2)
+
+
 def _own_softmax(q, k, v, mask, weigh):
     return grouped_attention(q, k, v, mask, partial(torch.softmax, dim=-1))
 
@@ -115,6 +119,8 @@ exercise *Attention sink* puts something of its own there.""",
         Mistake("masked after the softmax", "You set weights to zero after the softmax. The hidden keys have taken their "
                 "share by then, and what is left adds up to too little.", _masked_after),
         Mistake("mask unused", "Your queries look at all keys, also at those behind them.", _unmasked),
+        Mistake("heads before queries", "Your result is (batch, heads, queries, head_dim). Put the queries back before the "
+                "heads: `transpose(1, 2)`.", _heads_first),
         Mistake("weigh unused", "You call a softmax of your own. `weigh` may be another function, as with a sink.",
                 _own_softmax),
     ))

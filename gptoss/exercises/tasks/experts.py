@@ -77,6 +77,10 @@ def _equal_weights(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.topk(logits, k, dim=-1).indices, torch.full_like(logits[:, :k], 1 / k)
 
 
+def _weights_first(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    return route(logits, k)[::-1]
+
+
 def _smallest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     chosen = torch.topk(logits, k, dim=-1, largest=False)
     return chosen.indices, torch.softmax(chosen.values, dim=-1)
@@ -102,6 +106,7 @@ how much each answer counts.""",
                 "GPT-OSS the k weights share one softmax and add up to 1.", _sigmoids),
         Mistake("equal weights", "Every chosen expert counts 1/k. They count by the softmax of their "
                 "logits.", _equal_weights),
+        Mistake("weights before experts", "You return the weights first. The experts' numbers come first.", _weights_first),
         Mistake("the smallest logits", "You chose the experts with the smallest logits.", _smallest),
     ))
 

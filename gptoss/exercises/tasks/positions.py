@@ -108,8 +108,9 @@ def yarn(head_dim: int, theta: float, factor: float, initial_context: int, alpha
     Plain RoPE turns pair i by theta ** (-2 i / head_dim). YaRN divides slow pairs by `factor` and keeps fast ones: a pair
     below `low` turns more than beta times within `initial_context` tokens and stays, one above `high` turns less than alpha
     times and is divided, and a linear ramp blends between. The pair that turns n times within the context is
-    head_dim / 2 * ln(initial_context / (2 pi n)) / ln(theta), a real number: `low` for beta, `high` for alpha. Clip them to
-    0 and head_dim - 1, and keep high at least low + 0.001. The concentration is 0.1 ln(factor) + 1.
+    head_dim / 2 * ln(initial_context / (2 pi n)) / ln(theta), a real number: `low` for beta, `high` for alpha. A low below 0
+    becomes 0; a high above head_dim - 1 becomes that, and then one below low + 0.001 becomes that. The concentration is
+    0.1 ln(factor) + 1.
 
     Returns (head_dim / 2,) float32 and a float. A factor of 1 is plain RoPE.
     """
