@@ -4,6 +4,10 @@ const SCHEME = '(prefers-color-scheme: dark)'
 
 export default function ({data, parentElement, setTriggerValue}) {
   const head = parentElement.querySelector('header')
+  // Pixels are computed on the server: when the reader changes the theme, it has to hear of it.
+  const theme = getComputedStyle(head).colorScheme
+  if (head.theme && head.theme !== theme) setTriggerValue('theme', theme)
+  head.theme = theme
   if (head.written !== data.html) head.innerHTML = head.written = data.html
   head.onclick = event => {
     const pressed = event.target.closest('[data-message]')

@@ -98,7 +98,7 @@ def code_drawer(*objects: object, label: str = "The code that ran") -> None:
 
 def _show_code(objects: Sequence[object]) -> None:
     for shown in objects:
-        st.code(inspect.getsource(shown), language="python")
+        st.code(inspect.getsource(shown), language="python", wrap_lines=True)
 
 
 @st.fragment

@@ -91,11 +91,12 @@ def in_theme(spec: dict) -> dict:
     """
     if not theme.is_dark():
         return spec
-    if id(spec) not in _IN_DARK:
+    kept = _IN_DARK.get(id(spec))
+    if kept is None:
         if len(_IN_DARK) >= _MOST_KEPT:
             _IN_DARK.clear()
-        _IN_DARK[id(spec)] = spec, palette.in_dark(spec)
-    return _IN_DARK[id(spec)][1]
+        kept = _IN_DARK[id(spec)] = spec, palette.in_dark(spec)
+    return kept[1]
 
 
 def _picked(event: object, field: str) -> set:

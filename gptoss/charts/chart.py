@@ -13,6 +13,7 @@ import pandas as pd
 from gptoss.charts.palette import GRID, MUTED
 
 ROW = {"content": "data"}  # a tooltip with the mark's row as it is: no expression to evaluate for every mark
+_COLUMNS, _NARROW = 2, 215  # of a legend; px of the plot below which each of its entries has a line
 FONT_SIZE = 15  # px; labels stay readable from the last row
 WIDTH = 720  # px of a chart that stands by itself
 _VEGA_LITE = "6.4"  # that `altair` writes
@@ -108,10 +109,22 @@ def specification(chart: alt.TopLevelMixin, *, height: int, canvas: bool = False
     """
     spec = chart.properties(height=height).to_dict()
     spec.pop("$schema", None)
+    _fit_legends(spec)
     spec["config"] = _CONFIG
     spec["padding"] = {"left": 5, "top": 5, "right": right, "bottom": 5}
     spec["usermeta"] = {"embedOptions": {"renderer": "canvas" if canvas else "svg"}}
     return spec
+
+
+def _fit_legends(tree: object) -> None:
+    """Let every legend of names have one column where several would be wider than a small phone."""
+    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        legend = child.get("legend") if isinstance(child, dict) else None
+        if isinstance(legend, dict) and child.get("type") == "nominal":
+            columns = legend.get("columns", _COLUMNS)
+            some = columns["expr"] if isinstance(columns, dict) else columns
+            legend["columns"] = {"expr": f"width < {_NARROW} ? 1 : ({some})"}
+        _fit_legends(child)
 
 
 # Streamlit's theme fills in what is not set here: font, and the colours of labels, titles and background.
@@ -124,7 +137,7 @@ _CONFIG = {
     },
     "legend": {
         "labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE, "labelLimit": 260, "titleLimit": 320, "orient": "top",
-        "columns": 2, "symbolOpacity": 1, "offset": 6, "padding": 2, "titlePadding": 4, "labelPadding": 4,
+        "columns": _COLUMNS, "symbolOpacity": 1, "offset": 6, "padding": 2, "titlePadding": 4, "labelPadding": 4,
     },
     "text": {"fontSize": FONT_SIZE, "color": MUTED, "fontWeight": "bold"},
     "mark": {"aria": False},  # a chart is one image with one name; unnamed groups of marks tell nobody anything

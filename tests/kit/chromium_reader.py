@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 PATIENCE = 15_000  # ms; the machine may be busy with other tests
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10: no scrolling in two directions
 
 # Console errors that are no fault of ours: Streamlit's browser side asks for these two below the page's own address
 # before it asks at the root, a machine without a network cannot resolve the host of Streamlit's icons, and a picture of
@@ -122,13 +123,18 @@ def open_tab(page: Page, name: str) -> None:
     settle(page)
 
 
-def assert_fits(page: Page) -> None:
-    """Nothing is wider than the screen, cut off, or drawn outside of its chart."""
+def misfits(page: Page) -> list[str]:
+    """What is wider than the screen, cut off, or drawn outside of its chart."""
     widths = page.evaluate("""() => [document.scrollingElement, document.querySelector('[data-testid=stMain]')]
         .map(box => [box.scrollWidth, box.clientWidth])""")
-    assert all(needed <= there for needed, there in widths), widths
-    assert page.evaluate(_CLIPPED) == []
-    assert page.evaluate(_LABELS_OUTSIDE) == []
+    return ([f"{needed} px wide on {there}" for needed, there in widths if needed > there]
+            + [f"cut off: {words}" for words in page.evaluate(_CLIPPED)]
+            + [f"outside of its chart: {words}" for words in page.evaluate(_LABELS_OUTSIDE)])
+
+
+def assert_fits(page: Page) -> None:
+    found = misfits(page)
+    assert not found, found
 
 
 def assert_no_error_shown(page: Page) -> None:

@@ -35,6 +35,7 @@ _SHEET_STYLE = palette.in_both_themes(f"""
 .qs.qs table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
 .qs td, .qs th {{padding: 1px 4px; height: 1.38rem; border: none; font-weight: 400; text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; text-overflow: ellipsis}}
+.qs td.s3 {{white-space: normal; line-height: 1}}
 .qs tbody th {{text-align: left; line-height: 1; font-family: "Source Code Pro", monospace; font-size: 0.8rem}}
 .qs tbody th small, .qs .why {{opacity: 0.7; font-size: 0.78rem}}
 .qs thead th {{text-align: center; font-size: 0.82rem; opacity: 0.7; padding: 1px; border-bottom: 2px solid {palette.GRID}}}
@@ -187,16 +188,16 @@ def _others_row(steps: QuerySteps, shown: Sequence[int], step: int) -> str:
 def _sink_row(steps: QuerySteps, step: int) -> str:
     """The sink enters with the softmax; before, its row stays empty, so that the table keeps its height."""
     if step < SOFTMAX:
-        return '<tr><th>&nbsp;</th><td colspan="6"></td></tr>'
+        return '<tr><td>&nbsp;</td><td colspan="6"></td></tr>'
     return (f'<tr class="sink"><th>sink</th><td class="why">no key</td><td></td>'
             f'<td title="the learned logit of the sink">{fixed(steps.sink_logit)}</td><td></td>'
             f'{_weight(steps, steps.sink_weight, step, palette.SINK)}{_cell(MIX, step, "no value", "why")}</tr>')
 
 
 def _output_row(steps: QuerySteps, step: int) -> str:
-    words = "output of the head for this token" if step == MIX else "&nbsp;"
+    name = '<th colspan="5">output of the head for this token</th>' if step == MIX else '<td colspan="5">&nbsp;</td>'
     total = f"{float(steps.weights.sum()) + steps.sink_weight:.3f}"
-    return (f'<tr class="out"><th colspan="5">{words}</th>{_cell(SOFTMAX, step, total)}'
+    return (f'<tr class="out">{name}{_cell(SOFTMAX, step, total)}'
             + _cell(MIX, step, '<i class="o0"></i>') + "</tr>")
 
 
@@ -410,7 +411,7 @@ def _range_of_places(entropies: np.ndarray) -> str:
 @cache
 def _gallery_spec() -> dict:
     x = alt.X("column:O", scale=alt.Scale(domain=[*range(1, _COLUMNS + 1)], paddingInner=0.12, paddingOuter=0.02),
-              axis=alt.Axis(title="from most focused to most spread, row by row (rank)", labels=False, ticks=False,
+              axis=alt.Axis(title="most focused first (rank)", labels=False, ticks=False,
                             domain=False))
     base = blank_chart().encode(x=x, y=_row())
     maps = base.mark_image(aspect=False, width={"band": 1}, height={"band": 1}).encode(url="map:N")
