@@ -13,21 +13,15 @@ from gptoss.app.lesson import code_drawer
 from gptoss.app.live import live_model, live_run
 from gptoss.app.study import Study
 from gptoss.app.weights import weights_in_words
-from gptoss.charts import token_chips
 from gptoss.charts.accounts import flops_chart, kv_cache_chart, parameters_chart
 from gptoss.lessons.build import controls
 from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock
 
 
-def writing(study: Study) -> tuple[text.Tokens, DeltaGenerator]:
-    """The text with its tokens, and between the two the place for the controls of what is shown of it."""
+def writing(study: Study) -> text.Tokens:
+    """The box with the text, and its tokens."""
     special = text.text_box()
-    tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
-    beside = st.container()
-    text.say_what_was_cut(tokens)
-    with st.container(height=240, border=False):
-        st.html(token_chips(tokens.labels, tokens.o200k))
-    return tokens, beside
+    return text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
 
 
 def picture(study: Study, tokens: text.Tokens, beside: DeltaGenerator) -> Callable[[], None] | None:
@@ -61,9 +55,11 @@ header("build")
 study = state.study()
 left, right = st.columns([1, 3], gap="medium")
 with left:
-    tokens, beside = writing(study)
+    tokens = writing(study)
 with right:
-    generate = picture(study, tokens, beside)
+    generate = picture(study, tokens, left)
+with left:
+    controls.chips(tokens)
 accounting(study)
 code_drawer(Transformer, LanguageModel, TransformerBlock, AttentionBlock, MLPBlock)
 if generate:

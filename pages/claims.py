@@ -4,6 +4,7 @@ import streamlit as st
 import torch
 
 from gptoss.app import pictures, state, verdicts
+from gptoss.app.controls import row
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, code_drawer
 from gptoss.app.study import Study
@@ -39,7 +40,8 @@ AT_ONCE = [claim for claim in CLAIMS if not claim.takes]
 @st.fragment
 def picture(study: Study) -> None:
     """All verdicts at a glance, one claim large, and all of them in words."""
-    controls.filters(CLAIMS, study)
+    with row():
+        controls.filters(CLAIMS, study)
     reached = controls.verdict_of_each(CLAIMS, study)
     names = controls.looked_for(CLAIMS, reached)
     strip, large = st.columns(2, gap="medium")
@@ -47,10 +49,10 @@ def picture(study: Study) -> None:
         chosen = controls.choose_claim(CLAIMS)
         controls.actions(chosen, study, controls.show_claim(chosen, study))
     with strip:
-        st.markdown(controls.summary(reached))
+        with pictures.main():
+            pictures.show_chart(controls.strip(CLAIMS, reached, names, chosen), key="claims_strip",
+                                on_select=controls.picks_claim, words=controls.summary(reached))
         progress = st.container()
-        pictures.show_chart(controls.strip(CLAIMS, reached, names, chosen), key="claims_strip",
-                             on_select=controls.picks_claim)
         controls.measure_all(reached, study)
     code_drawer(*chosen.decided_by, label="The code that decides it")
     controls.claims_in_words(CLAIMS, reached, names)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gptoss.app import controls as kit
-from gptoss.app import state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, below
 from gptoss.app.retrained import RETRAINED, show_retrained
@@ -61,16 +61,18 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     """One of seven views, its controls beside it."""
     shown = kit.view(controls.VIEWS, "experts_view")
     if shown == RETRAINED:
-        show_retrained("experts", study)
+        with pictures.main():
+            show_retrained("experts", study)
     elif shown == controls.COST:
-        controls.cost(study)
+        with pictures.main():
+            controls.cost(study)
     elif kit.has_text(tokens, "the router sends its tokens to the experts"):
-        beside, place = st.columns([2, 9], gap="medium")
+        beside, right = st.columns([2, 9], gap="medium")
         with beside:
             layer = kit.layer(study)
-        live = controls.live_routing(study, tokens.ids)
-        controls.OF_A_TEXT[shown](study, tokens, live, layer, beside, place)
-        beside.caption(controls.HINTS[shown])
+        with right:
+            place = pictures.main()
+        controls.OF_A_TEXT[shown](study, tokens, controls.live_routing(study, tokens.ids), layer, beside, place)
 
 
 def because(touched: float) -> str:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app import pictures, state
+from gptoss.app.controls import view
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
@@ -42,16 +43,16 @@ on the order.
 
 @st.fragment
 def picture(study: Study) -> None:
-    """The rungs, what they change, the block that they make, and what its model expects next."""
-    taken = controls.rungs()
-    config, live = (LadderConfig(top, taken) for top in (study.config, study.live_config))
-    quantity = controls.quantity()
+    """What the rungs change, beside them the block that they make; and what its model expects next."""
+    quantity = view(controls.MEASURES, controls.MEASURE_KEY.name, "Measure")
     left, right = st.columns([5, 4], gap="medium")
-    with left:
-        waterfall = st.container()
     with right:
-        pictures.show_drawing(charts.block_drawing(config))
-        st.markdown(":small[:gray-badge[grey] is GPT-2's own, :violet-badge[violet] came with a rung.]")
+        taken = controls.rungs()
+        config, live = (LadderConfig(top, taken) for top in (study.config, study.live_config))
+        pictures.show_drawing(charts.block_drawing(config), ":gray-badge[grey] is GPT-2's own, :violet-badge[violet] came "
+                              "with a rung.")
+    with left:
+        waterfall = pictures.main()
     if quantity != TIME:
         with waterfall:
             controls.costs(config, quantity, study.context)

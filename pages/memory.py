@@ -51,15 +51,19 @@ sequences gives at most $B / \sum t$ tokens a second.
 @st.fragment
 def picture(study: Study) -> None:
     """What is kept and how fast it is at best, in four views of closed forms; and one that measures here."""
-    with st.container(horizontal=True, gap="medium"):
-        view = controls.view(load.VIEWS, "memory_view", wrap=True)
+    with controls.row():
+        view = controls.view(load.VIEWS, "memory_view")
         if view != load.MEASURED:
-            load.model_control(study)
+            load.formats_control()
     if view == load.MEASURED:
         timing.measured_here(study)
         return
-    load.load_controls(study)
-    bounds.DRAWN[view](load.setting(study))
+    beside, right = st.columns([2, 7], gap="medium")
+    with beside:
+        load.model_control(study)
+        load.load_controls(study)
+    with right:
+        bounds.DRAWN[view](load.setting(study), beside)
 
 
 def because(config: ModelConfig, touched: float) -> str:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app import state, text
-from gptoss.app.controls import view
+from gptoss.app.controls import row, view
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
@@ -41,22 +41,23 @@ units, $\tfrac12 \cdot 2^e$ up to 4, $2^e$ beyond. Whatever is below $\tfrac14 \
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
     """A block, its matrix, or the whole model."""
-    views, weights, place = st.columns([5, 5, 3], gap="small", vertical_alignment="center")
-    with views:
+    with row():
         chosen = view(controls.VIEWS, "mxfp4_view")
-    with weights:
         controls.choose_source(study)
-    source = controls.source_of(study)
+        source = controls.source_of(study)
+        if chosen == MODEL:
+            controls.choose_format()
+        elif controls.possible_matrices(study.live_config):
+            with st.popover("Which block", icon=":material/grid_on:"):
+                controls.choose_matrix(study)
+                controls.choose_block(study, source)
     if not controls.offer_whole_blocks(study):
         return
     if chosen == MODEL:
         controls.model(study, source, tokens)
-        return
-    with place.popover("Which block", icon=":material/grid_on:", width="stretch"):
-        controls.choose_matrix(study)
-        controls.choose_block(study, source)
-    draw = controls.matrix if chosen == MATRIX else controls.block
-    draw(study, source, controls.chosen_place(study, source))
+    else:
+        draw = controls.matrix if chosen == MATRIX else controls.block
+        draw(study, source, controls.chosen_place(study, source))
 
 
 def because(grown: measure.Grown) -> str:

@@ -46,8 +46,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     with left:
         place = controls.setting(study, tokens)
     with right:
-        controls.summary(study, tokens, place)
-        controls.VIEWS[chosen](study, tokens, place)
+        controls.VIEWS[chosen](study, tokens, place, left)
 
 
 def kept(study: Study, tokens: text.Tokens) -> int:

@@ -56,12 +56,17 @@ which a batch shares, left out. Attention written out keeps $4 H$ bytes more for
 
 @st.fragment
 def picture(study: Study) -> None:
-    """What one accelerator holds, the hours, and the batches, in three views under the dials that all of them need."""
-    controls.common_dials()
-    view = shared.view(controls.VIEWS, "scale_view")
+    """What one accelerator holds, the hours, or the batches; at the left the dials that all three need, and its own."""
+    with shared.row():
+        view = shared.view(controls.VIEWS, "scale_view")
+        controls.rarer_dials()
+    beside, right = st.columns([2, 7], gap="medium")
+    with beside:
+        controls.common_dials()
     draw = {controls.MEMORY: controls.memory, controls.TIME: controls.time}.get(view, controls.batch_and_schedule)
-    draw(study, controls.setting(study))
-    controls.offer_large_model(study)
+    with right:
+        draw(study, controls.setting(study), beside)
+        controls.offer_large_model(study)
 
 
 def because(config: ModelConfig, _: float) -> str:

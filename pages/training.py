@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import pictures, state
+from gptoss.app import controls, pictures, state
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
@@ -53,14 +53,14 @@ def picture(study: Study, pace: float | None) -> None:
     view = run.current()
     if run.pace(view) != pace:
         st.rerun()  # the whole page: whether and how often it looks again is decided there
-    run.steer(study, view)
-    which, how_far = st.columns([1, 3], vertical_alignment="center")
-    with which:
+    with controls.row():
+        run.steer(study, view)
         domain = run.choose_domain(view)
-    with how_far:
-        run.say_state(study, view)
     run.say_troubles(view)
-    pictures.show_chart(run.losses(study, view, domain), key="training_losses")
+    with pictures.main():
+        pictures.show_chart(run.losses(study, view, domain), key="training_losses", words=run.about(study, view))
+    if view and not view.unfinished:
+        run.say_how_far(view)
 
 
 def because(_: float) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import dials, kept, moves
 from gptoss.app.positions import Choice
@@ -66,13 +67,21 @@ class Own:
         return {self.key(name): value for name, value in ({name: self.defaults[name] for name in names} | wanted).items()}
 
 
+def row() -> DeltaGenerator:
+    """The one slim row above a page's picture, once a run: the switch of views, and the few controls that fit beside it.
+
+    style.css keeps it low. What does not fit stands beside the picture or below it.
+    """
+    return st.container(key="slim_row", horizontal=True, vertical_alignment="center")
+
+
 def view(views: Sequence[str], key: str, label: str = "View", default: str | None = None, **looks: object) -> str:
     """A switch between the views of a page: one of `views`, also where an address names no view.
 
     `default` is the first of them unless another is given; `looks` goes to `st.segmented_control`.
     """
     default = default or views[0]
-    looks = {"label_visibility": "collapsed"} | looks
+    looks = {"label_visibility": "collapsed", "wrap": True} | looks
     chosen = kept.segmented_control(label, views, default=default, key=key, **looks)
     return chosen if chosen in views else default
 

@@ -50,26 +50,27 @@ _MOST_KEPT = 256  # specifications; there is one for each kind of chart, and for
 _IN_DARK: dict[int, tuple[dict, dict]] = {}
 
 
-def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore"):
-    """A chart, and below it what its data say in words and what it leaves out.
+def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore",
+               words: str = ""):
+    """A chart, and below it what its data say in words and what it leaves out; `words` in Markdown go on in the same lines.
 
     Its table is one click away in the bar that Streamlit shows over it. The words are below it as text: a changing `alt`
     would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
     selection comes back.
     """
-    spec, words = chart.spec, literal(chart.alt)
+    spec, said = chart.spec, literal(chart.alt)
     if stage.on():
         spec, height = enlarged(spec), "stretch" if _inside_main.get() else height
-        words = ""  # the picture speaks for itself there; what was left out is still said
+        said = words = ""  # the picture speaks for itself there; what was left out is still said
     event = st.vega_lite_chart(as_arrow(chart.data), in_theme(spec), alt=chart.name, key=key, height=height,
                                on_select=on_select)
-    words = " ".join(filter(None, (words, chart.note and f":material/content_cut: Shown: {chart.note}.")))
-    if words:
-        st.caption(words)
+    caption = " ".join(filter(None, (said, chart.note and f":material/content_cut: Shown: {chart.note}.", words)))
+    if caption:
+        st.caption(caption)
     return event
 
 
-def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], None]) -> None:
+def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], None], words: str = "") -> None:
     """A chart whose marks can be clicked: `then` is called with the value of `field` in what was clicked.
 
     The chart's selection toggles, so that a second click on the same mark is an event too: what was clicked is what
@@ -80,7 +81,7 @@ def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], 
         if len(changed) == 1:
             then(changed.pop())
 
-    drawn = _picked(show_chart(chart, key=key, on_select=clicked), field)
+    drawn = _picked(show_chart(chart, key=key, on_select=clicked, words=words), field)
 
 
 def in_theme(spec: dict) -> dict:
@@ -129,7 +130,7 @@ def show_tensor(name: str, tensor: Tensor, head: int) -> None:
                  "Blue is negative, orange positive, clear is zero.")
 
 
-def show_drawing(svg: str) -> None:
-    """A drawing made of shapes, with its alternative text inside."""
+def show_drawing(svg: str, words: str = "") -> None:
+    """A drawing made of shapes, with its alternative text inside; `words` in Markdown stand below it."""
     # st.html takes SVG out; inside a block of HTML, Markdown leaves its words alone.
-    st.markdown(f"<div>{svg}</div>", unsafe_allow_html=True)
+    st.markdown(f"<div>{svg}</div>\n\n{words}", unsafe_allow_html=True)

@@ -73,7 +73,7 @@ CHOICES = {
 def show_retrained(page: str, study: Study) -> None:
     """The panel of one of `CHOICES`: losses as dots, what is saved and answered as a table, and both in words."""
     variant = under_study(page, study)
-    losses, words = st.columns(2, gap="medium")
+    losses, words = st.columns([5, 6], gap="medium")
     with losses:
         pictures.show_chart(_losses_chart(page, variant), key=f"{page}_retrained")
     with words:

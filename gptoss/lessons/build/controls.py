@@ -14,13 +14,19 @@ from gptoss.app import controls, kept, pictures, text
 from gptoss.app.live import LiveRun, Running, live_model, running, turn
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_in_words
-from gptoss.charts import expert_load, head_grid, head_map, next_token, routing_map
+from gptoss.charts import expert_load, head_grid, head_map, next_token, routing_map, token_chips
 from gptoss.model import next_token_probabilities
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.trace import meaning, summary
 
 REPAINT = 0.05  # s between two updates of the streamed text
 Generator = Callable[[], None]
+
+
+def chips(tokens: text.Tokens) -> None:
+    """The tokens of the text with their ids, a long one in a box that scrolls; and what was cut."""
+    text.say_what_was_cut(tokens)
+    st.html(f'<div style="max-height: 240px; overflow-y: auto">{token_chips(tokens.labels, tokens.o200k)}</div>')
 
 
 def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
@@ -30,7 +36,8 @@ def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, besid
     weights = run.trace[f"block.{layer}.attn.weights"][0].float().numpy()
     sink = run.trace[f"block.{layer}.attn.sink_mass"][0].float().numpy()
     window = study.config.window_of(layer)
-    large, small = st.columns([3, 2])
+    with pictures.main():
+        large, small = st.columns([2, 1], gap="small")
     with large:
         pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
     with small:
@@ -49,35 +56,37 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
     counts = np.bincount(chosen.ravel(), minlength=study.experts)
     with beside:
         expert = controls.expert(study, "Expert shown")
-    where, how_often = st.columns([3, 2])
+    with pictures.main():
+        where, how_often = st.columns([3, 2], gap="small")
     with where:
         pictures.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
     with how_often:
-        pictures.show_chart(expert_load(counts, len(tokens), expert), key="expert_load")
-        st.caption(f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page "
-                   "shows both.")
+        pictures.show_chart(expert_load(counts, len(tokens), expert), key="expert_load", words=(
+            f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page shows "
+            "both."))
 
 
 def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
     """Every tensor of the pass, one after the other, in the order in which they came to be."""
-    name = controls.step_through("Tensor", list(run.trace), key="tensor")
+    with beside:
+        name = controls.step_through("Tensor", list(run.trace), key="tensor")
     table = summary(run.trace)
     row = table.loc[table["tensor"] == name].iloc[0]
     size = f"mean {row['mean']:.3f}, std {row['std']:.3f}" if row["mean"] == row["mean"] else "numbers are names"
+    with pictures.main():
+        pictures.show_tensor(name, run.trace[name], controls.head_shown(study))
     st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")
-    pictures.show_tensor(name, run.trace[name], controls.head_shown(study))
     st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
 
 
 def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> Generator | None:
     """The distribution of the next token under the sampling dials, and text drawn from it at the page's end."""
-    dials, chart = st.columns([2, 3])
-    with dials:
+    with beside:
         temperature = kept.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature")
         top_k = kept.select_slider("Top-k", [1, 2, 5, 10, 20, 50, 100, "all"], "all", key="top_k")
         top_p = kept.slider("Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p")
     sampling = (temperature, None if top_k == "all" else top_k, top_p)
-    with chart:
+    with pictures.main():
         probabilities = next_token_probabilities(run.trace["logits"][0, -1], *sampling).numpy()
         pictures.show_chart(next_token(text.vocabulary_labels(study.live_config.vocab_size), probabilities),
                             key="next_token")

@@ -47,15 +47,11 @@ def matches(claim: Claim, words: str) -> bool:
 
 def filters(claims: Sequence[Claim], study: Study) -> None:
     """The search box and the two filters."""
-    find, verdict, topic = st.columns([9, 21, 8], gap="medium", vertical_alignment="bottom")
     looks = {"on_change": _to_the_first, "args": (claims, study), "label_visibility": "collapsed"}
-    with find:
-        kept.text_input("Find", key=FIND.name, placeholder="cache, 120b, tokens …", max_chars=80, type="search",
-                        icon=":material/search:", **looks)
-    with verdict:
-        kept.segmented_control("Verdict", [*LABELS.values()], default=ALL, key=VERDICT.name, **looks)
-    with topic:
-        kept.selectbox("Topic", [ALL_TOPICS, *TOPICS], key=TOPIC.name, **looks)
+    kept.text_input("Find", key=FIND.name, placeholder="cache, 120b, tokens …", max_chars=80, type="search", width=280,
+                    icon=":material/search:", **looks)
+    kept.selectbox("Verdict", [*LABELS.values()], key=VERDICT.name, width=210, **looks)
+    kept.selectbox("Topic", [ALL_TOPICS, *TOPICS], key=TOPIC.name, width=220, **looks)
 
 
 def looked_for(claims: Sequence[Claim], verdicts: Mapping[str, str]) -> list[str]:
@@ -98,7 +94,7 @@ def strip(claims: Sequence[Claim], verdicts: Mapping[str, str], names: Sequence[
 
 
 def summary(verdicts: Mapping[str, str]) -> str:
-    """How many claims have which verdict, as badges: the legend of the strip."""
+    """How many claims have which verdict, as badges: the legend of the strip, in Markdown."""
     counted = Counter(verdicts.values())
     return " ".join(badge(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict])
 

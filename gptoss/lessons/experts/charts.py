@@ -26,7 +26,7 @@ LEFT, RIGHT = 0.45, 0.9  # room for labels beside the points, as parts of the wa
 BY_RANK, BY_NUMBER = ORDERS = ("busiest first", "by number")
 VARIATION, ENTROPY = MEASURES = ("variation", "entropy")
 
-_LIVE, _TWIN, _CHANCE = "this model", "untrained twin", "uniform routing, 5–95%"
+_LIVE, _TWIN, _CHANCE = "this model", "untrained twin", "chance, 5–95%"
 _GPT_OSS, _SOFTMAX_FIRST = "top-k first (gpt-oss)", "softmax first"
 _RESIDENT, _FORMULA, _TEXT, _DRAWS = "resident", "formula", "this text, mean", "this text, 5–95% of draws"
 _KEPT, _DROPPED = "chosen", "not chosen"
@@ -432,5 +432,6 @@ def _growth_spec() -> dict:
 
 
 def _colour(names: Mapping[str, str], columns: int = 2) -> alt.Color:
-    """One colour scale for all layers of a chart, and the legend that explains it."""
-    return alt.Color("what:N", scale=scale_of(names), legend=squares(symbolStrokeWidth=0, symbolSize=220, columns=columns))
+    """One colour scale for all layers of a chart, and the legend that explains it: `columns` where there is the width."""
+    return alt.Color("what:N", scale=scale_of(names), legend=squares(
+        symbolStrokeWidth=0, symbolSize=220, columns={"expr": f"width > 330 ? {columns} : 1"}))

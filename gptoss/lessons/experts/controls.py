@@ -68,7 +68,8 @@ def routing(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
         expert, token = expert_slider(study, here), controls.token(len(tokens), 0)
     with place:
         chart = routing_map(here.chosen, here.weights, study.experts, tokens.labels, expert, token - 40, token)
-        show_chart(chart, key="experts_map", height=430, on_select=picks("experts_map", expert="expert", token="token"))
+        show_chart(chart, key="experts_map", height=430, words=HINTS[ROUTING],
+                   on_select=picks("experts_map", expert="expert", token="token"))
         if chart.note:
             show_picture(charts.routing_picture(here.chosen, here.weights, study.experts, expert),
                          f"The whole text: {len(tokens)} tokens from left to right, experts from top to bottom.")
@@ -85,7 +86,7 @@ def load(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: De
     with bars:
         key = f"experts_load_{charts.ORDERS.index(order)}"
         show_chart(load_chart(live.layers[layer], other and other.layers[layer], order, expert), key,
-                   on_select=picks(key, expert="expert"))
+                   on_select=picks(key, expert="expert"), words=HINTS[LOAD])
     if other is None:
         layers.caption(NO_TWIN)
         return
@@ -109,7 +110,7 @@ def router(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
     scores, weights = place.columns([3, 2], gap="medium")
     with scores:
         show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
-                   on_select=picks("experts_scores", expert="expert"))
+                   on_select=picks("experts_scores", expert="expert"), words=HINTS[ROUTER])
     with weights:
         show_chart(charts.router_weights(measure.routing_orders(logits, study.active), expert), key="experts_weights")
 
@@ -126,8 +127,8 @@ def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
     neurons = measure.neurons(live_model(study).model.block[layer].mlp, live.streams[layer][0, token], best)
     with place:
         show_chart(charts.swiglu_curves(measure.activation_curves(measure.LINEAR_HALVES, limit), chosen, compared, variant,
-                                        neurons), key="experts_swiglu")
-        st.caption(f"The gate's own curve, x·sigmoid(1.702·x), stays within {measure.gelu_gap():.3f} of GELU.")
+                                        neurons), key="experts_swiglu", words=(
+            f"{HINTS[SWIGLU]} The gate's own curve, x·sigmoid(1.702·x), stays within {measure.gelu_gap():.3f} of GELU."))
 
 
 def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
@@ -140,10 +141,10 @@ def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
     resident = weights["mlp1"] + weights["mlp2"] + weights["expert biases"]
     share = expected_experts_touched(study.config, batch) / study.config.num_experts
     with place:
-        show_chart(charts.touched_experts(frame, study.experts, batch), key="experts_touched")
-        st.caption(f"At the real size the experts of all layers take {units.size(resident)} of memory (MXFP4). A step with "
-                   f"{units.plural(batch, 'independent token')} reads {units.size(resident * share)} of them, "
-                   f"{units.percent(share, 0)}, by the formula.")
+        show_chart(charts.touched_experts(frame, study.experts, batch), key="experts_touched", words=(
+            f"{HINTS[TOUCHED]} At the real size the experts of all layers take {units.size(resident)} of memory (MXFP4). A "
+            f"step with {units.plural(batch, 'independent token')} reads {units.size(resident * share)} of them, "
+            f"{units.percent(share, 0)}, by the formula."))
 
 
 OF_A_TEXT: dict[str, Callable[[Study, Tokens, LiveRouting, int, DeltaGenerator, DeltaGenerator], None]] = {
@@ -154,7 +155,6 @@ def cost(study: Study) -> None:
     """What the mixture costs at the real size, beside dense MLPs."""
     designs, growth = st.columns([3, 2], gap="medium")
     with designs:
-        show_chart(dense_chart(study.config), key="experts_dense")
+        show_chart(dense_chart(study.config), key="experts_dense", words=HINTS[COST])
     with growth:
         show_chart(growth_chart(study.config), key="experts_growth")
-    st.caption(HINTS[COST])

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, pictures, text, verdicts
+from gptoss.app import controls, kept, pictures, text, verdicts
 from gptoss.app.computed import computed, measured
 from gptoss.app.live import CACHED_ATTENTION_CELLS, Built, live_run
 from gptoss.app.served import MAX_LIVE_TOKENS
@@ -22,7 +23,7 @@ from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, Match, matched_gpt2, shared_context
 from gptoss.lessons.gpt2 import charts, measure
-from gptoss.lessons.gpt2.measure import GPT_2, GPT_OSS, REPEATS, SharedText
+from gptoss.lessons.gpt2.measure import GPT_2, GPT_OSS, REPEATS, Clocks, SharedText
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 
 SIZES, NEXT, ATTENTION, TENSORS, TABLE, TIMES = VIEWS = "Sizes", "Next token", "Attention", "Tensors", "Table", "Clocks"
@@ -61,32 +62,26 @@ def pair(study: Study, equal: str) -> Pair:
 
 def setting() -> tuple[str, str]:
     """What is held equal, and what is shown."""
-    with st.container(horizontal=True, gap="medium"):
-        equal = controls.view(EQUALS, EQUAL.name, "Held equal", EQUAL.default, width="content", label_visibility="visible",
-                              help="GPT-2 is made as large as it takes to have as wide and as many layers, as many "
-                                   "parameters, as many active ones, or as many FLOPs per token.")
-        return equal, controls.view(VIEWS, "gpt2_view", "Shown", width="content", label_visibility="visible")
+    with controls.row():
+        view = controls.view(VIEWS, "gpt2_view", "Shown")
+        equal = kept.selectbox("Held equal", EQUALS, EQUALS.index(EQUAL.default), key=EQUAL.name, width=260,
+                               help="GPT-2 is made as large as it takes to have as wide and as many layers, as many "
+                                    "parameters, as many active ones, or as many FLOPs per token.")
+    return equal, view
 
 
 def draw(both: Pair, view: str, words: str, special: bool, claims: Mapping[str, Claim]) -> None:
-    """What is held equal, and the chosen view of both. `claims` are what people say, by number, for the table."""
-    of_a_layer = view in (ATTENTION, TENSORS)
-    place, line = st.columns([1, 3], gap="medium") if of_a_layer else (None, st)
-    line.markdown(match_in_words(both, live=view not in (SIZES, TABLE)))
+    """The chosen view of both, and what is held equal. `claims` are what people say, by number, for the table."""
     if view == TABLE:
         table(both, claims)
     elif controls.has_text(words, "both models read it"):
         if view == SIZES:
             sizes(both, words)
-            return
-        same = both.same_text(words, special)
-        if of_a_layer:
-            with place:
-                layer = controls.layer(both.study, "Layer of GPT-OSS")
-            (attention if view == ATTENTION else tensors)(both, same, layer)
         else:
-            (clocks if view == TIMES else next_tokens)(both, same)
-        say_the_text(same)
+            same = both.same_text(words, special)
+            {ATTENTION: attention, TENSORS: tensors, TIMES: clocks, NEXT: next_tokens}[view](both, same)
+            say_the_text(same)
+    st.markdown(match_in_words(both, live=view not in (SIZES, TABLE)))
 
 
 def match_in_words(both: Pair, live: bool) -> str:
@@ -122,7 +117,8 @@ def whose_weights(study: Study) -> str:
 def sizes(both: Pair, words: str) -> None:
     """What both cost at their real sizes, and what GPT-2 cannot do at the sidebar's context."""
     study, gpt2 = both.study, both.real.config
-    pictures.show_chart(_size_chart(study.config, gpt2, study.context, words), key="gpt2_sizes")
+    with pictures.main():
+        pictures.show_chart(_size_chart(study.config, gpt2, study.context, words), key="gpt2_sizes")
     shared = shared_context(study.context)
     if study.context > shared:
         st.caption(f":material/block: GPT-2 has {shared:,} positions and reads no more. At {study.context:,} tokens, the "
@@ -143,9 +139,10 @@ def table(both: Pair, claims: Mapping[str, Claim]) -> None:
     """Both row by row, with what people say about a row and what became of it."""
     rows = measure.comparison(both.real.config, both.study.config, both.study.context)
     known = {number: verdicts.known(claims[number], both.study) for row in rows for number in row.claims}
-    st.html(charts.comparison_table(rows, {
-        number: (claims[number].origin, claims[number].sentence, verdict.verdict if verdict else verdicts.OPEN,
-                 _plain(verdict.sentence) if verdict else "") for number, verdict in known.items()}))
+    with pictures.main():
+        st.html(charts.comparison_table(rows, {
+            number: (claims[number].origin, claims[number].sentence, verdict.verdict if verdict else verdicts.OPEN,
+                     _plain(verdict.sentence) if verdict else "") for number, verdict in known.items()}))
 
 
 def _plain(markdown: str) -> str:
@@ -165,7 +162,9 @@ def next_tokens(both: Pair, same: SharedText) -> None:
     study = both.study
     sides = ((GPT_2, both.gpt2, same.gpt2.ids, _gpt2_labels(both.live.config.vocab_size)),
              (GPT_OSS, study, same.gptoss.ids, text.vocabulary_labels(study.live_config.vocab_size)))
-    for place, (name, model, ids, labels) in zip(st.columns(2, gap="medium"), sides, strict=True):
+    with pictures.main():
+        places = st.columns(2, gap="medium")
+    for place, (name, model, ids, labels) in zip(places, sides, strict=True):
         likely = next_probabilities(model, tuple(ids))
         with place:
             pictures.show_chart(charts.likely_tokens(name, labels, likely, measure.entropy(likely)),
@@ -186,10 +185,20 @@ def _runs(both: Pair, same: SharedText, layer: int) -> tuple[dict, dict, int]:
             other)
 
 
-def attention(both: Pair, same: SharedText, layer: int) -> None:
+def _layer_beside(study: Study) -> tuple[int, DeltaGenerator]:
+    """The layer whose inside is shown, at the left, and the place of the picture."""
+    beside, right = st.columns([2, 9], gap="medium")
+    with beside:
+        layer = controls.layer(study, "Layer of GPT-OSS")
+    with right:
+        return layer, pictures.main()
+
+
+def attention(both: Pair, same: SharedText) -> None:
     """All heads of a layer of each, at the same depth."""
+    layer, place = _layer_beside(both.study)
     ours, theirs, other = _runs(both, same, layer)
-    left, right = st.columns(2, gap="medium")
+    left, right = place.columns(2, gap="medium")
     with left:
         weights = theirs[f"block.{other}.attn.weights"][0].float().numpy()
         pictures.show_picture(charts.all_heads(GPT_2, weights, None),
@@ -202,10 +211,11 @@ def attention(both: Pair, same: SharedText, layer: int) -> None:
     st.caption(whose_weights(both.study))
 
 
-def tensors(both: Pair, same: SharedText, layer: int) -> None:
+def tensors(both: Pair, same: SharedText) -> None:
     """Names and shapes of both passes in parallel columns."""
+    layer, place = _layer_beside(both.study)
     ours, theirs, other = _runs(both, same, layer)
-    st.html(charts.tensor_columns(measure.aligned(ours, theirs, layer, other)))
+    place.html(charts.tensor_columns(measure.aligned(ours, theirs, layer, other)))
     st.caption(f"GPT-2's layer {other}, GPT-OSS's layer {layer}. GPT-2 adds a learned position to its embedding; GPT-OSS "
                "turns queries and keys instead. Shapes begin with the batch.")
 
@@ -215,16 +225,21 @@ def clocks(both: Pair, same: SharedText) -> None:
     """Times on this machine: measured when asked for, and remembered."""
     study = both.study
     work = (study.live_config, both.live.config, study.seed, study.precision, (tuple(same.gptoss.ids), tuple(same.gpt2.ids)))
-    pressed = st.button("Measure both", icon=":material/timer:", key="gpt2_measure", type="primary")
-    result = timed.again(*work) if pressed else timed.known(*work)
+    beside, right = st.columns([3, 9], gap="medium")
+    pressed = beside.button("Measure both", icon=":material/timer:", key="gpt2_measure", type="primary")
+    with right, pictures.main():
+        _show_clocks(study, timed.again(*work) if pressed else timed.known(*work))
+
+
+def _show_clocks(study: Study, result: Clocks | None) -> None:
     if result is None:
         build, read, write = REPEATS.values()
         st.info(f"Nothing is measured yet. Both are built {build} times, read the text {read} times and write {write} "
                 "tokens, taking turns.", icon=":material/timer:")
         return
-    pictures.show_chart(charts.clock_spread(result.times), key="gpt2_clocks")
     memory = "; ".join(f"{model}: weights {units.size(weights)}, cache {units.size(cache)}"
                        for model, (weights, cache) in result.held.items())
-    st.caption(f"Medians, with the middle half of the measurements as a line. Live models in {study.precision}, "
-               f"{units.plural(result.threads, 'thread')}. Bytes their tensors hold after the text: {memory}. Small models "
-               "on a processor mostly wait between small steps: these times say little about the real sizes.")
+    pictures.show_chart(charts.clock_spread(result.times), key="gpt2_clocks", words=(
+        f"Medians, with the middle half of the measurements as a line. Live models in {study.precision}, "
+        f"{units.plural(result.threads, 'thread')}. Bytes their tensors hold after the text: {memory}. Small models on a "
+        "processor mostly wait between small steps: these times say little about the real sizes."))

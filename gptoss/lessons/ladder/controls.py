@@ -28,25 +28,23 @@ differences = computed(measure.ends_differ_by)
 
 
 def rungs() -> frozenset[str]:
-    """Toggles for all rungs, all taken at first. Returns those that can be taken; says which wait, and for what."""
+    """Toggles for all rungs, all taken at first, and buttons for the first rung, the next one and all.
+
+    Returns those that can be taken; says which wait, and for what.
+    """
     wanted = kept.pills("Rungs", list(RUNGS), default=RUNGS_KEY.default, selection_mode="multi", key=RUNGS_KEY.name,
-                        format_func=lambda name: RUNGS[name].title, label_visibility="collapsed")
-    taken, waiting = measure.standing(wanted)
-    notes = st.container()  # always there: a widget that changes its place on the page no longer writes the address
-    for name in waiting:
-        needed = " and ".join(RUNGS[other].title for other in RUNGS[name].needs)
-        notes.caption(f":material/block: {RUNGS[name].title} needs {needed}: it is left out until that is on.")
-    return taken
-
-
-def quantity() -> str:
-    """Which of `MEASURES` the waterfall shows; beside it buttons for the first rung, the next one and all."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        chosen = controls.view(MEASURES, MEASURE_KEY.name, "Measure")
+                        format_func=lambda name: RUNGS[name].title, label_visibility="collapsed", wrap=True)
+    with st.container(horizontal=True, gap="small"):
         for key, label, move in (("first", "First rung", lambda: RUNGS_KEY.set([*RUNGS][:1])),
                                  ("climb", "Next rung", _climb), ("all", "All rungs", lambda: RUNGS_KEY.set([*RUNGS]))):
             st.button(label, key=f"ladder_{key}", on_click=move, type="tertiary")
-    return chosen
+    taken, waiting = measure.standing(wanted)
+    needed = {name: " and ".join(RUNGS[other].title for other in RUNGS[name].needs) for name in waiting}
+    lines = [f":material/block: {RUNGS[name].title} needs {needs}: it is left out until that is on."
+             for name, needs in needed.items()]
+    if lines:
+        st.caption("  \n".join(lines))
+    return taken
 
 
 def _climb() -> None:
@@ -62,12 +60,12 @@ def _cost_chart(config: LadderConfig, of: str, context: int) -> Chart:
 
 def costs(config: LadderConfig, of: str, context: int) -> None:
     """The waterfall of one closed form at the real size; why its bars have this order, and at which context they count."""
-    pictures.show_chart(_cost_chart(config, of, context), key=f"ladder_{MEASURES.index(of)}")
     bottom, result = (measure.context_of(model, context) for model in (config.replace(()), config))
-    st.caption(":material/format_list_numbered: Effects do not commute, so the order is fixed: a bar is what its rung "
-               "changes after those above it. In brackets: what a rung left out would change there." + (
-                   f" Each model is counted at the {context:,} tokens of the dial or as many as its positions are made for: "
-                   f"GPT-2 {bottom:,}, the result {result:,}." if of in (CACHE, FLOPS) else ""))
+    pictures.show_chart(_cost_chart(config, of, context), key=f"ladder_{MEASURES.index(of)}", words=(
+        ":material/format_list_numbered: Effects do not commute, so the order is fixed: a bar is what its rung changes "
+        "after those above it. In brackets: what a rung left out would change there." + (
+            f" Each model is counted at the {context:,} tokens of the dial or as many as its positions are made for: GPT-2 "
+            f"{bottom:,}, the result {result:,}." if of in (CACHE, FLOPS) else "")))
 
 
 def live_ladder(study: Study, config: LadderConfig) -> Built:
@@ -125,15 +123,15 @@ def times(study: Study, taken: frozenset[str]) -> None:
         return
     time = timed.again if st.session_state.pop("ladder_time_again", False) else timed
     timings = {config: time(live_ladder(study, config), ids) for config, ids in texts.items()}
-    pictures.show_chart(charts.waterfall_chart(measure.time_waterfall(path[-1], timings), TIME), key="ladder_time")
-    _say_how(list(timings.values()), [len(ids) for ids in texts.values()])
+    pictures.show_chart(charts.waterfall_chart(measure.time_waterfall(path[-1], timings), TIME), key="ladder_time",
+                        words=_how(list(timings.values()), [len(ids) for ids in texts.values()]))
     st.button("Measure again", icon=":material/replay:", type="tertiary", key="ladder_again",
               on_click=lambda: st.session_state.update(ladder_time_again=True))
 
 
-def _say_how(timings: list[Timing], lengths: list[int]) -> None:
+def _how(timings: list[Timing], lengths: list[int]) -> str:
     passes = [timing.passes for timing in timings]
     tokens = units.plural(lengths[0], "token") if len({*lengths}) == 1 else (
         f"{units.plural(lengths[0], 'token')} of GPT-2's small vocabulary, {lengths[-1]:,} of o200k's")
-    st.caption(f":material/timer: Live models on your text, {tokens}: medians of {min(passes)} to {max(passes)} passes; the "
-               "dark line at a bar's end runs from quartile to quartile. Differences within it mean nothing.")
+    return (f":material/timer: Live models on your text, {tokens}: medians of {min(passes)} to {max(passes)} passes; the "
+            "dark line at a bar's end runs from quartile to quartile. Differences within it mean nothing.")

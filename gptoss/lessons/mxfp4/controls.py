@@ -147,15 +147,13 @@ def choose_block(study: Study, source: Source) -> None:
 
 def outlier_controls() -> None:
     """The slider that makes one value an outlier, which value, and the way back."""
-    sliders, back = st.columns([13, 3], gap="medium", vertical_alignment="bottom")
-    with sliders:
-        main_sliders(
-            Main("Outlier (× the block's largest)", key("outlier"), TIMES, FIRST_TIMES, "own: the value as it is. Otherwise "
-                 "this many times the largest magnitude of the block, with its own sign."),
-            Main("Which value", key("place"), PLACES, LARGEST,
-                 "The one that is made the outlier: the block's largest, or one of its 32 places."))
-    back.button("Real value", icon=":material/undo:", key=key("back"), width="stretch", on_click=_put_back,
-                disabled=st.session_state[key("outlier")] == OWN, help="Put the value back to what it is in the model.")
+    main_sliders(
+        Main("Outlier (× the block's largest)", key("outlier"), TIMES, FIRST_TIMES, "own: the value as it is. Otherwise "
+             "this many times the largest magnitude of the block, with its own sign."),
+        Main("Which value", key("place"), PLACES, LARGEST,
+             "The one that is made the outlier: the block's largest, or one of its 32 places."))
+    st.button("Real value", icon=":material/undo:", key=key("back"), on_click=_put_back,
+              disabled=st.session_state[key("outlier")] == OWN, help="Put the value back to what it is in the model.")
 
 
 def _put_back() -> None:
@@ -176,12 +174,16 @@ class BlockView(NamedTuple):
 @st.fragment
 def block(study: Study, source: Source, at: Place) -> None:
     """One block on its ticks, and its bytes. A fragment of its own, so that the outlier moves alone."""
-    outlier_controls()
+    beside, right = st.columns([2, 7], gap="medium")
+    with beside:
+        outlier_controls()
     times = st.session_state.get(key("outlier"), FIRST_TIMES)
     place = st.session_state.get(key("place"), LARGEST)
     view = block_view(tuple(measure.block_values(source.model, at).tolist()), place, times)
-    st.markdown(say_block(view))
-    pictures.show_chart(view.chart, key="mxfp4_block_chart")
+    with right:
+        with pictures.main():
+            pictures.show_chart(view.chart, key="mxfp4_block_chart")
+        st.markdown(say_block(view))
     st.html(view.strip)
     st.caption(":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits, "
                f"and the multiples of the scale that they mean. {at.matrix} of expert {at.expert} in layer {at.layer}, row "
@@ -240,13 +242,13 @@ matrix_view = computed(_matrix_view, entries=32)  # of the matrix in which a blo
 def matrix(study: Study, source: Source, at: Place) -> None:
     """Errors over the whole matrix of the chosen block."""
     view = matrix_view(source, at)
-    left, right = st.columns([4, 5], gap="medium")
+    with pictures.main():
+        left, right = st.columns([4, 5], gap="medium")
     with left:
         pictures.show_chart(view.histogram, key="mxfp4_histogram")
     with right:
         pictures.show_chart(view.formats, key="mxfp4_formats")
-    st.markdown(say_matrix(view, at, weights_in_words(study, source)))
-    st.markdown(size_table(study, source, at))
+    st.markdown(f"{say_matrix(view, at, weights_in_words(study, source))}\n\n{size_table(study, source, at)}")
     st.caption("  \n".join(f"**{form.name}**: {form.says}." for form in FORMATS.values()))
 
 
@@ -315,27 +317,29 @@ def model_view(source: Source, tokens: tuple[int, ...], number_format: str) -> M
                      effects)
 
 
+def choose_format() -> None:
+    """The format that the whole model's experts are rounded to."""
+    kept.selectbox("Experts in", FORMATS, key=key("format"), width=320,
+                   help="\n".join(f"- **{form.name}**: {form.says}" for form in FORMATS.values()))
+
+
 def model(study: Study, source: Source, tokens: text.Tokens) -> None:
     """The same text read by the model as it is and with rounded experts."""
     if why := readable(source, len(tokens)):
         st.info(why, icon=":material/edit:")
         return
-    control, words = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
-    with control:
-        chosen = kept.selectbox("Experts in", FORMATS, key=key("format"),
-                                help="\n".join(f"- **{form.name}**: {form.says}" for form in FORMATS.values()))
     ids = tokens.ids[:MAX_READ]
-    view = model_view(source, ids, chosen or MXFP4)
-    if has_unrounded(study) and view.by_format:
-        words.markdown(say_training(study, ids))
-    left, right = st.columns(2, gap="medium")
+    view = model_view(source, ids, st.session_state.get(key("format")) or MXFP4)
+    with pictures.main():
+        left, right = st.columns(2, gap="medium")
     with left:
         pictures.show_chart(view.by_layer, key="mxfp4_layers")
     if view.by_format:
         with right:
             pictures.show_chart(view.by_format, key="mxfp4_changes")
     offer_known_text(study, view)
-    st.markdown(effect_table(view))
+    trained = say_training(study, ids) if has_unrounded(study) and view.by_format else ""
+    st.markdown(f"{trained}\n\n{effect_table(view)}")
     cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
     st.caption(f":material/balance: {units.plural(len(ids), 'token')}, each read by the model as it is and by one with "
                "rounded experts: differences are paired, token by token, in nats; s.e. is their standard error."

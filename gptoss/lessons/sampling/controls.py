@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import controls, kept, pictures, text
@@ -75,23 +76,24 @@ def _dials(temperature: float, top_k: int | str, top_p: float) -> Dials:
     return Dials(temperature, None if top_k == OFF else top_k, None if top_p == 1 else top_p)
 
 
-def distribution(study: Study, tokens: text.Tokens, place: Place) -> None:
+def distribution(study: Study, tokens: text.Tokens, place: Place, _: DeltaGenerator) -> None:
     """The next token before and after the dials, where the cuts fall, and what each dial does in its turn."""
     found = stages(logits_after(study, tokens.ids, place.position), place.dials)
     model, warm, last = (stage.probabilities.numpy() for stage in (found.model, found.temperature, found.last))
     best = np.argsort(-model, kind="stable")[:TOKENS_SHOWN]
     names = text.vocabulary_labels(len(model))
-    pictures.show_chart(next_token([names[token] for token in best.tolist()], last[best], top=TOKENS_SHOWN,
-                                   before=model[best], without="before the dials"), key="sampling_next", height=370)
-    st.caption("Outlined and in brackets: as the model gave it, before temperature and cuts.")
+    with pictures.main():
+        pictures.show_chart(next_token([names[token] for token in best.tolist()], last[best], top=TOKENS_SHOWN,
+                                       before=model[best], without="before the dials"), key="sampling_next", height=370,
+                            words="Outlined and in brackets: as the model gave it, before temperature and cuts.")
+    summary(study, found)
     goal = place.dials.top_p and place.dials.top_p * found.top_k.held
     pictures.show_chart(charts.cumulative(model, warm, found.last.left, goal), key="sampling_cumulative")
     table(found, place.dials)
 
 
-def summary(study: Study, tokens: text.Tokens, place: Place) -> None:
+def summary(study: Study, found: Stages) -> None:
     """What is left, and how hard the next token is to guess, before and after the dials."""
-    found = stages(logits_after(study, tokens.ids, place.position), place.dials)
     model, last, vocab = found.model, found.last, study.live_config.vocab_size
     guess = "is certain" if last.left == 1 else (
         f"is as hard to guess as among **{units.number(last.as_many_as, 3)} equally likely tokens**")
@@ -118,26 +120,30 @@ def table(found: Stages, dials: Dials) -> None:
                "to guess, e to the entropy.")
 
 
-def drawing(study: Study, tokens: text.Tokens, place: Place) -> None:
+def drawing(study: Study, tokens: text.Tokens, place: Place, beside: DeltaGenerator) -> None:
     """Draws from the distribution, one a seed, beside their probabilities."""
     logits = logits_after(study, tokens.ids, place.position)
-    last = stages(logits, place.dials).last
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        count = kept.select_slider("Draws", DRAWS, key="sampling_draws", width=240)
+    found = stages(logits, place.dials)
+    with beside:
+        count = kept.select_slider("Draws", DRAWS, key="sampling_draws")
         first = _first_seed()
     ids = draws(logits, place.dials, first, count)
-    pictures.show_chart(charts.drawn(text.vocabulary_labels(len(logits)), ids.numpy(), last.probabilities.numpy()),
-                        key="sampling_drawn")
-    st.caption(f"Outlined and in brackets: the probability times {count}. A seed is a number from which all chance is "
-               f"computed: seeds {first:,} to {first + count - 1:,} draw once each, and the same seed always draws the same "
-               "token. Twenty draws are far from their probabilities; more come nearer.")
+    with pictures.main():
+        pictures.show_chart(
+            charts.drawn(text.vocabulary_labels(len(logits)), ids.numpy(), found.last.probabilities.numpy()),
+            key="sampling_drawn", words=(
+                f"Outlined and in brackets: the probability times {count}. A seed is a number from which all chance is "
+                f"computed: seeds {first:,} to {first + count - 1:,} draw once each, and the same seed always draws the "
+                "same token. Twenty draws are far from their probabilities; more come nearer."))
+    summary(study, found)
 
 
-def texts(study: Study, tokens: text.Tokens, place: Place) -> None:
+def texts(study: Study, tokens: text.Tokens, place: Place, beside: DeltaGenerator) -> None:
     """What grows out of the same beginning from a dozen seeds, beside the greedy continuation."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with beside:
         first = _first_seed()
-    spot = st.empty()
+    with pictures.main():
+        spot = st.empty()
     beginning = tokens.ids[:place.position + 1]
     try:
         greedy = continuation(study, beginning, Dials(0.0), 0)
@@ -156,6 +162,7 @@ def texts(study: Study, tokens: text.Tokens, place: Place) -> None:
                f"{units.plural(len(written), 'different text')}, {apart} of them other than the greedy one, marked from "
                f"where they leave it. Written with {weights_in_words(study)}. Every token is drawn from a distribution that "
                "depends on all before it, so texts that part once do not meet again as a rule.")
+    summary(study, stages(logits_after(study, tokens.ids, place.position), place.dials))
 
 
 VIEWS = {"Distribution": distribution, "Draws": drawing, "Twelve continuations": texts}
@@ -166,7 +173,7 @@ def _first_seed() -> int:
     def go_on() -> None:
         SEED.set((SEED.value + SEEDS.step) % SEEDS.stop)
 
-    first = controls.choose("Seeds from", SEEDS, SEED.name, width=240)
+    first = controls.choose("Seeds from", SEEDS, SEED.name)
     st.button("Other seeds", icon=":material/casino:", on_click=go_on, key="sampling_reseed")
     return first
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import kept, pictures, state
@@ -55,15 +56,15 @@ def dial(label: str, name: str, options: Sequence, help: str | None = None):
 
 
 def common_dials() -> None:
-    """The controls above every view, and the rarer ones in a drawer."""
-    columns = st.columns([4, 4, 4, 3], gap="medium", vertical_alignment="bottom")
-    with columns[0]:
-        dial("Accelerators", "world", WORLDS, "The world size: all that work on one training step.")
-    with columns[1]:
-        dial("Micro batch", "micro", MICRO_BATCHES, "Sequences that one accelerator reads at once.")
-    with columns[2]:
-        dial("Tokens a sequence", "sequence", SEQUENCES, "“As trained” is the model's initial context, before YaRN.")
-    with columns[3].popover("Divide more", icon=":material/call_split:", width="stretch"):
+    """The dials that every view needs."""
+    dial("Accelerators", "world", WORLDS, "The world size: all that work on one training step.")
+    dial("Micro batch", "micro", MICRO_BATCHES, "Sequences that one accelerator reads at once.")
+    dial("Tokens a sequence", "sequence", SEQUENCES, "“As trained” is the model's initial context, before YaRN.")
+
+
+def rarer_dials() -> None:
+    """A drawer with what is moved less often."""
+    with st.popover("Divide more", icon=":material/call_split:"):
         dial("Tensor parallel", "tensor", DEGREES, "Accelerators that divide every matrix and every head.")
         dial("Expert parallel", "expert", DEGREES, "Accelerators that divide the experts among themselves.")
         kept.radio("Kept for the backward pass", KEEPS, KEEPS.index(DEFAULTS["keep"]), key=key("keep"),
@@ -84,17 +85,15 @@ def _refuse(sentence: str) -> None:
     st.warning(f"{sentence} That is what is shown.", icon=":material/block:")
 
 
-def memory(study: Study, chosen: Setting) -> None:
+def memory(study: Study, chosen: Setting, _: DeltaGenerator) -> None:
     """What one accelerator holds, however training is divided, and which accelerators are large enough."""
     by_stage, fitting = _memory_charts(study.config, chosen)
-    need, fits = st.columns([5, 4], gap="small")
-    with need:
-        pictures.show_chart(by_stage, key="scale_memory")
-    with fits:
-        pictures.show_chart(fitting, key="scale_fits")
-    st.caption(":material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer states and "
-               "master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights. Full circle: fits, with the "
-               "share of memory taken. Ring: too large, and how many times.")
+    with pictures.main():
+        pictures.show_chart(by_stage, key="scale_memory", words=(
+            ":material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer states and "
+            "master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights."))
+    pictures.show_chart(fitting, key="scale_fits", words=(
+        "Full circle: fits, with the share of memory taken. Ring: too large, and how many times."))
 
 
 @lru_cache(maxsize=256)
@@ -106,18 +105,17 @@ def _memory_charts(config: ModelConfig, chosen: Setting) -> tuple[Chart, Chart]:
     return charts.memory_by_stage(by_stage, tuple(memories.values())), charts.what_fits(needs, memories)
 
 
-def time(study: Study, chosen: Setting) -> None:
+def time(study: Study, chosen: Setting, beside: DeltaGenerator) -> None:
     """Compute of the whole training, and the hours it takes."""
-    left, right = st.columns(2, gap="medium")
-    with left:
+    with beside:
         tokens = dial("Tokens to train on", "tokens", TOKENS)
-    with right:
         utilisation = dial("Utilisation of the peak (%)", "utilisation", range(5, 81, 5),
                            "The model's own FLOPs as a share of what the data sheet promises.")
     hours, compute = _time_charts(study.config, chosen, tokens, utilisation)
-    pictures.show_chart(hours, key="scale_hours")
-    st.caption(":material/schedule: Bars: hours of one accelerator. Beside them: the time that all of them together take.")
     exact = measure.training_flops(study.config, chosen.sequence, tokens)
+    with pictures.main():
+        pictures.show_chart(hours, key="scale_hours", words=(
+            ":material/schedule: Bars: hours of one accelerator. Beside them: the time that all of them together take."))
     st.markdown(f"{units.spelled(tokens)} tokens: **{units.number(exact)} FLOPs** counted exactly, "
                 f"{units.number(tokens * rule_of_thumb(study.config))} by 6 × active × tokens.")
     pictures.show_chart(compute, key="scale_compute")
@@ -131,16 +129,12 @@ def _time_charts(config: ModelConfig, chosen: Setting, tokens: int, utilisation:
     return charts.hours_by_accelerator(hours, chosen.layout.world), charts.compute_parts(exact, thumb, chosen.sequence)
 
 
-def batch_and_schedule(_: Study, chosen: Setting) -> None:
+def batch_and_schedule(_: Study, chosen: Setting, beside: DeltaGenerator) -> None:
     """From tokens to batches to steps, and the learning rate over them."""
-    places = st.columns(4, gap="medium")
-    with places[0]:
+    with beside:
         wanted = dial("Tokens a batch", "batch", BATCHES)
-    with places[1]:
         tokens = dial("Tokens to train on", "tokens", TOKENS)
-    with places[2]:
         warmup = dial("Warmup (steps)", "warmup", WARMUPS)
-    with places[3]:
         peak = dial("Peak learning rate", "peak", PEAKS)
     batch, accumulation, refusal = measure.possible_batch(chosen, wanted)
     if refusal:
@@ -148,11 +142,12 @@ def batch_and_schedule(_: Study, chosen: Setting) -> None:
     steps, layout = optimizer_steps(tokens, batch), chosen.layout
     readers = (units.plural(layout.data, "accelerator") if layout.tensor == 1
                else f"{units.plural(layout.data, 'group')} of {layout.tensor}")
+    with pictures.main():
+        pictures.show_chart(_schedule(steps, min(warmup, steps), peak), key="scale_schedule", words=(
+            ":material/info: An example of its kind: OpenAI has published no schedule for gpt-oss."))
     st.markdown(f"**{batch:,} tokens a batch** = {units.plural(chosen.micro_batch, 'sequence')} × {chosen.sequence:,} "
                 f"tokens × {readers} × **{units.plural(accumulation, 'accumulation step')}** · "
                 f"**{units.plural(steps, 'optimizer step')}**")
-    pictures.show_chart(_schedule(steps, min(warmup, steps), peak), key="scale_schedule")
-    st.caption(":material/info: An example of its kind: OpenAI has published no schedule for gpt-oss.")
 
 
 @lru_cache(maxsize=256)

@@ -73,7 +73,7 @@ def test_a_filter_by_verdict_lists_the_claims_that_have_it():
     at = filtered()
     reached = controls.verdict_of_each(CLAIMS, NOW.study)
     for label, verdict in (("False", FALSE), ("Partly true", PARTLY), ("True", TRUE), ("Not measured yet", OPEN)):
-        at.segmented_control(key="claims_verdict").set_value(label).run()
+        at.selectbox(key="claims_verdict").set_value(label).run()
         assert listed(at) == [name for name in BY_NAME if reached[name] == verdict] != []
         assert chosen(at) == listed(at)[0] and f"Looked for: {len(listed(at))}" in page_text(at)
 

@@ -126,7 +126,7 @@ def test_layers_show_model_twin_and_chance(unit):
     shown = chart.data.pivot(index="layer", columns="what", values="value")
     np.testing.assert_allclose(shown["this model"], frame["live"], atol=1e-5)
     np.testing.assert_allclose(shown["untrained twin"], frame["twin"], atol=1e-5)
-    np.testing.assert_allclose(shown["uniform routing, 5–95%"], frame["mean"], atol=1e-5)
+    np.testing.assert_allclose(shown["chance, 5–95%"], frame["mean"], atol=1e-5)
     assert chart.data["here"].sum() == 1 and chart.data.loc[chart.data["here"], "layer"].item() == 1
     assert f"{frame['live'][1]:.2f}" in chart.alt and f"{frame['low'][1]:.2f} and {frame['high'][1]:.2f}" in chart.alt
     assert ("bits" in chart.alt) == (unit == "entropy")

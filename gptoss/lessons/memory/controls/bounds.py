@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import pictures
@@ -54,17 +55,15 @@ _PART_SERVED = {"embedding": "embeddings", "unembedding": "embeddings", "norms":
 _PLAIN = (("MXFP4", "bf16"), ("bf16", "bf16"), ("fp32", "fp32"))  # formats that are always drawn beside the chosen ones
 
 
-def memory(chosen: Setting) -> None:
+def memory(chosen: Setting, _: DeltaGenerator) -> None:
     """All that is kept in memory, by formats and part, and what that fills of which machine."""
     by_format, machines = memory_charts(chosen)
-    kept, fits = st.columns([4, 5], gap="small")
-    with kept:
-        pictures.show_chart(by_format, key="memory_formats")
-    with fits:
-        pictures.show_chart(machines, key="memory_machines")
-    st.caption(f"{about_model(chosen)} Beside a machine: the users of this context that fit into it with the weights, or "
-               "how many times its memory all this takes. Activations are left out there, since a server can read prompts "
-               "in pieces. GB are 10⁹ bytes, as on data sheets.")
+    with pictures.main():
+        pictures.show_chart(by_format, key="memory_formats",
+                            words=f"{about_model(chosen)} GB are 10⁹ bytes, as on data sheets.")
+    pictures.show_chart(machines, key="memory_machines", words=(
+        "Beside a machine: the users of this context that fit into it with the weights, or how many times its memory all "
+        "this takes. Activations are left out there, since a server can read prompts in pieces."))
 
 
 @lru_cache(maxsize=256)
@@ -100,17 +99,15 @@ def film(config: ModelConfig, load: Load) -> tuple:
     return cache_film(config, load.context, load.kv_bytes_per_value, longest=max(LONGEST, load.context))
 
 
-def cache(chosen: Setting) -> None:
+def cache(chosen: Setting, _: DeltaGenerator) -> None:
     """The KV cache layer by layer, and against other designs."""
     by_layer, totals = cache_charts(chosen)
-    layers, designs = st.columns([5, 4], gap="small")
-    with layers:
-        pictures.show_chart(by_layer, key="memory_film")
-    with designs:
-        pictures.show_chart(totals, key="memory_designs")
-    st.caption(f"{about_model(chosen)} Sliding layers keep a ring of the window's size, full layers every token. MHA has a "
-               "KV head for each query head, MQA one for all; windows as they are, unless every layer is full. GiB are 2³⁰ "
-               "bytes.")
+    with pictures.main():
+        pictures.show_chart(by_layer, key="memory_film", words=(
+            f"{about_model(chosen)} Sliding layers keep a ring of the window's size, full layers every token. GiB are 2³⁰ "
+            "bytes."))
+    pictures.show_chart(totals, key="memory_designs", words=(
+        "MHA has a KV head for each query head, MQA one for all; windows as they are, unless every layer is full."))
 
 
 @lru_cache(maxsize=256)
@@ -122,17 +119,17 @@ def cache_charts(chosen: Setting) -> tuple[Chart, Chart]:
     return charts.film_strip(layers, load.context), charts.cache_totals(designs, load.batch_size, load.context)
 
 
-def roofline(chosen: Setting) -> None:
+def roofline(chosen: Setting, beside: DeltaGenerator) -> None:
     """Every operator under the machine's roof, and one of them worked out."""
-    roof, detail = st.columns([5, 3], gap="medium")
-    with detail:
+    with beside:
         machine_control()
-        phase, operator = operator_controls()
-        st.markdown(worked_out(chosen, machine(), phase, operator))
-    with roof:
+    place = pictures.main()
+    phase, operator = operator_controls()
+    st.markdown(worked_out(chosen, machine(), phase, operator))
+    with place:
         pictures.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
-                                 then=choose_operator)
-    st.caption(f"{about_model(chosen)} A mark's area is its share of its phase's time. Click one, or choose it beside.")
+                                then=choose_operator, words=f"{about_model(chosen)} A mark's area is its share of its "
+                                "phase's time. Click one, or choose it below.")
 
 
 @lru_cache(maxsize=256)
@@ -192,21 +189,17 @@ def _multiplied_as(on: Accelerator, peak: float, number_format: str) -> str:
     return spelled(next((name for name, rate in on.peaks.items() if rate == peak), number_format))
 
 
-def speed(chosen: Setting) -> None:
+def speed(chosen: Setting, beside: DeltaGenerator) -> None:
     """The least time of both phases, tokens a second and experts touched against the batch."""
-    choice, times = st.columns([2, 5], gap="medium", vertical_alignment="center")
-    with choice:
+    with beside:
         machine_control()
-        on = machine()
-        st.caption(about_bound(on, chosen))
-    with times:
-        pictures.show_chart(time_chart(chosen, on), key="memory_time")
-    rates, touched = st.columns([5, 4], gap="small")
-    with rates:
-        pictures.show_chart(speed_chart(chosen, on), key="memory_speed")
-    with touched:
-        pictures.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
-    st.caption(f"{about_model(chosen)} Solid: the batch fits into the machine's memory; dashed: it does not.")
+    on = machine()
+    with pictures.main():
+        pictures.show_chart(speed_chart(chosen, on), key="memory_speed", words=(
+            f"{about_model(chosen)} Solid: the batch fits into the machine's memory; dashed: it does not. "
+            f"{about_bound(on, chosen)}"))
+    pictures.show_chart(time_chart(chosen, on), key="memory_time")
+    pictures.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
 
 
 def about_bound(on: Accelerator, chosen: Setting) -> str:

@@ -72,22 +72,22 @@ def model_control(study: Study) -> None:
 
 
 def load_controls(study: Study) -> None:
-    """Batch, context and prompt, and the formats in a drawer. The sidebar's context moves this one along."""
-    batch, context, prompt, formats = st.columns([4, 4, 4, 3], gap="medium", vertical_alignment="bottom")
+    """Batch, context and prompt. The sidebar's context moves this one along."""
     start = study.context if is_large(study) else LONGEST
     _follow("context", start)
-    with batch:
-        _slider("Batch (sequences)", "batch", BATCHES, DEFAULTS["batch"], "Users that are served at once.")
-    with context:
-        longest = _slider("Context (tokens)", "context", CONTEXTS, start,
-                          "Tokens of each sequence in the cache while it is continued.")
-    with prompt:
-        within = [tokens for tokens in PROMPTS if tokens <= longest]
-        if st.session_state.get(key("prompt"), within[0]) not in within:
-            st.session_state[key("prompt")] = within[-1]
-        _slider("Prompt (tokens)", "prompt", within, min(DEFAULTS["prompt"], longest),
-                "Tokens of each sequence that are read at once before the first is written.")
-    with formats.popover("Formats", icon=":material/data_object:", width="stretch"):
+    _slider("Batch (sequences)", "batch", BATCHES, DEFAULTS["batch"], "Users that are served at once.")
+    longest = _slider("Context (tokens)", "context", CONTEXTS, start,
+                      "Tokens of each sequence in the cache while it is continued.")
+    within = [tokens for tokens in PROMPTS if tokens <= longest]
+    if st.session_state.get(key("prompt"), within[0]) not in within:
+        st.session_state[key("prompt")] = within[-1]
+    _slider("Prompt (tokens)", "prompt", within, min(DEFAULTS["prompt"], longest),
+            "Tokens of each sequence that are read at once before the first is written.")
+
+
+def formats_control() -> None:
+    """A drawer with the formats of weights and cache."""
+    with st.popover("Formats", icon=":material/data_object:"):
         _radio("Experts", "experts", EXPERT_FORMATS)
         _radio("All other weights", "rest", REST_FORMATS)
         _radio("KV cache (bytes a value)", "kv", KV_WIDTHS)

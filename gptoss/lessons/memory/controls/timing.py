@@ -139,21 +139,23 @@ def _on_trial(study: Study, running_then: bool) -> None:
     running = _running()
     if running != running_then:
         st.rerun()  # the whole page: whether it looks again by itself is decided there
-    buttons, state = st.columns([2, 5], gap="medium", vertical_alignment="center")
-    tokens = _tokens(study)
-    with buttons:
+    beside, right = st.columns([2, 5], gap="medium")
+    tokens, measurement = _tokens(study), _measurement()
+    with beside:
         if running:
-            st.button("Stop", icon=":material/stop:", key="memory_stop", on_click=_measurement().stop,
+            st.button("Stop", icon=":material/stop:", key="memory_stop", on_click=measurement.stop,
                       help="Keeps what has been measured so far.")
         else:
             st.button("Measure this machine", icon=":material/timer:", type="primary", key="memory_measure", on_click=_start,
                       args=(study, tokens))
-    with state:
         _say_state(study, running)
-    measurement = _measurement()
-    if measurement and measurement.of == live.running(study) and measurement.passes:
-        _show(measurement.passes)
-    _show_counts(study, tokens)
+    with right:
+        if measurement and measurement.of == live.running(study) and measurement.passes:
+            _show(measurement.passes)
+            _show_counts(study, tokens)
+        else:
+            with pictures.main():
+                _show_counts(study, tokens)
 
 
 def _tokens(study: Study) -> tuple[int, ...]:
@@ -193,18 +195,15 @@ def rates_in_words(rates: MachineRates) -> str:
 
 def _show(passes: list[MeasuredPass]) -> None:
     times, parts = trial_charts(passes)
-    clock, why = st.columns(2, gap="medium")
-    with clock:
-        pictures.show_chart(times, key="memory_times")
-        st.caption("Ring: the bound, from the rates measured here and the experts that were touched. Dot: the median, with "
-                   "its quartiles. Beside it how many times the bound that is.")
-    with why:
-        pictures.show_chart(parts, key="memory_why")
-        st.caption("**Bound**: FLOPs or bytes at this machine's rates. **Matrices alone**: what the same products take "
-                   "beyond it, or spare where a cache holds what the bound reads from memory. **Calls**: asking torch for "
-                   "all other operations, as a model of the smallest widths does. **All else**: norms, rotations, "
-                   "activation functions, sums.")
-    st.caption(biggest_reason(passes))
+    with pictures.main():
+        pictures.show_chart(times, key="memory_times", words=(
+            "Ring: the bound, from the rates measured here and the experts that were touched. Dot: the median, with its "
+            "quartiles. Beside it how many times the bound that is."))
+    pictures.show_chart(parts, key="memory_why", words=(
+        "**Bound**: FLOPs or bytes at this machine's rates. **Matrices alone**: what the same products take beyond it, or "
+        "spare where a cache holds what the bound reads from memory. **Calls**: asking torch for all other operations, as a "
+        "model of the smallest widths does. **All else**: norms, rotations, activation functions, sums.  \n"
+        f"{biggest_reason(passes)}"))
 
 
 def trial_charts(passes: list[MeasuredPass]) -> tuple[Chart, Chart]:

@@ -87,9 +87,10 @@ def choose_contestants(everyone: dict[str, Contestant]) -> None:
         if chosen != st.session_state[key("who")]:
             st.session_state[key("who")] = chosen
     default = [name for name in DEFAULTS["who"] if name in everyone]
-    kept.multiselect(f"Models to train, up to {MOST}", list(everyone), default, key=key("who"),
-                     max_selections=MOST, format_func=lambda name: everyone[name].title, label_visibility="collapsed",
-                     placeholder=f"Choose one to {MOST} models")
+    with st.popover("Models", icon=":material/group:"):
+        kept.multiselect(f"Models to train, up to {MOST}", list(everyone), default, key=key("who"),
+                         max_selections=MOST, format_func=lambda name: everyone[name].title,
+                         placeholder=f"Choose one to {MOST} models")
 
 
 def choose_data() -> None:

@@ -67,23 +67,21 @@ def session_is_open(session: str) -> bool:
 
 
 def steer(study: Study, view: View | None) -> None:
-    """The controls of a run to come, or the buttons that fit the state of one that is not over."""
+    """The controls of a run to come, or how far one is that is not over, with the buttons that fit its state."""
     plan.keep_hidden_values()
     if view and view.unfinished:
+        say_how_far(view)
         _pause_and_stop(view)
     else:
         _plan_and_start(study)
-    if problem := st.session_state.pop(key("problem"), None):
-        st.warning(problem, icon=":material/block:")
 
 
 def _plan_and_start(study: Study) -> None:
-    with st.container(horizontal=True, gap="small"):
-        plan.choose_contestants(plan.candidates(study, state.pinned()))
-        plan.choose_data()
-        plan.choose_schedule()
-        plan.draw_expectation(math.log(study.live_config.vocab_size))
-        st.button("Train", key=key("start"), type="primary", icon=":material/play_arrow:", on_click=_start, args=(study,))
+    st.button("Train", key=key("start"), type="primary", icon=":material/play_arrow:", on_click=_start, args=(study,))
+    plan.choose_contestants(plan.candidates(study, state.pinned()))
+    plan.choose_data()
+    plan.choose_schedule()
+    plan.draw_expectation(math.log(study.live_config.vocab_size))
 
 
 def _start(study: Study) -> None:
@@ -98,12 +96,9 @@ def _start(study: Study) -> None:
 
 def _pause_and_stop(view: View) -> None:
     paused = view.state == PAUSED
-    words, first, second = st.columns([6, 2, 2], vertical_alignment="center", gap="small")
-    words.markdown(f":small[{describe(view)}]")
-    first.button("Resume" if paused else "Pause", key=key("pause"), width="stretch",
-                 icon=":material/play_arrow:" if paused else ":material/pause:",
-                 on_click=JOBS.resume if paused else JOBS.pause, args=(owner(),))
-    second.button("Stop", key=key("stop"), icon=":material/stop:", width="stretch", on_click=JOBS.stop, args=(owner(),))
+    st.button("Resume" if paused else "Pause", key=key("pause"), on_click=JOBS.resume if paused else JOBS.pause,
+              icon=":material/play_arrow:" if paused else ":material/pause:", args=(owner(),))
+    st.button("Stop", key=key("stop"), icon=":material/stop:", on_click=JOBS.stop, args=(owner(),))
 
 
 def describe(view: View) -> str:
@@ -120,16 +115,20 @@ def choose_domain(view: View | None) -> str | None:
     options = [ALL, *([MEAN] if len(present) > 1 else []), *(domain for domain in (*DOMAINS, OWN) if domain in present)]
     if st.session_state.get(key("domain"), ALL) not in options:
         st.session_state[key("domain")] = ALL
-    shown = kept.selectbox("Loss shown", options, key=key("domain"), label_visibility="collapsed")
+    shown = kept.selectbox("Loss shown", options, key=key("domain"), label_visibility="collapsed", width=150)
     return None if shown == ALL else shown
 
 
-def say_state(study: Study, view: View | None) -> None:
-    """Which run it is, and how far."""
+def say_how_far(view: View) -> None:
+    """How far a run is, as a bar with words."""
+    st.progress(min(view.at / view.plan.recipe.steps, 1.0), text=_state_in_words(view))
+
+
+def about(study: Study, view: View | None) -> str:
+    """Which run the losses are of, in Markdown."""
     if view is not None:
-        st.progress(min(view.at / view.plan.recipe.steps, 1.0), text=_state_in_words(view))
-    else:
-        st.caption(_about_expectation(study) if value("draw") else _about_shipped())
+        return describe(view)
+    return _about_expectation(study) if value("draw") else _about_shipped()
 
 
 def say_troubles(view: View | None) -> None:
@@ -138,6 +137,8 @@ def say_troubles(view: View | None) -> None:
         troubles = [f"{standing.contestant.title}: {standing.trouble}" for standing in view.standings if standing.trouble]
         for sentence in filter(None, (*view.notes, *troubles, view.message)):
             st.warning(literal(sentence), icon=":material/info:")
+    if problem := st.session_state.pop(key("problem"), None):
+        st.warning(problem, icon=":material/block:")
 
 
 def _about_shipped() -> str:
