@@ -26,7 +26,7 @@ def html(at):
 
 def show(at, view, equal=None):
     if equal:
-        at.segmented_control(key="gpt2_equal").set_value(equal)
+        at.selectbox(key="gpt2_equal").set_value(equal)
     return at.segmented_control(key="gpt2_view").set_value(view).run()
 
 
@@ -61,7 +61,7 @@ def test_what_is_held_equal_is_matched_and_said(equal):
 
 def test_untouched_it_compares_sizes_of_equal_active_parameters():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    assert at.segmented_control(key="gpt2_equal").value == ACTIVE and at.segmented_control(key="gpt2_view").value == SIZES
+    assert at.selectbox(key="gpt2_equal").value == ACTIVE and at.segmented_control(key="gpt2_view").value == SIZES
     assert "GPT-OSS and GPT-2: Text tokens 71 and 72; Parameters 20.91 B" in captions(at).replace("\\", "")
     assert "GPT-2 has 1,024 positions and reads no more. At 131,072 tokens" in captions(at)
     assert "3.00 GiB" in captions(at)
@@ -123,7 +123,7 @@ def test_an_experiment_sets_what_is_held_equal():
     at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), TRY)
     at.button(key="gpt2_try_0").click().run()
     assert_fine(at)
-    assert at.segmented_control(key="gpt2_equal").value == TOTAL
+    assert at.selectbox(key="gpt2_equal").value == TOTAL
 
 
 @pytest.mark.parametrize("preset", ["gpt-oss-20b", "classroom"])
