@@ -38,13 +38,13 @@ def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, besid
     window = study.config.window_of(layer)
     with pictures.main():
         large, small = st.columns([2, 1], gap="small")
-    with large:
-        pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
-    with small:
-        with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
-        pictures.show_picture(
-            head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640, enlarge=False),
-            f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
+        with large:
+            pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
+        with small:
+            with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
+            pictures.show_picture(
+                head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640, enlarge=False),
+                f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
     if study.window and window and len(tokens) <= study.window:
         text.offer_longer_text(study.window)
 
@@ -58,12 +58,12 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
         expert = controls.expert(study, "Expert shown")
     with pictures.main():
         where, how_often = st.columns([3, 2], gap="small")
-    with where:
-        pictures.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
-    with how_often:
-        pictures.show_chart(expert_load(counts, len(tokens), expert), key="expert_load", words=(
-            f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page shows "
-            "both."))
+        with where:
+            pictures.show_chart(routing_map(chosen, weights, study.experts, tokens.labels, expert), key="routing_map")
+        with how_often:
+            pictures.show_chart(expert_load(counts, len(tokens), expert), key="expert_load", words=(
+                f"Drawn: {weights_in_words(study)}. Random weights use experts unevenly too, by chance: the Experts page "
+                "shows both."))
 
 
 def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:

@@ -14,7 +14,7 @@ from gptoss.app.computed import computed
 from gptoss.app.controls import EXPERT, picks
 from gptoss.app.lesson import Try
 from gptoss.app.live import NO_TWIN, has_twin, live_model, twin
-from gptoss.app.pictures import show_chart, show_picture
+from gptoss.app.pictures import Main, show_chart, show_picture
 from gptoss.app.retrained import RETRAINED
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
@@ -61,7 +61,7 @@ def expert_slider(study: Study, here: Routing) -> int:
 
 
 def routing(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
-            place: DeltaGenerator) -> None:
+            place: Main) -> None:
     """A column per token, a row per expert."""
     here = live.layers[layer]
     with beside:
@@ -75,24 +75,25 @@ def routing(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
                          f"The whole text: {len(tokens)} tokens from left to right, experts from top to bottom.")
 
 
-def load(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator, place: DeltaGenerator) -> None:
+def load(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator, place: Main) -> None:
     """How uneven the load is, and whether chance would do the same."""
     other = live_routing(twin(study), tokens.ids) if has_twin(study) else None
     with beside:
         expert = expert_slider(study, live.layers[layer])
         order = kept.radio("Order", charts.ORDERS, key="experts_order")
         unevenness = kept.radio("Measure", charts.MEASURES, key="experts_measure")
-    bars, layers = place.columns([3, 2], gap="medium")
-    with bars:
-        key = f"experts_load_{charts.ORDERS.index(order)}"
-        show_chart(load_chart(live.layers[layer], other and other.layers[layer], order, expert), key,
-                   on_select=picks(key, expert="expert"), words=HINTS[LOAD])
-    if other is None:
-        layers.caption(NO_TWIN)
-        return
-    with layers:
-        show_chart(charts.load_by_layer(measure.unevenness(live.layers, other.layers, unevenness), unevenness, layer),
-                   key=f"experts_{unevenness}")
+    with place:
+        bars, layers = st.columns([3, 2], gap="medium")
+        with bars:
+            key = f"experts_load_{charts.ORDERS.index(order)}"
+            show_chart(load_chart(live.layers[layer], other and other.layers[layer], order, expert), key,
+                       on_select=picks(key, expert="expert"), words=HINTS[LOAD])
+        with layers:
+            if other is None:
+                st.caption(NO_TWIN)
+                return
+            show_chart(charts.load_by_layer(measure.unevenness(live.layers, other.layers, unevenness), unevenness, layer),
+                       key=f"experts_{unevenness}")
 
 
 def load_chart(live: Routing, other: Routing | None, order: str, selected: int) -> Chart:
@@ -102,21 +103,22 @@ def load_chart(live: Routing, other: Routing | None, order: str, selected: int) 
 
 
 def router(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
-           place: DeltaGenerator) -> None:
+           place: Main) -> None:
     """One token's logits, and what two orders of top-k and softmax make of them."""
     with beside:
         expert, token = expert_slider(study, live.layers[layer]), controls.token(len(tokens), 0)
     logits, chosen = live.layers[layer].logits[token], live.layers[layer].chosen[token]
-    scores, weights = place.columns([3, 2], gap="medium")
-    with scores:
-        show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
-                   on_select=picks("experts_scores", expert="expert"), words=HINTS[ROUTER])
-    with weights:
-        show_chart(charts.router_weights(measure.routing_orders(logits, study.active), expert), key="experts_weights")
+    with place:
+        scores, weights = st.columns([3, 2], gap="medium")
+        with scores:
+            show_chart(charts.router_scores(logits, chosen, tokens.labels[token], expert), key="experts_scores",
+                       on_select=picks("experts_scores", expert="expert"), words=HINTS[ROUTER])
+        with weights:
+            show_chart(charts.router_weights(measure.routing_orders(logits, study.active), expert), key="experts_weights")
 
 
 def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
-           place: DeltaGenerator) -> None:
+           place: Main) -> None:
     """A neuron's output against its gate, and the real neurons of one token's best expert."""
     with beside:
         token = controls.token(len(tokens), 0)
@@ -132,7 +134,7 @@ def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
 
 
 def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
-            place: DeltaGenerator) -> None:
+            place: Main) -> None:
     """How many experts a batch of tokens visits."""
     with beside:
         batch = kept.select_slider("Batch (tokens)", measure.BATCHES, measure.FIRST_BATCH, key="experts_batch")
@@ -147,7 +149,7 @@ def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
             f"{units.percent(share, 0)}, by the formula."))
 
 
-OF_A_TEXT: dict[str, Callable[[Study, Tokens, LiveRouting, int, DeltaGenerator, DeltaGenerator], None]] = {
+OF_A_TEXT: dict[str, Callable[[Study, Tokens, LiveRouting, int, DeltaGenerator, Main], None]] = {
     ROUTING: routing, LOAD: load, ROUTER: router, SWIGLU: swiglu, TOUCHED: touched}
 
 

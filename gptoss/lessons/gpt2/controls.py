@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import controls, kept, pictures, text, verdicts
@@ -164,11 +163,11 @@ def next_tokens(both: Pair, same: SharedText) -> None:
              (GPT_OSS, study, same.gptoss.ids, text.vocabulary_labels(study.live_config.vocab_size)))
     with pictures.main():
         places = st.columns(2, gap="medium")
-    for place, (name, model, ids, labels) in zip(places, sides, strict=True):
-        likely = next_probabilities(model, tuple(ids))
-        with place:
-            pictures.show_chart(charts.likely_tokens(name, labels, likely, measure.entropy(likely)),
-                                 key=f"gpt2_next_{name}")
+        for place, (name, model, ids, labels) in zip(places, sides, strict=True):
+            likely = next_probabilities(model, tuple(ids))
+            with place:
+                pictures.show_chart(charts.likely_tokens(name, labels, likely, measure.entropy(likely)),
+                                     key=f"gpt2_next_{name}")
     st.caption(f"{whose_weights(study)} Bits a token cannot be compared across vocabularies; beside the most that each "
                "allows, they can.")
 
@@ -185,7 +184,7 @@ def _runs(both: Pair, same: SharedText, layer: int) -> tuple[dict, dict, int]:
             other)
 
 
-def _layer_beside(study: Study) -> tuple[int, DeltaGenerator]:
+def _layer_beside(study: Study) -> tuple[int, pictures.Main]:
     """The layer whose inside is shown, at the left, and the place of the picture."""
     beside, right = st.columns([2, 9], gap="medium")
     with beside:
@@ -198,16 +197,17 @@ def attention(both: Pair, same: SharedText) -> None:
     """All heads of a layer of each, at the same depth."""
     layer, place = _layer_beside(both.study)
     ours, theirs, other = _runs(both, same, layer)
-    left, right = place.columns(2, gap="medium")
-    with left:
-        weights = theirs[f"block.{other}.attn.weights"][0].float().numpy()
-        pictures.show_picture(charts.all_heads(GPT_2, weights, None),
-                               f"GPT-2, layer {other}: {units.plural(len(weights), 'head')}, no sink, no window.")
-    with right:
-        weights, sink = (ours[f"block.{layer}.attn.{name}"][0].float().numpy() for name in ("weights", "sink_mass"))
-        pictures.show_picture(
-            charts.all_heads(GPT_OSS, weights, sink),
-            f"GPT-OSS, layer {layer}: {units.plural(len(weights), 'head')}. Pink is what the sink takes.")
+    with place:
+        left, right = st.columns(2, gap="medium")
+        with left:
+            weights = theirs[f"block.{other}.attn.weights"][0].float().numpy()
+            pictures.show_picture(charts.all_heads(GPT_2, weights, None),
+                                   f"GPT-2, layer {other}: {units.plural(len(weights), 'head')}, no sink, no window.")
+        with right:
+            weights, sink = (ours[f"block.{layer}.attn.{name}"][0].float().numpy() for name in ("weights", "sink_mass"))
+            pictures.show_picture(
+                charts.all_heads(GPT_OSS, weights, sink),
+                f"GPT-OSS, layer {layer}: {units.plural(len(weights), 'head')}. Pink is what the sink takes.")
     st.caption(whose_weights(both.study))
 
 
@@ -215,7 +215,8 @@ def tensors(both: Pair, same: SharedText) -> None:
     """Names and shapes of both passes in parallel columns."""
     layer, place = _layer_beside(both.study)
     ours, theirs, other = _runs(both, same, layer)
-    place.html(charts.tensor_columns(measure.aligned(ours, theirs, layer, other)))
+    with place:
+        st.html(charts.tensor_columns(measure.aligned(ours, theirs, layer, other)))
     st.caption(f"GPT-2's layer {other}, GPT-OSS's layer {layer}. GPT-2 adds a learned position to its embedding; GPT-OSS "
                "turns queries and keys instead. Shapes begin with the batch.")
 

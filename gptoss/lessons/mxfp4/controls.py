@@ -244,10 +244,10 @@ def matrix(study: Study, source: Source, at: Place) -> None:
     view = matrix_view(source, at)
     with pictures.main():
         left, right = st.columns([4, 5], gap="medium")
-    with left:
-        pictures.show_chart(view.histogram, key="mxfp4_histogram")
-    with right:
-        pictures.show_chart(view.formats, key="mxfp4_formats")
+        with left:
+            pictures.show_chart(view.histogram, key="mxfp4_histogram")
+        with right:
+            pictures.show_chart(view.formats, key="mxfp4_formats")
     st.markdown(f"{say_matrix(view, at, weights_in_words(study, source))}\n\n{size_table(study, source, at)}")
     st.caption("  \n".join(f"**{form.name}**: {form.says}." for form in FORMATS.values()))
 
@@ -332,11 +332,11 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
     view = model_view(source, ids, st.session_state.get(key("format")) or MXFP4)
     with pictures.main():
         left, right = st.columns(2, gap="medium")
-    with left:
-        pictures.show_chart(view.by_layer, key="mxfp4_layers")
-    if view.by_format:
-        with right:
-            pictures.show_chart(view.by_format, key="mxfp4_changes")
+        with left:
+            pictures.show_chart(view.by_layer, key="mxfp4_layers")
+        if view.by_format:
+            with right:
+                pictures.show_chart(view.by_format, key="mxfp4_changes")
     offer_known_text(study, view)
     trained = say_training(study, ids) if has_unrounded(study) and view.by_format else ""
     st.markdown(f"{trained}\n\n{effect_table(view)}")
