@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -17,8 +18,13 @@ _SIGNS = {"(": "<span>", ")": "</span>", "→": '<i aria-hidden="true">→</i>'}
 
 
 def foot(path: str) -> None:
-    """Draw the foot of the page at `path`, as one element: the links keep the model and the text."""
-    st.html(f"<style>{_STYLE}{_bar(path)}</style>{_way(path)}{_here(path)}")
+    """Draw the foot of the page at `path`, as one element that never changes: the links keep the model and the text."""
+    st.html(_html(path))
+
+
+@cache
+def _html(path: str) -> str:
+    return f"<style>{_STYLE}{_bar(path)}</style>{_way(path)}{_here(path)}"
 
 
 def _way(path: str) -> str:

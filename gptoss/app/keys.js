@@ -25,9 +25,11 @@ export default function (component) {
 }
 
 function press(event) {
-  const name = (event.altKey ? 'Alt+' : '') + event.key
+  const letter = event.key.length === 1
+  const name = (event.altKey ? 'Alt+' : '') + (letter ? event.key.toLowerCase() : event.key)
   const does = app.now?.data.does[name]
-  if (!does || event.ctrlKey || event.metaKey || event.isComposing || isTheirs(event)) return
+  const other = event.ctrlKey || event.metaKey || event.isComposing || (event.shiftKey && !letter)
+  if (!does || other || isTheirs(event)) return
   event.preventDefault()
   event.stopImmediatePropagation()
   if (!event.repeat) queue({ does })

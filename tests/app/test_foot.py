@@ -44,3 +44,9 @@ def test_the_foot_stays_as_it_is_when_a_dial_moves():
     before = foot(at)
     move(at, "heads", -1)
     assert foot(at) == before
+
+
+def test_the_way_on_is_there_where_a_page_has_failed(monkeypatch):
+    monkeypatch.setattr("gptoss.app.pictures.show_drawing", None)
+    at = open_page("pages/start.py")
+    assert at.exception and "Tokenizer →" in links(foot(at))
