@@ -62,7 +62,7 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
     if stage.on():
         spec, height = enlarged(spec), "stretch" if _inside_main.get() else height
         said = words = ""  # the picture speaks for itself there; what was left out is still said
-    event = st.vega_lite_chart(as_arrow(chart.data), in_theme(spec), alt=chart.name, key=key, height=height,
+    event = st.vega_lite_chart(as_arrow(_data_in_theme(chart.data)), in_theme(spec), alt=chart.name, key=key, height=height,
                                on_select=on_select)
     caption = " ".join(filter(None, (said, chart.note and f":material/content_cut: Shown: {chart.note}.", words)))
     if caption:
@@ -98,6 +98,13 @@ def in_theme(spec: dict) -> dict:
             _IN_DARK.clear()
         kept = _IN_DARK[id(spec)] = spec, palette.in_dark(spec)
     return kept[1]
+
+
+def _data_in_theme(data: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a chart; of one that takes its colours from a column of them, with the reader's theme's."""
+    if "colour" not in data or not theme.is_dark():
+        return data
+    return data.assign(colour=data["colour"].map(lambda colour: palette.DARK.get(colour, colour)))
 
 
 def _picked(event: object, field: str) -> set:

@@ -22,7 +22,7 @@ SELECTED, OTHER = "selected expert", "other experts"
 
 def routing_map(chosen: np.ndarray, weights: np.ndarray, num_experts: int, labels: Sequence[str],
                 selected_expert: int | None = None, start: int = 0, selected_token: int | None = None) -> Chart:
-    """The experts each token went to: a column per token, a row per expert, dark where the router's weight is high.
+    """The experts each token went to: a column per token, a row per expert, full where the router's weight is high.
 
     `chosen` (tokens, k) holds expert numbers, `weights` (tokens, k) the router's softmax over the k kept logits,
     `labels` the tokens. One expert can be selected and is drawn in the accent colour, one token has a mark above it,

@@ -28,7 +28,8 @@ from gptoss.lessons.experts.measure import AS_IN_GPT_OSS, LiveRouting, Routing
 ROUTING, LOAD, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
     "Routing", "Load", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
 HINTS = {
-    ROUTING: "Each column is a token, dark is weight. Click a square: its expert turns violet. The number is only a name.",
+    ROUTING: "Each column is a token, full colour most weight. Click a square: its expert turns violet. The number is only "
+             "a name.",
     LOAD: "Grey is where blind choice ends up nine times in ten. The twin has random weights, has learned nothing and "
           "leaves the grey too: like tokens go the same way. Only what goes beyond the twin can be specialisation.",
     ROUTER: "Every expert gets a score. The best are kept, and a softmax over them shares out the answer.",
