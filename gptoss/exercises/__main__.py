@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gptoss.exercises.catalogue import EXERCISES, find
-from gptoss.exercises.handouts import folder_files, notebook
+from gptoss.exercises.handouts import FOLDER, folder_files, notebook
 from gptoss.units import plural
 
-FOLDER = Path("my_gptoss")
 PROGRESS = "progress.json"  # in the learner's folder: names of the exercises that passed their last check
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -30,12 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The commands and what they take."""
     whole = argparse.ArgumentParser(prog="python -m gptoss.exercises", description=__doc__.partition(": ")[2])
-    whole.set_defaults(run=list_all, folder=FOLDER)
+    whole.set_defaults(run=list_all, folder=Path(FOLDER))
     commands = whole.add_subparsers(title="commands", metavar="COMMAND")
     _add(commands, "list", list_all, "all exercises, and those of a folder that have passed").add_argument(
-        "folder", type=Path, nargs="?", default=FOLDER)
+        "folder", type=Path, nargs="?", default=Path(FOLDER))
     start_it = _add(commands, "start", start, "write a folder with a file for each exercise; files that exist are kept")
-    start_it.add_argument("folder", type=Path, nargs="?", default=FOLDER)
+    start_it.add_argument("folder", type=Path, nargs="?", default=Path(FOLDER))
     write = _add(commands, "notebook", write_notebook, "write all exercises as one notebook")
     write.add_argument("file", type=Path)
     for command in (start_it, write):
@@ -48,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     hints.add_argument("number", type=int, nargs="?", default=1, help="1, 2 or 3")
     _add(commands, "solution", solution, "a way to write an exercise").add_argument("name")
     _add(commands, "together", together, "one model out of a folder's parts, on trained weights").add_argument(
-        "folder", type=Path, nargs="?", default=FOLDER)
+        "folder", type=Path, nargs="?", default=Path(FOLDER))
     return whole
 
 
@@ -75,7 +74,7 @@ def start(options: argparse.Namespace) -> int:
     """Write the stubs. A file that is there is the learner's: it is kept unless `--overwrite` is given, and named."""
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in folder_files().items():
+    for name, content in folder_files(folder.as_posix()).items():
         file = folder / name
         there = file.exists()
         if there and not options.overwrite:

@@ -11,6 +11,7 @@ from gptoss.exercises.catalogue import EXERCISES
 from gptoss.exercises.exercise import PREAMBLE, Exercise
 from gptoss.units import plural
 
+FOLDER = "my_gptoss"  # what a learner's folder is called unless told otherwise
 STUB, CHECK = "stub", "check"  # how the ids of an exercise's code cells end
 # The cell with which a notebook begins. A `repository` that is not "." is on the machine on which the notebook was written.
 _START = """\
@@ -26,15 +27,16 @@ from gptoss.exercises.learner import check, hint, solution, together
 """
 
 
-def code_file(exercise: Exercise) -> str:
-    """A learner's file: the story, and the stub to fill in."""
-    return (f'"""{exercise.title}.\n\n{exercise.story}\n\nCheck it:  python -m gptoss.exercises check {exercise.file}\n'
-            f'A hint:    python -m gptoss.exercises hint {exercise.name}\n"""\n\n{PREAMBLE}\n\n{exercise.stub}')
+def code_file(exercise: Exercise, folder: str = FOLDER) -> str:
+    """A learner's file in a folder: the story, how to check it, and the stub to fill in."""
+    return (f'"""{exercise.title}.\n\n{exercise.story}\n\nIn the folder of the repository:\n\n'
+            f"python -m gptoss.exercises check {folder}/{exercise.file}\npython -m gptoss.exercises hint {exercise.name}\n"
+            f'"""\n\n{PREAMBLE}\n\n{exercise.stub}')
 
 
-def folder_files(exercises: Sequence[Exercise] = tuple(EXERCISES.values())) -> dict[str, str]:
-    """A folder of exercises: file name -> content."""
-    return {exercise.file: code_file(exercise) for exercise in exercises}
+def folder_files(folder: str = FOLDER) -> dict[str, str]:
+    """A folder of all exercises: file name -> content."""
+    return {exercise.file: code_file(exercise, folder) for exercise in EXERCISES.values()}
 
 
 def folder_zip() -> bytes:
@@ -43,7 +45,7 @@ def folder_zip() -> bytes:
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in folder_files().items():
             # A fixed date, so that the same exercises are the same file.
-            archive.writestr(zipfile.ZipInfo(f"my_gptoss/{name}", (2026, 1, 1, 0, 0, 0)), content)
+            archive.writestr(zipfile.ZipInfo(f"{FOLDER}/{name}", (2026, 1, 1, 0, 0, 0)), content)
     return data.getvalue()
 
 

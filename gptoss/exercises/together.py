@@ -67,6 +67,8 @@ class Together:
     @property
     def sentence(self) -> str:
         """All of it in words, for a terminal or a notebook."""
+        if not self.yours:
+            return "Nothing is written yet, so that all parts would be ours."
         missing = [name for name in EXERCISES if name not in self.yours]
         lines = [f"{len(self.yours)} of {len(EXERCISES)} parts are yours"
                  + (f"; ours stand in for {', '.join(missing)}." if missing else ": all of them.")]

@@ -5,17 +5,16 @@ import inspect
 
 import pytest
 import torch
-from tiny_runs import RECIPE, tiny_trainer
+from tiny_runs import RECIPE, TINY, tiny_trainer
 
 from gptoss.app.book import PAGES
-from gptoss.config import ModelConfig
 from gptoss.exercises.catalogue import EXERCISES, find, of_page
 from gptoss.exercises.check import PASSED, UNWRITTEN, WRONG, check
 from gptoss.exercises.exercise import DIFFICULTIES, PREAMBLE
 from gptoss.exercises.tasks.attention import sink_softmax
 from gptoss.exercises.tasks.experts import route
 from gptoss.exercises.tasks.training import training_step
-from gptoss.model import MLPBlock, Transformer
+from gptoss.model import Transformer
 from gptoss.model.attention import explicit_attention
 from gptoss.model.mask import visible
 
@@ -131,9 +130,7 @@ def test_the_solutions_are_what_the_model_does():
     explicit_attention(q, k, v, sinks, mask, seen.__setitem__)
     hidden = seen["scores"].masked_fill(~mask, -torch.inf)
     torch.testing.assert_close(sink_softmax(hidden, sinks), seen["weights"])
-    block = Transformer(ModelConfig.preset("classroom")).block[0].mlp
-    assert isinstance(block, MLPBlock)
-    block(torch.randn(1, 5, 128), seen.__setitem__)
+    Transformer(TINY).block[0].mlp(torch.randn(1, 5, TINY.hidden_size), seen.__setitem__)
     experts, weights = route(seen["router_logits"][0], 2)
     assert torch.equal(experts, seen["experts"][0])
     torch.testing.assert_close(weights, seen["expert_weights"][0])

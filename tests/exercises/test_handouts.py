@@ -2,7 +2,7 @@
 
 import io
 import json
-import subprocess
+import runpy
 import sys
 import zipfile
 from pathlib import Path
@@ -83,6 +83,9 @@ def test_a_folder_from_its_start_to_the_end(tmp_path, capsys):
     assert {file.name for file in folder.iterdir()} == {exercise.file for exercise in EXERCISES.values()}
     assert main(["check", str(folder)]) == 1
     assert "0 of 16 exercises done." in capsys.readouterr().out
+    assert main(["together", str(folder)]) == 0
+    assert capsys.readouterr().out == "Nothing is written yet, so that all parts would be ours.\n"
+    assert f"check {folder}/rope.py" in (folder / "rope.py").read_text(encoding="utf-8")
     solve(folder)
     (folder / "rope.py").write_text("def rope(x, *others):\n    return x.sine()\n", encoding="utf-8")
     assert main(["check", str(folder), "rope"]) == 1
@@ -105,7 +108,8 @@ def test_a_learners_work_is_kept_and_replaced_only_when_asked_and_said(tmp_path,
     assert main(["start", str(tmp_path)]) == 0
     assert f"kept     {file}: it is yours" in capsys.readouterr().out and file.read_text() == "mine"
     assert main(["start", str(tmp_path), "--overwrite"]) == 0
-    assert f"replaced {file}" in capsys.readouterr().out and file.read_text() == code_file(EXERCISES["rmsnorm"])
+    assert f"replaced {file}" in capsys.readouterr().out
+    assert file.read_text() == code_file(EXERCISES["rmsnorm"], str(tmp_path))
     book.write_text("mine", encoding="utf-8")
     assert main(["notebook", str(book)]) == 2
     assert "exists and may hold your work" in capsys.readouterr().err and book.read_text() == "mine"
@@ -146,12 +150,15 @@ def test_what_cannot_be_done_is_a_sentence(tmp_path, monkeypatch, capsys, comman
     assert sentence in capsys.readouterr().err
 
 
-def test_the_command_lists_hints_and_solves(capsys):
-    done = subprocess.run([sys.executable, "-m", "gptoss.exercises"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+def test_the_command_lists_hints_and_solves(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gptoss.exercises"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / "gptoss/exercises/__main__.py"), run_name="__main__")
+    listed = capsys.readouterr().out
     for name, exercise in EXERCISES.items():
-        assert name in done.stdout and exercise.title in done.stdout
-    assert "Begin with: python -m gptoss.exercises start my_gptoss" in done.stdout
+        assert name in listed and exercise.title in listed
+    assert "Begin with: python -m gptoss.exercises start my_gptoss" in listed
     assert main(["hint", "sinks", "2"]) == 0 and "Hint 2 of 3" in capsys.readouterr().out
     assert main(["solution", "sinks"]) == 0 and "def sink_softmax(" in capsys.readouterr().out
     assert PREAMBLE in code_file(EXERCISES["sinks"])

@@ -194,6 +194,20 @@ def test_costs_need_python_alone():
     assert packages - {"gptoss"} <= sys.stdlib_module_names
 
 
+def test_the_app_runs_no_code_of_a_visitors():
+    """Neither what runs a learner's functions, nor, where exercises are shown, anything else that makes code of text."""
+    runs = {f"gptoss.exercises.{name}" for name in ("check", "learner", "assembled", "together", "__main__")}
+    assert runs <= MODULES.keys()
+    loaded = {module for top in MODULES if room_of(top) in ("pages", "router") for module in (top, *reached(top))}
+    shown = {module for module in loaded if "exercises" in module}
+    assert "gptoss.exercises.catalogue" in shown and not loaded & runs
+    for module in shown:
+        tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+        called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        assert not called & {"exec", "eval", "compile", "__import__"}, module
+        assert not imports_of(module) & {"importlib", "runpy", "subprocess", "code", "os"}, module
+
+
 @pytest.mark.parametrize("statement", [
     "import gptoss", "from gptoss import PRESETS, ModelConfig", "import gptoss.tokenizer", "import gptoss.cost"])
 def test_light_rooms_load_neither_torch_nor_streamlit(statement):

@@ -10,7 +10,7 @@ from gptoss.app import kept, pictures, route, state
 from gptoss.app.controls import Key
 from gptoss.exercises.catalogue import EXERCISES
 from gptoss.exercises.exercise import Exercise
-from gptoss.exercises.handouts import code_file, folder_zip, notebook
+from gptoss.exercises.handouts import FOLDER, code_file, folder_zip, notebook
 from gptoss.lessons.exercises.charts import Row, minutes_chart
 from gptoss.units import plural
 
@@ -76,9 +76,9 @@ def take_all_home(name: str) -> None:
     st.subheader("On your own machine", anchor=False)
     st.markdown("Nothing that you write is sent here or runs here: you need this project on your machine, with its "
                 "`requirements.txt` installed, and no internet. In the project's folder:")
-    st.code(_COMMANDS.format(name=name), language="sh", wrap_lines=True)
+    st.code(_COMMANDS.format(folder=FOLDER, name=name), language="sh", wrap_lines=True)
     with st.container(horizontal=True):
-        st.download_button("All as files", folder_zip, "my_gptoss.zip", "application/zip", on_click="ignore",
+        st.download_button("All as files", folder_zip, f"{FOLDER}.zip", "application/zip", on_click="ignore",
                            key="exercises_zip", icon=":material/folder_zip:")
         st.download_button("All as one notebook", notebook, "build-gptoss.ipynb", _NOTEBOOK, on_click="ignore",
                            key="exercises_whole", icon=":material/download:",
@@ -86,9 +86,9 @@ def take_all_home(name: str) -> None:
 
 
 _COMMANDS = """\
-python -m gptoss.exercises start my_gptoss          # a folder with one file an exercise
-python -m gptoss.exercises check my_gptoss {name}
+python -m gptoss.exercises start {folder}          # a folder with one file an exercise
+python -m gptoss.exercises check {folder} {name}
 python -m gptoss.exercises hint {name}
 python -m gptoss.exercises solution {name}
-python -m gptoss.exercises together my_gptoss       # one model out of your parts, on trained weights
+python -m gptoss.exercises together {folder}       # one model out of your parts, on trained weights
 python -m gptoss.exercises notebook build-gptoss.ipynb"""
