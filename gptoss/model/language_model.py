@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -106,8 +106,17 @@ class LanguageModel(nn.Module):
 
     @torch.inference_mode()
     def _generate(self, tokens: Tensor, max_new_tokens: int, sampling: Sampling) -> Iterator[int]:
+        if not max_new_tokens:
+            return
         cache = self.new_cache(tokens.shape[1] + max_new_tokens)
-        for _ in range(max_new_tokens):
-            logits = self.unembed(self._final_states(tokens, cache)[:, -1])  # (1, vocab): of the last position alone
-            tokens = sampling.next_tokens(logits)[:, None]                   # (1, 1): the cache has seen all others
-            yield tokens.item()
+        logits = self.unembed(self._final_states(tokens, cache)[:, -1])  # (1, vocab): of the last position alone
+        answer = self.one_by_one(cache)
+        for left in reversed(range(max_new_tokens)):
+            token = sampling.next_tokens(logits)[:, None]                # (1, 1): the cache has seen all others
+            yield token.item()
+            if left:
+                logits = answer(token)
+
+    def one_by_one(self, cache: KVCache) -> Callable[[Tensor], Tensor]:
+        """What decodes the tokens after those that the cache has seen: from each, (1, 1), to the logits (1, vocab)."""
+        return lambda token: self.unembed(self._final_states(token, cache)[:, -1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from gptoss import checkpoint
 from gptoss.config import ModelConfig
 from gptoss.model.block import TransformerBlock
+from gptoss.model.fast.decoder import Decoder
+from gptoss.model.kv_cache import KVCache
 from gptoss.model.language_model import LanguageModel
 from gptoss.model.linear import Linear
 from gptoss.model.rmsnorm import RMSNorm
@@ -64,6 +67,12 @@ class Transformer(LanguageModel):
             raise ValueError(f"sinks {tuple(sinks.shape)} cannot be shared: one number or {shape} would be needed")
         for block, logits in zip(self.block, sinks.expand(shape), strict=True):
             block.attn.sinks = nn.Parameter(logits.to(block.attn.sinks, copy=True))  # the owner's sinks stay as they are
+
+    def one_by_one(self, cache: KVCache) -> Callable[[Tensor], Tensor]:
+        """The quick way to decode where there is one: in float32 on the CPU, with all weights whole and unpacked."""
+        whole = type(self.embedding.weight.data) is Tensor  # not spread over several processes
+        quick = whole and self.dtype == torch.float32 and self.device.type == "cpu" and self.experts == "unpacked"
+        return Decoder(self, cache) if quick else super().one_by_one(cache)
 
     @classmethod
     def from_checkpoint(cls, directory: str | Path, dtype: torch.dtype = torch.bfloat16,
