@@ -8,14 +8,14 @@ from gptoss.exercises.tasks.attention import ATTENTION, SINKS, WINDOW
 from gptoss.exercises.tasks.cache import CACHE
 from gptoss.exercises.tasks.experts import EXPERTS, ROUTER, SWIGLU
 from gptoss.exercises.tasks.harmony import HARMONY
-from gptoss.exercises.tasks.mxfp4 import MXFP4
+from gptoss.exercises.tasks.mxfp4 import MXFP4, PACK
 from gptoss.exercises.tasks.norm import RMSNORM
 from gptoss.exercises.tasks.positions import ROPE, YARN
 from gptoss.exercises.tasks.sampling import SAMPLING
 from gptoss.exercises.tasks.training import TRAINING
 
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (
-    RMSNORM, ROPE, YARN, ATTENTION, WINDOW, SINKS, ROUTER, SWIGLU, EXPERTS, CACHE, MXFP4, SAMPLING, HARMONY, TRAINING,
+    RMSNORM, ROPE, YARN, ATTENTION, WINDOW, SINKS, ROUTER, SWIGLU, EXPERTS, CACHE, MXFP4, PACK, SAMPLING, HARMONY, TRAINING,
     PARAMETERS, MEMORY)}
 
 

@@ -122,7 +122,7 @@ def _vocabulary() -> CompactVocabulary:
 
 def differences_of(parts: Parts) -> Iterator[str]:
     """A sentence on each thing in which a model out of these parts is not ours."""
-    for compare in (_accounts, _conversation, _probabilities, _continuation, _training):
+    for compare in (_accounts, _rounding, _conversation, _probabilities, _continuation, _training):
         try:
             difference = compare(parts)
         except (Exception, SystemExit) as error:
@@ -143,6 +143,13 @@ def _accounts(parts: Parts) -> str:
                ("bytes in a cache of 100 tokens", kept, cached), ("bytes of weights", checkpoint_bytes(config), on_disk))
     return " ".join(f"The model has {right:,} {what}, you count {given:,}." for what, right, given in figures
                     if right != given)
+
+
+def _rounding(parts: Parts) -> str:
+    """In rounding: the unembedding of the trained model, packed, and read again."""
+    weights = _ours().unembedding.weight[:64]
+    given, right = (SOLUTIONS["mxfp4"](*each["pack"](weights)) for each in (parts, SOLUTIONS))
+    return difference(right, given, what="the unembedding rounded to MXFP4")
 
 
 def _conversation(parts: Parts) -> str:

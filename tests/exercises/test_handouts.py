@@ -45,7 +45,7 @@ def test_the_notebook_runs_with_solutions_put_in_and_says_what_is_wrong():
     for name, exercise in EXERCISES.items():
         assert said(cell_of(book, name, CHECK)).startswith(f"✓ {name}: {exercise.function} agrees with ours")
     told = {cell.id: said(cell) for cell in book.cells if cell.cell_type == "code"}
-    assert "16 of 16 parts are yours: all of them.\nYour GPT-OSS says the same as ours." in told["together"]
+    assert "17 of 17 parts are yours: all of them.\nYour GPT-OSS says the same as ours." in told["together"]
     assert told["empty"] == "· rope: rope is not written yet: it raises NotImplementedError.\n"
     assert told["mistake"].startswith("✗ swiglu: missing +1. The linear half counts as linear + 1")
     assert "it stopped in line 3 of the cell with AttributeError" in told["stops"]
@@ -82,7 +82,7 @@ def test_a_folder_from_its_start_to_the_end(tmp_path, capsys):
     assert main(["start", str(folder)]) == 0
     assert {file.name for file in folder.iterdir()} == {exercise.file for exercise in EXERCISES.values()}
     assert main(["check", str(folder)]) == 1
-    assert "0 of 16 exercises done." in capsys.readouterr().out
+    assert "0 of 17 exercises done." in capsys.readouterr().out
     assert main(["together", str(folder)]) == 0
     assert capsys.readouterr().out == "Nothing is written yet, so that all parts would be ours.\n"
     assert f"check {folder}/rope.py" in (folder / "rope.py").read_text(encoding="utf-8")
@@ -91,13 +91,13 @@ def test_a_folder_from_its_start_to_the_end(tmp_path, capsys):
     assert main(["check", str(folder), "rope"]) == 1
     assert "it stopped in line 2 of rope.py with AttributeError" in capsys.readouterr().out
     assert main(["check", str(folder)]) == 1
-    assert "15 of 16 exercises done." in capsys.readouterr().out
+    assert "16 of 17 exercises done." in capsys.readouterr().out
     assert "rope" not in json.loads((folder / PROGRESS).read_text())
     solve(folder, "rope")
     assert main(["check", str(folder / "rope.py")]) == 0
     assert main(["list", str(folder)]) == 0
     listed = capsys.readouterr().out
-    assert listed.count("✓") == 17 and "16 of them done in" in listed
+    assert listed.count("✓") == 18 and "17 of them done in" in listed
     assert main(["together", str(folder)]) == 0
     assert "Your GPT-OSS says the same as ours." in capsys.readouterr().out
 

@@ -14,7 +14,8 @@ SHOWN = {
     "rmsnorm": "mean removed", "rope": "interleaved instead of half rotation", "yarn": "blend the wrong way round",
     "attention": "scale by sqrt(hidden)", "window": "window off by one", "sinks": "sink as a value",
     "router": "softmax before top-k", "swiglu": "missing +1", "experts": "mean over experts",
-    "cache": "only the newest kept", "mxfp4": "low nibble second", "sampling": "the crossing token left out",
+    "cache": "only the newest kept", "mxfp4": "low nibble second", "pack": "cut off instead of rounded",
+    "sampling": "the crossing token left out",
     "harmony": "reasoning kept", "training": "no step", "parameters": "embedding counted as active",
     "memory": "every layer full"}
 
@@ -27,7 +28,7 @@ def test_all_solutions_together_say_the_same_as_ours():
     assert TRAINED == shipped()[CLASSROOM].directory
     whole = put_together(SOLUTIONS)
     assert whole.same and whole.yours == tuple(EXERCISES) and not whole.failing
-    assert "16 of 16 parts are yours: all of them.\nYour GPT-OSS says the same as ours." in whole.sentence
+    assert "17 of 17 parts are yours: all of them.\nYour GPT-OSS says the same as ours." in whole.sentence
     assert whole.text in whole.sentence and len(whole.text) > 40
     token, share = whole.likeliest[0]
     assert f"{token!r} {share:.1%}" in whole.sentence
@@ -56,7 +57,7 @@ def test_wrong_parts_are_named_and_ours_stand_in_for_what_is_not_there():
     whole = put_together({"rmsnorm": unwritten, "rope": SOLUTIONS["rope"], "swiglu": wrong("swiglu", "missing +1"),
                           "window": wrong("window", "window off by one")})
     assert whole.yours == ("rope", "swiglu", "window") and whole.blamed == whole.failing == ("swiglu", "window")
-    assert "3 of 16 parts are yours; ours stand in for rmsnorm, yarn, attention" in whole.sentence
+    assert "3 of 17 parts are yours; ours stand in for rmsnorm, yarn, attention" in whole.sentence
     assert "Your GPT-OSS does not say the same as ours." in whole.sentence
     assert "The difference comes from: swiglu, window." in whole.sentence
 

@@ -1,10 +1,10 @@
-"""Exercise: unpacking MXFP4."""
+"""Exercises: reading MXFP4, and rounding weights to it."""
 
 import torch
 from torch import Tensor
 
 from gptoss.checkpoint import mxfp4
-from gptoss.exercises.exercise import MEDIUM, Case, Exercise, Mistake
+from gptoss.exercises.exercise import HARD, MEDIUM, Case, Exercise, Mistake
 
 
 def unpack(blocks: Tensor, scales: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def _as_integers(blocks: Tensor, scales: Tensor) -> Tensor:
 
 
 MXFP4 = Exercise(
-    name="mxfp4", title="MXFP4", pages=("mxfp4",), difficulty=MEDIUM, minutes=15,
+    name="mxfp4", title="MXFP4: unpack", pages=("mxfp4",), difficulty=MEDIUM, minutes=15,
     story="""\
 gpt-oss-120b has 117 billion parameters and fits on one card of 80 GB, because its experts are stored in 4.25 bits a
 weight. A code of 4 bits can only say 16 numbers, so 32 neighbours share a scale, a power of two that brings the numbers
@@ -91,4 +91,120 @@ to where the weights are. When the model comes together at the end, your functio
         Mistake("sign ignored", "The fourth bit of a code is its sign: codes from 8 on are negative.", _no_sign),
         Mistake("codes as integers", "You take the codes for integers from −8 to 7. They are the names of 16 numbers, among "
                 "them 0.5 and 6.", _as_integers),
+    ))
+
+
+def pack(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The MXFP4 codes nearest to weights, in blocks of 32 along the last dimension.
+
+    weights is (..., n), any floating dtype, n a multiple of 32. Returns blocks (..., n / 32, 16) uint8 and scales
+    (..., n / 32) uint8, in the layout that `unpack` reads. A block's scale is 2 to the smallest exponent, -127 at least, for
+    which its largest magnitude is at most 7 in units of the scale; the byte is the exponent + 127. Each magnitude, in units
+    of the scale, goes to the nearest of 0, 0.5, 1, 1.5, 2, 3, 4 and 6; halfway between two, to the one whose code is even.
+    The sign bit, 8, is set where a weight is negative, also where it rounds to 0.
+    """
+    rows = weights.float().unflatten(-1, (-1, 32))                                      # (..., n / 32, 32)
+    exponents = torch.ceil(torch.log2(rows.abs().amax(dim=-1) / 7)).clamp(min=-127)     # (..., n / 32)
+    scaled = (rows.abs() * torch.exp2(-exponents)[..., None])[..., None]                # (..., n / 32, 32, 1)
+    middles = torch.tensor([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0])                     # between codes 0 and 1, 1 and 2, ...
+    ties_go_up = torch.arange(7) % 2 == 1                                               # where the upper code is even
+    codes = ((scaled > middles) | (scaled == middles) & ties_go_up).sum(dim=-1)         # (..., n / 32, 32)
+    codes = codes + 8 * (rows < 0)
+    blocks = codes[..., 0::2] + 16 * codes[..., 1::2]
+    return blocks.to(torch.uint8), (exponents + 127).to(torch.uint8)
+
+
+def _pack_cases() -> list[Case]:
+    draw = torch.Generator().manual_seed(14)
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=draw)
+
+    ties = torch.tensor([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0, 6.0]).repeat(4) * torch.tensor([1.0, -1.0]).repeat(16)
+    return [
+        Case("3 rows of 2 blocks", (normal(3, 64),)),
+        Case("every tie, of both signs", (ties[None],)),
+        Case("a block whose largest is between 7 and 8", (torch.cat((torch.tensor([7.5]), normal(31)))[None],)),
+        Case("a block of zeros beside small weights", (torch.cat((torch.zeros(32), 1e-3 * normal(32))),)),
+        Case("an outlier of 100", (torch.cat((normal(40), torch.tensor([100.0]), normal(23))),)),
+        Case("bfloat16, 2 experts", (normal(2, 2, 32).bfloat16(),)),
+    ]
+
+
+_MIDDLES = torch.tensor([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0])
+_EVEN = torch.arange(7) % 2 == 1
+
+
+def _packed(weights: Tensor, exponents: Tensor, steps: Tensor = _MIDDLES,
+            ties_go_up: Tensor = _EVEN) -> tuple[Tensor, Tensor]:
+    """Packing with things to get wrong: the exponents, where one code ends and the next begins, and what ties do."""
+    rows = weights.float().unflatten(-1, (-1, 32))
+    scaled = (rows.abs() * torch.exp2(-exponents)[..., None])[..., None]
+    codes = ((scaled > steps) | (scaled == steps) & ties_go_up).sum(dim=-1) + 8 * (rows < 0)
+    return (codes[..., 0::2] + 16 * codes[..., 1::2]).to(torch.uint8), (exponents + 127).to(torch.uint8)
+
+
+def _exponents(weights: Tensor) -> Tensor:
+    return pack(weights)[1].float() - 127
+
+
+def _ties_up(weights: Tensor) -> tuple[Tensor, Tensor]:
+    return _packed(weights, _exponents(weights), ties_go_up=torch.ones(7, dtype=torch.bool))
+
+
+def _cut_off(weights: Tensor) -> tuple[Tensor, Tensor]:
+    return _packed(weights, _exponents(weights), torch.tensor(mxfp4.MAGNITUDES[1:]), torch.ones(7, dtype=torch.bool))
+
+
+def _specified(weights: Tensor) -> tuple[Tensor, Tensor]:
+    largest = weights.float().unflatten(-1, (-1, 32)).abs().amax(dim=-1)
+    return _packed(weights, (torch.floor(torch.log2(largest)) - 2).clamp(min=-127))
+
+
+def _at_most_six(weights: Tensor) -> tuple[Tensor, Tensor]:
+    largest = weights.float().unflatten(-1, (-1, 32)).abs().amax(dim=-1)
+    return _packed(weights, torch.ceil(torch.log2(largest / 6)).clamp(min=-127))
+
+
+def _one_scale(weights: Tensor) -> tuple[Tensor, Tensor]:
+    exponents = _exponents(weights)
+    return _packed(weights, exponents.amax(dim=-1, keepdim=True).expand_as(exponents))
+
+
+def _signs_lost(weights: Tensor) -> tuple[Tensor, Tensor]:
+    return pack(weights.abs())
+
+
+def _high_first(weights: Tensor) -> tuple[Tensor, Tensor]:
+    blocks, scales = pack(weights)
+    return (blocks & 15) << 4 | blocks >> 4, scales
+
+
+PACK = Exercise(
+    name="pack", title="MXFP4: pack", pages=("mxfp4",), difficulty=HARD, minutes=20,
+    story="""\
+To store a weight in four bits is to say which of 15 ticks it is nearest to. The ticks of a block lie on one scale, which
+its largest weight decides: an outlier stretches them, and its neighbours fall onto few ticks or onto zero. Two rules
+remain. What lies halfway goes to the even code, because always going up would make all weights a little larger. And the
+largest may be up to 7 where the last tick is 6: from there on the next scale is nearer.""",
+    hints=(
+        "Block by block: the exponent from the largest magnitude, magnitudes divided by the scale, codes by comparing with "
+        "the seven middles between ticks, two codes to a byte.",
+        "The smallest e with largest ≤ 7 · 2 ** e is `torch.ceil(torch.log2(largest / 7))`; a block of zeros gives minus "
+        "infinity, which `clamp(min=-127)` mends. A code is the number of middles below a magnitude.",
+        "`codes = ((scaled > middles) | (scaled == middles) & ties_go_up).sum(dim=-1)`, where ties go up at every second "
+        "middle, from 0.75 on. Add 8 where the weight is negative; `codes[..., 0::2] + 16 * codes[..., 1::2]` are the "
+        "bytes."),
+    solution=pack, ours=mxfp4.quantise, cases=_pack_cases, parts=("blocks", "scales"),
+    mistakes=(
+        Mistake("ties go up", "What lies halfway between two magnitudes always goes to the larger one. It goes to the one "
+                "whose code is even: 0.25 to 0, and 0.75 to 1.", _ties_up),
+        Mistake("cut off instead of rounded", "You take the next smaller magnitude. Take the nearest.", _cut_off),
+        Mistake("scale from the leading bit alone", "You take floor(log2(largest)) − 2, as the specification does. A "
+                "largest magnitude between 7 and 8 is then cut down to 6; from 7 on the next scale is nearer.", _specified),
+        Mistake("largest at most 6", "You choose the scale so that the largest magnitude is at most 6. Up to 7 the code of "
+                "6 is the nearest, and a finer scale serves all the others.", _at_most_six),
+        Mistake("one scale a row", "All blocks of a row have one scale. Each block of 32 has its own, so that an outlier "
+                "spoils its own block only.", _one_scale),
+        Mistake("signs lost", "Add 8 to the code of each negative weight.", _signs_lost),
+        Mistake("high nibble first", "The first of two values goes into the low four bits.", _high_first),
     ))
