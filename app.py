@@ -11,7 +11,7 @@ import streamlit as st
 import gptoss.app
 import gptoss.claims
 import gptoss.lessons
-from gptoss.app import keys, notices, stage, state
+from gptoss.app import keys, notices, share, stage, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -41,8 +41,10 @@ def run() -> None:
     try:
         run_page(current)
     finally:  # the way on is there also where a page has failed
+        state.settle()
         foot(page.path)
     notices.complete()
+    share.show_if_asked()
     settle_process()
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import streamlit as st
 
 # Keys of controls that several pages have: these mean the same wherever they are.
-SHARED_KEYS = ("layer", "head", "expert", "token", "special")
+SHARED_KEYS = ("layer", "head", "expert", "token", "special", "code_drawer")
+
+
+TABS = "lesson"  # the name of the tabs below a page's picture
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,12 @@ class Page:
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The keys of its own controls: `rope_key` for the name `key` of `rope`. Those of `build` are older, and bare."""
-        return tuple(name if self.path == "build" else f"{self.path}_{name}" for name in self.own.split())
+        """The keys of its own controls: `rope_key` for the name `key` of `rope`. Those of `build` are older, and bare.
+
+        The tabs below the picture are one of them, on every page.
+        """
+        own = (name if self.path == "build" else f"{self.path}_{name}" for name in self.own.split())
+        return (*own, f"{self.path}_{TABS}")
 
     def as_streamlit(self) -> st.Page:
         return st.Page(f"pages/{self.file}", title=self.title, icon=self.icon, url_path=self.path, help=self.teaches,
@@ -60,7 +67,7 @@ BOOK = {
         Page("tokenizer", "Tokenizer", ":material/text_fields:",
              "A model reads numbers: the tokenizer cuts a text into frequent pieces and names each by its id.",
              ("hidden",), "predict how a text is cut, and say what a larger vocabulary buys and costs", minutes=8,
-             own="bytes gpt2 measure query size step talk_drop talk_ending talk_fold talk_ids talk_mode view word"),
+             own="bytes gpt2 measure query size step story talk_drop talk_ending talk_fold talk_ids talk_mode view word"),
         Page("block", "Block", ":material/view_agenda:",
              "Every layer reads the residual stream and adds to it: first attention, then the experts.",
              ("layers", "hidden"), "follow one token through the stream and say which parts made the answer", "Tokenizer", 8,
@@ -80,7 +87,7 @@ BOOK = {
         Page("window", "Sliding window", ":material/width_normal:",
              "Every other layer looks back over a short window only: far tokens are reached through the layers between.",
              ("window", "layers", "context"), "tell how far a stack of windows reaches and what it saves", "Attention", 7,
-             own="layers view w"),
+             own="layers output view w"),
         Page("sinks", "Attention sinks", ":material/filter_alt:",
              "A learned logit takes a share of every softmax, so that a head can look at nothing.",
              ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5, own="logit scope view"),
@@ -117,7 +124,7 @@ BOOK = {
              "Real models learn in front of you: loss against its floor, routing as it evolves, patterns as they appear.",
              ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs in loss",
              "Experts", 12,
-             own="accumulation balance batch clip domain floor head moment peak precision run seed share_arithmetic "
+             own="accumulation balance batch behind clip domain floor head moment peak precision run seed share_arithmetic "
                  "share_brackets share_code share_prose share_recall share_repetition source steps warmup who"),
         Page("scale", "Training at scale", ":material/dns:",
              "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",

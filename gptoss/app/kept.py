@@ -7,7 +7,7 @@ cannot be goes to the nearest position, and a sentence at the head of the page s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,6 +29,8 @@ class Kept:
     problems: list[str] = field(default_factory=list)  # a sentence for each that could not be done
     first: dict[str, object] = field(default_factory=dict)  # by key: where a control is if nobody has moved it
     ours: set[str] = field(default_factory=set)  # keys of controls that are none of Streamlit's
+    no_steps: set[str] = field(default_factory=set)  # keys whose moves are nothing to undo: tabs, drawers, what plays
+    left_out: list[str] = field(default_factory=list)  # a sentence for what is on the screen and in no address
     place: DeltaGenerator | None = None  # kept at the head of the page for what they find, in this run
 
 
@@ -39,13 +41,61 @@ def kept() -> Kept:
     return st.session_state["kept"]
 
 
-def arrive(keys: set[str]) -> None:
-    """Take note of an address that the browser came with: what it says of these controls is read as they are drawn."""
+def arrive(keys: set[str], anew: bool = False) -> None:
+    """Take note of an address that the browser came with: what it says of these controls is read as they are drawn.
+
+    What it does not name stays where it was, or begins anew: so Streamlit has it for its own when the browser goes back.
+    """
     memory = kept()
     memory.unread, memory.problems = set(st.query_params) & keys, []
-    for key in memory.ours:  # as Streamlit does with its own: what the address does not name begins anew
-        st.session_state.pop(key, None)
-    memory.ours = set()
+    if anew:
+        for key in memory.ours:
+            st.session_state.pop(key, None)
+        memory.ours = set()
+
+
+def values(keys: Collection[str]) -> dict[str, object]:
+    """Where these controls are, as far as they have been drawn or set."""
+    return {key: st.session_state[key] for key in keys if key in st.session_state}
+
+
+def moved(keys: Collection[str]) -> set[str]:
+    """Which of these controls are not where they were at first, what only opens something apart."""
+    memory = kept()
+    return {key for key in keys if key in st.session_state and key in memory.first and key not in memory.no_steps
+            and st.session_state[key] != memory.first[key]}
+
+
+def put(controls: Mapping[str, object], keys: Collection[str]) -> None:
+    """Bring controls back to earlier values, before they are drawn. Others of `keys` go to where they were at first."""
+    memory = kept()
+    back = {key: memory.first[key] for key in moved(keys)} | {
+        key: value for key, value in controls.items() if key not in memory.no_steps}
+    for key, value in back.items():
+        if st.session_state.get(key) != value:
+            st.session_state[key] = value
+
+
+def moves_by_itself(key: str) -> None:
+    """Say that moves of a control are nothing to undo: it opens a tab, or what plays on the page moves it too."""
+    kept().no_steps.add(key)
+
+
+def stays_here(sentence: str) -> None:
+    """Say, while a page is drawn, what it shows and no address holds: whoever shares the link reads it."""
+    memory = kept()
+    if sentence not in memory.left_out:
+        memory.left_out.append(sentence)
+
+
+def set_address(said: Mapping[str, Sequence[str]]) -> None:
+    """Put another address in place of the one that the browser came with, controls' parts included."""
+    with _address() as query:
+        query.clear_with_no_forward_msg(preserve_embed=True)
+        for key, words in said.items():
+            query.set_with_no_forward_msg(key, words[0] if len(words) == 1 else [*words])
+        query.set_initial_query_params_from_current()
+    st.query_params.update()
 
 
 def slider(label: str, low: float, high: float, value: float | None = None, step: float | None = None, *, key: str,
@@ -118,12 +168,14 @@ def text_input(label: str, value: str = "", *, max_chars: int, key: str, **looks
 
 def tabs(names: Sequence[str], *, key: str, label: str = "Tab") -> Sequence[DeltaGenerator]:
     """`st.tabs` that do no work while they are closed; `label` is what a sentence calls them."""
+    moves_by_itself(key)
     _take_in(key, label, Choice(names), names[0])
     return st.tabs(names, key=key, on_change="rerun", **BOUND)
 
 
 def expander(label: str, *, key: str, icon: str | None = None) -> DeltaGenerator:
     """`st.expander`, closed at first, that does no work while it is closed."""
+    moves_by_itself(key)
     _take_in(key, label, Switch(), False)
     return st.expander(label, key=key, icon=icon, on_change="rerun", **BOUND)
 

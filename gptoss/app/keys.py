@@ -1,7 +1,7 @@
 """The keys of the whole app, in one table: forward and back as clickers send them, from page to page, the list itself.
 
 `keys.js` listens in the browser. It presses the buttons of a page that plays in steps; what is left to do is done here. It
-also opens the links of class `way`, without a reload.
+also opens the links of class `way`, without a reload. `history.js` goes with it, and keeps the browser's history short.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import controls, route, stage, state
+from gptoss.app import controls, route, share, stage, state
 from gptoss.app.book import PAGES, SHARED_KEYS, Page
 
 
@@ -31,6 +31,7 @@ SHORTCUTS = (
     Shortcut("PageUp", "Page up", "back", "the step before, or the page before"),
     Shortcut("Alt+ArrowRight", "Alt →", "next", "the next page"),
     Shortcut("Alt+ArrowLeft", "Alt ←", "previous", "the page before"),
+    Shortcut("s", "s", "share", "the link to what is on the screen, with a code for phones"),
     Shortcut("f", "f", "stage", "projector mode: the picture large on an empty screen, and back"),
     Shortcut("?", "?", "list", "this list"),
 )
@@ -39,8 +40,8 @@ _AT = {"": PAGES[0], **{page.path: page for page in PAGES}}  # by what a link ma
 _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS | stage.KEYS)}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
-_listener = st.components.v2.component(
-    "gptoss_keys", js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"), css=_STYLE, isolate_styles=False)
+_SCRIPTS = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("history.js", "share.js", "keys.js"))
+_listener = st.components.v2.component("gptoss_keys", js="\n".join(_SCRIPTS), css=_STYLE, isolate_styles=False)
 
 
 def listen(path: str) -> None:
@@ -81,6 +82,10 @@ def _previous(path: str) -> None:
     _open(route.previous(path))
 
 
+def _share(_: str) -> None:
+    share.ask()
+
+
 def _turn_stage(_: str) -> None:
     stage.toggle()
 
@@ -91,6 +96,7 @@ def _ask_for_list(_: str) -> None:
 
 _ACTS: dict[str, Callable[[str], None]] = {
     "forward": _next, "back": _previous, "next": _next, "previous": _previous, "stage": _turn_stage,
+    "share": _share,
     "list": _ask_for_list}
 
 

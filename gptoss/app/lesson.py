@@ -9,7 +9,7 @@ from functools import partial
 
 import streamlit as st
 
-from gptoss.app import stage, state
+from gptoss.app import kept, stage, state
 from gptoss.app.book import PAGES
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
@@ -91,7 +91,7 @@ def below(lesson: Lesson) -> None:
 
 def code_drawer(*objects: object, label: str = "The code that ran") -> None:
     """The very code that ran, in a drawer that does no work while it is closed."""
-    with st.expander(label, icon=":material/code:", key="code_drawer", on_change="rerun") as drawer:
+    with kept.expander(label, icon=":material/code:", key="code_drawer") as drawer:
         if drawer.open:
             _show_code(objects)
 
@@ -106,9 +106,9 @@ def _tabs(lesson: Lesson) -> None:
     views = {PREDICT: _predict, TRY: _try, MATHS: _maths, CODE: _code} | (
         {CLAIMS: _claims} if lesson.claims else {}) | ({CHECKS: _checks} if lesson.checks else {})
     if stage.on():  # a room looks at the picture; what was called there stays
-        called = st.session_state.get(f"{lesson.path}_lesson")
+        called = st.session_state.get(f"{lesson.path}_lesson", st.query_params.get(f"{lesson.path}_lesson"))
         views = {name: view for name, view in views.items() if name not in (CODE, CLAIMS, CHECKS) or name == called}
-    for tab, view in zip(st.tabs(list(views), key=f"{lesson.path}_lesson", on_change="rerun"), views.values(), strict=True):
+    for tab, view in zip(kept.tabs(list(views), key=f"{lesson.path}_lesson"), views.values(), strict=True):
         if tab.open:
             with tab:
                 try:

@@ -18,6 +18,11 @@ def literal(text: str) -> str:
     return _LINE.sub(_line_start, _SIGNS.sub(r"\\\1", _REPLACED.sub(rf"\1{JOINER}", text)))
 
 
+def shortened(text: str, length: int = 40) -> str:
+    """Foreign text for a sentence: cut where it is long."""
+    return text if len(text) <= length else text[:length] + "…"
+
+
 def _line_start(found: re.Match) -> str:
     """Spaces that would make a block of code as such that do not, and the mark of a list escaped."""
     spaces, mark = found[1].expandtabs(4).replace(" ", "\u00a0"), found[2] or ""

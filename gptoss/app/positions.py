@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Protocol
 
-from gptoss.app.study import shortened
+from gptoss.app.markdown import shortened
 
 LONGEST_WORD = 60  # characters of an address that are compared with the words of a control
 ON, OFF = ("true", "on", "yes", "1"), ("false", "off", "no", "0")

@@ -47,12 +47,17 @@ def _buttons(study: Study) -> list[Mapping[str, object]]:
     return [
         {"value": "undo", "label": "Undo", "icon": "undo", "disabled": not state.session().past,
          "help": "Take back the last move or edit."},
+        {"value": "reset_page", "label": "Reset page", "icon": "restart_alt", "disabled": False,
+         "help": "Every dial is at its preset: put this page's own controls back, too."}
+        if state.page_has_moved() and not study.changes else
         {"value": "reset", "label": "Reset", "icon": "restart_alt", "disabled": not study.changes,
-         "help": f"Put every dial back to {served.spelt_out(study.preset)}."},
+         "help": f"Put every dial back to {served.spelt_out(study.preset)}; pressed again, this page's own controls."},
         {"value": "unpin", "label": "Unpin", "icon": "keep_off", "disabled": False,
          "help": f"Stop comparing with {pinned.name}."} if pinned else
         {"value": "pin", "label": "Pin for comparison", "icon": "keep", "disabled": False,
-         "help": "Keep this model's figures beside those of the next ones."}]
+         "help": "Keep this model's figures beside those of the next ones."},
+        {"value": "share", "label": "Share", "icon": "qr_code_2", "disabled": False,
+         "help": "Copy the link to what is on the screen, and show it with a code for the phones in the room."}]
 
 
 def _notes() -> list[str]:

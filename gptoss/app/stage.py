@@ -6,9 +6,12 @@ What it looks like is in style.css, under `.stage`; `theme=dark` in the address 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
+
+from gptoss.app.markdown import shortened
 
 KEY, THEME = "stage", "theme"
 KEYS = {KEY, THEME}
@@ -45,6 +48,13 @@ def scheme() -> str:
 def query() -> dict[str, str]:
     """The address's part, for links from page to page."""
     return {KEY: "1", **({THEME: DARK} if _memory().dark else {})} if on() else {}
+
+
+def problems(query: Mapping[str, str]) -> list[str]:
+    """A sentence for each part of an address that asks for what projector mode cannot be."""
+    known = {KEY: ("Projector mode", "1"), THEME: ("The theme of projector mode", DARK)}
+    return [f"{label} can be “{word}” in an address, and not “{shortened(query[key])}”."
+            for key, (label, word) in known.items() if query.get(key, word) != word]
 
 
 def synchronise(page: str) -> None:

@@ -8,12 +8,13 @@ module writes the address itself: always the preset, and every dial that differs
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, kept, moves, stage, trained
+from gptoss.app import dials, kept, moves, share, stage, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
@@ -25,6 +26,7 @@ OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
 DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
+PAUSE = 2.0  # s after which another move of the same control on a page is a step of its own
 IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 
 
@@ -35,6 +37,9 @@ class Moment:
     study: Study
     text: str
     pinned: Study | None = None
+    page: str | None = field(default=None, compare=False)  # where it was left for the next one, and with which values
+    controls: Mapping[str, object] = field(default_factory=dict, compare=False)  # of the pages' own controls
+    alone: bool = field(default=False, compare=False)  # whether only controls of its page were moved then
 
     def to_query(self) -> dict[str, str]:
         pinned = {"pinned": self.pinned.to_text()} if self.pinned else {}
@@ -55,13 +60,19 @@ class Session:
     page: str | None = None  # the address of the page in the last run
     last_effect: str = ""  # what the last move did: "weights kept", "new shape", "other weights" or "accounting"
     gesture: int = 0  # the one that made the last step of `past`
+    controls: dict[str, object] = field(default_factory=dict)  # values of the pages' own controls, as they were drawn
+    moved: tuple[set[str], float] = (set(), 0.0)  # which of them a hand moved last, and when
+    stepped: bool = False  # whether the past has its step for what is done in this run
+    shown: dict[str, list[str]] = field(default_factory=dict)  # the whole address at the end of the last run
+    undone: list[tuple[str | None, dict[str, str]]] = field(default_factory=list)  # addresses that Undo took back
+    undid: bool = False  # whether Undo was what was done last
 
 
 def session() -> Session:
     """This browser's session. The first call reads the address it came with."""
     if "session" not in st.session_state:
         now, problems = read_address(_address())
-        st.session_state["session"] = Session(now, problems=problems)
+        st.session_state["session"] = Session(now, problems=problems + stage.problems(st.query_params))
         set_text(now.text)
     return st.session_state["session"]
 
@@ -82,8 +93,12 @@ def synchronise(page: str = "") -> None:
     `page` is the address of the page that follows.
     """
     memory = session()
+    if _in_history():
+        _pass_over_what_was_undone(memory, page)
     if page != memory.page or _in_history():
-        kept.arrive(PAGE_KEYS)
+        kept.arrive(PAGE_KEYS, anew=_in_history())
+    else:
+        _note_controls(memory)
     message, spoke = dials.hear(DIALS_KEY)
     text = current_text() if "text" in st.session_state else memory.now.text
     address = _address()
@@ -91,16 +106,25 @@ def synchronise(page: str = "") -> None:
         _obey(memory, message, text)
     elif text != memory.now.text:
         _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
-    elif "preset" in address and address != memory.address and not spoke and not _in_flight(memory):
+    elif "preset" in address and address != memory.address and (_in_history() or not spoke and not _in_flight(memory)):
         now, memory.problems = read_address(address, memory.now.text)
-        kept.arrive(PAGE_KEYS)
+        kept.arrive(PAGE_KEYS, anew=True)
         memory.reasons = {}
         _advance(memory, now)
         set_text(now.text)
     if page != memory.page:
         memory.page, dials.line(DIALS_KEY).held = page, False
+        memory.past = [step for step in memory.past if not step.alone]  # nobody would see what Undo does
         _carry_over(memory.now.text)
+    memory.controls, memory.stepped, kept.kept().left_out = kept.values(PAGE_KEYS), False, []
     _write_address(memory)
+
+
+def settle() -> None:
+    """Remember what is on the screen: what is other than that in the next run, a hand has moved. Once a run, last."""
+    memory = session()
+    memory.controls = kept.values(PAGE_KEYS)
+    memory.shown = {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Moment, list[str]]:
@@ -119,8 +143,12 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
 
 
 def go_to(study: Study, text: str | None = None) -> None:
-    """Put another study (and text) on the dials, from a button's callback."""
+    """Put another study (and text) on the dials, from a button's callback.
+
+    What the callback does to the page's own controls after this, Undo takes back together with it.
+    """
     memory = session()
+    _note_controls(memory)
     memory.reasons, memory.last_effect, memory.refused = {}, "", ""
     now = Moment(replace(study, scaled=False), memory.now.text if text is None else text, memory.now.pinned)
     _advance(memory, now)
@@ -128,17 +156,36 @@ def go_to(study: Study, text: str | None = None) -> None:
 
 
 def undo() -> None:
-    """Go back by one move, from a button's callback."""
+    """Go back by one step, from a button's callback: an experiment, a drag, an edit, or a control of this page alone."""
     memory = session()
+    _note_controls(memory)
     if memory.past:
+        left = (memory.page, st.query_params.to_dict())  # in the browser's history twice where Undo had led to it
+        memory.undone = [*memory.undone, *([left] * (1 + memory.undid))][-HISTORY:]
         memory.now, memory.gesture = memory.past.pop(), 0
         memory.reasons, memory.last_effect, memory.refused = {}, "", ""
         set_text(memory.now.text)
+        kept.put(memory.now.controls, _own_keys(memory.page) if memory.page == memory.now.page else ())
+        memory.stepped = memory.undid = True
 
 
 def reset() -> None:
     """Put every dial back to the preset, from a button's callback. The text stays."""
     go_to(Study.of_preset(study().preset))
+
+
+def reset_page() -> None:
+    """Put the page's own controls back to where they were at first, from a button's callback."""
+    memory = session()
+    _note_controls(memory)
+    _remember(memory, memory.controls, alone=True)
+    kept.put({}, _own_keys(memory.page))
+    memory.stepped, memory.undid = True, False
+
+
+def page_has_moved() -> bool:
+    """Whether a control of this page is not where it was at first."""
+    return bool(kept.moved(_own_keys(session().page)))
 
 
 def use_trained(name: str) -> None:
@@ -165,7 +212,8 @@ def use_trained(name: str) -> None:
 def pin(pinned: Study | None) -> None:
     """Keep a study's figures beside the current ones, or stop doing so, from a button's callback."""
     memory = session()
-    _advance(memory, Moment(memory.now.study, memory.now.text, pinned))
+    _note_controls(memory)
+    _advance(memory, replace(memory.now, pinned=pinned))
 
 
 def query() -> dict[str, str]:
@@ -173,7 +221,8 @@ def query() -> dict[str, str]:
     return session().now.to_query() | stage.query()
 
 
-BUTTONS = {"undo": undo, "reset": reset, "pin": lambda: pin(study()), "unpin": lambda: pin(None)}  # beside the dials
+BUTTONS = {"undo": undo, "reset": reset, "reset_page": reset_page, "pin": lambda: pin(study()),
+           "unpin": lambda: pin(None), "share": share.ask}  # beside the dials
 
 
 def _in_flight(memory: Session) -> bool:
@@ -216,10 +265,47 @@ def _advance(memory: Session, now: Moment, gesture: int = 0) -> None:
     """Go on to another moment. What one gesture does is one step of the past."""
     if now == memory.now:
         return
-    kept.kept().problems = []
     if not gesture or gesture != memory.gesture:
-        memory.past = [*memory.past[1 - HISTORY:], memory.now]
-    memory.now, memory.gesture = now, gesture
+        _remember(memory, memory.controls, alone=False)
+    memory.now, memory.gesture, memory.moved = now, gesture, (set(), 0.0)
+    memory.stepped, memory.undid = True, False
+    kept.kept().problems = []
+
+
+def _remember(memory: Session, controls: Mapping[str, object], alone: bool) -> None:
+    """Make where the session is a step of the past, with the values that the pages' controls had then."""
+    memory.past = [*memory.past[1 - HISTORY:], replace(memory.now, page=memory.page, controls=controls, alone=alone)]
+
+
+def _note_controls(memory: Session) -> None:
+    """Make a step of what a hand has moved on the page since it was drawn, unless it belongs to this run's step.
+
+    One control that is moved on and on is one step.
+    """
+    before, memory.controls = memory.controls, kept.values(PAGE_KEYS)
+    moved = {key for key, value in before.items() if key in memory.controls and memory.controls[key] != value}
+    moved -= kept.kept().no_steps
+    if not moved or memory.stepped:
+        return
+    (lately, then), now = memory.moved, time.monotonic()
+    if moved != lately or now - then > PAUSE or not memory.past or memory.undid:
+        _remember(memory, before, alone=True)
+    memory.moved, memory.gesture, memory.undid = (moved, now), 0, False
+    memory.refused, memory.problems, kept.kept().problems = "", [], []
+
+
+def _own_keys(page: str | None) -> set[str]:
+    """The keys of the controls that a page may have."""
+    return {*SHARED_KEYS, *(key for each in PAGES if each.path == page or each is PAGES[0] and not page
+                            for key in each.controls)}
+
+
+def _pass_over_what_was_undone(memory: Session, page: str) -> None:
+    """Stay where Undo has led to if the browser goes back to what it took back. That entry then shows the same as now."""
+    went = (page, st.query_params.to_dict())
+    if page == memory.page and went in memory.undone:
+        memory.undone.remove(went)
+        kept.set_address(memory.shown)
 
 
 def _carry_over(text: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from gptoss.app import served
+from gptoss.app.markdown import shortened
 from gptoss.app.served import CHECKPOINT
 from gptoss.config import ModelConfig, divisors_of
 from gptoss.cost import scale_model
@@ -331,8 +332,3 @@ def unknown_settings(names: Sequence[str]) -> list[str]:
     first = ", ".join(f"“{shortened(name)}”" for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return [f"The address has settings unknown here: {first}{more}."]
-
-
-def shortened(text: str, length: int = 40) -> str:
-    """Foreign text for a sentence: cut where it is long."""
-    return text if len(text) <= length else text[:length] + "…"

@@ -8,7 +8,7 @@ from page_controls import show, views
 from reader import open_page
 from streamlit.runtime.state.query_params import QueryParams
 
-from gptoss.app.book import PAGES, SHARED_KEYS
+from gptoss.app.book import PAGES, SHARED_KEYS, TABS
 from gptoss.app.study import DIALS
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_a_page_binds_what_it_declares(page, bound):
     for view in options:
         show(at, switch, view)
     assert bound - {*page.controls, *SHARED_KEYS} == set(), "not declared in gptoss/app/book.py"
-    names = {key: key.removeprefix(f"{page.path}_") for key in page.controls}
+    names = {key: key.removeprefix(f"{page.path}_") for key in page.controls if key != f"{page.path}_{TABS}"}
     program = sources(page)
     unused = {key for key, name in names.items() if key not in bound and not re.search(rf"[\"_}}]{name}\"", program)}
     assert not unused, "declared, but no control has it"

@@ -179,6 +179,7 @@ def _play_on(draw: Callable[[int, bool], None], bar: DeltaGenerator, sheet: Delt
 
 def _choose_step(bar: DeltaGenerator) -> int:
     with bar:
+        kept.moves_by_itself(STEP)
         step = kept.segmented_control("Step", STEPS, key=STEP, label_visibility="collapsed", on_change=_stop)
         controls.steps(STEP, STEPS, then=_stop)
     return step

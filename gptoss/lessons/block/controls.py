@@ -16,9 +16,9 @@ from gptoss.app.computed import computed, traced
 from gptoss.app.controls import LAST, TOKEN, Key
 from gptoss.app.lesson import Try
 from gptoss.app.live import live_model, live_run
-from gptoss.app.markdown import literal
+from gptoss.app.markdown import literal, shortened
 from gptoss.app.pictures import show_clickable
-from gptoss.app.study import Study, shortened
+from gptoss.app.study import Study
 from gptoss.app.text import Tokens, vocabulary_labels
 from gptoss.charts import next_token
 from gptoss.config import ModelConfig

@@ -154,7 +154,7 @@ def languages(text: str) -> None:
     """One story in many languages, and the reader's text."""
     quantity = controls.view(charts.MEASURES, "tokenizer_measure", "Measure")
     pictures.show_chart(_language_chart(text, quantity), key=f"tokenizer_by_language_{quantity}")
-    texts = st.expander("The story in every language", key="tokenizer_story", on_change="rerun")
+    texts = kept.expander("The story in every language", key="tokenizer_story")
     if texts.open:
         texts.table({language.name: language.text for language in LANGUAGES})
 
@@ -213,6 +213,8 @@ def talk() -> Talk:
 def editor() -> int | None:
     """The list of messages, the buttons that change it, and the fields of the chosen one; returns its number."""
     now = talk()
+    if list(now.messages.values()) != [*EXAMPLE]:
+        kept.stays_here("The conversation is as you edited it, and no link holds that.")
     chosen = None
     if now.messages:
         numbers = list(now.messages)
@@ -454,6 +456,8 @@ def _reader(side: DeltaGenerator, picture: DeltaGenerator) -> None:
         st.session_state.setdefault("tokenizer_talk_text", render(EXAMPLE, "training", drop_analysis=False).text)
         text = st.text_area("A stream, as text or as a list of ids", key="tokenizer_talk_text", height=330,
                             persist_state="session")
+        if text != render(EXAMPLE, "training", drop_analysis=False).text:
+            kept.stays_here("The stream that is read stays here: no link holds it.")
         with st.container(horizontal=True, gap="small"):
             for label, example in EXAMPLES.items():
                 st.button(label, key=f"tokenizer_talk_example_{label}", on_click=_read, args=(example,))

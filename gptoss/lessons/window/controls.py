@@ -104,8 +104,8 @@ def output_distances(study: Study, ids: Sequence[int]) -> pd.DataFrame:
 @st.fragment
 def same_weights_drawer(study: Study, ids: Sequence[int]) -> None:
     """The same weights under other windows, in a drawer that does nothing while it is closed."""
-    drawer = st.expander("Same weights, another window: what happens to the answer?", icon=":material/lock:",
-                         key="window_output", on_change="rerun")
+    drawer = kept.expander("Same weights, another window: what happens to the answer?", icon=":material/lock:",
+                           key="window_output")
     if drawer.open and ids:
         with drawer:
             try:

@@ -102,6 +102,7 @@ def _moment(steps: list[int], key: str) -> int:
             st.session_state[key] = near
     if st.session_state.get(newest) != steps[-1]:
         st.session_state[newest] = steps[-1]
+    kept.moves_by_itself(key)
     step = kept.select_slider("Steps trained", steps, steps[-1], key=key, disabled=len(steps) == 1)
     return steps.index(step)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from gptoss import strict_json
-from gptoss.app import pictures, state, text, trained
+from gptoss.app import kept, pictures, state, text, trained
 from gptoss.app.computed import computed
 from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View
 from gptoss.checkpoint import CheckpointError
@@ -39,7 +39,7 @@ def results() -> None:
     """The tabs below the curves: one does no work while it is closed."""
     view = current()
     views = {RATE: _rate_and_gradient, LOAD: _load, ANSWERS: _answers, SAMPLES: _samples, REPLAY: _replay, KEEP: _keep}
-    for tab, draw in zip(st.tabs(TABS, key=key("behind"), on_change="rerun"), views.values(), strict=True):
+    for tab, draw in zip(kept.tabs(TABS, key=key("behind")), views.values(), strict=True):
         if tab.open:
             with tab:
                 draw(view)
