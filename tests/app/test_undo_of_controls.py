@@ -58,9 +58,9 @@ def test_undo_takes_back_a_whole_experiment(path, number):
 def test_a_control_of_the_page_alone_is_a_step(slowly):
     at = open_page("pages/sampling.py", preset="classroom")
     before = everything(at)
-    at.slider(key="sampling_temperature").set_value(1.5).run()
+    controls(at)["sampling_temperature"].set_value(1.5).run()
     once = everything(at)
-    at.slider(key="sampling_p").set_value(0.5).run()
+    controls(at)["sampling_p"].set_value(0.5).run()
     move(at, "layers", 0)
     press(at, "Undo")
     press(at, "Undo")
@@ -74,16 +74,16 @@ def test_one_control_that_is_moved_on_and_on_is_one_step():
     at = open_page("pages/sampling.py", preset="classroom")
     before = everything(at)
     for temperature in (0.9, 1.0, 1.1):
-        at.slider(key="sampling_temperature").set_value(temperature).run()
+        controls(at)["sampling_temperature"].set_value(temperature).run()
     press(at, "Undo")
     assert everything(at) == before
 
 
 def test_a_move_on_a_page_that_was_left_is_no_step(slowly):
     at = open_page("pages/sampling.py", preset="classroom")
-    at.slider(key="sampling_temperature").set_value(1.5).run()
+    controls(at)["sampling_temperature"].set_value(1.5).run()
     move(at, "layers", 0)
-    at.slider(key="sampling_p").set_value(0.5).run()
+    controls(at)["sampling_p"].set_value(0.5).run()
     at.switch_page("pages/gqa.py").run()
     press(at, "Undo")
     assert dial(at, "layers").value == 4 and button(at, "Undo").disabled
@@ -99,14 +99,14 @@ def test_tabs_are_in_the_address_and_no_step():
 def test_reset_puts_back_the_dials_and_pressed_again_the_page(slowly):
     at = open_page("pages/sampling.py", preset="classroom")
     first = everything(at)
-    at.slider(key="sampling_temperature").set_value(1.5).run()
+    controls(at)["sampling_temperature"].set_value(1.5).run()
     move(at, "layers", 0)
     press(at, "Reset")
-    assert dial(at, "layers").value == 4 and at.slider(key="sampling_temperature").value == 1.5
+    assert dial(at, "layers").value == 4 and controls(at)["sampling_temperature"].value == 1.5
     press(at, "Reset page")
     assert everything(at) == first and button(at, "Reset").disabled
     press(at, "Undo")
-    assert at.slider(key="sampling_temperature").value == 1.5
+    assert controls(at)["sampling_temperature"].value == 1.5
 
 
 def test_going_back_after_undo_does_not_redo(history):
