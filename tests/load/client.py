@@ -5,13 +5,45 @@ A slider inside a fragment runs that fragment alone.
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 DONE = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A dial of the element that draws many, as it was drawn last."""
+
+    id: str
+    drawn: Mapping
+    dial: Mapping
+
+    @property
+    def at(self) -> str:
+        return self.dial["at"]
+
+    @property
+    def options(self) -> list[str]:
+        return [option if isinstance(option, str) else option[0] for option in self.dial["options"]]
+
+    def message(self, position: str) -> str:
+        """What a browser sends when a hand takes it to a position."""
+        number = self.drawn["heard"] + 1
+        steps = [{"gesture": number, "name": self.dial["name"], "value": position}]
+        return json.dumps({"message": {"token": self.drawn["token"], "number": number, "steps": steps, "held": False}})
+
+
+def dials_of(drawn: Mapping) -> Iterator[Mapping]:
+    """Every dial of an element."""
+    for group in [*drawn.get("groups", []), *drawn.get("drawer", {}).get("groups", [])]:
+        yield from group["dials"]
 
 
 class Session:
@@ -44,7 +76,9 @@ class Session:
         message.rerun_script.fragment_id = self._fragment
         state = message.rerun_script.widget_states.widgets.add()
         state.id = self._slider.id
-        if self._slider.options:
+        if isinstance(self._slider, Dial):
+            state.json_value = self._slider.message(positions[self._place])
+        elif self._slider.options:
             state.string_array_value.data.append(positions[self._place])
         else:
             state.double_array_value.data.append(positions[self._place])
@@ -53,13 +87,15 @@ class Session:
     def _positions(self) -> list:
         """Where the slider can stand: its options, or its numbers."""
         slider = self._slider
-        if slider.options:
+        if isinstance(slider, Dial) or slider.options:
             return list(slider.options)
         count = round((slider.max - slider.min) / slider.step) + 1
         return [slider.min + slider.step * i for i in range(count)]
 
     def _start(self) -> object:
         slider = self._slider
+        if isinstance(slider, Dial):
+            return slider.at
         if slider.options:
             return slider.raw_value[0] if slider.set_value else slider.options[int(slider.default[0])]
         return slider.value[0] if slider.set_value else slider.default[0]
@@ -93,3 +129,9 @@ class Session:
                 raise RuntimeError(element.exception.message)
             if element.WhichOneof("type") == "slider" and element.slider.label == self.label:
                 self._slider, self._fragment = element.slider, forward.delta.fragment_id
+            if element.WhichOneof("type") == "bidi_component":
+                drawn = json.loads(element.bidi_component.json)
+                for dial in dials_of(drawn):
+                    if dial["label"] == self.label:
+                        self._slider = Dial(element.bidi_component.id, drawn, dial)
+                        self._fragment = forward.delta.fragment_id
