@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import pictures, state, text
+from gptoss.app import pictures, stage, state, text
 from gptoss.app.controls import has_text, layer, view
 from gptoss.app.header import header
 from gptoss.app.lesson import code_drawer
@@ -60,7 +60,8 @@ with right:
     generate = picture(study, tokens, left)
 with left:
     controls.chips(tokens)
-accounting(study)
+if not stage.on():
+    accounting(study)
 code_drawer(Transformer, LanguageModel, TransformerBlock, AttentionBlock, MLPBlock)
 if generate:
     generate()

@@ -3,7 +3,7 @@
 import streamlit as st
 import torch
 
-from gptoss.app import pictures, state, verdicts
+from gptoss.app import pictures, stage, state, verdicts
 from gptoss.app.controls import row
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, code_drawer
@@ -40,8 +40,9 @@ AT_ONCE = [claim for claim in CLAIMS if not claim.takes]
 @st.fragment
 def picture(study: Study) -> None:
     """All verdicts at a glance, one claim large, and all of them in words."""
-    with row():
-        controls.filters(CLAIMS, study)
+    if not stage.on():
+        with row():
+            controls.filters(CLAIMS, study)
     reached = controls.verdict_of_each(CLAIMS, study)
     names = controls.looked_for(CLAIMS, reached)
     strip, large = st.columns(2, gap="medium")
@@ -55,7 +56,8 @@ def picture(study: Study) -> None:
         progress = st.container()
         controls.measure_all(reached, study)
     code_drawer(*chosen.decided_by, label="The code that decides it")
-    controls.claims_in_words(CLAIMS, reached, names)
+    if not stage.on():
+        controls.claims_in_words(CLAIMS, reached, names)
     controls.measure_next(CLAIMS, study, progress)
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from gptoss import cost, units
 from gptoss.app import controls as shared
-from gptoss.app import state
+from gptoss.app import stage, state
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
@@ -122,5 +122,6 @@ def lesson(study: Study) -> Lesson:
 header("scale")
 study = state.study().small
 picture(study)
-controls.real_step(study)
+if not stage.on():
+    controls.real_step(study)
 below(lesson(study))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 FACTOR = 1.35
 
 _LENGTHS = {"fontSize", "labelFontSize", "titleFontSize", "labelLimit", "titleLimit", "limit", "labelPadding",
@@ -9,6 +11,7 @@ _LENGTHS = {"fontSize", "labelFontSize", "titleFontSize", "labelLimit", "titleLi
             "right", "top", "bottom"}
 _SIZES = {"size", "symbolSize"}  # px² of a symbol, px of a bar or a tick
 _LONG = ("bar", "tick", "rule")
+_THRESHOLD = re.compile(r"(?<=\bwidth > )\d+")  # px from which on an expression finds room for more
 _NO_LENGTHS = {"scale", "transform", "datasets", "data", "params"}  # numbers in them count other things
 _MOST_KEPT = 256  # specifications; there are a few dozen kinds of charts
 
@@ -38,6 +41,8 @@ def _larger(part: object) -> object:
 
 
 def _grown(name: str, value: object, area: int) -> object:
+    if name == "expr" and isinstance(value, str):
+        return _THRESHOLD.sub(lambda pixels: str(round(int(pixels[0]) * FACTOR)), value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _larger(value)
     if name in _LENGTHS:

@@ -6,7 +6,8 @@ from gptoss.charts.enlarge import FACTOR, enlarged
 
 SPEC = {
     "height": 200, "padding": {"left": 10, "top": 5, "right": 5, "bottom": 5},
-    "config": {"axis": {"labelFontSize": 20, "grid": True}, "legend": {"columns": 2, "symbolSize": 100}},
+    "config": {"axis": {"labelFontSize": 20, "grid": True},
+               "legend": {"columns": {"expr": "width > 100 ? 2 : 1"}, "symbolSize": 100}},
     "layer": [
         {"mark": {"type": "point", "size": 100, "strokeWidth": 2, "opacity": 0.5}},
         {"mark": {"type": "bar", "size": 10}},
@@ -27,10 +28,14 @@ def test_lengths_grow_and_areas_by_the_square():
     assert large["layer"][2]["encoding"]["x"]["axis"]["offset"] == pytest.approx(4 * FACTOR)
 
 
+def test_larger_letters_need_more_width_before_more_fits():
+    assert enlarged(SPEC)["config"]["legend"]["columns"] == {"expr": f"width > {100 * FACTOR:.0f} ? 2 : 1"}
+
+
 def test_what_is_no_length_stays():
     large = enlarged(SPEC)
     assert large["params"] == SPEC["params"] and large["layer"][0]["mark"]["opacity"] == 0.5
-    assert large["config"]["legend"]["columns"] == 2 and large["config"]["axis"]["grid"] is True
+    assert large["config"]["axis"]["grid"] is True
     assert large["layer"][2]["encoding"]["x"]["scale"] == SPEC["layer"][2]["encoding"]["x"]["scale"]
     assert large["layer"][2]["mark"]["fontSize"] == {"expr": "width / 20"}
 

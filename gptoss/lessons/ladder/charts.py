@@ -11,7 +11,7 @@ import pandas as pd
 
 from gptoss import units
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, squares
 from gptoss.charts.svg import TEXT_SIZE, Pen
 from gptoss.ladder import RUNGS, LadderConfig
 
@@ -104,8 +104,8 @@ def _describe(frame: pd.DataFrame, measure: str) -> str:
 
 @cache
 def _waterfall_spec(measure: str, unit: str, spread: bool) -> dict:
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=[*_COLOURS], range=[*_COLOURS.values()]), legend=alt.Legend(
-        title=None, values=[_ADDS, _TAKES], symbolType="square", columns=2))
+    colour = alt.Color("kind:N", scale=scale_of(_COLOURS), legend=squares(
+        values=[_ADDS, _TAKES], columns=2))
     title = f"{MEASURES[measure].axis} ({unit})"
     base = blank_chart().encode(y=alt.Y("step:N", scale=alt.Scale(domain=list(STEPS)), axis=alt.Axis(
         title="rungs, in this order", ticks=False, labelLimit=160, domain=False)))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gptoss import units
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, squares, tooltip
 from gptoss.charts.labels import CONTEXT_LABEL, IS_POWER_OF_TEN
 
 PREFILL, DECODE = PHASES = "prefill", "decode"
@@ -22,6 +22,7 @@ HEIGHT = 385  # px of each of two charts side by side
 
 _MACHINE_COLOURS = {WEIGHTS: palette.ACCENT, **{part: palette.SERVING[part] for part in CACHE_OF.values()}}
 _PARTS = ("attention", "scores and values", "router", "experts", "unembedding")
+_LEGEND = {"expr": "width > 560 ? 5 : width > 360 ? 3 : 2"}  # columns of these
 _ROOM = 1.35  # times the longest bar: so long are the axes, that figures have room behind bars
 _LEAST_SLOTS = 0.5  # where the logarithmic frames of the film begin, so that a single token can be seen
 _LEFT, _RIGHT = 2.5, 8  # how far the axis reaches beyond the outermost operators, as factors: at the right for a name
@@ -63,9 +64,8 @@ def _memory_spec() -> dict:
     bars = blank_chart().transform_filter("datum.part !== ''").mark_bar(
         opacity={"expr": "datum.chosen ? 1 : 0.4"}).encode(
         y=y, x=x, x2="stop:Q",
-        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.SERVING], range=[*palette.SERVING.values()]),
-                        legend=alt.Legend(title=None, symbolType="square", columns=2)),
-        tooltip=[alt.Tooltip("part:N"), alt.Tooltip("size:N", title="memory")])
+        color=alt.Color("part:N", scale=scale_of(palette.SERVING), legend=squares(columns=2)),
+        tooltip=tooltip(("part:N",), ("size:N", "memory")))
     ends = blank_chart().transform_filter("datum.total !== ''")
     totals = ends.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=x, text="total:N")
     names = ends.transform_calculate(name="slice(datum.formats, 3)").mark_text(
@@ -124,7 +124,7 @@ def _machines_spec() -> dict:
         y=y, x=x, x2="stop:Q",
         color=alt.Color("part:N", legend=None, scale=alt.Scale(
             domain=[*_MACHINE_COLOURS], range=[*_MACHINE_COLOURS.values()])),
-        tooltip=[alt.Tooltip("part:N"), alt.Tooltip("size:N", title="memory")])
+        tooltip=tooltip(("part:N",), ("size:N", "memory")))
     words = verdicts.mark_text(align="left", dx=6, fontSize=14, fontWeight="bold", opacity={
         "expr": "datum.fits ? 1 : 0.75"}).encode(y=y, x=alt.value("width"), text="verdict:N")
     return specification(alt.layer(frames, bars, words), height=HEIGHT, canvas=True)
@@ -161,13 +161,12 @@ def _film_spec() -> dict:
         title="layer", labelAngle=0, labelExpr="toNumber(datum.label)", ticks=False, domain=False))
     y = alt.Y("bottom:Q", scale=alt.Scale(type="log", base=2, nice=False), axis=alt.Axis(
         title="tokens kept (log scale)", labelExpr=CONTEXT_LABEL, values=[4**power for power in range(11)], grid=False))
-    kinds = alt.Scale(domain=[SLIDING, FULL], range=[palette.SLIDING, palette.FULL])
+    kinds = scale_of({SLIDING: palette.SLIDING, FULL: palette.FULL})
     frames = blank_chart().mark_bar(color=palette.IDLE, cornerRadius=3).encode(x=x, y=y, y2="top:Q")
     filling = blank_chart().mark_bar(cornerRadius=3).encode(
         x=x, y=y, y2="kept:Q",
-        color=alt.Color("kind:N", scale=kinds, legend=alt.Legend(title=None, symbolType="square", columns=2)),
-        tooltip=[alt.Tooltip("layer:N"), alt.Tooltip("kind:N"), alt.Tooltip("kept:Q", title="tokens kept", format=","),
-                 alt.Tooltip("size:N", title="keys and values")])
+        color=alt.Color("kind:N", scale=kinds, legend=squares(columns=2)),
+        tooltip=tooltip(("layer:N",), ("kind:N",), ("kept:Q", "tokens kept", ","), ("size:N", "keys and values")))
     named = blank_chart().transform_filter("datum.label !== ''")
     sizes = named.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(x=alt.value("width"), y="kept:Q", text="label:N")
     return specification(alt.layer(frames, filling, sizes), height=HEIGHT, canvas=True)
@@ -266,14 +265,13 @@ def _roofline_spec() -> dict:
         align="right", baseline="top", fontSize=14, tooltip=False).encode(x=x, y=y, text="label:N")
     marks = blank_chart().transform_filter("datum.kind === 'operator'")
     size = alt.Size("share:Q", scale=alt.Scale(domain=[0, 0.7], range=[120, 1500], clamp=True), legend=None)
-    shape = alt.Shape("phase:N", legend=None, scale=alt.Scale(domain=list(PHASES), range=["circle", "diamond"]))
+    shape = alt.Shape("phase:N", legend=None, scale=scale_of({PREFILL: "circle", DECODE: "diamond"}))
     points = marks.mark_point(filled=True, opacity=0.85, cursor="pointer").encode(
         x=x, y=y, size=size, shape=shape,
-        color=alt.Color("part:N", scale=alt.Scale(domain=list(_PARTS), range=[palette.PARTS[part] for part in _PARTS]),
-                        legend=alt.Legend(title=None, symbolType="square", columns={"expr": "width > 450 ? 5 : 2"})),
-        tooltip=[alt.Tooltip("operator:N"), alt.Tooltip("phase:N"),
-                 alt.Tooltip("intensity:Q", title="FLOPs per byte", format=",.3~r"), alt.Tooltip("time:N", title="at least"),
-                 alt.Tooltip("share:Q", title="of its phase", format=".1%"), alt.Tooltip("binds:N", title="bound by")],
+        color=alt.Color("part:N", scale=scale_of({part: palette.PARTS[part] for part in _PARTS}),
+                        legend=squares(columns=_LEGEND)),
+        tooltip=tooltip(("operator:N",), ("phase:N",), ("intensity:Q", "FLOPs per byte", ",.3~r"), ("time:N", "at least"),
+                        ("share:Q", "of its phase", ".1%"), ("binds:N", "bound by")),
     ).add_params(picked)
     ring = marks.transform_filter("datum.chosen").mark_point(
         filled=False, strokeWidth=4, color=palette.FULL, opacity=1, tooltip=False).encode(x=x, y=y, size=size, shape=shape)
@@ -317,11 +315,8 @@ def _time_spec() -> dict:
         y=y, x=alt.X("share:Q", stack="zero", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
             title="share of the time (%)", format="%", tickCount=4, grid=False)),
         order="place:Q",
-        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.PARTS], range=[*palette.PARTS.values()]),
-                        legend=alt.Legend(title=None, symbolType="square", values=list(_PARTS),
-                                          columns={"expr": "width > 450 ? 5 : 2"})),
-        tooltip=[alt.Tooltip("part:N"), alt.Tooltip("time:N", title="at least"),
-                 alt.Tooltip("share:Q", title="share", format=".1%")])
+        color=alt.Color("part:N", scale=scale_of(palette.PARTS), legend=squares(values=list(_PARTS), columns=_LEGEND)),
+        tooltip=tooltip(("part:N",), ("time:N", "at least"), ("share:Q", "share", ".1%")))
     names = blank_chart().transform_aggregate(number="count()", groupby=["what"]).transform_calculate(
         name="slice(datum.what, 3)").mark_text(
         align="left", baseline="bottom", dy=_ABOVE_BAR, fontSize=FONT_SIZE + 1).encode(y=y, x=alt.value(0), text="name:N")
@@ -352,7 +347,7 @@ def _batch_axis() -> alt.X:
 
 
 def _own_colour() -> alt.Color:
-    return alt.Color("own:N", legend=None, scale=alt.Scale(domain=[True, False], range=[palette.ACCENT, palette.MUTED]))
+    return alt.Color("own:N", legend=None, scale=scale_of({True: palette.ACCENT, False: palette.MUTED}))
 
 
 @cache
@@ -362,9 +357,9 @@ def _speed_spec() -> dict:
     base = blank_chart().encode(x=_batch_axis(), y=y, detail="machine:N", color=_own_colour())
     ahead = base.mark_line(strokeWidth=1.5, strokeDash=[5, 4], opacity=0.8)
     fitting = base.transform_filter(f"datum.verdict === '{FITS}'").mark_line(strokeWidth=4)
-    points = base.transform_filter("datum.here").mark_point(filled=True, size=110, opacity=1).encode(tooltip=[
-        alt.Tooltip("machine:N"), alt.Tooltip("batch:Q", title="sequences", format=","),
-        alt.Tooltip("rate:Q", title="tokens per second", format=",.3~r"), alt.Tooltip("verdict:N", title="memory")])
+    points = base.transform_filter("datum.here").mark_point(filled=True, size=110, opacity=1).encode(
+        tooltip=tooltip(("machine:N",), ("batch:Q", "sequences", ","), ("rate:Q", "tokens per second", ",.3~r"),
+                        ("verdict:N", "memory")))
     names = base.transform_filter("datum.label !== ''").mark_text(align="left", dx=8, fontSize=FONT_SIZE).encode(
         text="label:N")
     return specification(alt.layer(ahead, fitting, points, names), height=270, canvas=True)
@@ -391,8 +386,8 @@ def _touched_spec() -> dict:
     y = alt.Y("experts:Q", scale=alt.Scale(zero=True, nice=False), axis=alt.Axis(
         title="experts of a layer (count)", tickCount=4, tickMinStep=1, format="d"))
     base = blank_chart()
-    curve = base.mark_line(color=palette.ACCENT, strokeWidth=4).encode(x=_batch_axis(), y=y, tooltip=[
-        alt.Tooltip("batch:Q", title="sequences", format=","), alt.Tooltip("experts:Q", title="experts", format=".3~r")])
+    curve = base.mark_line(color=palette.ACCENT, strokeWidth=4).encode(x=_batch_axis(), y=y, tooltip=tooltip(
+        ("batch:Q", "sequences", ","), ("experts:Q", "experts", ".3~r")))
     limits = [base.mark_rule(color=palette.MUTED, strokeDash=[5, 4], strokeWidth=1.5).encode(y=f"max({name}):Q")
               for name in ("all", "active")]
     here = base.transform_filter("datum.here")
@@ -432,12 +427,11 @@ def _trial_spec() -> dict:
         x=alt.X("predicted:Q", scale=scale, axis=axis), x2="median:Q")
     spread = base.mark_rule(color=palette.MAGNITUDE, strokeWidth=6, opacity=0.5).encode(
         x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q")
-    tooltip = [alt.Tooltip("predicted:Q", title="predicted (ms)", format=".3~r"),
-               alt.Tooltip("median:Q", title="measured (ms)", format=".3~r")]
+    both = tooltip(("predicted:Q", "predicted (ms)", ".3~r"), ("median:Q", "measured (ms)", ".3~r"))
     predicted = base.mark_point(filled=False, size=150, strokeWidth=2.5, color=palette.ACCENT, opacity=1).encode(
-        x=alt.X("predicted:Q", scale=scale, axis=axis), tooltip=tooltip)
+        x=alt.X("predicted:Q", scale=scale, axis=axis), tooltip=both)
     measured = base.mark_point(filled=True, size=150, color=palette.MAGNITUDE, opacity=1).encode(
-        x=alt.X("median:Q", scale=scale, axis=axis), tooltip=tooltip)
+        x=alt.X("median:Q", scale=scale, axis=axis), tooltip=both)
     figures = base.mark_text(align="left", fontSize=14, dx=8).encode(x=alt.value("width"), text="figure:N")
     return specification(alt.layer(gaps, spread, predicted, measured, figures), height=340)
 
@@ -475,6 +469,6 @@ def _parts_spec(names: tuple[str, ...]) -> dict:
     bars = blank_chart().mark_bar(tooltip=ROW).encode(
         y=y, x=alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(
             title="share of the measured time (%)", format="%", tickCount=4, grid=False)), x2="stop:Q",
-        color=alt.Color("part:N", scale=alt.Scale(domain=list(names), range=list(colours)),
-                        legend=alt.Legend(title=None, symbolType="square", columns=2)))
+        color=alt.Color("part:N", scale=scale_of(dict(zip(names, colours, strict=True))),
+                        legend=squares(columns=2)))
     return specification(alt.layer(bars), height=340)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, squares, tooltip
 from gptoss.units import fixed, number, percent, signed
 
 KEPT, FALLEN, OUTLIER = "comes back on a tick", "falls to 0", "the outlier"
@@ -104,14 +104,13 @@ def scale_in_words(exponent: int) -> str:
 def _block_spec() -> dict:
     x = alt.X("value:Q", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(
         title="weight", grid=False, tickCount={"expr": "width > 500 ? 9 : 3"}, format=",.2~r"))
-    colour = alt.Color("fate:N", scale=alt.Scale(domain=[*_COLOURS], range=[*_COLOURS.values()]), legend=alt.Legend(
+    colour = alt.Color("fate:N", scale=scale_of(_COLOURS), legend=alt.Legend(
         title=None, symbolType="circle", columns={"expr": "width > 500 ? 3 : 1"}))
     values = blank_chart().transform_filter("datum.kind === 'value'").encode(x=x, color=colour)
     lines = values.mark_rule(strokeWidth=1.5, opacity=0.7).encode(
         x2="back:Q", y=alt.value(_VALUES), y2=alt.value(_TICKS))
-    dots = values.mark_point(filled=True, size=130, opacity=0.9).encode(y=alt.value(_VALUES), tooltip=[
-        alt.Tooltip("number:Q", title="place in the block"), alt.Tooltip("label:N", title="weight"),
-        alt.Tooltip("stored:N", title="comes back as"), alt.Tooltip("fate:N")])
+    dots = values.mark_point(filled=True, size=130, opacity=0.9).encode(y=alt.value(_VALUES), tooltip=tooltip(
+        ("number:Q", "place in the block"), ("label:N", "weight"), ("stored:N", "comes back as"), ("fate:N",)))
     ticks = blank_chart().transform_filter("indexof(datum.kind, 'tick') >= 0 || datum.kind === 'zero'").encode(x=x)
     marks = ticks.mark_rule(color=palette.MUTED, strokeWidth=3).encode(y=alt.value(_TICKS), y2=alt.value(_TICK_END))
     words = [ticks.transform_filter(condition).mark_text(opacity={"expr": opacity}, fontSize=size, color=colour_of).encode(
@@ -243,8 +242,8 @@ def _layers_spec() -> dict:
         x=alt.X("layer:O", axis=alt.Axis(title="layer", labelAngle=0)),
         y=alt.Y("divergence:Q", scale=alt.Scale(zero=True), axis=alt.Axis(
             title="KL divergence (nats a token)", tickCount=5, format=",.2~r")))
-    colour = alt.Color("rounded:N", scale=alt.Scale(domain=[ALONE, UP_TO], range=[palette.MAGNITUDE, palette.ACCENT]),
-                       legend=alt.Legend(title=None, symbolType="square", columns={"expr": "width > 400 ? 2 : 1"}))
+    colour = alt.Color("rounded:N", scale=scale_of({ALONE: palette.MAGNITUDE, UP_TO: palette.ACCENT}),
+                       legend=squares(columns={"expr": "width > 400 ? 2 : 1"}))
     bars = base.transform_filter(f"datum.rounded === '{ALONE}'").mark_bar(
         width={"band": 0.55}, tooltip=ROW).encode(color=colour)
     line = base.transform_filter(f"datum.rounded === '{UP_TO}'").mark_line(

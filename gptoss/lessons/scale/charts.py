@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, specification
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, squares, tooltip
 from gptoss.units import decimal, fixed, flops, number, percent, plural, ratio, seconds, signed, spelled
 
 FITS, FITS_NOT = "fits", "does not fit"
@@ -69,9 +69,8 @@ def _memory_spec(stages: tuple[str, ...]) -> dict:
         title="memory of one accelerator (bytes)", labelExpr=_BYTES, tickCount=5, grid=False))
     bars = blank_chart().transform_filter("datum.kind === 'part'").mark_bar().encode(
         y=y, x=x, x2="stop:Q",
-        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.TRAINING], range=[*palette.TRAINING.values()]),
-                        legend=alt.Legend(title=None, symbolType="square", columns={"expr": "width > 250 ? 3 : 2"})),
-        tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("part:N"), alt.Tooltip("figure:N", title="memory")])
+        color=alt.Color("part:N", scale=scale_of(palette.TRAINING), legend=squares(columns={"expr": "width > 420 ? 3 : 2"})),
+        tooltip=tooltip(("stage:N",), ("part:N",), ("figure:N", "memory")))
     totals = blank_chart().transform_filter("datum.kind === 'total'").mark_text(
         align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=x, text="figure:N")
     memories = blank_chart().transform_filter("datum.stage === ' '")
@@ -118,12 +117,12 @@ def _fits_spec(stages: tuple[str, ...]) -> dict:
             domain=False)),
         x=alt.X("stage:N", sort=list(stages), axis=alt.Axis(
             title="how training is divided", titleOpacity=0, labelAngle=0, orient="top", ticks=False, domain=False)))
-    colours = alt.Scale(domain=[FITS, FITS_NOT], range=[palette.ACCENT, palette.fade(palette.MUTED, 0)])
-    strokes = alt.Scale(domain=[FITS, FITS_NOT], range=[palette.ACCENT, palette.MUTED])
+    colours = scale_of({FITS: palette.ACCENT, FITS_NOT: palette.fade(palette.MUTED, 0)})
+    strokes = scale_of({FITS: palette.ACCENT, FITS_NOT: palette.MUTED})
     marks = base.mark_point(size=170, filled=True, tooltip=ROW, xOffset=-22, strokeWidth=1.5, opacity=1).encode(
         fill=alt.Fill("verdict:N", scale=colours, legend=None), stroke=alt.Stroke("verdict:N", scale=strokes, legend=None))
     shares = base.mark_text(align="left", xOffset=-11, fontSize=14).encode(text="share:N", opacity=alt.Opacity(
-        "verdict:N", scale=alt.Scale(domain=[FITS, FITS_NOT], range=[1, 0.75]), legend=None))
+        "verdict:N", scale=scale_of({FITS: 1, FITS_NOT: 0.75}), legend=None))
     return specification(alt.layer(marks, shares), height=370)
 
 
@@ -184,12 +183,11 @@ def _compute_spec() -> dict:
             title="how it is counted", titleOpacity=0, ticks=False, domain=False)),
         x=alt.X("gflops:Q", stack="zero", axis=alt.Axis(title="training (GFLOPs per token)", tickCount=5)),
         order="place:Q",
-        color=alt.Color("part:N", scale=alt.Scale(domain=[*palette.PARTS], range=[*palette.PARTS.values()]),
-                        legend=alt.Legend(title=None, symbolType="square", values=[
+        color=alt.Color("part:N", scale=scale_of(palette.PARTS),
+                        legend=squares(values=[
                             "attention", "scores and values", "router", "experts", "norms", "unembedding"],
-                            columns={"expr": "width > 600 ? 6 : 2"})),
-        tooltip=[alt.Tooltip("count:N", title="how"), alt.Tooltip("part:N"),
-                 alt.Tooltip("gflops:Q", title="GFLOPs per token", format=",.4~r")])
+                            columns={"expr": "width > 760 ? 6 : width > 360 ? 3 : 2"})),
+        tooltip=tooltip(("count:N", "how"), ("part:N",), ("gflops:Q", "GFLOPs per token", ",.4~r")))
     return specification(alt.layer(bars), height=210)
 
 
@@ -208,8 +206,8 @@ def _schedule_spec() -> dict:
     base = blank_chart().encode(
         x=alt.X("step:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
             title="optimizer step", labelExpr=_AMOUNT, tickCount=6)),
-        y=alt.Y("rate:Q", axis=alt.Axis(title="learning rate", format=".2~e", tickCount=5)), tooltip=[
-            alt.Tooltip("step:Q", format=","), alt.Tooltip("rate:Q", title="learning rate", format=".3~e")])
+        y=alt.Y("rate:Q", axis=alt.Axis(title="learning rate", format=".2~e", tickCount=5)),
+        tooltip=tooltip(("step:Q", "step", ","), ("rate:Q", "learning rate", ".3~e")))
     line = base.mark_line(color=palette.ACCENT, strokeWidth=3)
     top = base.transform_filter("datum['end of warmup']").mark_point(color=palette.ACCENT, filled=True, size=90, opacity=1)
     return specification(alt.layer(line, top), height=310, right=20)
