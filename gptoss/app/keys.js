@@ -1,7 +1,7 @@
 // The keys of the app, and its links from page to page. One listener for the whole document, however often Streamlit
 // mounts the component: `now` is the one that is mounted.
 
-const PATIENCE = 1500 // ms to wait for the answer to a key before the next one counts
+const PATIENCE = 3000 // ms to wait for the answer to a key before the next one counts
 const START = 400 // ms in which an answer begins
 const MOST = 4 // keys that wait
 // What has the focus and needs its keys. Closed lists leave page up and page down to us, and so do sliders.

@@ -7,6 +7,14 @@ TEXT = "Grüße & 1 + 1 = 2 🙂"
 MODEL = {"preset": "gpt-oss-20b", "heads": "4", "kv": "2", "text": TEXT}
 
 
+def open_page(visits, address: str, **settings):
+    """A page that listens to keys."""
+    page = visits.open(address, **MODEL | settings)
+    page.wait_for_function("window.gptossKeys?.now", timeout=PATIENCE)
+    page.evaluate("window.here = 'since the start'")
+    return page
+
+
 def expect_page(page, title: str) -> None:
     """Wait for a page, which must have come without a reload and with the model and the text."""
     expect(page.get_by_role("heading", name=title, level=1)).to_be_visible(timeout=PATIENCE)
@@ -17,8 +25,7 @@ def expect_page(page, title: str) -> None:
 
 
 def test_keys_lead_through_steps_and_from_page_to_page_whatever_has_the_focus(visits):
-    page = visits.open("/attention", layer="1", **MODEL)
-    page.evaluate("window.here = 'since the start'")
+    page = open_page(visits, "/attention", layer="1")
     for key, step in [("PageDown", "2"), ("PageDown", "3"), ("PageUp", "2"), *(("PageDown", step) for step in "345")]:
         press(page, "Query heads", key)
         expect_address(page, attention_step=step, heads="4")
@@ -39,9 +46,8 @@ def test_keys_lead_through_steps_and_from_page_to_page_whatever_has_the_focus(vi
     expect_address(page, heads="1", kv="1", layers=None)
 
 
-def test_a_text_box_a_list_and_a_dialog_keep_their_keys(visits):
-    page = visits.open("/build", **MODEL)
-    page.evaluate("window.here = 'since the start'")
+def test_a_text_box_an_open_list_and_a_dialog_keep_their_keys(visits):
+    page = open_page(visits, "/build")
     text_box(page).focus()
     for key in ("PageDown", "Alt+ArrowRight", "?", "Escape"):
         page.keyboard.press(key)
@@ -57,11 +63,13 @@ def test_a_text_box_a_list_and_a_dialog_keep_their_keys(visits):
     expect(page.get_by_role("dialog")).to_have_count(0, timeout=PATIENCE)
     at_rest(page)
     expect(page.get_by_role("heading", name="Build and run", level=1)).to_be_visible()
+    page.get_by_role("combobox", name="Preset").focus()
+    page.keyboard.press("PageDown")
+    expect(page.get_by_role("heading", name="Sampling", level=1)).to_be_visible(timeout=PATIENCE)
 
 
 def test_links_keep_the_model_and_the_text_here_and_in_another_tab(visits):
-    page = visits.open("/", **MODEL)
-    page.evaluate("window.here = 'since the start'")
+    page = open_page(visits, "/")
     drawn = page.get_by_role("link", name="Query heads on KV heads: to the page Grouped queries")
     drawn.focus()
     drawn.press("Enter")
