@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import pictures, state, text, theme
-from gptoss.app.controls import has_text, layer_shown, picks
+from gptoss.app.controls import has_text, layer_shown, picks, row
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.live import live_run
@@ -42,8 +42,13 @@ $2^H$ counts places.
 
 
 @st.fragment(key="attention_explorer")
-def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator]) -> None:
-    """One head of one layer on the reader's text: its map, a query's worksheet, the text itself, and other heads."""
+def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator], more: DeltaGenerator) -> None:
+    """One head of one layer on the reader's text: its map, a query's worksheet, the text itself, and other heads.
+
+    Controls go to `places` and what is less than the main picture to `more`, both below it.
+    """
+    bar = row()
+    place = pictures.main()
     here = controls.setting(study, len(tokens), places)
     view = controls.layer_view(study, tokens.ids, here.layer)
     steps = measure.query_steps(view.heads, here.head, here.token)
@@ -51,15 +56,16 @@ def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator]) -> 
         key = controls.key_in_formula(len(tokens), steps.best_key)
     weights, sink = measure.head_weights(view.heads, here.head)
     window, keys = view.heads.window, measure.keys_to_show(steps, key, measure.KEYS_SHOWN)
-    large, small = st.columns([4, 5], gap="medium")
-    with large:
-        pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key), theme.is_dark()),
-                            key="attention_map", on_select=picks("attention_map", token="query", attention_key="key"))
-    with small:
-        controls.step_player(lambda step, playing: st.html(
-            charts.query_worksheet(steps, keys, key, tokens.labels, step, playing, theme.is_dark())))
-    st.html(charts.looks_in_text(*measure.looks(weights, window, here.token), here.token, tokens.labels))
-    controls.side_by_side(study, tokens, here, view)
+    with place:
+        large, sheet = st.columns([4, 5], gap="medium")
+        with large:
+            pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key), theme.is_dark()),
+                                key="attention_map", on_select=picks("attention_map", token="query", attention_key="key"))
+    controls.step_player(bar, sheet, lambda step, playing: st.html(
+        charts.query_worksheet(steps, keys, key, tokens.labels, step, playing, theme.is_dark())))
+    with more:
+        st.html(charts.looks_in_text(*measure.looks(weights, window, here.token), here.token, tokens.labels))
+        controls.side_by_side(study, tokens, here, view)
 
 
 def because(study: Study) -> str:
@@ -111,11 +117,14 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
 
 header("attention")
 study = state.study()
+above = st.container()
 *places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
 with drawer:
     special = text.text_drawer()
 tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
 if has_text(tokens, "the heads look at it"):
-    picture(study, tokens, places)
+    more = st.container()
+    with above:
+        picture(study, tokens, places, more)
     text.say_what_was_cut(tokens)
 below(lesson(study, tokens))

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from gptoss.app import state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
 from gptoss.app.large import TooLong
@@ -49,14 +49,14 @@ $\lVert x + a \rVert^2 = \lVert x \rVert^2 + \lVert a \rVert^2 + 2c\,\lVert x \r
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """Controls and the chosen view."""
+    """The chosen view, and its controls beside it."""
     shown = view(list(controls.VIEWS), "block_view")
-    words = st.empty()
-    main, side = st.columns([3, 2], gap="medium")
+    large, side = st.columns([3, 2], gap="medium")
     with side:
+        words = st.empty()
         run = controls.choose_run(study, tokens)
     words.markdown(controls.in_words(run))
-    with main:
+    with large, pictures.main():
         try:
             controls.VIEWS[shown](run, side)
         except TooLong as why:

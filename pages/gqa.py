@@ -32,12 +32,13 @@ projection do not depend on $G$.
 
 def picture(study: Study) -> None:
     """Which query heads share, what each number of groups costs, and the cache as it grows."""
-    heads, costs = st.columns([3, 2], gap="medium")
-    with heads:
-        pictures.show_drawing(charts.head_sharing(study.heads, study.kv, study.config.head_dim))
-    with costs:
-        frame = measure.costs_by_kv_heads(study.config, study.context)
-        pictures.show_chart(charts.kv_head_costs(frame, study.context), key="gqa_costs")
+    with pictures.main():
+        heads, costs = st.columns([3, 2], gap="medium")
+        with heads:
+            pictures.show_drawing(charts.head_sharing(study.heads, study.kv, study.config.head_dim))
+        with costs:
+            frame = measure.costs_by_kv_heads(study.config, study.context)
+            pictures.show_chart(charts.kv_head_costs(frame, study.context), key="gqa_costs")
     controls.film(study)
 
 

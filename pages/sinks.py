@@ -32,20 +32,22 @@ then takes $1 / (n + 1)$.
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
     """The gate of one head, the weights behind it, and what becomes of the model."""
-    left, middle, right = st.columns([4, 6, 6], gap="medium")
+    left, large = st.columns([5, 13], gap="medium")
     with left:
         setting = controls.setting(study, len(tokens))
     now = controls.sink_pass(study, tokens.ids, setting.layer, setting.override)
     query, head = now.query(setting.position), setting.head
     own = controls.own_pass(study, tokens.ids, setting.layer).sinks[head].item()
-    with middle, pictures.main():
-        gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
-                                query.halving[head].item(), head, own if setting.override else None)
-        pictures.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
-    with right:
-        pictures.show_chart(charts.gated_weights(
-            query.weights(head).numpy(), query.weights_without(head).numpy(),
-            tokens.labels[query.first_key:query.position + 1], query.first_key), key="sinks_weights")
+    gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
+                            query.halving[head].item(), head, own if setting.override else None)
+    weights = charts.gated_weights(query.weights(head).numpy(), query.weights_without(head).numpy(),
+                                   tokens.labels[query.first_key:query.position + 1], query.first_key)
+    with large, pictures.main():
+        gates, shares = st.columns(2, gap="medium")
+        with gates:
+            pictures.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
+        with shares:
+            pictures.show_chart(weights, key="sinks_weights")
     more = view(MORE, "sinks_view", "More")
     if more == RETRAINED:
         show_retrained("sinks", study)

@@ -5,12 +5,13 @@ import streamlit as st
 from gptoss.app import state
 from gptoss.app.book import PAGES
 from gptoss.app.header import header
-from gptoss.app.pictures import show_drawing
+from gptoss.app.pictures import main, show_drawing
 from gptoss.lessons.start import charts
 
 header("start")
 study = state.study()
-show_drawing(charts.drawing(study.config, study.live_config))
+with main():
+    show_drawing(charts.drawing(study.config, study.live_config))
 st.markdown(
     "**GPT-OSS** is a pair of language models, gpt-oss-20b and gpt-oss-120b, whose weights OpenAI published in August 2025. "
     "Their layers look back through a short window and over the whole text in turn; groups of query heads share their "

@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import state, text
+from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
@@ -43,22 +43,24 @@ $$ \text{full: } 2\,b\,G\,d_h\,n \qquad \text{sliding: } 2\,b\,G\,d_h\,\min(n, W
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """One of four views with its controls above it."""
-    bar = st.container(horizontal=True, gap="medium", vertical_alignment="bottom")
-    with bar:
-        shown = view(VIEWS, "window_view", width="content")
+    """One of four views with its controls beside it."""
+    shown = view(VIEWS, "window_view", width="content")
     if shown == COST:
-        controls.cost(study)
+        with pictures.main():
+            controls.cost(study)
     elif shown == RETRAINED:
-        show_retrained("window", study)
+        with pictures.main():
+            show_retrained("window", study)
     elif has_text(tokens, "the window moves along it"):
-        with bar:
+        dials, large = st.columns([2, 8], gap="medium")
+        with dials:
             setting = controls.setting(study, len(tokens))
             layers = controls.layers_drawn() if shown == REACH else None
-        if layers:
-            controls.ladders(study, tokens, setting, layers)
-        else:
-            controls.masks(study, tokens, setting)
+        with large:
+            if layers:
+                controls.ladders(study, tokens, setting, layers)
+            else:
+                controls.masks(study, tokens, setting)
         if setting.window and len(tokens) <= setting.window:
             text.offer_longer_text(setting.window)
 

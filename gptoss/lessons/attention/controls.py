@@ -135,16 +135,14 @@ def side_by_side(study: Study, tokens: Tokens, here: Setting, view: LayerView) -
                     + LEARNED[weights.kind])
 
 
-def step_player(draw: Callable[[int, bool], None]) -> None:
-    """Buttons for the steps, and below them what `draw(step, playing)` shows. A step runs this part of the page alone.
+def step_player(bar: DeltaGenerator, sheet: DeltaGenerator, draw: Callable[[int, bool], None]) -> None:
+    """Buttons for the steps in `bar`, and in `sheet` what `draw(step, playing)` shows. A step runs this part alone.
 
     While the steps play, the browser of this session, and of no other, asks for the next one every `PACE` seconds. The
     two ways are fragments of different names, so that the timer ends with the one that has it.
     """
     if STEP not in st.session_state:
         _stop()  # the page was left while its steps played
-    bar = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    sheet = st.container()
     playing = DUE in st.session_state
     if playing:
         st.fragment(_play_on, run_every=PACE, key="attention_playing")(draw, bar, sheet)

@@ -203,7 +203,7 @@ def heads_and_experts(run: TokenRun, side: DeltaGenerator) -> None:
     with side:
         layer = controls.layer(run.study)
     for piece, choose in zip(PIECES, (controls.head, controls.expert), strict=True):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
+        with side, st.container(horizontal=True, vertical_alignment="bottom"):
             chosen = choose(run.study)
             name = f"layer {layer} {piece} {chosen}"
             out = run.part is not None and run.part.name == name
@@ -244,9 +244,9 @@ def journey(run: TokenRun, side: DeltaGenerator) -> None:
     """The token's way, and one addition in its own plane."""
     table, way = stages(run.config), measure.journey(run.stream)
     names = table["stage"].tolist()
-    stage = names.index(controls.step_through("Stage", names, key=STAGE.name))
     before, added, cosine = (way[name] for name in ("before", "added", "cosine"))
     with side:
+        stage = names.index(controls.step_through("Stage", names, key=STAGE.name))
         pictures.show_drawing(charts.addition_triangle(
             before[stage].item(), added[stage].item(), cosine[stage].item(), names[stage], table["kind"][stage]))
         st.caption("Two vectors lie in one plane, however wide the stream is: this is that plane, true to scale.")
@@ -271,14 +271,14 @@ def tensors(run: TokenRun, side: DeltaGenerator) -> None:
     """Every tensor of one layer, in the order in which they come to be."""
     with side:
         layer, head = controls.layer(run.study), controls.head(run.study)
-    trace = live_run(run.study, run.tokens.ids, layer).trace
+        trace = live_run(run.study, run.tokens.ids, layer).trace
+        inside = [name for name in trace if name.startswith(f"block.{layer}.") or not name.startswith("block.")]
+        name = controls.step_through("Tensor", inside, key="block_tensor")
+        whole = " Nothing is removed here." if run.part else ""
+        st.markdown(f"**{name}**: {meaning(name)}. Row {run.position} is the token in question.{whole}")
+        pictures.show_tensor(name, trace[name], head)
     table = summary(trace)
-    inside = [name for name in trace if name.startswith(f"block.{layer}.") or not name.startswith("block.")]
-    name = controls.step_through("Tensor", inside, key="block_tensor")
     st.html(charts.block_flow(dict(zip(table["tensor"], table["shape"], strict=True)), layer, name))
-    whole = " Nothing is removed here." if run.part else ""
-    st.markdown(f"**{name}**: {meaning(name)}. Row {run.position} is the token in question.{whole}")
-    pictures.show_tensor(name, trace[name], head)
 
 
 VIEWS = {"Contributions": contributions, "Heads and experts": heads_and_experts, "Every removal": every_removal,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import kept, pictures
 from gptoss.app.computed import computed, traced
@@ -19,7 +20,7 @@ from gptoss.units import plural
 
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
-COLUMNS = [3, 5, 5]  # controls and two charts
+COLUMNS = [3, 10]  # controls and pictures
 _STREAM = ("embedding", "after_attn", "after_mlp")
 
 histograms = traced(measure.histograms, names=_STREAM, inside=False)
@@ -39,18 +40,23 @@ def distortion() -> Distortion:
     return Distortion(shift, scale, outlier)
 
 
+def _side_by_side(place: DeltaGenerator, **shown: Chart) -> None:
+    """Two charts, by the names of their keys, as the page's main picture."""
+    with place, pictures.main():
+        for column, (name, chart) in zip(st.columns(2, gap="medium"), shown.items(), strict=True):
+            with column:
+                pictures.show_chart(chart, key=f"rmsnorm_{name}")
+
+
 def plane(study: Study, tokens: Tokens) -> None:
     """Random vectors as points, before and after."""
-    controls, before, after = st.columns(COLUMNS, gap="medium")
+    controls, place = st.columns(COLUMNS, gap="medium")
     with controls:
         change = distortion()
         width = kept.select_slider("Width", measure.WIDTHS, 2, key="rmsnorm_width",
                                    help="Features of a vector. Two can be drawn as they are.")
-    first, second = _plane_charts(width, change)
-    with before:
-        pictures.show_chart(first, key="rmsnorm_before")
-    with after:
-        pictures.show_chart(second, key="rmsnorm_after")
+    before, after = _plane_charts(width, change)
+    _side_by_side(place, before=before, after=after)
     st.caption("Follow the lines: RMSNorm (gpt-oss) moves each vector along its own line onto the circle, whatever its "
                "length was. LayerNorm (GPT-2) takes the mean away first" + (
                    ": of two features it is only known which is larger." if width == 2 else
@@ -67,35 +73,32 @@ def _plane_charts(width: int, change: Distortion) -> tuple[Chart, Chart]:
 
 def activations(study: Study, tokens: Tokens) -> None:
     """What a norm of the live model reads on the reader's text, and what comes out."""
-    controls, before, after = st.columns(COLUMNS, gap="medium")
+    controls, place = st.columns(COLUMNS, gap="medium")
     with controls:
         change = distortion()
         places = {measure.place_in_words(place): place for place in measure.norm_places(study.live_config.num_hidden_layers)}
         options = list(places)
         if st.session_state.get("rmsnorm_place", options[0]) not in options:
             st.session_state["rmsnorm_place"] = options[-1]
-        place = places[kept.select_slider("Norm in front of", options, key="rmsnorm_place")]
+        norm = places[kept.select_slider("Norm in front of", options, key="rmsnorm_place")]
         st.caption(f"{plural(len(tokens), 'token')} of {study.live_config.hidden_size} features; {weights_in_words(study)}. "
                    "The scale is part of them: 1 until it is learned.")
-    values = histograms(study, tokens.ids, place, change)
-    with before:
-        pictures.show_chart(charts.activations_before(values.before, values.edges, values.mean, values.size),
-                            key="rmsnorm_values_before")
-    with after:
-        pictures.show_chart(charts.activations_after(values.rms, values.layer, measure.BINS, values.means),
-                            key="rmsnorm_values_after")
+    values = histograms(study, tokens.ids, norm, change)
+    _side_by_side(place, values_before=charts.activations_before(values.before, values.edges, values.mean, values.size),
+                  values_after=charts.activations_after(values.rms, values.layer, measure.BINS, values.means))
 
 
 def depth(study: Study, tokens: Tokens) -> None:
     """How the stream grows from norm to norm, and what is read of it."""
-    pictures.show_chart(charts.stream_size(stream_sizes(study, tokens.ids)), key="rmsnorm_depth")
+    with pictures.main():
+        pictures.show_chart(charts.stream_size(stream_sizes(study, tokens.ids)), key="rmsnorm_depth")
     st.caption("Every half block adds to the stream, so it grows with depth. What each half block reads has size 1. "
                "Dots are medians over the tokens of your text, bars reach from the smallest to the largest.")
 
 
 def formats(study: Study, tokens: Tokens) -> None:
     """What eps does to small inputs, and what rounding inside would do to all of them."""
-    controls, sizes, errors = st.columns(COLUMNS, gap="medium")
+    controls, place = st.columns(COLUMNS, gap="medium")
     with controls:
         size = kept.select_slider("Input size", SIZES, 1, key="rmsnorm_size",
                                   help="Root mean square of the vectors before the norm.")
@@ -103,22 +106,20 @@ def formats(study: Study, tokens: Tokens) -> None:
                    "inside leaves one rounding, the last. bfloat16 keeps 8 bits: a running sum in it stops growing. "
                    "float16 has more bits, but its squares overflow beyond 65,504.")
     both = EPS, NOTEBOOK_EPS
-    with sizes:
-        pictures.show_chart(charts.output_sizes(measure.size_curve(measure.CURVE, both), size,
-                                                [measure.output_size(size, eps) for eps in both]), key="rmsnorm_outputs")
-    with errors:
-        pictures.show_chart(charts.format_errors(format_errors(study.hidden, size)), key="rmsnorm_errors")
+    _side_by_side(place, outputs=charts.output_sizes(measure.size_curve(measure.CURVE, both), size,
+                                                     [measure.output_size(size, eps) for eps in both]),
+                  errors=charts.format_errors(format_errors(study.hidden, size)))
 
 
 def times(study: Study, tokens: Tokens) -> None:
     """Both norms timed here and now, when the reader asks for it."""
-    controls, chart = st.columns([3, 10], gap="medium")
+    controls, place = st.columns(COLUMNS, gap="medium")
     with controls:
         pressed = st.button("Measure now", icon=":material/timer:", type="primary", key="rmsnorm_measure")
         result = timed.again(study.hidden) if pressed else timed.known(study.hidden)
         st.caption(f"64 vectors of width {study.hidden:,} in float32 on one thread of this machine, 20 rounds. "
                    "Others who use the machine at the same time widen the spread.")
-    with chart:
+    with place, pictures.main():
         if result is None:
             st.info(f"Nothing is measured yet at width {study.hidden:,}. Press the button.", icon=":material/timer:")
         else:

@@ -88,6 +88,7 @@ PLACES = range(65)  # positions at which a query or a key can be put
 def arrows(config: ModelConfig, context: int) -> None:
     """Two arrows in one pair's plane, and all pairs as clocks."""
     pairs = config.head_dim // 2
+    picture = pictures.main()
     ends, which = st.columns([3, 1], gap="medium")
     with ends:
         query_at, key_at, shift = main_sliders(
@@ -96,11 +97,13 @@ def arrows(config: ModelConfig, context: int) -> None:
     with which:
         pair = choose("Pair shown", range(pairs), key="rope_pair")
     before, after = (measure.hands(config, query_at + by, key_at + by) for by in (0, shift))
-    large, small = st.columns(2, gap="medium", vertical_alignment="center")
-    with large:
-        pictures.show_drawing(charts.clock(before.of(pair), after.of(pair), pair, pairs, query_at + shift, key_at + shift))
-    with small:
-        pictures.show_drawing(charts.clock_grid(after.query, after.key, pair))
+    with picture:
+        large, small = st.columns(2, gap="medium", vertical_alignment="center")
+        with large:
+            pictures.show_drawing(charts.clock(before.of(pair), after.of(pair), pair, pairs, query_at + shift,
+                                               key_at + shift))
+        with small:
+            pictures.show_drawing(charts.clock_grid(after.query, after.key, pair))
     st.caption(charts.describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, measure.step(config, pair)))
 
 
@@ -109,7 +112,7 @@ def scores(config: ModelConfig, context: int) -> None:
     dials, large = st.columns([1, 4], gap="medium")
     with dials:
         kind = kept.radio("Query and key", measure.VECTORS, key="rope_vectors")
-    with large:
+    with large, pictures.main():
         pictures.show_chart(_score_chart(config, kind, context, state.study().seed), key="rope_scores")
 
 
@@ -120,7 +123,8 @@ def _score_chart(config: ModelConfig, kind: str, context: int, seed: int) -> Cha
 
 def wavelengths(config: ModelConfig, context: int) -> None:
     """How many tokens each pair takes for a turn."""
-    pictures.show_chart(_wavelength_chart(config, context), key="rope_wavelengths")
+    with pictures.main():
+        pictures.show_chart(_wavelength_chart(config, context), key="rope_wavelengths")
 
 
 @remembered
@@ -131,7 +135,7 @@ def _wavelength_chart(config: ModelConfig, context: int) -> Chart:
 def yarn(config: ModelConfig, context: int) -> None:
     """Which pairs keep, blend or stretch their frequency, beside three other ways."""
     large, facts = st.columns([4, 3], gap="medium")
-    with large:
+    with large, pictures.main():
         pictures.show_chart(_stretch_chart(config), key="rope_stretch")
     with facts:
         frame = measure.scheme_frame(config, context)
@@ -169,11 +173,13 @@ def _say_what_the_reference_says(config: ModelConfig) -> None:
 
 def tables(config: ModelConfig, context: int) -> None:
     """The cosines and sines that the model reads, as pictures."""
+    place = pictures.main()
     start = kept.select_slider("First position", [0, *(2**power for power in range(7, 18))], 0, key="rope_start")
     both = measure.rotation_picture(config, start)
-    for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), both, strict=True):
-        with column:
-            pictures.show_drawing(charts.rotation_table(values, name, start, theme.is_dark()))
+    with place:
+        for column, name, values in zip(st.columns(2, gap="medium"), ("Cosines", "Sines"), both, strict=True):
+            with column:
+                pictures.show_drawing(charts.rotation_table(values, name, start, theme.is_dark()))
 
 
 def reading(config: ModelConfig, context: int) -> None:
@@ -181,7 +187,7 @@ def reading(config: ModelConfig, context: int) -> None:
     with st.spinner(f"The model reads {DOCUMENTS} documents four times …", show_time=True):
         read = read_further()
     large, words = st.columns([4, 3], gap="medium")
-    with large:
+    with large, pictures.main():
         pictures.show_chart(charts.accuracy_by_distance(accuracy_by_distance(read, ENDS), TRAINED), key="rope_reading")
     with words:
         st.markdown(in_words(read))

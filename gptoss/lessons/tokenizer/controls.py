@@ -78,13 +78,15 @@ EXAMPLES = {
 def tokens(text: str, special: bool) -> None:
     """The text as chips, o200k's above GPT-2's."""
     read = measure.reading(text, special)
+    times = f" (×{read.gpt2 / read.o200k:.2f})" if read.o200k else ""
+    place = pictures.main()
     with st.container(horizontal=True, vertical_alignment="center"):
-        times = f" (×{read.gpt2 / read.o200k:.2f})" if read.o200k else ""
         st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}", width="stretch")
         compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
                                help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
         spelt = kept.toggle("Bytes", True, key="tokenizer_bytes")
-    st.html(charts.paired_chips(read.pieces, spelt, compared))
+    with place:
+        st.html(charts.paired_chips(read.pieces, spelt, compared))
     if read.shown < read.o200k:
         st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
 
@@ -101,13 +103,15 @@ def say_what_is_counted(text: str, special: bool) -> None:
 @st.fragment
 def merges(text: str) -> None:
     """How one pre-token is built from its bytes."""
+    place = pictures.main()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = _choose_word(text)
         step = _choose_step(word)
     built = measure.build(word)
-    st.markdown(_what_happens(built, step))
-    st.html(charts.merge_candidates(*built.states[step]))
-    st.html(charts.merge_wall(built.data, built.merges, step, measure.MAX_BYTES))
+    with place:
+        st.html(charts.merge_candidates(*built.states[step]))
+        st.html(charts.merge_wall(built.data, built.merges, step, measure.MAX_BYTES))
+        st.markdown(_what_happens(built, step))
     if len(word.encode()) > measure.MAX_BYTES:
         st.caption(f":material/content_cut: Drawn: the first {measure.MAX_BYTES} of {len(word.encode()):,} bytes.")
 
@@ -152,8 +156,10 @@ def _what_happens(built: measure.Build, step: int) -> str:
 @st.fragment
 def languages(text: str) -> None:
     """One story in many languages, and the reader's text."""
+    place = pictures.main()
     quantity = controls.view(charts.MEASURES, "tokenizer_measure", "Measure")
-    pictures.show_chart(_language_chart(text, quantity), key=f"tokenizer_by_language_{quantity}")
+    with place:
+        pictures.show_chart(_language_chart(text, quantity), key=f"tokenizer_by_language_{quantity}")
     texts = kept.expander("The story in every language", key="tokenizer_story")
     if texts.open:
         texts.table({language.name: language.text for language in LANGUAGES})
@@ -167,9 +173,11 @@ def _language_chart(text: str, quantity: str) -> Chart:
 @st.fragment
 def sizes(text: str, study: Study) -> None:
     """Tokens against parameters, for every size of the vocabulary."""
+    place = pictures.main()
     size = kept.select_slider("Vocabulary (tokens)", measure.SIZES, measure.O200K, key="tokenizer_size",
                               format_func="{:,}".format)
-    pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
+    with place:
+        pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
 
 
 @lru_cache(maxsize=32)
@@ -180,11 +188,14 @@ def _size_chart(text: str, config: ModelConfig, size: int) -> Chart:
 @st.fragment
 def search() -> None:
     """Tokens of o200k by text or id."""
-    query = kept.text_input("Text, or an id", key="tokenizer_query",
-                            placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
-    table, words = measure.search(query)
-    st.markdown(words)
-    st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
+    asked, found = st.columns([2, 5], gap="medium")
+    with asked:
+        query = kept.text_input("Text, or an id", key="tokenizer_query",
+                                placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
+        table, words = measure.search(query)
+        st.markdown(words)
+    with found, pictures.main():
+        st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
 
 
 @dataclass
@@ -383,6 +394,7 @@ def _built(chosen: int | None) -> None:
     """The stream of the conversation, with what there is to say about it."""
     now = talk()
     messages = tuple(now.messages.values())
+    shown = pictures.main()
     with st.container(horizontal=True, vertical_alignment="center"):
         ending = controls.view(list(ENDINGS), "tokenizer_talk_ending", "Ending")
         ids = kept.toggle("Ids", key="tokenizer_talk_ids")
@@ -396,14 +408,15 @@ def _built(chosen: int | None) -> None:
     except ValueError as error:
         st.warning(literal(str(error)), icon=":material/edit:")
         return
-    st.markdown(counts(stream))
     place = list(now.messages).index(chosen) if chosen is not None else None
     absent = [n for n in range(len(messages)) if drop and n not in kept_messages(messages)]
     spans = [*charts.stream_spans(charts.folded(stream, place) if fold else stream, ids),
              *(charts.Span("absent", _left_out(n, messages[n]), (), n) for n in absent)]
     spans.sort(key=lambda span: span.message)
-    with st.container(height=430, border=False):
-        st.html(charts.harmony_stream(spans, place, ids))
+    with shown:
+        with st.container(height=430, border=False):
+            st.html(charts.harmony_stream(spans, place, ids))
+        st.markdown(counts(stream))
     st.caption(literal(_ABOUT_ENDINGS[ending]))
     _copies(stream)
     _remarks(read_ids(stream.ids))
@@ -479,10 +492,11 @@ def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
     if cut:  # that the last message has no end is our doing
         st.caption(f":material/content_cut: The first {MAX_TOKENS:,} tokens are read.")
         reading = replace(reading, remarks=tuple(remark for remark in reading.remarks if remark.token < MAX_TOKENS))
-    st.markdown(_verdict(reading))
     wrong = frozenset(remark.token for remark in reading.remarks if remark.malformed)
-    with st.container(height=330, border=False):
-        st.html(charts.harmony_stream(charts.stream_spans(reading.stream, ids, wrong), ids=ids))
+    with pictures.main():
+        with st.container(height=330, border=False):
+            st.html(charts.harmony_stream(charts.stream_spans(reading.stream, ids, wrong), ids=ids))
+        st.markdown(_verdict(reading))
     if as_text and reading.stream.pieces:
         st.caption(literal("In a text, <|start|> typed by a person looks like the special token, and here it is read as "
                            "that. Only ids tell the two apart."))

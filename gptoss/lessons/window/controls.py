@@ -39,7 +39,7 @@ class Setting(NamedTuple):
 def setting(study: Study, tokens: int) -> Setting:
     """The window drawn and the query."""
     window = _window(study)
-    return Setting(window, controls.token(tokens, measure.first_token(tokens), "Query (token)", width=225,
+    return Setting(window, controls.token(tokens, measure.first_token(tokens), "Query (token)",
                                           help="Hold an arrow key and the window moves."))
 
 
@@ -50,28 +50,29 @@ def setting_shown(tokens: int) -> Setting:
 
 def layers_drawn() -> int:
     """How many layers a ladder has: up to as many as leave its labels room."""
-    return kept.select_slider("Layers drawn", range(1, 7), measure.LAYERS_DRAWN, key="window_layers",
-                              width=135)
+    return kept.select_slider("Layers drawn", range(1, 7), measure.LAYERS_DRAWN, key="window_layers")
 
 
 def masks(study: Study, tokens: text.Tokens, setting: Setting) -> None:
     """The window in the text itself, and the same query as one row of the mask."""
     sliding, full = (measure.mask(len(tokens), window).numpy() for window in (setting.window, 0))
-    words, square = st.columns([3, 2], gap="medium")
-    with words:
-        st.html(charts.window_in_text(tokens.labels, sliding[setting.token], full[setting.token], setting.token))
-        st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in even layers, "
-                   f"of a context of {study.config.max_context_length:,} tokens.")
-    with square:
-        pictures.show_chart(charts.window_mask(sliding, full, tokens.labels, setting.token), key="window_mask",
-                            on_select=controls.picks("window_mask", token="query"))
+    with pictures.main():
+        words, square = st.columns([5, 4], gap="medium")
+        with words:
+            st.html(charts.window_in_text(tokens.labels, sliding[setting.token], full[setting.token], setting.token))
+        with square:
+            pictures.show_chart(charts.window_mask(sliding, full, tokens.labels, setting.token), key="window_mask",
+                                on_select=controls.picks("window_mask", token="query"))
+    st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in even layers, "
+               f"of a context of {study.config.max_context_length:,} tokens.")
 
 
 def ladders(study: Study, tokens: text.Tokens, setting: Setting, layers: int) -> None:
     """What has reached one token after each layer, when every layer slides and when every other one does."""
     known = measure.known_by_layer(layers, setting.window, len(tokens), setting.token)
-    pictures.show_chart(charts.reach_ladder(known, tokens.labels, setting.token), key="window_reach",
-                        on_select=controls.picks("window_reach", token="position"))
+    with pictures.main():
+        pictures.show_chart(charts.reach_ladder(known, tokens.labels, setting.token), key="window_reach",
+                            on_select=controls.picks("window_reach", token="position"))
     if study.window:
         st.caption(f"At the real size, {study.layers} layers that all slide over {study.window:,} tokens would reach "
                    f"{measure.sliding_reach(study.layers, study.window):,} back, in a context of "
@@ -132,5 +133,5 @@ def _window(study: Study) -> int:
         "Window drawn (tokens)", WINDOW.name, _POSITIONS, measure.SMALL_WINDOW if as_published else study.window,
         "What a sliding layer sees, the query's own token included. The picture has a window of its own, since a published "
         f"model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in the "
-        "sidebar, and this one moves too.", DIAL.spell), width=215)
+        "sidebar, and this one moves too.", DIAL.spell))
     return window
