@@ -149,7 +149,7 @@ BOOK = {
     ),
     "Exercises": (
         Page("exercises", "Build it yourself", ":material/construction:",
-             "Write the parts of GPT-OSS at home: each is checked against the real one, and together they run its weights.",
+             "Write the parts of GPT-OSS at home; each is checked against the real one.",
              (), "write every part of GPT-OSS, and say which mistakes it does not forgive", minutes=10, own="name"),
     ),
 }

@@ -15,7 +15,7 @@ from gptoss.units import plural
 
 _OPACITIES = {"easy": 0.4, "medium": 0.7, "hard": 1.0}
 _OTHER, _CHOSEN = "other", "chosen"
-_ROW_HEIGHT, _NAMES, _FIGURES = 25, 120, 112  # px
+_ROW_HEIGHT, _NAMES, _FIGURES = 25, 120, 40  # px
 
 
 class Row(NamedTuple):
