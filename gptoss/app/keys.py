@@ -27,10 +27,10 @@ class Shortcut(NamedTuple):
 
 
 SHORTCUTS = (
-    Shortcut("PageDown", "Page down", "forward", "the next step, or the next page where no step is left"),
-    Shortcut("PageUp", "Page up", "back", "the step before, or the page before"),
-    Shortcut("Alt+ArrowRight", "Alt →", "next", "the next page"),
-    Shortcut("Alt+ArrowLeft", "Alt ←", "previous", "the page before"),
+    Shortcut("PageDown", "Page\u00a0down", "forward", "the next step, or the next page where no step is left"),
+    Shortcut("PageUp", "Page\u00a0up", "back", "the step before, or the page before"),
+    Shortcut("Alt+ArrowRight", "Alt\u00a0→", "next", "the next page"),
+    Shortcut("Alt+ArrowLeft", "Alt\u00a0←", "previous", "the page before"),
     Shortcut("s", "s", "share", "the link to what is on the screen, with a code for phones"),
     Shortcut("f", "f", "stage", "projector mode: the picture large on an empty screen, and back"),
     Shortcut("?", "?", "list", "this list"),
