@@ -86,7 +86,7 @@ def _no_sinks(config: ModelConfig) -> tuple[int, int]:
 
 
 PARAMETERS = Exercise(
-    name="parameters", title="Parameters", pages=("build", "memory"), difficulty=MEDIUM, minutes=15,
+    name="parameters", title="Parameters", pages=("memory", "claims"), difficulty=MEDIUM, minutes=15,
     story="""\
 "120b" is a name; the model has 116.83 billion parameters, of which 5.13 billion work on one token. Both figures follow
 from a dozen numbers in its configuration, and public calculators still get them wrong: they divide the width among the

@@ -60,8 +60,6 @@ def test_one_exercise_and_all_of_them_can_be_taken_home(monkeypatch):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if of_page(page.path)], ids=lambda page: page.path)
 def test_the_page_of_a_component_leads_to_its_exercises(page):
-    if page.path == "build":
-        return
     at = open_tab(open_page(f"pages/{page.file}", preset="classroom"), page.path, "The code")
     assert_fine(at)
     links = {link.proto.label for link in at.get("page_link")}
