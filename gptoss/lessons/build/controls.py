@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, kept, pictures, text
+from gptoss.app import controls, kept, pictures, text, theme
 from gptoss.app.live import LiveRun, Running, live_model, running, turn
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_in_words
@@ -30,16 +30,18 @@ def chips(tokens: text.Tokens) -> None:
 
 
 def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
-    """One head large, all heads small beside it."""
+    """One head large, with what the last token looks at framed, and all heads small beside it."""
     with beside:
         head = controls.head(study, "Head shown")
     weights = run.trace[f"block.{layer}.attn.weights"][0].float().numpy()
     sink = run.trace[f"block.{layer}.attn.sink_mass"][0].float().numpy()
-    window = study.config.window_of(layer)
+    window, last = study.config.window_of(layer), len(tokens) - 1
+    framed = last, int(weights[head, last].argmax())
     with pictures.main():
         large, small = st.columns([2, 1], gap="small")
         with large:
-            pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window), key="attention_map", height=480)
+            pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window, framed, theme.is_dark()),
+                                key="attention_map", height=480)
         with small:
             with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
             pictures.show_picture(
