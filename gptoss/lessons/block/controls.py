@@ -152,17 +152,17 @@ def current_run(study: Study, tokens: Tokens) -> TokenRun:
 
 def _choose_removal(config: ModelConfig) -> Part | None:
     """The list of removable parts and the button that puts the removed one back."""
-    wanted = st.session_state.get(REMOVED.name, st.query_params.get(REMOVED.name))
-    part, problem = removed_part(config, wanted)
+    standing = st.session_state.get(REMOVED.name)
+    part, problem = removed_part(config, standing or st.query_params.get(REMOVED.name))
     options = [NOTHING, *(half.name for half in measure.half_block_parts(config.num_hidden_layers))]
     options += [part.name] if part and part.name not in options else []  # a head or an expert
     if REMOVED.value not in options:
         REMOVED.set(NOTHING)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kept.selectbox("Removed part", options, key=REMOVED.name)
+        part, _ = removed_part(config, kept.selectbox("Removed part", options, key=REMOVED.name))
         st.button("Put it back", on_click=REMOVED.set, args=(NOTHING,), disabled=part is None, icon=":material/undo:",
                   key="block_put_back")
-    if problem:
+    if standing and problem:  # the model has changed; of an address the page's head says it
         st.caption(f":material/link_off: {literal(problem)}")
     return part
 

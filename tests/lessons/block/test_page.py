@@ -99,8 +99,10 @@ def test_an_address_removes_a_part_until_its_layer_goes(name):
 def test_an_address_that_removes_what_there_is_not_is_answered_in_words(name):
     at = open_page(PAGE, preset="gpt-oss-20b", block_remove=name)
     assert_fine(at)
-    assert removed(at) == NOTHING and "without" not in words(at)
-    assert "that could be removed, so every part is in place" in captions(at)
+    there = removed(at)
+    said = "; it stays as it is" if there == NOTHING else f"; it goes to “{there}”"
+    assert at.warning[0].value.startswith("Removed part cannot be “") and said in at.warning[0].value
+    assert (f"without {there}" in words(at)) == (there != NOTHING) and "that could be removed" not in captions(at)
     part, sentence = removed_part(Study.of_preset("gpt-oss-20b").live_config, name)
     assert part is None and "every part is in place" in sentence and len(sentence) < 140
 
