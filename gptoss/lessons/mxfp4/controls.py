@@ -353,7 +353,7 @@ def offer_known_text(study: Study, view: ModelView) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/info: This text is unlike anything in training: {view.original:.1f} nats a token. A wrong "
                     "rounding can then even lower the loss, and KL divergence tells what moved.", width="stretch")
-        st.button(f"Use one that is known: {KNOWN.label}", key=key("known"), icon=":material/school:",
+        st.button("Use one that is known", key=key("known"), icon=":material/school:", help=KNOWN.label,
                   on_click=state.go_to, args=(study, KNOWN.text))
 
 
