@@ -150,9 +150,8 @@ def _hours_spec() -> dict:
         y=alt.Y("accelerator:N", sort=None, axis=alt.Axis(title="accelerator", titleOpacity=0, ticks=False)),
         x=alt.X("hours:Q", axis=alt.Axis(
             title="hours of one accelerator", labelExpr=_AMOUNT, tickCount={"expr": "width > 300 ? 5 : 1"})))
-    bars = base.mark_bar(tooltip=ROW).encode(color=alt.Color("verdict:N", scale=alt.Scale(
-        domain=[FITS, FITS_NOT], range=[palette.ACCENT, palette.fade(palette.MUTED, 0.4)]),
-        legend=alt.Legend(title="its memory, under FSDP", symbolType="square")))
+    bars = base.mark_bar(tooltip=ROW).encode(color=alt.Color("verdict:N", legend=squares(), scale=scale_of(
+        {FITS: palette.ACCENT, FITS_NOT: palette.fade(palette.MUTED, 0.4)})))
     figures = base.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(text="figure:N")
     return specification(alt.layer(bars, figures), height=350, right=110)
 

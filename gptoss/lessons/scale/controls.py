@@ -115,7 +115,8 @@ def time(study: Study, chosen: Setting, beside: DeltaGenerator) -> None:
     exact = measure.training_flops(study.config, chosen.sequence, tokens)
     with pictures.main():
         pictures.show_chart(hours, key="scale_hours", words=(
-            ":material/schedule: Bars: hours of one accelerator. Beside them: the time that all of them together take."))
+            ":material/schedule: Bars: hours of one accelerator, in colour where its part of the memory fits under FSDP. "
+            "Beside them: the time that all of them together take."))
     st.markdown(f"{units.spelled(tokens)} tokens: **{units.number(exact)} FLOPs** counted exactly, "
                 f"{units.number(tokens * rule_of_thumb(study.config))} by 6 × active × tokens.")
     pictures.show_chart(compute, key="scale_compute")
