@@ -61,7 +61,7 @@ _FOCUSED = """() => {
 def examine(visits: Visits, path: str, theme: str) -> list[str]:
     """What is wrong with one page in one theme, a line each."""
     page = visits.open("/" if path == "start" else f"/{path}", DESKTOP, theme, preset="classroom")
-    found = [f"axe: {rule}: {words}" for rule, words in violations(page)]
+    found = violations(page)
     if theme == "light":
         found += _walk(page)
         found += _every_view(page)
@@ -87,7 +87,7 @@ def _every_view(page: Page) -> list[str]:
         page.wait_for_timeout(300)  # a run begins
         page.wait_for_selector("[data-test-script-state='notRunning']", timeout=8 * PATIENCE)  # some views measure first
         settle(page)
-        found += [f"axe: {rule}: {words}" for rule, words in violations(page)]
+        found += violations(page)
     return found
 
 
