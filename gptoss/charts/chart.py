@@ -13,7 +13,7 @@ import pandas as pd
 from gptoss.charts.palette import GRID, MUTED
 
 ROW = {"content": "data"}  # a tooltip with the mark's row as it is: no expression to evaluate for every mark
-_COLUMNS, _NARROW = 2, 215  # of a legend; px of the plot below which each of its entries has a line
+_COLUMNS, _NARROW = 2, 310  # of a legend; px of a chart below which each of its entries has a line
 FONT_SIZE = 15  # px; labels stay readable from the last row
 WIDTH = 720  # px of a chart that stands by itself
 _VEGA_LITE = "6.4"  # that `altair` writes
@@ -117,13 +117,16 @@ def specification(chart: alt.TopLevelMixin, *, height: int, canvas: bool = False
 
 
 def _fit_legends(tree: object) -> None:
-    """Let every legend of names have one column where several would be wider than a small phone."""
+    """Let every legend of names have one column where several would be wider than a small phone.
+
+    The width of the plot itself would not do: it is known only once the legends have been laid out.
+    """
     for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
         legend = child.get("legend") if isinstance(child, dict) else None
-        if isinstance(legend, dict) and child.get("type") == "nominal":
+        if isinstance(legend, dict) and child.get("type") in ("nominal", "ordinal"):
             columns = legend.get("columns", _COLUMNS)
             some = columns["expr"] if isinstance(columns, dict) else columns
-            legend["columns"] = {"expr": f"width < {_NARROW} ? 1 : ({some})"}
+            legend["columns"] = {"expr": f"containerSize()[0] < {_NARROW} ? 1 : ({some})"}
         _fit_legends(child)
 
 
