@@ -73,7 +73,7 @@ def _hints(exercise: Exercise) -> None:
 
 def take_all_home(name: str) -> None:
     """How to work at home, and everything to download at once."""
-    st.subheader("On your own machine", anchor=False)
+    st.header("On your own machine", anchor=False)
     st.markdown("Nothing that you write is sent here or runs here: you need this project on your machine, with its "
                 "`requirements.txt` installed, and no internet. In the project's folder:")
     st.code(_COMMANDS.format(folder=FOLDER, name=name), language="sh", wrap_lines=True)

@@ -36,6 +36,7 @@ _TABLE = palette.in_both_themes(f"""<style>
 .order th:first-child {{text-align: left; padding-left: 0}}
 .order thead th {{color: {palette.MUTED}; vertical-align: bottom; font-size: 0.9em}}
 .order tbody tr:last-child {{font-weight: 700}}
+@media (max-width: 360px) {{.order {{font-size: 0.78em}} .order th, .order td {{padding: 6px 2px}}}}
 </style>""")
 
 
