@@ -30,9 +30,9 @@ def _html(path: str) -> str:
 def _way(path: str) -> str:
     before, after = route.previous(path), route.next(path)
     return ('<nav class="way-foot" aria-label="The way through the pages">'
-            + (route.link(before, f"← {before.title}", "before") if before else "<i></i>")
+            + (route.link(before, f"← {before.title}") if before else "<i></i>")
             + f"<span>{escape(route.where(path))} · {keys.list_button()}</span>"
-            + (route.link(after, f"{after.title} →", "after") if after else "<i></i>") + "</nav>")
+            + (route.link(after, f"{after.title} →") if after else "<i></i>") + "</nav>")
 
 
 def _here(path: str) -> str:

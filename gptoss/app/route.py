@@ -43,16 +43,15 @@ def needed(path: str) -> Page | None:
     return [page for page in PAGES if page.title == title][0] if title else None
 
 
-def link(page: Page, words: str, kind: str = "", spoken: str = "") -> str:
+def link(page: Page, words: str, spoken: str = "") -> str:
     """A link in HTML to a page, which keeps the model and the text.
 
     `keys.js` opens links of class `way` without a reload, and gives them what the address says of the model. So the HTML is
-    the same after every move of a dial, and the browser need not draw it again. `kind` is one more class; `spoken` is what
-    a screen reader says in place of short `words`, and a mouse shows.
+    the same after every move of a dial, and the browser need not draw it again. `spoken` is what a screen reader says in
+    place of short `words`, and a mouse shows.
     """
     named = f' aria-label="{escape(spoken)}" title="{escape(spoken)}"' if spoken else ""
-    kinds = " ".join(filter(None, ("way", kind)))
-    return f'<a class="{escape(kinds)}" href="{address(page)}" target="_self"{named}>{escape(words)}</a>'
+    return f'<a class="way" href="{address(page)}" target="_self"{named}>{escape(words)}</a>'
 
 
 def address(page: Page) -> str:
