@@ -16,6 +16,7 @@ from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
+from gptoss.app.take_home import take_home
 
 
 def import_everything() -> None:
@@ -40,6 +41,7 @@ def run() -> None:
     sidebar(first=page.dials)
     try:
         run_page(current)
+        take_home(page)
     finally:  # the way on is there also where a page has failed
         state.settle()
         foot(page.path)
