@@ -41,7 +41,8 @@ def run() -> None:
     sidebar(first=page.dials)
     try:
         run_page(current)
-        take_home(page)
+        if not stage.on():
+            take_home(page)
     finally:  # the way on is there also where a page has failed
         state.settle()
         foot(page.path)

@@ -98,10 +98,10 @@ def _install() -> Cell:
         return Cell("## The package `gptoss`\n\nIt is installed from its repository, unless it is here already.", (
             "import importlib.util\nimport subprocess\nimport sys\n\n"
             'if importlib.util.find_spec("gptoss") is None:\n'
-            f"    source = {literal(f'git+{address}')}\n"
+            f"    source = {literal(f'gptoss-dashboard[notebook] @ git+{address}')}\n"
             '    subprocess.run([sys.executable, "-m", "pip", "install", source], check=True)'))
     words = ("## The package `gptoss`\n\nRun this file in the folder of the repository, beside `app.py`. Or install the "
-             "package once, with `pip install .` in that folder, and run this file anywhere.")
+             "package once, with `pip install '.[notebook]'` in that folder, and run this file anywhere.")
     return Cell(words, (
         "import importlib.util\n\n"
         'if importlib.util.find_spec("gptoss") is None:\n'

@@ -13,6 +13,7 @@ from nightly import at_night
 from page_controls import assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
 from streamlit.testing.v1.element_tree import Slider
+from taken_home import assert_starts_as_the_page
 
 from gptoss.app import notices
 from gptoss.app.book import PAGES
@@ -67,6 +68,7 @@ def test_every_view_of_an_extreme_model_shows_something(page, extreme):
             assert_fine(at)
             assert_shows_something(at)
             assert not at.warning, at.warning[0].value
+            assert_starts_as_the_page(at, page.path, preset="gpt-oss-120b", **extreme)
 
 
 @EVERY_PAGE

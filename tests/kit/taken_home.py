@@ -7,12 +7,15 @@ import io
 from typing import NamedTuple
 from unittest import mock
 
+from streamlit.testing.v1 import AppTest
+
 import gptoss.take_home
 from gptoss.app.route import page_at
 from gptoss.app.study import Study
 from gptoss.app.take_home import here_at
 from gptoss.take_home.files import script
 from gptoss.take_home.here import Here
+from gptoss.take_home.recipe import values_of
 from gptoss.tokenizer import DEFAULT_SAMPLE
 
 # By page: dials that are moved, and values of its own widgets.
@@ -53,6 +56,13 @@ def at(path: str, text: str = DEFAULT_SAMPLE.text, special: bool = False, widget
     study, problems = Study.from_query(dials)
     assert not problems, problems
     return here_at(page_at(path), study, text, special, widgets or {}, address)
+
+
+def assert_starts_as_the_page(page: AppTest, path: str, **dials: str) -> None:
+    """The widgets of a page that nobody has moved say what a notebook takes where they are not drawn."""
+    drawn = {key: page.session_state[key] for key in ("layer", "head", "token", *page_at(path).controls)
+             if key in page.session_state and not key.endswith("view")}
+    assert values_of(at(path, widgets=drawn, **dials)) == values_of(at(path, **dials)), path
 
 
 def run(here: Here) -> Run:

@@ -84,9 +84,9 @@ def test_a_notebook_has_the_scripts_cells():
 
 
 def test_the_repositorys_address_is_one_setting(monkeypatch):
-    assert "pip" not in script(at("start")).replace("`pip install .`", "")
+    assert "subprocess" not in script(at("start"))
     monkeypatch.setenv(REPOSITORY, 'https://example.org/it.git"); import os')
-    assert 'git+https://example.org/it.git"); import os' in constants(script(at("start")))
+    assert 'gptoss-dashboard[notebook] @ git+https://example.org/it.git"); import os' in constants(script(at("start")))
 
 
 def test_no_text_takes_the_first_example():

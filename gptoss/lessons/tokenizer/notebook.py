@@ -11,14 +11,17 @@ from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES
 
 
 def values(here: Here) -> dict[str, object]:
-    """The piece whose merges are drawn (None: the one of most merges), how many of them, and a size of the vocabulary."""
-    return {"special": here.special, "piece": here.control("word", None), "made": here.control("step", None),
+    """The piece whose merges are drawn, how many of them, what languages are compared in, and a size of the vocabulary."""
+    words = measure.cut_text(here.text)
+    pieces = measure.words(words)
+    piece = here.control("word", measure.most_merged(words), range(len(pieces)))
+    merges = len(measure.build(pieces[piece]).merges)
+    return {"special": here.special, "piece": piece, "step": here.control("step", 0, range(merges + 1)),
             "quantity": here.control("measure", charts.MEASURES[0], charts.MEASURES),
             "size": here.control("size", measure.O200K, measure.SIZES)}
 
 
-def story(config: ModelConfig, text: str, special: bool, piece: int | None, made: int | None, quantity: str,
-          size: int) -> None:
+def story(config: ModelConfig, text: str, special: bool, piece: int, step: int, quantity: str, size: int) -> None:
     """## The text in tokens
 
     Those of o200k, which GPT-OSS reads; in grey those of GPT-2."""
@@ -29,13 +32,13 @@ def story(config: ModelConfig, text: str, special: bool, piece: int | None, made
 
     """## One piece, merge by merge
 
-    It begins as bytes. Of all neighbours those with the lowest rank become one token, until no two of them make one."""
+    It begins as bytes. Of all neighbours those with the lowest rank become one token, until no two of them make one: the
+    ranks after `step` merges, and the wall of all."""
     pieces = measure.words(words)
-    word = pieces[measure.most_merged(words) if piece is None else min(piece, len(pieces) - 1)]
-    built = measure.build(word)
-    step = len(built.merges) if made is None else min(made, len(built.merges))
+    built = measure.build(pieces[min(piece, len(pieces) - 1)])
+    step = min(step, len(built.merges))
     show(charts.merge_candidates(*built.states[step]),
-         charts.merge_wall(built.data, built.merges, step, measure.MAX_BYTES))
+         charts.merge_wall(built.data, built.merges, len(built.merges), measure.MAX_BYTES))
 
     """## The same story in many languages"""
     frame = measure.languages_and(words, charts.OWN_TEXT)
