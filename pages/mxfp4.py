@@ -47,7 +47,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         source = controls.source_of(study)
         if chosen == MODEL:
             controls.choose_format()
-        elif controls.possible_matrices(study.live_config):
+        elif measure.possible_matrices(study.live_config):
             with st.popover("Which block", icon=":material/grid_on:"):
                 controls.choose_matrix(study)
                 controls.choose_block(study, source)
@@ -77,7 +77,7 @@ def how_we_know(study: Study) -> None:
 
 def prediction(study: Study) -> Prediction:
     """How many neighbours the chosen block loses when its largest value grows tenfold."""
-    if not controls.possible_matrices(study.live_config):
+    if not measure.possible_matrices(study.live_config):
         return Prediction("A value is an eighth of its block's scale. What does it come back as, in units of the scale?",
                           answer=lambda: 0.0, because=lambda _: "It lies nearer to 0 than to the first tick, one half.")
     source = controls.source_of(study)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
-from gptoss.app import state
+from gptoss.app import share, state
 from gptoss.app.book import SHARED_KEYS, Page
 from gptoss.app.live import twin
 from gptoss.app.served import most_live_tokens
@@ -29,7 +28,7 @@ def take_home(page: Page) -> None:
         return
     now = state.session().now
     special = bool(st.session_state.get("special"))
-    here = here_at(page, now.study, now.text, special, widgets_of(page), _address())
+    here = here_at(page, now.study, now.text, special, widgets_of(page), share.link())
     with drawer:
         st.markdown("This page as code that runs without the app: the model with today's dials, this text, and the page's "
                     "pictures, drawn by the page's own functions.")
@@ -41,8 +40,9 @@ def take_home(page: Page) -> None:
 
 
 def widgets_of(page: Page) -> dict[str, object]:
-    """What the page's own and the shared widgets are at, by key, as far as they are drawn."""
-    return {key: st.session_state[key] for key in (*SHARED_KEYS, *page.controls) if key in st.session_state}
+    """What the page's own and the shared widgets are at, by key, as far as they are drawn; a text box of its own too."""
+    keys = (*SHARED_KEYS, *page.controls, f"{page.path}_text")
+    return {key: st.session_state[key] for key in keys if key in st.session_state}
 
 
 def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping[str, object], address: str = "") -> Here:
@@ -58,10 +58,3 @@ def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping
         precision=study.precision, seed=study.seed, sinks=study.sinks != "off", context=study.context, text=text,
         special=special, tokens=len(tokens), most_tokens=most_live_tokens(size), twin_seed=twin(study).seed,
         controls=dict(widgets), address=address)
-
-
-def _address() -> str:
-    """Where the browser is, whatever the query was when it came."""
-    at = urlsplit(st.context.url or "")
-    query = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
-    return urlunsplit((at.scheme, at.netloc, at.path, urlencode(query), "")) if at.netloc else ""

@@ -52,7 +52,7 @@ def cells(here: Here) -> list[Cell]:
     recipe = recipe_of(here.path)
     given = values_of(here)
     values = {name: given[name] for name in recipe.needs if name in given}
-    before = [cell for needed, cell in _set_up(here, recipe.needs) if needed]
+    before = [cell for needed, cell in _set_up(here, {*recipe.needs} - given.keys()) if needed]
     own = [Cell("## What the page's controls say", _assignments(values))] if values else []
     imports = [*_IMPORTS, *recipe.imports, *(["import torch"] if "model" in recipe.needs else [])]
     return [Cell(_introduction(here, recipe.introduction)), _install(), Cell("", "\n".join(_in_order(imports))), *before,
@@ -108,9 +108,8 @@ def _install() -> Cell:
         '    raise ModuleNotFoundError("Put this file into the folder of the repository, beside app.py.")'))
 
 
-def _set_up(here: Here, needs: tuple[str, ...]) -> Iterator[tuple[bool, Cell]]:
+def _set_up(here: Here, needed: set[str]) -> Iterator[tuple[bool, Cell]]:
     """The cells for the names that every page can ask for, each with whether this page does."""
-    needed = {*needs}
     runs = bool(needed & {"model", "live", "vocabulary", "ids", "labels", "names"})
     yield bool(needed & {"config"} or runs), Cell(
         f"## The model under study\n\n{here.name}, with every dial as it stands.", f"config = {configuration(here.real)}")

@@ -34,6 +34,14 @@ def test_a_typed_text_is_shown_as_its_tokens(visits):
     assert chips(page) == list(tokens.labels)
     ids = page.locator(".chips small").all_inner_texts()
     assert ids == [str(number) for number in tokens.o200k]
+    page.get_by_role("button", name="Take it home").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Script", exact=True).click()
+    script = download.value.path().read_text(encoding="utf-8")
+    assert download.value.suggested_filename == "build-classroom.py"
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0, timeout=PATIENCE)
+    assert "text = 'The cat sat.'" in script and "/build?preset=classroom&text=The+cat+sat." in script
 
 
 @pytest.mark.parametrize("text", HARMFUL)

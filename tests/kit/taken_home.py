@@ -39,6 +39,13 @@ MOVED = {
     "ladder": ({"sinks": "off"}, {"ladder_rungs": ["rope", "experts", "yarn"], "ladder_measure": "KV cache"}),
     "scale": ({"preset": "gpt-oss-20b"}, {"scale_world": 8, "scale_expert": 8, "scale_sequence": 2048, "scale_peak": 1e-3,
                                           "scale_keep": "Everything"}),
+    "training": ({"kv": "4"}, {"training_who": ["study", "dense"], "training_steps": 4, "training_batch": 8,
+                               "training_warmup": 2, "training_share_recall": 0, "training_source": "Own text",
+                               "training_text": "The cat sat on the mat because it was tired. " * 60}),
+    "memory": ({"preset": "gpt-oss-120b", "kv": "64"}, {"memory_batch": 16, "memory_machine": "L4", "memory_experts": "bf16",
+                                                        "memory_operator": "scores", "memory_prompt": 4096}),
+    "mxfp4": ({"weights": "random"}, {"mxfp4_matrix": "mlp2", "mxfp4_row": 3, "mxfp4_block": 2, "mxfp4_outlier": "own",
+                                      "mxfp4_place": "7", "mxfp4_format": "MXFP4, clipping", "layer": 1, "expert": 4}),
     "claims": ({"factor": "1"}, {"claims_row": "4"}),
 }
 
@@ -60,6 +67,8 @@ def at(path: str, text: str = DEFAULT_SAMPLE.text, special: bool = False, widget
 
 def assert_starts_as_the_page(page: AppTest, path: str, **dials: str) -> None:
     """The widgets of a page that nobody has moved say what a notebook takes where they are not drawn."""
+    if path not in MOVED:  # it hands out notebooks of its own
+        return
     drawn = {key: page.session_state[key] for key in ("layer", "head", "token", *page_at(path).controls)
              if key in page.session_state and not key.endswith("view")}
     assert values_of(at(path, widgets=drawn, **dials)) == values_of(at(path, **dials)), path

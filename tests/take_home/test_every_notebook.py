@@ -5,6 +5,7 @@ import ast
 import pytest
 from taken_home import MOVED, at, run
 
+from gptoss.app.book import PAGES
 from gptoss.charts import Chart
 from gptoss.take_home.files import script
 from gptoss.take_home.recipe import recipe_of
@@ -15,6 +16,10 @@ EVERY = pytest.mark.parametrize("path", MOVED)
 def numbers(run):
     """All that a notebook showed, but for what never moves: the specifications of its charts."""
     return [thing.data.to_json() if isinstance(thing, Chart) else str(thing) for thing in run.shown], run.words
+
+
+def test_no_page_is_forgotten():
+    assert {page.path for page in PAGES} - MOVED.keys() == {"exercises"}
 
 
 @EVERY

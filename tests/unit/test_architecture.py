@@ -27,12 +27,13 @@ PARTS = {
     "charts": {"units", "config", "ladder", "charts", "cost", "tokenizer", "training"},
     "claims": {"units", "timing", "config", "ladder", "checkpoint", "model", "training", "trace", "cost", "tokenizer",
                "app"},
+    "accounts": {"units", "config", "charts", "cost"},
     "notebook": {"units", "config", "ladder", "model", "training", "trace", "cost", "tokenizer", "charts", "take_home"},
     "controls": set(FLOOR_OF) - {"claims", "pages", "router", "lessons"},
 }
 MAY_ASK = {"measure": {"measure"}, "charts": {"charts"}, "claims": {"measure", "claims"},
-           "notebook": {"measure", "charts"},
-           "controls": {"measure", "charts", "claims", "controls"}}
+           "accounts": {"charts", "accounts"}, "notebook": {"measure", "charts", "accounts"},
+           "controls": {"measure", "charts", "accounts", "claims", "controls"}}
 
 
 def name_of(path):

@@ -22,25 +22,36 @@ from gptoss.config import ModelConfig
 from gptoss.cost import checkpoint_bytes
 from gptoss.lessons.mxfp4 import charts, measure
 from gptoss.lessons.mxfp4.charts import scale_in_words
-from gptoss.lessons.mxfp4.measure import BF16, FORMATS, MXFP4, Block, Effect, Neighbours, Place
+from gptoss.lessons.mxfp4.measure import (
+    AS_IT_RUNS,
+    BF16,
+    FIRST_TIMES,
+    FORMATS,
+    FRAME,
+    LARGEST,
+    MATRICES,
+    MAX_READ,
+    MOST_LAYERS,
+    MXFP4,
+    OWN,
+    SOURCES,
+    UNROUNDED,
+    Block,
+    Effect,
+    Neighbours,
+    Place,
+)
 from gptoss.model import Transformer
 from gptoss.tokenizer import SAMPLES
 from gptoss.training.shipped import CLASSROOM
 from gptoss.training.unrounded import load_unrounded
 
 BLOCK, MATRIX, MODEL = VIEWS = "Block", "Matrix", "Model"
-UNROUNDED, AS_IT_RUNS = SOURCES = "Never rounded", "As shipped"
-MATRICES = ("mlp1", "mlp2")
-OWN, LARGEST = "own", "largest"
 KNOWN = next(sample for sample in SAMPLES if sample.name == "recall")  # of a domain that shipped models were trained on
 STRANGE = 6.0  # nats a token, from which on a text is unlike anything in training
 TIMES = (OWN, *(f"{times:g}" for times in (
     1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)))
-FIRST_TIMES = "4"  # enough for some neighbours to fall, while others do not
 PLACES = (LARGEST, *(str(place) for place in range(BLOCK_SIZE)))
-FRAME = 8  # the picture reaches so many units of the block's own scale to either side: nothing in a block is beyond 7
-MAX_READ = 256  # tokens of the text that every rounded model reads
-MOST_LAYERS = 12  # whose effect is measured one by one
 HEAVY_TAILS = 1.5  # kurtosis of the matrix over that among neighbours, from which on something is to be told
 
 
@@ -93,15 +104,9 @@ def choose_source(study: Study) -> None:
                                                "lies on the ticks. Never rounded: the same training without that.")
 
 
-def possible_matrices(config: ModelConfig) -> list[str]:
-    """The matrices whose rows are whole blocks."""
-    columns = (config.hidden_size, config.intermediate_size)
-    return [name for name, width in zip(MATRICES, columns, strict=True) if width % BLOCK_SIZE == 0]
-
-
 def refusal(config: ModelConfig) -> str:
     """Why some matrices of a model cannot be MXFP4, or nothing."""
-    missing = [name for name in MATRICES if name not in possible_matrices(config)]
+    missing = [name for name in MATRICES if name not in measure.possible_matrices(config)]
     if not missing:
         return ""
     columns = {"mlp1": config.hidden_size, "mlp2": config.intermediate_size}
@@ -116,31 +121,25 @@ def _clamped(name: str, count: int, fallback: int = 0) -> int:
 
 def chosen_place(study: Study, source: Source) -> Place:
     """The block that the controls name, brought to what the model has."""
-    config, possible = study.live_config, possible_matrices(study.live_config)
+    config, possible = study.live_config, measure.possible_matrices(study.live_config)
     matrix = st.session_state.get(key("matrix"), MATRICES[0])
     matrix = matrix if matrix in possible else possible[0]
-    rows, columns = _shape(source, matrix)
+    rows, columns = measure.matrix_shape(source.running.config, matrix)
     return Place(matrix, layer_shown(study), _clamped("expert", config.num_experts),
                  _clamped(key("row"), rows), _clamped(key("block"), columns // BLOCK_SIZE))
 
 
-def _shape(source: Source, matrix: str) -> tuple[int, int]:
-    config = source.running.config
-    return ((2 * config.intermediate_size, config.hidden_size) if matrix == MATRICES[0]
-            else (config.hidden_size, config.intermediate_size))
-
-
 def choose_matrix(study: Study) -> None:
     """Matrix, layer and expert."""
-    kept.segmented_control("Matrix", possible_matrices(study.live_config), default=possible_matrices(study.live_config)[0],
-                           key=key("matrix"))
+    possible = measure.possible_matrices(study.live_config)
+    kept.segmented_control("Matrix", possible, default=possible[0], key=key("matrix"))
     layer(study)
     expert(study)
 
 
 def choose_block(study: Study, source: Source) -> None:
     """Row and block, in the matrix that is chosen."""
-    rows, columns = _shape(source, chosen_place(study, source).matrix)
+    rows, columns = measure.matrix_shape(source.running.config, chosen_place(study, source).matrix)
     choose("Row", range(rows), key=key("row"))
     choose("Block of the row", range(columns // BLOCK_SIZE), key=key("block"))
 
@@ -271,7 +270,7 @@ def say_matrix(view: MatrixView, at: Place, words: str) -> str:
 
 def size_table(study: Study, source: Source, at: Place) -> str:
     """Bits and sizes by format, in Markdown."""
-    rows, columns = _shape(source, at.matrix)
+    rows, columns = measure.matrix_shape(source.running.config, at.matrix)
     lines = [f"| experts in | bits a weight here | {at.matrix} of this expert | {study.name}, the rest in bf16 |",
              "|---|--:|--:|--:|"]
     for name in (MXFP4, "int8, row a scale", "int8, 32 a scale", BF16):
@@ -405,7 +404,7 @@ def readable(source: Source, tokens: int) -> str:
 
 def offer_whole_blocks(study: Study) -> bool:
     """Whether any matrix is made of whole blocks; a sentence for those that are not, and the way to a model that is."""
-    possible = possible_matrices(study.live_config)
+    possible = measure.possible_matrices(study.live_config)
     if why := refusal(study.live_config):
         st.warning(f"{why} " + (f"{possible[0]} is what is shown." if possible else ""), icon=":material/block:")
     if not possible:
@@ -419,7 +418,7 @@ check = computed(measure.checked, entries=16)  # the format, on the matrix in wh
 
 def checks_in_words(study: Study) -> str:
     """What the checks found at this moment, as a list in Markdown."""
-    if not possible_matrices(study.live_config):
+    if not measure.possible_matrices(study.live_config):
         return "No matrix of this model is made of whole blocks, so there is nothing to check at this moment."
     source = source_of(study)
     at = chosen_place(study, source)

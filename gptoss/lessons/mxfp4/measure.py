@@ -22,6 +22,13 @@ from gptoss.model import Transformer
 
 EXPERT_WEIGHTS = ("mlp1_weight", "mlp2_weight")
 LARGEST_SCALE = 252  # the largest byte that `quantise` writes
+MATRICES = ("mlp1", "mlp2")
+OWN, LARGEST = "own", "largest"  # a value as it is; the block's largest value
+FIRST_TIMES = "4"  # enough for some neighbours to fall, while others do not
+UNROUNDED, AS_IT_RUNS = SOURCES = "Never rounded", "As shipped"
+FRAME = 8  # the picture reaches so many units of the block's own scale to either side: nothing in a block is beyond 7
+MAX_READ = 256  # tokens of the text that every rounded model reads
+MOST_LAYERS = 12  # whose effect is measured one by one
 LARGEST_CODE = 127  # of int8, which leaves -128 unused so that both signs reach equally far
 
 
@@ -219,6 +226,17 @@ class Place(NamedTuple):
     expert: int
     row: int
     block: int  # in its row
+
+
+def matrix_shape(config: ModelConfig, matrix: str) -> tuple[int, int]:
+    """Rows and columns of one expert's matrix."""
+    rows = (2 * config.intermediate_size, config.hidden_size)
+    return rows if matrix == MATRICES[0] else (config.hidden_size, config.intermediate_size)
+
+
+def possible_matrices(config: ModelConfig) -> list[str]:
+    """The matrices whose rows are whole blocks."""
+    return [name for name in MATRICES if matrix_shape(config, name)[1] % BLOCK_SIZE == 0]
 
 
 def expert_matrix(model: Transformer, at: Place) -> Tensor:

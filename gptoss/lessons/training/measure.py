@@ -14,15 +14,22 @@ import pandas as pd
 from gptoss.config import ModelConfig
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contest import Standing
-from gptoss.training.contestants import Contestant
-from gptoss.training.corpus import Corpus, Mixture
+from gptoss.training.contestants import BASELINE, STUDY, Contestant
+from gptoss.training.corpus import DEFAULT_MIXTURE, Corpus, Mixture
 from gptoss.training.domains import GENERATED, RECALL, draw
 from gptoss.training.evaluation import Evaluation
-from gptoss.training.recipe import Recipe
+from gptoss.training.recipe import PRECISIONS, Recipe
 from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.training.storage import read_evaluation, resume, state_bytes
 from gptoss.training.trainer import Step, Trainer
 
+LENGTH = 64  # tokens of a document: what every preset can read
+MIXTURE, TEXT, FILE = SOURCES = "Mixture", "Own text", "Own file"
+DEFAULTS = {"who": [STUDY, BASELINE], "source": MIXTURE, "steps": 300, "batch": 16, "peak": 4e-3, "warmup": 30, "floor": 0.1,
+            "clip": 1.0, "accumulation": 2, "balance": 0.01, "precision": PRECISIONS[0], "seed": 0} | {
+            f"share_{domain}": round(100 * share) for domain, share in DEFAULT_MIXTURE.items()}  # of the page's controls
+SHORT_RUN = 8  # steps of a run that nobody waits for
+SHOWN = (CLASSROOM, BASELINE)  # the shipped models whose runs were recorded
 TRAINING, VALIDATION = "training", "validation"
 PROMPT = 40  # characters of a prompt that are shown
 TINY = ModelConfig.preset(CLASSROOM).replace(num_hidden_layers=2, hidden_size=32, intermediate_size=32, vocab_size=512)

@@ -11,8 +11,8 @@ from gptoss.app.turns import MEASURING
 from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS
 from gptoss.cost import MACHINES, expected_experts_touched, scale_model
+from gptoss.lessons.memory.accounts import product
 from gptoss.lessons.memory.controls import timing
-from gptoss.lessons.memory.controls.bounds import product
 from gptoss.lessons.memory.controls.load import (
     CACHE,
     EXPERT_FORMATS,

@@ -21,10 +21,9 @@ from gptoss.lessons.mxfp4.controls import (
     TIMES,
     UNROUNDED,
     VIEWS,
-    possible_matrices,
     refusal,
 )
-from gptoss.lessons.mxfp4.measure import FORMATS, kurtosis, quantised_block
+from gptoss.lessons.mxfp4.measure import FORMATS, kurtosis, possible_matrices, quantised_block
 from gptoss.training.unrounded import load_unrounded
 
 PAGE = "pages/mxfp4.py"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
@@ -14,37 +13,26 @@ from gptoss.app.controls import Own
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, count_parameters, kv_cache_bytes
-from gptoss.cost.memory import MXFP4_BLOCK_VALUES
-from gptoss.lessons.memory.charts import DECODE, PHASES
+from gptoss.lessons.memory.accounts import (
+    BATCHES,
+    BY_NAME,
+    DEFAULTS,
+    EXPERT_FORMATS,
+    LARGE,
+    LARGE_MODEL,
+    LONGEST,
+    MODELS,
+    SMALL,
+    UNDER_STUDY,
+    Setting,
+    possible_experts,
+)
+from gptoss.lessons.memory.charts import PHASES
 
 MEMORY, CACHE, ROOFLINE, SPEED, MEASURED = VIEWS = "Memory", "KV cache", "Roofline", "Speed", "Measured here"
-SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"
-LARGE_MODEL = 10**9  # parameters from which on serving a model is a question
-LONGEST = 131_072  # tokens
-
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 PROMPTS = CONTEXTS = tuple(2**power for power in range(7, 18))
-EXPERT_FORMATS, REST_FORMATS, KV_WIDTHS = ("MXFP4", "bf16", "fp32"), ("bf16", "fp32"), (1, 2, 4)
-DEFAULTS = {"batch": 1, "prompt": 1024, "context": LONGEST, "experts": "MXFP4", "rest": "bf16", "kv": 2, "machine": "H100",
-            "phase": DECODE, "operator": "mlp1"}
+REST_FORMATS, KV_WIDTHS = ("bf16", "fp32"), (1, 2, 4)
 OPERATORS = ("qkv", "scores", "values", "out", "router", "mlp1", "mlp2", "unembedding")
-
-BY_NAME = {machine.name: machine for machine in MACHINES}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is shown: a model at its real size, and what is asked of it."""
-
-    name: str
-    config: ModelConfig
-    load: Load
-
-    @property
-    def formats(self) -> str:
-        """The formats in a word for the experts and one for the rest."""
-        return formats_in_words(spelled(self.load.experts), self.load.rest)
-
 
 OWN = Own("memory", DEFAULTS)
 key, value = OWN.key, OWN.value
@@ -134,16 +122,6 @@ def value_of_model(study: Study) -> str:
     return st.session_state.get(key("model")) or (UNDER_STUDY if is_large(study) else SMALL)
 
 
-def possible_experts(config: ModelConfig, wanted: str) -> tuple[str, str]:
-    """The experts' format, and a sentence where it cannot be the wanted one: MXFP4 needs whole blocks of 32 values."""
-    sizes = {"hidden size": config.hidden_size, "intermediate size": config.intermediate_size}
-    odd = [f"{name} {size:,}" for name, size in sizes.items() if size % MXFP4_BLOCK_VALUES]
-    if wanted != EXPERT_FORMATS[0] or not odd:
-        return wanted, ""
-    return "bf16", (f"MXFP4 holds blocks of {MXFP4_BLOCK_VALUES} values, and {' and '.join(odd)} cannot be divided into "
-                    "such. Experts in bf16 are shown.")
-
-
 def about_model(chosen: Setting) -> str:
     """Which model a picture shows, since it need not be the one under study."""
     parameters = units.count(count_parameters(chosen.config).total)
@@ -183,13 +161,3 @@ def _slider(label: str, name: str, positions: Sequence[int], start: int, help: s
 
 def _radio(label: str, name: str, options: Sequence) -> None:
     kept.radio(label, options, options.index(DEFAULTS[name]), key=key(name), horizontal=True)
-
-
-def spelled(number_format: str) -> str:
-    """A number format as a reader knows it."""
-    return "MXFP4" if number_format == "mxfp4" else number_format
-
-
-def formats_in_words(experts: str, rest: str) -> str:
-    """The formats of the experts and of all else: `MXFP4, rest bf16`."""
-    return f"all {rest}" if experts == rest else f"{experts}, rest {rest}"

@@ -16,14 +16,13 @@ from gptoss.app.controls import Own
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
+from gptoss.lessons.training.measure import DEFAULTS, LENGTH, MIXTURE, SOURCES, TEXT
 from gptoss.training.contest import MOST, Plan
-from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
-from gptoss.training.corpus import DEFAULT_MIXTURE, DOMAINS, LARGEST_TEXT, OWN, Mixture, read_own_text
+from gptoss.training.contestants import BASELINE, Contestant, contestants
+from gptoss.training.corpus import DOMAINS, LARGEST_TEXT, OWN, Mixture, read_own_text
 from gptoss.training.recipe import PRECISIONS, Recipe
 
-LENGTH = 64  # tokens of a document: what every preset can read
 PINNED = "pinned"
-MIXTURE, TEXT, FILE = SOURCES = "Mixture", "Own text", "Own file"
 
 STEPS = (4, 10, 20, 50, 100, 200, 300, 500, 750, 1000, 1500, 2000)
 BATCHES = (4, 8, 16, 32, 64)
@@ -36,9 +35,6 @@ BALANCES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 GUESSES = 5  # places of the drawn curve
 LARGEST_GUESS = 10.0  # nats
 
-DEFAULTS = {"who": [STUDY, BASELINE], "source": MIXTURE, "steps": 300, "batch": 16, "peak": 4e-3, "warmup": 30, "floor": 0.1,
-            "clip": 1.0, "accumulation": 2, "balance": 0.01, "precision": PRECISIONS[0], "seed": 0} | {
-            f"share_{domain}": round(100 * share) for domain, share in DEFAULT_MIXTURE.items()}
 SCHEDULE = (("Steps", "steps", STEPS, "Optimizer steps of every model."),
             ("Documents a step", "batch", BATCHES, f"Of {LENGTH} tokens each: all models read the same."),
             ("Peak learning rate", "peak", PEAKS, "The largest, after the warmup."),

@@ -20,8 +20,8 @@ from gptoss.lessons.training.charts.curves import gradient_chart, load_chart, ra
 from gptoss.lessons.training.controls import plan
 from gptoss.lessons.training.controls.plan import key
 from gptoss.lessons.training.controls.replay import replay
-from gptoss.lessons.training.controls.run import SHOWN, current, owner
-from gptoss.lessons.training.measure import answer_rows, load_rows, samples, shipped_standing, step_rows
+from gptoss.lessons.training.controls.run import current, owner
+from gptoss.lessons.training.measure import SHOWN, answer_rows, load_rows, samples, shipped_standing, step_rows
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contest import Standing, contestant_history
 from gptoss.training.contestants import BASELINE

@@ -21,14 +21,12 @@ from gptoss.charts import Chart
 from gptoss.lessons.training.charts.curves import MEAN, loss_chart
 from gptoss.lessons.training.controls import plan
 from gptoss.lessons.training.controls.plan import key, value
-from gptoss.lessons.training.measure import TRAINING, loss_rows, shipped_floors, shipped_standing
+from gptoss.lessons.training.measure import SHOWN, TRAINING, loss_rows, shipped_floors, shipped_standing
 from gptoss.training.contest import Standing
-from gptoss.training.contestants import BASELINE
 from gptoss.training.corpus import DOMAINS, OWN
 from gptoss.training.shipped import CLASSROOM, shipped
 
 ALL = "all domains"
-SHOWN = (CLASSROOM, BASELINE)  # the shipped models whose runs were recorded
 SOON, OFTEN = 0.5, 1.0  # s between two looks at a run, before its first step and after
 EVEN_GUESS = "an even guess over all tokens"
 
