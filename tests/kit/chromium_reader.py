@@ -144,7 +144,9 @@ def assert_no_error_shown(page: Page) -> None:
 
 
 def slider(page: Page, label: str) -> Locator:
-    return page.get_by_role("slider", name=label, exact=True)
+    """A slider of ours, or one of Streamlit's, whose name its group says once more."""
+    return page.get_by_role("slider", name=label, exact=True).or_(
+        page.get_by_role("group", name=label, exact=True).get_by_role("slider"))
 
 
 def press(page: Page, label: str, key: str, times: int = 1, pause: int = 0) -> None:

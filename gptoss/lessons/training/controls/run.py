@@ -113,7 +113,7 @@ def choose_domain(view: View | None) -> str | None:
     options = [ALL, *([MEAN] if len(present) > 1 else []), *(domain for domain in (*DOMAINS, OWN) if domain in present)]
     if st.session_state.get(key("domain"), ALL) not in options:
         st.session_state[key("domain")] = ALL
-    shown = kept.selectbox("Loss shown", options, key=key("domain"), label_visibility="collapsed", width=150)
+    shown = kept.selectbox("Loss shown", options, key=key("domain"), label_visibility="collapsed", width=190)
     return None if shown == ALL else shown
 
 
