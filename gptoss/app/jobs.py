@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -22,6 +24,7 @@ from typing import BinaryIO
 from torch import Tensor
 
 from gptoss import units
+from gptoss.app.visitor import Visitor
 from gptoss.training.contest import Contest, Plan, Standing, weights_in
 from gptoss.training.corpus import Corpus
 
@@ -33,6 +36,9 @@ MOST_TOKENS = 8_000_000  # of all contestants together
 MOST_MINUTES = 20  # of training; waiting and pauses do not count
 MOST_BYTES = 256 * 2**20  # weights, gradients, AdamW's moments and activations
 MOST_WAITING = 20  # runs in line
+MOST_OF_BROWSER = 2  # unfinished runs of one browser
+MOST_OF_ADDRESS = MOST_WAITING // 2  # of one address, behind which a whole class may be
+MOST_REMEMBERED = 200  # browsers that had a run
 MOST_KEPT = 6  # runs that are over
 KEPT_MINUTES = 60
 WORKERS = min(2, os.cpu_count() or 1)  # contestants that take their step at the same time, where memory allows it
@@ -40,6 +46,7 @@ NICENESS = 10
 CHECK = 5.0  # s between two looks at who is still there
 GRACE = 30.0  # s that a browser may be away
 RECENT = 20  # steps over which speed is measured
+IN_MEMORY = "The server's disk took no file, so the weights are kept in its memory."
 _M_MMAP_THRESHOLD = -3  # as malloc.h calls it
 
 
@@ -84,10 +91,9 @@ class View:
 class _Job:
     """One run, as the queue knows it. Changed only under the queue's lock."""
 
-    owner: str
+    visitor: Visitor
     plan: Plan
     corpus: Corpus
-    present: Callable[[], bool]
     state: str = WAITING
     wish: str = RUNNING  # what the owner wants: RUNNING, PAUSED or STOPPED
     standings: tuple[Standing, ...] = ()
@@ -98,6 +104,10 @@ class _Job:
     recent: list[tuple[int, float]] = field(default_factory=list)  # (step, seconds) of the last steps
     last_seen: float = 0.0
     ended: float = 0.0
+
+    @property
+    def owner(self) -> str:
+        return self.visitor.session
 
     @property
     def steps_per_second(self) -> float:
@@ -119,25 +129,37 @@ class Jobs:
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}  # by owner
         self._line: list[_Job] = []
+        self._served: dict[str, float] = {}  # by browser: when a run of theirs last began
         self._thread: threading.Thread | None = None
 
-    def submit(self, owner: str, plan: Plan, present: Callable[[], bool] = lambda: True) -> None:
-        """Put a run in line. `present` says whether its owner is still there.
+    def submit(self, plan: Plan, visitor: Visitor) -> None:
+        """Put a run in line.
 
         Raises `ValueError` with a sentence where it is too large, the line is too long, the data cannot be had, or the
-        owner has an unfinished run. A finished one of theirs is forgotten.
+        visitor, their browser or their address has as many unfinished runs as they may. A finished one of theirs is
+        forgotten.
         """
         refuse_too_large(plan)
         corpus = plan.corpus()
         with self._changed:
-            if (old := self._jobs.get(owner)) and old.state in UNFINISHED:
-                raise ValueError("You have a run that is not over yet: stop it first.")
-            if len(self._line) >= MOST_WAITING:
-                raise ValueError(f"{len(self._line)} runs are waiting already: please try again later.")
-            self._forget(owner)
-            job = _Job(owner, plan, corpus, present, standings=plan.standings, last_seen=time.monotonic())
-            self._jobs[owner] = job
+            self._refuse_more(visitor)
+            self._forget(visitor.session)
+            job = _Job(visitor, plan, corpus, standings=plan.standings, last_seen=time.monotonic())
+            self._jobs[visitor.session] = job
             self._enter_line(job)
+
+    def _refuse_more(self, visitor: Visitor) -> None:
+        """Raise `ValueError` where a visitor may start no run now."""
+        unfinished = [job for job in self._jobs.values() if job.state in UNFINISHED]
+        if any(job.owner == visitor.session for job in unfinished):
+            raise ValueError("You have a run that is not over yet: stop it first.")
+        if sum(job.visitor.browser == visitor.browser for job in unfinished) >= MOST_OF_BROWSER:
+            raise ValueError(f"This browser has {MOST_OF_BROWSER} runs that are not over yet: stop one of them first.")
+        nearby = sum(job.visitor.address == visitor.address for job in unfinished)
+        if visitor.address and nearby >= MOST_OF_ADDRESS:
+            raise ValueError(f"{nearby} runs from your network are not over yet: please try again later.")
+        if len(self._line) >= MOST_WAITING:
+            raise ValueError(f"{len(self._line)} runs are waiting already: please try again later.")
 
     def view(self, owner: str) -> View | None:
         """The owner's run as it is now, if they have one."""
@@ -196,12 +218,22 @@ class Jobs:
     def _view(self, job: _Job) -> View:
         ahead = 0
         if job in self._line:
-            ahead = self._line.index(job) + any(other.state == RUNNING for other in self._jobs.values())
+            ahead = self._in_order().index(job) + any(other.state == RUNNING for other in self._jobs.values())
         recipe, speed = job.plan.recipe, job.steps_per_second
         left = (recipe.steps - job.recent[-1][0]) / speed if speed else float("nan")
         return View(job.state, job.plan, job.standings, ahead, job.message, job.seconds,
                     speed * recipe.batch * recipe.length * len(job.standings), left, job.corpus.domains, dict(job.floors),
                     tuple(job.corpus.notices))
+
+    def _in_order(self) -> list[_Job]:
+        """The line as it is served: a browser's second run lets those pass that had none yet, or had theirs earlier."""
+        before: Counter[str] = Counter()
+        places = []
+        for arrival, job in enumerate(self._line):
+            browser = job.visitor.browser
+            places.append(((before[browser], self._served.get(browser, 0.0), arrival), job))
+            before[browser] += 1
+        return [job for _, job in sorted(places, key=lambda place: place[0])]
 
     def _enter_line(self, job: _Job) -> None:
         self._line.append(job)
@@ -239,8 +271,10 @@ class Jobs:
             self._clear()
             with self._changed:
                 if self._line:
-                    job = self._line.pop(0)
+                    job = self._in_order()[0]
+                    self._line.remove(job)
                     job.state = RUNNING
+                    self._served = dict([*self._served.items(), (job.visitor.browser, time.monotonic())][-MOST_REMEMBERED:])
                     return job
                 if not self._jobs:
                     self._thread = None
@@ -283,6 +317,7 @@ class Jobs:
     def _put_aside(self, job: _Job, contest: Contest, ending: str) -> None:
         """Write down what was learned, and leave the place to the next."""
         files = [_written(runner.state()) for runner in contest.runners]
+        note = IN_MEMORY if any(isinstance(file, io.BytesIO) for file in files) else ""
         with self._changed:
             for old in job.files:
                 old.close()
@@ -291,17 +326,17 @@ class Jobs:
                 for file in files:
                     file.close()
             elif contest.done or not ending:
-                self._end(job, DONE)
+                self._end(job, DONE, note)
             elif ending == PAUSED:
-                job.state = PAUSED
+                job.state, job.message = PAUSED, note
             else:
-                self._end(job, STOPPED, "" if ending == STOPPED else ending)
+                self._end(job, STOPPED, f"{'' if ending == STOPPED else ending} {note}".strip())
 
     def _clear(self) -> None:
         """Forget the runs of those who have gone, and the oldest that are over."""
         with self._changed:
             jobs = list(self._jobs.values())
-        present = {id(job): job.present() for job in jobs}  # outside the lock: it asks Streamlit
+        present = {id(job): job.visitor.present() for job in jobs}  # outside the lock: it asks Streamlit
         now = time.monotonic()
         with self._changed:
             for job in jobs:
@@ -347,9 +382,18 @@ def give_back_memory() -> None:
 
 
 def _written(data: bytes) -> BinaryIO:
-    file = tempfile.TemporaryFile(prefix="gptoss-training-")  # without a name: gone when it is closed
-    file.write(data)
-    return file
+    """A file without a name, gone when it is closed; in memory where the disk takes none."""
+    file = None
+    try:
+        file = tempfile.TemporaryFile(prefix="gptoss-training-")
+        file.write(data)
+        file.flush()
+        return file
+    except OSError:
+        if file:
+            with contextlib.suppress(OSError):  # closing writes once more what could not be written
+                file.close()
+        return io.BytesIO(data)
 
 
 def _read(file: BinaryIO) -> bytes:

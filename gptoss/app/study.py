@@ -20,7 +20,7 @@ from gptoss.cost import scale_model
 DEFAULT_PRESET = "classroom"
 SEEDS = 10  # sets of random weights to choose from
 TRAINED, RANDOM = "trained", "random"  # positions of the dial of weights; a third is the id of a run
-RUN = re.compile(r"run-[0-9a-f]{4}")  # how the id of a model trained on this server is spelt
+RUN = re.compile(r"run-([0-9a-f]{4}){1,4}")  # how the id of a model trained on this server is spelt, shorter in old links
 CONTEXTS = tuple(2**power for power in range(7, 18))  # 128 to 131,072 tokens
 NO_SINK = -math.inf  # a sink logit that takes nothing
 

@@ -1,5 +1,7 @@
 """Training jobs: one at a time and the others in line, pause and resume, stop, divergence, bounds, and who may see what."""
 
+import errno
+import io
 import json
 import os
 import threading
@@ -12,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from gptoss.app import jobs
 from gptoss.app.jobs import DONE, FAILED, PAUSED, RUNNING, STOPPED, WAITING, Jobs, View
+from gptoss.app.visitor import Visitor
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import scale_model
 from gptoss.training.contest import DOCUMENTS, Contest, Plan, activations_needed, contestant_history, state_needed
@@ -35,6 +38,10 @@ def plan(steps: int = 6, who: tuple[str, ...] = ("study",), mixture: Mixture = W
     return Plan(tuple(EVERYONE[name] for name in who), Recipe(steps=steps, **settings), mixture, text)
 
 
+def someone(session, present=lambda: True, browser="", address=""):
+    return Visitor(session, browser or f"browser of {session}", address, present)
+
+
 @pytest.fixture
 def queue():
     """A queue of its own, which nothing is left in afterwards."""
@@ -44,7 +51,7 @@ def queue():
         queue.forget(owner)
     with queue._changed:
         for job in queue._jobs.values():
-            job.present = lambda: False
+            job.visitor = replace(job.visitor, present=lambda: False)
     if thread := queue._thread:
         thread.join(PATIENCE)
         assert not thread.is_alive()
@@ -91,7 +98,7 @@ def gate(monkeypatch):
 
 
 def test_a_run_leaves_curves_evaluations_a_recording_and_weights(queue):
-    queue.submit("me", plan(steps=6, who=("study", "gpt2")))
+    queue.submit(plan(steps=6, who=("study", "gpt2")), someone("me"))
     view = wait(queue, "me", DONE)
     assert [one.contestant.name for one in view.standings] == ["study", "gpt2"]
     for one in view.standings:
@@ -113,19 +120,19 @@ def test_the_queue_trains_as_the_library_alone_does(queue):
     alone = Trainer(EVERYONE["study"].build(), wanted.corpus(), wanted.paced)
     for _ in range(5):
         alone.train()
-    queue.submit("me", wanted)
+    queue.submit(wanted, someone("me"))
     assert curve(wait(queue, "me", DONE), 1) == [step.loss for step in alone.steps]
 
 
 def test_the_first_moment_is_the_untrained_model(queue):
-    queue.submit("me", plan(steps=4))
+    queue.submit(plan(steps=4), someone("me"))
     first = wait(queue, "me", DONE).standings[0].evaluations[0]
     assert first.losses == evaluate(EVERYONE["study"].build(), plan().corpus().validation(DOCUMENTS)).losses
 
 
 def test_three_wait_in_line_and_see_their_places(queue, gate):
     for owner in "abc":
-        queue.submit(owner, plan(steps=3))
+        queue.submit(plan(steps=3), someone(owner))
     assert gate.reached.wait(PATIENCE)
     assert [queue.view(owner).state for owner in "abc"] == [RUNNING, WAITING, WAITING]
     assert [queue.view(owner).ahead for owner in "abc"] == [0, 1, 2]
@@ -139,29 +146,29 @@ def test_three_wait_in_line_and_see_their_places(queue, gate):
 
 
 def test_one_unfinished_run_a_session(queue, gate):
-    queue.submit("me", plan())
+    queue.submit(plan(), someone("me"))
     with pytest.raises(ValueError, match="not over yet"):
-        queue.submit("me", plan())
+        queue.submit(plan(), someone("me"))
     gate.open()
     wait(queue, "me", DONE)
-    queue.submit("me", plan(steps=3))
+    queue.submit(plan(steps=3), someone("me"))
     assert wait(queue, "me", DONE).at == 3
 
 
 def test_the_line_has_an_end(queue, gate, monkeypatch):
     monkeypatch.setattr(jobs, "MOST_WAITING", 1)
-    queue.submit("a", plan())
+    queue.submit(plan(), someone("a"))
     assert gate.reached.wait(PATIENCE)
-    queue.submit("b", plan())
+    queue.submit(plan(), someone("b"))
     with pytest.raises(ValueError, match="1 runs are waiting already"):
-        queue.submit("c", plan())
+        queue.submit(plan(), someone("c"))
     assert queue.view("c") is None
 
 
 @pytest.mark.parametrize("who", [("study",), ("gpt2", "study", "no-sinks")])
 def test_a_paused_run_goes_on_as_if_nothing_had_been(queue, gate, who):
-    queue.submit("never paused", plan(steps=8, who=who))
-    queue.submit("paused", plan(steps=8, who=who))
+    queue.submit(plan(steps=8, who=who), someone("never paused"))
+    queue.submit(plan(steps=8, who=who), someone("paused"))
     gate.open()
     whole = wait(queue, "never paused", DONE)
     wait(queue, "paused", lambda view: view.at >= 2)
@@ -180,9 +187,9 @@ def test_a_paused_run_goes_on_as_if_nothing_had_been(queue, gate, who):
 
 
 def test_a_pause_lets_the_next_go_first_and_a_stop_in_it_keeps_the_weights(queue, gate):
-    queue.submit("a", plan(steps=4))
+    queue.submit(plan(steps=4), someone("a"))
     assert gate.reached.wait(PATIENCE)
-    queue.submit("b", plan(steps=4))
+    queue.submit(plan(steps=4), someone("b"))
     queue.pause("a")
     gate.open()
     wait(queue, "b", DONE)
@@ -192,8 +199,8 @@ def test_a_pause_lets_the_next_go_first_and_a_stop_in_it_keeps_the_weights(queue
 
 
 def test_a_run_can_be_paused_and_stopped_while_it_waits(queue, gate):
-    queue.submit("a", plan())
-    queue.submit("b", plan(steps=3))
+    queue.submit(plan(), someone("a"))
+    queue.submit(plan(steps=3), someone("b"))
     queue.pause("b")
     assert queue.view("b").state == PAUSED and queue.view("b").ahead == 0
     queue.resume("b")
@@ -203,7 +210,7 @@ def test_a_run_can_be_paused_and_stopped_while_it_waits(queue, gate):
 
 
 def test_a_stopped_run_keeps_what_it_has_learned(queue, gate):
-    queue.submit("me", plan(steps=500))
+    queue.submit(plan(steps=500), someone("me"))
     assert gate.reached.wait(PATIENCE)
     gate.open()
     wait(queue, "me", lambda view: view.at >= 3)
@@ -216,7 +223,7 @@ def test_a_stopped_run_keeps_what_it_has_learned(queue, gate):
 
 
 def test_a_run_that_diverges_says_so_and_keeps_good_weights(queue):
-    queue.submit("me", plan(steps=60, who=("study", "gpt2"), peak=1e4, warmup=0, clip=1e9))
+    queue.submit(plan(steps=60, who=("study", "gpt2"), peak=1e4, warmup=0, clip=1e9), someone("me"))
     view = wait(queue, "me", DONE)
     for one in view.standings:
         assert "diverged" in one.trouble and one.at < 60
@@ -232,10 +239,56 @@ def test_one_that_diverges_does_not_end_the_others(queue, monkeypatch):
         return train(trainer, batch)
 
     monkeypatch.setattr(Trainer, "train", unlucky)
-    queue.submit("me", plan(steps=5, who=("gpt2", "study")))
+    queue.submit(plan(steps=5, who=("gpt2", "study")), someone("me"))
     view = wait(queue, "me", DONE)
     assert [one.at for one in view.standings] == [2, 5]
     assert [one.trouble for one in view.standings] == ["Training diverged: as the test asks.", ""]
+
+
+def test_a_browser_has_few_runs_and_lets_others_pass_before_its_second(queue, monkeypatch):
+    gate = Gate(monkeypatch)
+    queue.submit(plan(), someone("first page", browser="greedy"))
+    assert gate.reached.wait(PATIENCE)
+    queue.submit(plan(), someone("second page", browser="greedy"))
+    with pytest.raises(ValueError, match="This browser has 2 runs that are not over yet"):
+        queue.submit(plan(), someone("third page", browser="greedy"))
+    queue.submit(plan(), someone("a"))
+    queue.submit(plan(), someone("b"))
+    assert [queue.view(who).ahead for who in ("a", "b", "second page")] == [1, 2, 3]
+    gate.opened.set()
+    ends = [wait(queue, who, DONE) and queue._jobs[who].ended for who in ("first page", "a", "b", "second page")]
+    assert ends == sorted(ends)
+    queue.submit(plan(steps=1), someone("third page", browser="greedy"))
+
+
+def test_one_network_leaves_half_of_the_line(queue, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_OF_ADDRESS", 2)
+    gate = Gate(monkeypatch)
+    for who in "ab":
+        queue.submit(plan(), someone(who, address="192.0.2.7"))
+    with pytest.raises(ValueError, match="2 runs from your network are not over yet"):
+        queue.submit(plan(), someone("c", address="192.0.2.7"))
+    queue.submit(plan(), someone("d", address="192.0.2.8"))
+    gate.opened.set()
+    wait(queue, "d", DONE)
+
+
+@pytest.mark.parametrize("broken", ["open", "write"])
+def test_weights_that_no_disk_takes_stay_in_memory(queue, monkeypatch, broken):
+    class FullDisk(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def no_file(prefix):
+        if broken == "open":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return FullDisk()
+
+    monkeypatch.setattr(jobs.tempfile, "TemporaryFile", no_file)
+    queue.submit(plan(), someone("me"))
+    view = wait(queue, "me", DONE)
+    assert view.message == jobs.IN_MEMORY
+    assert queue.weights("me", "study")["embedding.weight"].isfinite().all()
 
 
 def test_an_error_ends_its_run_and_not_the_line(queue, monkeypatch):
@@ -247,8 +300,8 @@ def test_an_error_ends_its_run_and_not_the_line(queue, monkeypatch):
         look(contest, each)
 
     monkeypatch.setattr(Contest, "look", breaks)
-    queue.submit("a", plan(steps=3))
-    queue.submit("b", plan(steps=4))
+    queue.submit(plan(steps=3), someone("a"))
+    queue.submit(plan(steps=4), someone("b"))
     assert "no memory left" in wait(queue, "a", FAILED).message
     wait(queue, "b", DONE)
 
@@ -256,7 +309,7 @@ def test_an_error_ends_its_run_and_not_the_line(queue, monkeypatch):
 def test_a_run_ends_when_its_time_is_up():
     queue = Jobs(check=0.02, grace=0.1, minutes=0)
     present = threading.Event()
-    queue.submit("me", plan(steps=500), lambda: not present.is_set())
+    queue.submit(plan(steps=500), someone("me", lambda: not present.is_set()))
     view = wait(queue, "me", STOPPED)
     assert "longest that a run may take" in view.message and 0 < view.at < 500
     assert queue.weights("me", "study")
@@ -271,14 +324,14 @@ def test_a_run_ends_when_its_time_is_up():
 ])
 def test_what_is_too_large_or_cannot_be_is_refused(queue, wanted, sentence):
     with pytest.raises(ValueError, match=sentence):
-        queue.submit("me", plan(**wanted))
+        queue.submit(plan(**wanted), someone("me"))
     assert queue.view("me") is None and queue.waiting() == 0
 
 
 def test_too_much_memory_is_refused_with_its_size(queue):
     large = Contestant("study", "a large model", ModelConfig.preset("gpt-oss-20b"))
     with pytest.raises(ValueError, match=r"iB; at most 256\.00 MiB"):
-        queue.submit("me", Plan((large,), Recipe(), WRITTEN_BY_RULE))
+        queue.submit(Plan((large,), Recipe(), WRITTEN_BY_RULE), someone("me"))
 
 
 def test_every_preset_fits_with_its_gpt2_in_the_default_run():
@@ -314,8 +367,8 @@ def test_the_memory_foretold_is_what_a_step_holds(name):
 def test_whoever_leaves_takes_their_run_along_and_the_next_comes(queue, gate):
     here = threading.Event()
     here.set()
-    queue.submit("leaves", plan(steps=500), here.is_set)
-    queue.submit("stays", plan(steps=3))
+    queue.submit(plan(steps=500), someone("leaves", here.is_set))
+    queue.submit(plan(steps=3), someone("stays"))
     assert gate.reached.wait(PATIENCE)
     gate.open()
     wait(queue, "leaves", lambda view: view.at >= 2)
@@ -327,7 +380,7 @@ def test_whoever_leaves_takes_their_run_along_and_the_next_comes(queue, gate):
 def test_a_short_absence_ends_nothing(gate):
     queue = Jobs(check=0.01, grace=PATIENCE)
     here = threading.Event()
-    queue.submit("me", plan(steps=6), here.is_set)
+    queue.submit(plan(steps=6), someone("me", here.is_set))
     gate.open()
     assert wait(queue, "me", DONE).at == 6
 
@@ -335,9 +388,9 @@ def test_a_short_absence_ends_nothing(gate):
 def test_who_leaves_the_line_is_gone_and_so_is_a_result(queue, gate):
     here = threading.Event()
     here.set()
-    queue.submit("runs", plan(steps=3))
+    queue.submit(plan(steps=3), someone("runs"))
     assert gate.reached.wait(PATIENCE)
-    queue.submit("waits", plan(steps=3), here.is_set)
+    queue.submit(plan(steps=3), someone("waits", here.is_set))
     here.clear()
     gate.open()
     wait(queue, "runs", DONE)
@@ -347,7 +400,7 @@ def test_who_leaves_the_line_is_gone_and_so_is_a_result(queue, gate):
 def test_results_are_few(queue, monkeypatch):
     monkeypatch.setattr(jobs, "MOST_KEPT", 2)
     for owner in "abcd":
-        queue.submit(owner, plan(steps=1))
+        queue.submit(plan(steps=1), someone(owner))
         wait(queue, owner, lambda view: view.state == DONE)
     wait(queue, "b", lambda view: view is None)
     assert [queue.view(owner) is None for owner in "abcd"] == [True, True, False, False]
@@ -355,13 +408,13 @@ def test_results_are_few(queue, monkeypatch):
 
 def test_results_are_kept_for_a_bounded_time(queue, monkeypatch):
     monkeypatch.setattr(jobs, "KEPT_MINUTES", 0)
-    queue.submit("me", plan(steps=1))
+    queue.submit(plan(steps=1), someone("me"))
     wait(queue, "me", lambda view: view is None)
     assert queue._thread is None or queue._thread.join(PATIENCE) is None
 
 
 def test_nobody_moves_anothers_run(queue, gate):
-    queue.submit("a", plan(steps=3))
+    queue.submit(plan(steps=3), someone("a"))
     for move in (queue.pause, queue.resume, queue.stop, queue.forget):
         move("b")
     assert queue.view("b") is None and queue.view("a").state in (WAITING, RUNNING)
@@ -396,7 +449,7 @@ def test_what_many_heads_record_is_bounded():
 
 def test_the_history_is_json_and_names_what_was_trained(queue):
     wanted = plan(steps=2, who=("unbalanced",), balance=0.01)
-    queue.submit("me", wanted)
+    queue.submit(wanted, someone("me"))
     history = json.loads(json.dumps(contestant_history(wanted, wait(queue, "me", DONE).standings[0])))
     assert history["contestant"] == "unbalanced" and history["config"]["vocab_size"] == 512
     assert history["recipe"]["balance"] == 0 and len(history["steps"]) == history["at"] == 2
@@ -414,7 +467,7 @@ def test_training_has_low_priority_and_nobody_else(queue, monkeypatch):
 
     monkeypatch.setattr(Contest, "step", look)
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    queue.submit("me", plan(steps=1))
+    queue.submit(plan(steps=1), someone("me"))
     wait(queue, "me", DONE)
     assert set(seen) == {min(jobs.NICENESS, 19)}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

@@ -1,5 +1,6 @@
 """Whose weights run: trained where a model of the shape is, changed where only settings differ, random elsewhere."""
 
+import re
 import threading
 
 import pytest
@@ -9,13 +10,15 @@ from hypothesis import given, settings
 
 from gptoss.app import live, trained
 from gptoss.app.live import live_model, running, twin
-from gptoss.app.study import RANDOM, TRAINED, Study
+from gptoss.app.study import RANDOM, RUN, TRAINED, Study
+from gptoss.app.visitor import Visitor
 from gptoss.app.weights import CHANGED, Weights, back_to_trained, weights_in_words, weights_of
 from gptoss.config import ModelConfig
 from gptoss.model import GPT2, Transformer
 from gptoss.training.contestants import Contestant, contestants
 from gptoss.training.shipped import find, shipped
 
+ME = Visitor("me", "my browser")
 CLASSROOM = Study.of_preset("classroom")
 READY = {
     "classroom": {}, "kv-1": {"kv": 1}, "kv-4": {"kv": 4}, "kv-8": {"kv": 8}, "all-sliding": {"every": 1},
@@ -161,7 +164,7 @@ def test_twenty_sessions_share_one_loaded_model(monkeypatch):
 
 def test_a_readers_model_runs_where_its_shape_fits(shelf):
     weights = random_weights(MINE)
-    name = trained.keep(MINE, weights, "my first model")
+    name = trained.keep(MINE, weights, "my first model", ME)
     study = moved(weights=name)
     assert (weights_of(study).kind, weights_of(study).name) == (TRAINED, name) and "my first model" in weights_of(study).note
     ours = live_model(study).model.state_dict()
@@ -182,17 +185,17 @@ def test_a_readers_model_that_is_gone_says_so_and_the_shipped_or_random_weights_
 
 
 def test_a_readers_model_of_another_shape_does_not_fit(shelf):
-    name = trained.keep(TINY, random_weights(TINY), "tiny")
+    name = trained.keep(TINY, random_weights(TINY), "tiny", ME)
     assert f"{name} do not fit: they have another shape" in weights_of(moved(weights=name)).note
     gpt2 = contestants(CLASSROOM.live_config)["gpt2"]
-    name = trained.keep(gpt2, random_weights(gpt2), "GPT-2")
+    name = trained.keep(gpt2, random_weights(gpt2), "GPT-2", ME)
     assert "another shape" in weights_of(moved(weights=name)).note
     assert isinstance(trained.get(name).load(), GPT2)
 
 
 def test_a_readers_model_without_sinks_runs_only_without_them(shelf):
     contestant = Contestant("no-sinks", "mine", CLASSROOM.live_config, sinks=False)
-    name = trained.keep(contestant, random_weights(contestant), "no sinks")
+    name = trained.keep(contestant, random_weights(contestant), "no sinks", ME)
     assert weights_of(moved(weights=name, sinks="off")).name == name
     weights = weights_of(moved(weights=name))
     assert weights.name == "classroom" and "trained without sinks" in weights.note
@@ -200,7 +203,7 @@ def test_a_readers_model_without_sinks_runs_only_without_them(shelf):
 
 def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(shelf):
     """The caches are keyed by the weights that run, not by the word in the address."""
-    name = trained.keep(MINE, random_weights(MINE), "mine")
+    name = trained.keep(MINE, random_weights(MINE), "mine", ME)
     study, tokens = moved(weights=name), (300, 301, 302)
     before = live.live_run(study, tokens, 0).trace["logits"]
     trained._kept.clear()
@@ -210,29 +213,48 @@ def test_results_of_a_model_that_is_gone_are_not_shown_as_anothers(shelf):
 
 
 def test_the_oldest_model_goes_first(shelf):
-    names = [trained.keep(TINY, random_weights(TINY), f"run {n}") for n in range(trained.MAX_KEPT + 2)]
+    names = [trained.keep(TINY, random_weights(TINY), f"run {n}", ME) for n in range(trained.MAX_KEPT + 2)]
     assert len(set(names)) == len(names)
     assert [trained.get(name) is None for name in names] == [True] * 2 + [False] * trained.MAX_KEPT
     assert trained.get(names[-1]).title == f"run {trained.MAX_KEPT + 1}"
 
 
-def test_the_models_together_stay_within_their_memory(shelf, monkeypatch):
+def test_the_models_of_a_browser_stay_within_their_memory(shelf, monkeypatch):
     weights = random_weights(TINY)
     size = sum(value.numel() for value in weights.values()) * 2
-    monkeypatch.setattr(trained, "MAX_BYTES", 2 * size)
-    names = [trained.keep(TINY, weights, "run") for _ in range(3)]
+    monkeypatch.setattr(trained, "MAX_BYTES_EACH", 2 * size)
+    other = Visitor("another page", ME.browser)
+    names = [trained.keep(TINY, weights, "run", whose) for whose in (ME, other, ME)]
     assert [trained.get(name) is None for name in names] == [True, False, False]
-    assert sum(trained.get(name).nbytes for name in names[1:]) == 2 * size
-    monkeypatch.setattr(trained, "MAX_BYTES", size - 1)
-    with pytest.raises(ValueError, match=f"{size:,} bytes"):
-        trained.keep(TINY, weights, "too large")
+    monkeypatch.setattr(trained, "MAX_BYTES_EACH", size - 1)
+    with pytest.raises(ValueError, match="the weights take .* at most .* can be kept"):
+        trained.keep(TINY, weights, "too large", ME)
     assert trained.get(names[-1]) is not None
+
+
+def test_nobody_pushes_out_what_others_keep(shelf, monkeypatch):
+    weights = random_weights(TINY)
+    monkeypatch.setattr(trained, "MAX_BYTES", 3 * 2 * sum(value.numel() for value in weights.values()))
+    there = [True]
+    yours = trained.keep(TINY, weights, "yours", Visitor("you", "your browser", present=lambda: there[0]))
+    mine = [trained.keep(TINY, weights, "mine", ME) for _ in range(5)]
+    assert trained.get(yours) and [trained.get(name) is not None for name in mine] == [False] * 3 + [True] * 2
+    third = Visitor("third", "a third browser")
+    with pytest.raises(ValueError, match="other people's models fill this server's room"):
+        trained.keep(TINY, weights, "no room", third)
+    there[0] = False  # a session that is over makes room
+    assert trained.get(trained.keep(TINY, weights, "room", third)) and trained.get(yours) is None
+
+
+def test_an_id_cannot_be_guessed(shelf):
+    names = {trained.keep(TINY, random_weights(TINY), "run", ME) for _ in range(4)}
+    assert len(names) == 4 and all(re.fullmatch("run-[0-9a-f]{16}", name) and RUN.fullmatch(name) for name in names)
 
 
 def test_what_is_kept_is_a_copy(shelf):
     weights = random_weights(TINY)
     before = weights["embedding.weight"].clone()
-    name = trained.keep(TINY, weights, "run")
+    name = trained.keep(TINY, weights, "run", ME)
     weights["embedding.weight"].zero_()
     assert torch.equal(trained.get(name).load().embedding.weight, before.bfloat16().float())
 

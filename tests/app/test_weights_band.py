@@ -8,16 +8,18 @@ from streamlit.testing.v1 import AppTest
 
 from gptoss.app import trained
 from gptoss.app.study import Study
+from gptoss.app.visitor import Visitor
 from gptoss.config import ModelConfig
 from gptoss.training.contestants import Contestant, contestants
 
+ME = Visitor("me", "my browser")
 LADDER = "pages/ladder.py"
 CLASSROOM = ModelConfig.preset("classroom")
 TRAIN = "pages/training.py"
 
 
 def keep(contestant: Contestant, title: str = "mine") -> str:
-    return trained.keep(contestant, dict(contestant.build(5).state_dict()), title)
+    return trained.keep(contestant, dict(contestant.build(5).state_dict()), title, ME)
 
 
 @pytest.fixture(autouse=True)

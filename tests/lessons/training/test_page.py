@@ -7,6 +7,7 @@ import re
 import time
 import zipfile
 
+import head
 import numpy as np
 import pytest
 from reader import assert_fine, dial, open_page, page_text, press, type_text
@@ -17,7 +18,7 @@ from gptoss.app.study import Study
 from gptoss.checkpoint import CheckpointError
 from gptoss.config import ModelConfig
 from gptoss.lessons.training import measure
-from gptoss.lessons.training.controls import results, run
+from gptoss.lessons.training.controls import results
 from gptoss.lessons.training.controls.plan import candidates, moved
 from gptoss.lessons.training.controls.replay import BEST_HEADS
 from gptoss.lessons.training.controls.results import KEEP, LOAD, RATE, REPLAY, SAMPLES, TABS
@@ -53,7 +54,7 @@ def page():
 
 
 def owner(at) -> str:
-    return at.session_state["training_owner"]
+    return at.session_state["visitor"]
 
 
 def view(at):
@@ -341,7 +342,7 @@ def test_a_model_goes_to_every_page_and_home(page):
     assert at.session_state["session"].now.study.config == ours.contestant.config
     at.switch_page("pages/build.py").run()
     assert_fine(at)
-    assert "4 steps here" in page_text(at)
+    assert "4 steps here" in head.band(at)
 
 
 def test_a_checkpoint_read_back_is_the_model_up_to_its_rounding(page, tmp_path):
@@ -361,19 +362,6 @@ def test_a_checkpoint_of_a_run_that_is_gone_is_refused(page):
     with pytest.raises(CheckpointError, match="no longer here"):
         results.checkpoint_zip(kept, kept.standings[0], owner(at))
     assert_fine(at.run())
-
-
-def test_a_browser_is_asked_for_by_its_session(monkeypatch):
-    class Runtime:
-        def is_active_session(self, session):
-            return session == "open"
-
-    assert run.session_is_open("whatever")  # no server at all: nobody could have left
-    monkeypatch.setattr(run.runtime, "exists", lambda: True)
-    monkeypatch.setattr(run.runtime, "get_instance", Runtime)
-    assert run.session_is_open("open") and not run.session_is_open("closed")
-    monkeypatch.delattr(Runtime, "is_active_session")
-    assert run.session_is_open("closed")
 
 
 # The lesson

@@ -14,6 +14,7 @@ from gptoss import strict_json
 from gptoss.app import kept, pictures, state, text, trained
 from gptoss.app.computed import computed
 from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View
+from gptoss.app.visitor import visitor
 from gptoss.checkpoint import CheckpointError
 from gptoss.lessons.training import measure
 from gptoss.lessons.training.charts.curves import gradient_chart, load_chart, rate_chart, recall_chart
@@ -152,7 +153,7 @@ def _use(standing: Standing) -> None:
         return
     try:
         title = f"{standing.contestant.title}, {standing.at:,} steps here"
-        state.use_trained(trained.keep(standing.contestant, weights, title))
+        state.use_trained(trained.keep(standing.contestant, weights, title, visitor()))
     except ValueError as problem:
         st.session_state[key("problem")] = plan.in_words(problem)
 

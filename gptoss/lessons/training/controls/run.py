@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
-from streamlit import runtime
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from gptoss import units
 from gptoss.app import kept, state
 from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
+from gptoss.app.visitor import visitor
 from gptoss.charts import Chart
 from gptoss.lessons.training.charts.curves import MEAN, loss_chart
 from gptoss.lessons.training.controls import plan
@@ -32,10 +30,8 @@ EVEN_GUESS = "an even guess over all tokens"
 
 
 def owner() -> str:
-    """This session's name among those who train. Nobody else can guess it."""
-    if key("owner") not in st.session_state:
-        st.session_state[key("owner")] = secrets.token_hex(16)
-    return st.session_state[key("owner")]
+    """This session's name among those who train."""
+    return visitor().session
 
 
 def current() -> View | None:
@@ -48,20 +44,6 @@ def pace(view: View | None) -> float | None:
     if view is None or view.state not in (WAITING, RUNNING):
         return None
     return OFTEN if view.at else SOON
-
-
-def presence() -> Callable[[], bool]:
-    """A function that says whether this session's browser is still connected: any thread may call it."""
-    context = get_script_run_ctx()
-    return lambda: session_is_open(context.session_id if context else "")
-
-
-def session_is_open(session: str) -> bool:
-    """Whether a browser is connected to a session. Where Streamlit cannot tell, it counts as open."""
-    try:
-        return not runtime.exists() or runtime.get_instance().is_active_session(session)
-    except (AttributeError, RuntimeError):
-        return True
 
 
 def steer(study: Study, view: View | None) -> None:
@@ -85,7 +67,7 @@ def _plan_and_start(study: Study) -> None:
 def _start(study: Study) -> None:
     """The button's callback: where a run is impossible the page says why, and nothing is lost."""
     try:
-        JOBS.submit(owner(), plan.chosen(plan.candidates(study, state.pinned())), presence())
+        JOBS.submit(plan.chosen(plan.candidates(study, state.pinned())), visitor())
     except ValueError as problem:
         st.session_state[key("problem")] = plan.in_words(problem)
     else:
