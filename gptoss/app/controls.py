@@ -86,11 +86,14 @@ def view(views: Sequence[str], key: str, label: str = "View", default: str | Non
     return chosen if chosen in views else default
 
 
-def choose(label: str, positions: Sequence[int], key: str, **looks: object) -> int:
-    """A slider over a range that may shrink, kept in the address. Disabled where there is nothing to choose."""
+def choose(label: str, positions: Sequence[int], key: str, first: int | None = None, **looks: object) -> int:
+    """A slider over a range that may shrink, kept in the address; it begins at `first`, or at the range's own beginning.
+
+    Disabled where there is nothing to choose.
+    """
     if st.session_state.get(key, positions[0]) not in positions:
         st.session_state[key] = min(max(st.session_state[key], positions[0]), positions[-1])
-    return kept.select_slider(label, positions, key=key, disabled=len(positions) == 1, **looks)
+    return kept.select_slider(label, positions, first, key=key, disabled=len(positions) == 1, **looks)
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,9 @@ def head(study: Study, label: str = "Head") -> int:
     return choose(label, range(study.heads), HEAD.name)
 
 
-def expert(study: Study, label: str = "Expert") -> int:
+def expert(study: Study, label: str = "Expert", first: int = 0) -> int:
     """The expert in colour."""
-    return choose(label, range(study.live_config.num_experts), EXPERT.name)
+    return choose(label, range(study.live_config.num_experts), EXPERT.name, first)
 
 
 def token(count: int, first: int, label: str = "Token", **looks: object) -> int:

@@ -5,16 +5,21 @@ if (!window.gptossHistory) {
   const push = history.pushState.bind(history)
   const replace = history.replaceState.bind(history)
   const isWhole = url => url.searchParams.has('preset') // as every address is in the end
+  const app = document.querySelector('.stApp')
   let changed = -Infinity, left = -Infinity // when the last entry of a page was made, and when a page was left
+  const isRunning = () => app.dataset.testScriptState === 'running'
+  let opening = isRunning() // whether the run goes on that draws a page for the first time
   window.gptossHistory = true
+  new MutationObserver(() => { opening &&= isRunning() })
+    .observe(app, { attributeFilter: ['data-test-script-state'] })
   history.pushState = (state, unused, to) => {
     const here = new URL(location.href), there = new URL(to, here), now = performance.now()
     const samePage = there.pathname === here.pathname
-    const onItsWay = !isWhole(here) || now - left < BURST
+    const onItsWay = !isWhole(here) || now - left < BURST || opening && samePage && isWhole(there)
     const burst = samePage && isWhole(there) && now - changed < BURST
     ;(onItsWay || burst ? replace : push)(state, unused, to)
     changed = onItsWay || !isWhole(there) ? -Infinity : now
-    if (!samePage) left = -Infinity
+    if (!samePage) [left, opening] = [-Infinity, true]
     else if (!isWhole(there)) left = now
   }
 }

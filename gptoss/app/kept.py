@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.state import get_session_state
 
-from gptoss.app.positions import Choice, Kind, Range, Switch, Words, read
+from gptoss.app.positions import Choice, Kind, Range, Switch, Words, read, spelt_number
 
+T = TypeVar("T")
 BOUND = {"bind": "query-params"}
 
 
@@ -104,7 +106,7 @@ def slider(label: str, low: float, high: float, value: float | None = None, step
     start = low if value is None else value
     steps = step or (1 if isinstance(start, int) else 0.01)
     _take_in(key, label, Range(low, high, steps), start)
-    return st.slider(label, low, high, start, step, key=key, **BOUND, **looks)
+    return _said(key, st.slider(label, low, high, start, step, key=key, **BOUND, **looks), spelt_number)
 
 
 def select_slider(label: str, options: Sequence, value: object = None, *, key: str, format_func: Callable = str,
@@ -112,13 +114,14 @@ def select_slider(label: str, options: Sequence, value: object = None, *, key: s
     """`st.select_slider` with one handle. `numbers` says which numbers its words stand for."""
     start = _at(options, 0) if value is None else value
     _take_in(key, label, Choice(options, format_func, numbers=numbers or {}), start)
-    return st.select_slider(label, options, start, key=key, format_func=format_func, **BOUND, **looks)
+    chosen = st.select_slider(label, options, start, key=key, format_func=format_func, **BOUND, **looks)
+    return _said(key, chosen, format_func)
 
 
 def radio(label: str, options: Sequence, index: int = 0, *, key: str, format_func: Callable = str, **looks: object):
     """`st.radio`."""
     _take_in(key, label, Choice(options, format_func), _at(options, index))
-    return st.radio(label, options, index, key=key, format_func=format_func, **BOUND, **looks)
+    return _said(key, st.radio(label, options, index, key=key, format_func=format_func, **BOUND, **looks), format_func)
 
 
 def selectbox(label: str, options: Sequence, index: int | None = 0, *, key: str, format_func: Callable = str,
@@ -126,7 +129,7 @@ def selectbox(label: str, options: Sequence, index: int | None = 0, *, key: str,
     """`st.selectbox`; without an `index` nothing is chosen at first."""
     start = None if index is None else _at(options, index)
     _take_in(key, label, Choice(options, format_func, may_be_empty=index is None), start)
-    return st.selectbox(label, options, index, key=key, format_func=format_func, **BOUND, **looks)
+    return _said(key, st.selectbox(label, options, index, key=key, format_func=format_func, **BOUND, **looks), format_func)
 
 
 def segmented_control(label: str, options: Sequence, *, default: object = None, key: str, format_func: Callable = str,
@@ -134,8 +137,9 @@ def segmented_control(label: str, options: Sequence, *, default: object = None, 
     """`st.segmented_control` of which one segment is always chosen."""
     start = _at(options, 0) if default is None else default
     _take_in(key, label, Choice(options, format_func), start)
-    return st.segmented_control(label, options, default=start, key=key, format_func=format_func, required=True, **BOUND,
-                                **looks)
+    chosen = st.segmented_control(label, options, default=start, key=key, format_func=format_func, required=True, **BOUND,
+                                  **looks)
+    return _said(key, chosen, format_func)
 
 
 def pills(label: str, options: Sequence, *, default: object, key: str, format_func: Callable = str,
@@ -143,27 +147,29 @@ def pills(label: str, options: Sequence, *, default: object, key: str, format_fu
     """`st.pills`: one that is always chosen, or any number of them."""
     several = selection_mode == "multi"
     _take_in(key, label, Choice(options, format_func, several, several), default)
-    return st.pills(label, options, default=default, key=key, format_func=format_func, selection_mode=selection_mode,
-                    **({} if several else {"required": True}), **BOUND, **looks)
+    chosen = st.pills(label, options, default=default, key=key, format_func=format_func, selection_mode=selection_mode,
+                      **({} if several else {"required": True}), **BOUND, **looks)
+    return _said(key, chosen, format_func)
 
 
 def multiselect(label: str, options: Sequence, default: Sequence, *, key: str, format_func: Callable = str,
                 **looks: object):
     """`st.multiselect`."""
     _take_in(key, label, Choice(options, format_func, several=True, may_be_empty=True), default)
-    return st.multiselect(label, options, default, key=key, format_func=format_func, **BOUND, **looks)
+    chosen = st.multiselect(label, options, default, key=key, format_func=format_func, **BOUND, **looks)
+    return _said(key, chosen, format_func)
 
 
 def toggle(label: str, value: bool = False, *, key: str, **looks: object) -> bool:
     """`st.toggle`."""
     _take_in(key, label, Switch(), value)
-    return st.toggle(label, value, key=key, **BOUND, **looks)
+    return _said(key, st.toggle(label, value, key=key, **BOUND, **looks), lambda on: str(on).lower())
 
 
 def text_input(label: str, value: str = "", *, max_chars: int, key: str, **looks: object) -> str:
     """`st.text_input`."""
     _take_in(key, label, Words(max_chars), value)
-    return st.text_input(label, value, max_chars=max_chars, key=key, **BOUND, **looks)
+    return _said(key, st.text_input(label, value, max_chars=max_chars, key=key, **BOUND, **looks))
 
 
 def tabs(names: Sequence[str], *, key: str, label: str = "Tab") -> Sequence[DeltaGenerator]:
@@ -224,6 +230,15 @@ def _take_in(key: str, label: str, kind: Kind, first: object) -> None:
         query.set_initial_query_params_from_current()  # what the widget will read
     if reading.problem:
         memory.problems.append(reading.problem)
+
+
+def _said(key: str, value: T, show: Callable[[object], object] = str) -> T:
+    """The value of a widget that was drawn, put into the address if code has set it: Streamlit does so one run later."""
+    if value != kept().first[key] and key not in st.query_params:
+        words = [str(show(each)) for each in value] if isinstance(value, list) else str(show(value))
+        with _address() as query:
+            query.set_corrected_value(key, words or "", "string_array_value")
+    return value
 
 
 @contextmanager

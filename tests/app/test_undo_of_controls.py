@@ -7,6 +7,7 @@ from page_controls import controls
 from reader import address, assert_fine, button, dial, move, open_page, open_tab, press, type_text, values
 
 from gptoss.app import state
+from gptoss.app.book import PAGES
 from gptoss.app.lesson import CODE, TRY
 from gptoss.app.state import PAGE_KEYS
 
@@ -94,6 +95,18 @@ def test_tabs_are_in_the_address_and_no_step():
         at = open_page("pages/sinks.py", preset="classroom", sinks_lesson=CODE, **query)
         assert not at.warning and [tab.label for tab in at.tabs if len(tab)] == [CODE]
     assert button(open_tab(open_page("pages/sinks.py", preset="classroom"), "sinks", CODE), "Undo").disabled
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+def test_nothing_is_to_undo_or_reset_where_nothing_was_moved(page):
+    at = open_page(f"pages/{page.file}", preset="classroom").run()
+    assert button(at, "Undo").disabled and button(at, "Reset").disabled
+
+
+def test_what_an_experiment_sets_is_in_the_address_at_once():
+    at = open_tab(open_page("pages/rmsnorm.py", preset="classroom"), "rmsnorm", TRY)
+    at.button(key="rmsnorm_try_2").click().run()
+    assert address(at)["rmsnorm_outlier"] == "30"
 
 
 def test_reset_puts_back_the_dials_and_pressed_again_the_page(slowly):

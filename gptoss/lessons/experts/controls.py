@@ -11,7 +11,7 @@ from gptoss import units
 from gptoss.app import controls, kept
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
-from gptoss.app.controls import EXPERT, picks
+from gptoss.app.controls import picks
 from gptoss.app.lesson import Try
 from gptoss.app.live import NO_TWIN, has_twin, live_model, twin
 from gptoss.app.pictures import Main, show_chart, show_picture
@@ -54,11 +54,7 @@ growth_chart = remembered(lambda config: charts.growth_by_experts(measure.by_num
 
 def expert_slider(study: Study, here: Routing) -> int:
     """The expert in colour: at first the layer's busiest, so that there is something to see."""
-    if "expert_offered" not in st.session_state:
-        st.session_state["expert_offered"] = True
-        if EXPERT.name not in st.session_state and EXPERT.name not in st.query_params:
-            EXPERT.set(int(here.counts.argmax()))
-    return controls.expert(study)
+    return controls.expert(study, first=int(here.counts.argmax()))
 
 
 def routing(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: DeltaGenerator,
