@@ -38,3 +38,13 @@ def test_the_charts_have_the_pages_rows(path):
     shown = run(at(path, widgets=widgets, **dials)).shown
     for place in places:
         assert any(same(shown[place].data, rows(chart)) for chart in charts(page)), shown[place].name
+
+
+def test_the_drawer_offers_both_files_but_not_on_a_projector():
+    page = open_page("pages/gqa.py", preset="classroom")
+    assert not page.get("download_button"), "a closed drawer does no work"
+    page.session_state["take_home"] = True
+    assert [button.proto.label for button in page.run().get("download_button")] == ["Notebook", "Script"]
+    room = open_page("pages/gqa.py", preset="classroom", stage="1")
+    room.session_state["take_home"] = True
+    assert not room.run().get("download_button")
