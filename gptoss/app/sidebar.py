@@ -46,7 +46,7 @@ def _buttons(study: Study) -> list[Mapping[str, object]]:
     pinned = state.pinned()
     return [
         {"value": "undo", "label": "Undo", "icon": "undo", "disabled": not state.session().past,
-         "help": "Take back the last move or edit."},
+         "help": "Take back the last step: an experiment, a drag, an edit, or a control of this page."},
         {"value": "reset_page", "label": "Reset page", "icon": "restart_alt", "disabled": False,
          "help": "Every dial is at its preset: put this page's own controls back, too."}
         if state.page_has_moved() and not study.changes else

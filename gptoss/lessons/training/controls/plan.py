@@ -100,9 +100,11 @@ def choose_data() -> None:
             st.caption("Shares; they need not add up to 100. Prose and code are the docstrings and sources of Python's own "
                        "library, the others are written by rule, so that their floor is known.")
         elif source == TEXT:
+            kept.stays_here("The text to train on stays here: no link holds it.")
             st.text_area("Text to train on", key=key("text"), persist_state="session", height=260,
                          placeholder="Paste a text of a few hundred words or more.")
         else:
+            kept.stays_here("The file to train on stays here: no link holds it.")
             st.file_uploader("A text in UTF-8", key=key("file"), max_upload_size=math.ceil(2 * LARGEST_TEXT / 2**20))
             st.caption(f"Up to {LARGEST_TEXT:,} bytes. It stays on this server, and only while it trains.")
 
@@ -133,6 +135,8 @@ def draw_expectation(untrained: float) -> None:
     with st.popover("Draw", icon=":material/draw:", help="Draw the curve that you expect."):
         st.toggle("Draw a curve", key=key("draw"), persist_state="session",
                   help="It stays in the picture while the models learn.")
+        if value("draw"):
+            kept.stays_here("The curve that you have drawn stays here: no link holds it.")
         for number, step in enumerate(guess_steps()):
             st.slider(f"Loss at step {step:,} (nats)", 0.0, LARGEST_GUESS, round(untrained, 1), 0.1,
                       key=key(f"guess_{number}"), persist_state="session", disabled=not value("draw"))
