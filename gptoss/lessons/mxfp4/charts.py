@@ -243,7 +243,7 @@ def _layers_spec() -> dict:
         y=alt.Y("divergence:Q", scale=alt.Scale(zero=True), axis=alt.Axis(
             title="KL divergence (nats a token)", tickCount=5, format=",.2~r")))
     colour = alt.Color("rounded:N", scale=scale_of({ALONE: palette.MAGNITUDE, UP_TO: palette.ACCENT}),
-                       legend=squares(columns={"expr": "width > 400 ? 2 : 1"}))
+                       legend=squares(columns=1))
     bars = base.transform_filter(f"datum.rounded === '{ALONE}'").mark_bar(
         width={"band": 0.55}, tooltip=ROW).encode(color=colour)
     line = base.transform_filter(f"datum.rounded === '{UP_TO}'").mark_line(
