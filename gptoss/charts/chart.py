@@ -14,6 +14,7 @@ from gptoss.charts.palette import GRID, MUTED
 
 ROW = {"content": "data"}  # a tooltip with the mark's row as it is: no expression to evaluate for every mark
 _COLUMNS, _NARROW = 2, 310  # of a legend; px of a chart below which each of its entries has a line
+_PLOT = "(containerSize()[0] - 80)"  # px of a plot before its legends are laid out, about
 FONT_SIZE = 15  # px; labels stay readable from the last row
 WIDTH = 720  # px of a chart that stands by itself
 _VEGA_LITE = "6.4"  # that `altair` writes
@@ -125,7 +126,7 @@ def _fit_legends(tree: object) -> None:
         legend = child.get("legend") if isinstance(child, dict) else None
         if isinstance(legend, dict) and child.get("type") in ("nominal", "ordinal"):
             columns = legend.get("columns", _COLUMNS)
-            some = columns["expr"] if isinstance(columns, dict) else columns
+            some = columns["expr"].replace("width", _PLOT) if isinstance(columns, dict) else columns
             legend["columns"] = {"expr": f"containerSize()[0] < {_NARROW} ? 1 : ({some})"}
         _fit_legends(child)
 

@@ -1,4 +1,7 @@
-"""Every page in a real browser, one visit a theme: the first screen, desk and phone, and the way that a lesson goes."""
+"""Every page in a real browser, one visit a theme: the first screen, desk and phone, and the way that a lesson goes.
+
+In the dark every view is looked at, on a small laptop beside the sidebar, on a phone, and in projector mode.
+"""
 
 import re
 from urllib.parse import parse_qsl
@@ -7,15 +10,19 @@ import pytest
 from accessibility import violations
 from chromium_reader import (
     DESKTOP,
+    LAPTOP,
     NARROW,
     PATIENCE,
     PHONE,
     assert_fits,
     assert_no_error_shown,
+    assert_picture_begins,
     at_rest,
+    expect_address,
     open_tab,
     settle,
     slider,
+    view_buttons,
     vital_signs,
 )
 from playwright.sync_api import expect
@@ -109,13 +116,50 @@ def test_a_page_fits_a_small_phone_and_a_desk_in_the_dark(visits, lesson):
     for screen in (NARROW, DESKTOP):
         assert_whole(page, lesson.title, screen)
     assert violations(page) == []
-    background = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
-    assert background == "rgb(18, 18, 22)"
+    assert background(page) == "rgb(18, 18, 22)"
+    if lesson.path != "exercises":  # which has no picture
+        look_at_every_view(page, lesson.path)
+
+
+def background(page) -> str:
+    return page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+
+
+def look_at_every_view(page, path: str) -> None:
+    """Its picture begins high on a laptop, highest in projector mode, and nothing of it is cut, there or on a phone."""
+    views = view_buttons(page, path) or [None]
+    page.set_viewport_size(LAPTOP)
+    for view in views[1:] + views[:1]:  # each is drawn anew at this size
+        turn_to(page, view)
+        assert_picture_begins(page, at_most=200)
+        assert_fits(page)
+    page.set_viewport_size(PHONE)
+    for view in views[1:] + views[:1]:
+        turn_to(page, view)
+        assert_fits(page)
+    page.set_viewport_size(LAPTOP)
+    page.keyboard.press("f")
+    expect_address(page, stage="1")
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden(timeout=PATIENCE)
+    for view in views:
+        turn_to(page, view)
+        assert_picture_begins(page, at_most=96, height=0.75)
+    assert background(page) == "rgb(255, 255, 255)"
+    page.get_by_role("button", name="Leave projector mode").click()
+    expect_address(page, stage=None)
+    expect(page.get_by_test_id("stSidebar")).to_be_visible(timeout=PATIENCE)
+
+
+def turn_to(page, view) -> None:
+    if view:
+        view.click()
+    at_rest(page)
+    settle(page)
 
 
 def test_build_fits_in_the_light_and_has_text_controls_and_picture_on_its_first_screen(visits):
     page = visits.open("/build")
-    assert page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor") == "rgb(255, 255, 255)"
+    assert background(page) == "rgb(255, 255, 255)"
     picture = page.get_by_test_id("stVegaLiteChart").first
     expect(picture.locator("canvas, svg.marks").first).to_be_visible(timeout=PATIENCE)
     assert_on_the_first_screen(page.get_by_role("heading", level=1), page.locator(".vital-signs > div").last,

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 PATIENCE = 15_000  # ms; the machine may be busy with other tests
 DESKTOP = {"width": 1440, "height": 900}
+LAPTOP = {"width": 1280, "height": 720}
 PHONE = {"width": 390, "height": 844}
 NARROW = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10: no scrolling in two directions
 
@@ -135,6 +136,20 @@ def misfits(page: Page) -> list[str]:
 def assert_fits(page: Page) -> None:
     found = misfits(page)
     assert not found, found
+
+
+def view_buttons(page: Page, path: str) -> list[Locator]:
+    """The buttons of the switch between a page's views, if it has one above its picture."""
+    return page.locator(f".st-key-{'view' if path == 'build' else f'{path}_view'} button").all()
+
+
+def assert_picture_begins(page: Page, at_most: int, height: float = 0.0) -> None:
+    """The main picture begins so many px below the top of the window, and takes this share of its height."""
+    page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
+    box = page.locator(".st-key-main_picture").filter(visible=True).first.bounding_box()
+    where = box, page.locator("h1").inner_text(), page.url
+    assert 0 < box["y"] <= at_most, where
+    assert box["height"] >= height * page.viewport_size["height"], where
 
 
 def assert_no_error_shown(page: Page) -> None:

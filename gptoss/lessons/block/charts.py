@@ -230,7 +230,7 @@ def _journey_spec(tall: bool) -> dict:
     base = blank_chart().encode(y=_stage_axis(_STAGES))
     lit = base.mark_rect(color=palette.IDLE, tooltip=False).encode(
         x=alt.value(0), x2=alt.value("width"), opacity=alt.condition("datum.chosen", alt.value(1), alt.value(0)))
-    x_axis = alt.Axis(title="length (norm): outlined the stream, filled what is added", tickCount=6)
+    x_axis = alt.Axis(title=["length (norm), outlined: the", "stream, filled: what is added"], tickCount=6)
     stream = base.mark_bar(filled=False, stroke=palette.MUTED, strokeWidth=1.5).encode(x=alt.X("before:Q", axis=x_axis))
     added = base.mark_bar(height={"band": 0.55}).encode(x=alt.X("added:Q", axis=x_axis), color=_colour("kind"))
     numbers = [] if tall else [figures(base, x="reach:Q", text="cosine:N")]
@@ -322,12 +322,15 @@ def _describe_lens(names: Sequence[str], ranks: np.ndarray, answer: str) -> str:
     return f"{start}; from {names[settled]} on it stays on top, stage {settled} of {len(names) - 1}."
 
 
+_NARROW = "width < 260"  # a plot on a phone, where a rank has no room for its probability
+
+
 @cache
 def _lens_spec() -> dict:
     last = LENS_TOKENS + 1
-    x_axis = alt.Axis(title="most probable tokens (rank), bars as long as the probability", orient="bottom", grid=False,
+    x_axis = alt.Axis(title=["most probable tokens (rank),", "bars as long as the probability"], orient="bottom", grid=False,
                       values=list(range(1, last + 1)), ticks=False, labelAlign="left", labelExpr=(
-                          f"datum.value > {LENS_TOKENS} ? 'answer (rank)' : format(datum.value, 'd')"))
+                          f"datum.value <= {LENS_TOKENS} ? format(datum.value, 'd') : {_NARROW} ? 'rank' : 'answer (rank)'"))
     scale = alt.Scale(domain=[1, last + 1], nice=False, zero=False)
     base = blank_chart().encode(y=_stage_axis(_STAGES))
     colour = alt.Color("what:N", legend=squares(symbolStrokeWidth=0), scale=scale_of(
@@ -338,8 +341,9 @@ def _lens_spec() -> dict:
                            tooltip=ROW).encode(x=alt.X("place:Q", scale=scale, axis=x_axis), text="token:N",
                                                color=alt.condition(alt.datum.what == "the answer",
                                                                    alt.value(palette.ACCENT), alt.value(palette.MUTED)))
-    answer = base.transform_filter("datum.words !== ''").mark_text(align="left", fontSize=FONT_SIZE).encode(
-        x=alt.XDatum(last), text="words:N")
+    answer = base.transform_filter("datum.words !== ''").transform_calculate(
+        short=f"{_NARROW} ? split(datum.words, ' · ')[0] : datum.words").mark_text(align="left", fontSize=FONT_SIZE).encode(
+        x=alt.XDatum(last), text="short:N")
     return specification(alt.layer(bars, words, answer), height=_HEIGHT + 30)
 
 

@@ -64,8 +64,8 @@ def pieces(seed, piece="head", removed=None):
 STAGE_AXIS = "half block (layer, part)"
 AXES = {
     waterfall: {"x": "the answer's logit (sum so far)", "y": STAGE_AXIS},
-    journey: {"x": "length (norm): outlined the stream, filled what is added", "y": STAGE_AXIS},
-    lens: {"x": "most probable tokens (rank), bars as long as the probability", "y": STAGE_AXIS},
+    journey: {"x": ["length (norm), outlined: the", "stream, filled: what is added"], "y": STAGE_AXIS},
+    lens: {"x": ["most probable tokens (rank),", "bars as long as the probability"], "y": STAGE_AXIS},
     effects: {"x": "the answer's probability without it (%)", "y": "half block removed (layer, part)"},
     pieces: {"x": "head (number)", "y": "added to logit"},
 }
