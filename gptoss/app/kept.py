@@ -234,7 +234,7 @@ def _take_in(key: str, label: str, kind: Kind, first: object) -> None:
 
 def _said(key: str, value: T, show: Callable[[object], object] = str) -> T:
     """The value of a widget that was drawn, put into the address if code has set it: Streamlit does so one run later."""
-    if value != kept().first[key] and key not in st.query_params:
+    if get_session_state().is_new_state_value(key) and value != kept().first[key] and key not in st.query_params:
         words = [str(show(each)) for each in value] if isinstance(value, list) else str(show(value))
         with _address() as query:
             query.set_corrected_value(key, words or "", "string_array_value")
