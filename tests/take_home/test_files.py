@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from taken_home import at, run
 
 from gptoss.app import live, served, trained
+from gptoss.app.visitor import Visitor
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
 from gptoss.take_home.files import CHECKPOINT, REPOSITORY, file_name, notebook, script
@@ -118,7 +119,7 @@ def test_the_servers_checkpoint_is_named_by_the_reader_not_by_the_server(tmp_pat
 def test_a_model_trained_on_the_server_comes_from_its_download(tmp_path, monkeypatch):
     config = ModelConfig.preset("classroom")
     model = Transformer(config, seed=5)
-    name = trained.keep(Contestant("mine", "mine", config), model.state_dict(), "mine")
+    name = trained.keep(Contestant("mine", "mine", config), model.state_dict(), "mine", Visitor("me", "my browser"))
     here = at("attention", weights=name)
     monkeypatch.chdir(tmp_path)
     without = run(here).words

@@ -40,7 +40,7 @@ def further_dials(study: Study) -> None:
     An expander and no popover: what a popover holds while it is closed, the browser would send back as it was when it
     last was open, and so undo what a button or the address has set.
     """
-    with st.expander("More of YaRN's dials", icon=":material/tune:"):
+    with st.expander("More of YaRN's dials", icon=":material/tune:", key="rope_dials"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             for key, (label, meaning) in _DIALS.items():
                 positions = measure.FURTHER_DIALS[key][1]
