@@ -1,6 +1,7 @@
 """Ours against `transformers`, and against this machine's own matrix multiplication.
 
     python -m tests.benchmarks.model
+    python -m tests.benchmarks.model --preset classroom
     python -m tests.benchmarks.model --rounds 30 --json model.json
 
 Both models hold the same weights, in float32, and take turns in one process. `transformers` runs the attention and
@@ -130,12 +131,12 @@ def largest_difference(ours: Transformer, theirs: GptOssForCausalLM, tokens: Ten
     return float((a - b).abs().max() / b.abs().max())
 
 
-def run(rounds: int) -> dict:
+def run(rounds: int, config: ModelConfig = CONFIG) -> dict:
     """All measurements, in an order in which training comes last, since it changes the weights."""
     torch.manual_seed(0)
-    ours = Transformer(CONFIG, seed=0).eval()
+    ours = Transformer(config, seed=0).eval()
     theirs = default_twin(ours)
-    tokens = torch.randint(CONFIG.vocab_size, (BATCH, TOKENS))
+    tokens = torch.randint(config.vocab_size, (BATCH, TOKENS))
     difference = largest_difference(ours, theirs, tokens)
     passes = forward(ours, theirs, tokens, rounds)
     series = {"forward": passes["seconds"],
@@ -165,9 +166,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=21, help="timed rounds of the forward pass")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--preset", choices=("classroom",), help="this shape in place of one with larger matrices")
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    measured = run(arguments.rounds)
+    measured = run(arguments.rounds, ModelConfig.preset(arguments.preset) if arguments.preset else CONFIG)
     report(measured)
     write_json(arguments.json, measured)
