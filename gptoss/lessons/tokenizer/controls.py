@@ -174,8 +174,8 @@ def _language_chart(text: str, quantity: str) -> Chart:
 def sizes(text: str, study: Study) -> None:
     """Tokens against parameters, for every size of the vocabulary."""
     place = pictures.main()
-    size = kept.select_slider("Vocabulary (tokens)", measure.SIZES, measure.O200K, key="tokenizer_size",
-                              format_func="{:,}".format)
+    [size] = controls.main_sliders(controls.Main("Vocabulary (tokens)", "tokenizer_size", measure.SIZES, measure.O200K,
+                                                 show="{:,}".format))
     with place:
         pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
 

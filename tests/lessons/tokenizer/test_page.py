@@ -4,7 +4,7 @@ import html
 import re
 
 import pytest
-from reader import address, assert_fine, button, captions, move, open_page, press, type_text
+from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
 from gptoss.lessons.tokenizer.controls import (
     EXAMPLES,
@@ -160,7 +160,7 @@ def test_the_stories_can_be_read():
 
 def test_a_size_of_the_vocabulary_is_chosen():
     at = open_page(PAGE, preset="classroom", tokenizer_view=SIZES)
-    at.select_slider(key="tokenizer_size").set_value(32_000).run()
+    dial(at, "tokenizer_size").set_value(32_000).run()
     assert "A vocabulary of 32,000 needs" in captions(at)
 
 
