@@ -9,6 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import kept, pictures
 from gptoss.app.computed import computed, traced
+from gptoss.app.controls import Main, every, main_sliders
+from gptoss.app.positions import spelt_number
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens
 from gptoss.app.weights import weights_in_words
@@ -18,6 +20,7 @@ from gptoss.lessons.rmsnorm.claims import timed
 from gptoss.lessons.rmsnorm.measure import EPS, NOTEBOOK_EPS, SIZES, Distortion
 from gptoss.units import plural
 
+SHIFTS = every(-10, 10, 0.5)
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
 COLUMNS = [3, 10]  # controls and pictures
@@ -31,13 +34,10 @@ format_errors = computed(measure.format_errors, entries=64)
 
 def distortion() -> Distortion:
     """The three sliders that change vectors before a norm reads them."""
-    shift = kept.slider("Shift", -10.0, 10.0, 0.0, 0.5, key="rmsnorm_shift",
-                        help="Added to every feature.")
-    scale = kept.select_slider("Scale", SCALES, 1, key="rmsnorm_scale",
-                               help="Multiplies every feature, before the shift.")
-    outlier = kept.select_slider("Outlier", OUTLIERS, 0, key="rmsnorm_outlier",
-                                 help="Added to the first feature alone, in units of the scale.")
-    return Distortion(shift, scale, outlier)
+    return Distortion(*main_sliders(
+        Main("Shift", "rmsnorm_shift", SHIFTS, 0.0, "Added to every feature.", spelt_number),
+        Main("Scale", "rmsnorm_scale", SCALES, 1, "Multiplies every feature, before the shift."),
+        Main("Outlier", "rmsnorm_outlier", OUTLIERS, 0, "Added to the first feature alone, in units of the scale.")))
 
 
 def _side_by_side(place: DeltaGenerator, **shown: Chart) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from reader import assert_fine, captions, move, open_page, press, type_text
+from reader import assert_fine, captions, dial, move, open_page, press, type_text
 
 from gptoss.app.lesson import CHECKS, MATHS, PREDICT, TRY
 from gptoss.lessons.rmsnorm.claims import timed
@@ -21,8 +21,7 @@ def show(at, view):
 
 
 def slider(at, name):
-    key = f"rmsnorm_{name}"
-    return next(element for element in [*at.slider, *at.select_slider] if element.key == key)
+    return dial(at, f"rmsnorm_{name}")
 
 
 def charts(at):
