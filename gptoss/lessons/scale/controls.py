@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import kept, pictures, state
-from gptoss.app.controls import Own
+from gptoss.app.controls import Main, Own, main_sliders
 from gptoss.app.study import Study
 from gptoss.charts import Chart
 from gptoss.config import PRESETS, ModelConfig
@@ -51,15 +51,24 @@ moved = partial(OWN.moved, ("world", "micro", "sequence", "tensor", "expert", "k
 
 def dial(label: str, name: str, options: Sequence, help: str | None = None):
     """A slider of this page, kept in the address as it is written."""
-    write = units.spelled if name == "tokens" else lambda option: f"{option:,}" if isinstance(option, int) else str(option)
+    write = units.spelled if name == "tokens" else _written
     return kept.select_slider(label, options, DEFAULTS[name], key=key(name), help=help, format_func=write)
+
+
+def _written(option: object) -> str:
+    return f"{option:,}" if isinstance(option, int) else str(option)
+
+
+def _main(label: str, name: str, options: Sequence, help: str) -> Main:
+    return Main(label, key(name), options, DEFAULTS[name], help, _written)
 
 
 def common_dials() -> None:
     """The dials that every view needs."""
-    dial("Accelerators", "world", WORLDS, "The world size: all that work on one training step.")
-    dial("Micro batch", "micro", MICRO_BATCHES, "Sequences that one accelerator reads at once.")
-    dial("Tokens a sequence", "sequence", SEQUENCES, "“As trained” is the model's initial context, before YaRN.")
+    main_sliders(
+        _main("Accelerators", "world", WORLDS, "The world size: all that work on one training step."),
+        _main("Micro batch", "micro", MICRO_BATCHES, "Sequences that one accelerator reads at once."),
+        _main("Tokens a sequence", "sequence", SEQUENCES, "“As trained” is the model's initial context, before YaRN."))
 
 
 def rarer_dials() -> None:
