@@ -134,7 +134,7 @@ def hint(options: argparse.Namespace) -> int:
     """Say one hint."""
     from gptoss.exercises import learner
 
-    learner.hint(options.name, options.number)
+    print(learner.hint_in_words(options.name, options.number, "hint {} {}", "solution {}"))
     return 0
 
 

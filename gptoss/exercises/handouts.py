@@ -76,16 +76,18 @@ def _welcome(exercises: Sequence[Exercise]) -> str:
     minutes = sum(exercise.minutes for exercise in exercises)
     title = "Build GPT-OSS yourself" if len(exercises) > 1 else exercises[0].title
     return (f"# {title}\n\n{plural(len(exercises), 'exercise')}, about {minutes} minutes. Each has a story, a function to "
-            "write, three hints that you open one by one, and a cell that compares your function with the real one. What "
-            f"you need is imported by the next cell: run it first. `solution({exercises[0].name!r})` prints a way to write "
-            "that one.")
+            "write, three hints that you open one by one, and a cell that compares your function with the one that runs in "
+            "the dashboard. What you need is imported by the next cell: run it first. "
+            f"`hint({exercises[0].name!r}, 1)` prints a hint too, and `solution({exercises[0].name!r})` a way to write that "
+            "one.")
 
 
 _ENDING = """\
 # Your GPT-OSS
 
-Run the cell: your parts become one model, which reads the trained weights of the preset *classroom* and is compared with
-ours. What you have not written yet is ours."""
+Run the cells of all exercises first, also of those that you left empty. Then run this one: your parts become one model,
+which reads the trained weights of *classroom*, the small model that the dashboard opens with, and is compared with ours.
+What you have not written yet is ours."""
 
 
 def _cells(exercise: Exercise) -> dict[str, str]:

@@ -28,7 +28,7 @@ def check(name: str, function: Callable) -> None:
 
 def hint(name: str, number: int = 1) -> None:
     """Say one of the three hints of an exercise; the third gives most away."""
-    print(hint_in_words(name, number))
+    print(hint_in_words(name, number, "hint({!r}, {})", "solution({!r})"))
 
 
 def solution(name: str) -> None:
@@ -48,13 +48,14 @@ def in_words(result: Result) -> str:
     return f"{SIGNS[result.state]} {result.exercise.name}: {result.sentence}"
 
 
-def hint_in_words(name: str, number: int) -> str:
-    """One hint, and how to get the next. Raises `ValueError` for a number that there is not."""
+def hint_in_words(name: str, number: int, call: str, end: str) -> str:
+    """One hint, and how to get the next, or the solution. Raises `ValueError` for a number that there is not."""
     hints = find(name).hints
     if not 1 <= number <= len(hints):
         raise ValueError(f"There is no hint {number} of {name}; there are: 1 to {len(hints)}.")
-    more = f"\nThe next one: hint {name} {number + 1}" if number < len(hints) else f"\nThe last one. Then: solution {name}"
-    return f"Hint {number} of {len(hints)}: {hints[number - 1]}{more}"
+    last = number == len(hints)
+    more = f"The last one. Then: {end.format(name)}" if last else f"The next one: {call.format(name, number + 1)}"
+    return f"Hint {number} of {len(hints)}: {hints[number - 1]}\n{more}"
 
 
 def load(file: Path, name: str) -> Callable:

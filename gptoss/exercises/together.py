@@ -132,7 +132,7 @@ def differences_of(parts: Parts) -> Iterator[str]:
 
 
 def _accounts(parts: Parts) -> str:
-    """In the accounts: the counts of the model that runs, and of what it keeps."""
+    """In `parameters` or `memory`: the counts of the model that runs, and of what it keeps."""
     config = _ours().config
     tensors = sum(parameter.numel() for parameter in _ours().parameters())
     counted, active = parts["parameters"](config)

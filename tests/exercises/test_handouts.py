@@ -49,7 +49,7 @@ def test_the_notebook_runs_with_solutions_put_in_and_says_what_is_wrong():
     assert told["empty"] == "· rope: rope is not written yet: it raises NotImplementedError.\n"
     assert told["mistake"].startswith("✗ swiglu: missing +1. The linear half counts as linear + 1")
     assert "it stopped in line 3 of the cell with AttributeError" in told["stops"]
-    assert "Hint 1 of 3" in told["hint"] and "Then: solution rope" in told["hint"] and "def visible(" in told["hint"]
+    assert "Hint 1 of 3" in told["hint"] and "Then: solution('rope')" in told["hint"] and "def visible(" in told["hint"]
 
 
 def test_a_notebook_tells_of_each_exercise_and_names_no_machine_unless_told():

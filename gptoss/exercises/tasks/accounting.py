@@ -119,7 +119,7 @@ def memory(config: ModelConfig, context: int) -> tuple[int, int]:
 
     Weights: the experts' two matrices are in MXFP4, blocks of 32 values in 17 bytes; everything else, the experts' biases
     too, is in bfloat16, two bytes a value. `config.num_experts` experts of `config.num_hidden_layers` layers count, and
-    `count_parameters` of `gptoss.cost` gives the total of all parameters.
+    `gptoss.cost.count_parameters(config).total` is the number of all parameters.
 
     Cache: in each layer a token has num_key_value_heads keys and as many values, of head_dim numbers in bfloat16. Even
     layers, the first one among them, keep the last `sliding_window` tokens if that is not 0; odd layers keep all.
@@ -183,9 +183,9 @@ MEMORY = Exercise(
     name="memory", title="Memory", pages=("memory", "gqa", "window"), difficulty=MEDIUM, minutes=12,
     story="""\
 Will it fit? Two things fill a card: the weights, once, and the keys and values of every text that is being written.
-Public calculators have said 25 GiB for a cache that is 4.5, because they forget that heads share keys and values, or
-that every other layer keeps only its window. The weights are 12.8 GiB for 20.9 billion parameters, because nearly all
-are in MXFP4.""",
+Public calculators have said 25 GiB for a cache of gpt-oss-120b that is 4.5, because they forget that heads share keys
+and values, or that every other layer keeps only its window. The weights of gpt-oss-20b are 12.8 GiB for 20.9 billion
+parameters, because nearly all are in MXFP4.""",
     hints=(
         "Two sums that have nothing to do with each other. For the weights, separate the experts' matrices from all the "
         "rest.",

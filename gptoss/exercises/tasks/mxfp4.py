@@ -100,7 +100,8 @@ def pack(weights: Tensor) -> tuple[Tensor, Tensor]:
     weights is (..., n), any floating dtype, n a multiple of 32. Returns blocks (..., n / 32, 16) uint8 and scales
     (..., n / 32) uint8, in the layout that `unpack` reads. A block's scale is 2 to the smallest exponent, -127 at least, for
     which its largest magnitude is at most 7 in units of the scale; the byte is the exponent + 127. Each magnitude, in units
-    of the scale, goes to the nearest of 0, 0.5, 1, 1.5, 2, 3, 4 and 6; halfway between two, to the one whose code is even.
+    of the scale, goes to the nearest of 0, 0.5, 1, 1.5, 2, 3, 4 and 6, whose codes are 0 to 7; halfway between two, to the
+    one whose code is even.
     The sign bit, 8, is set where a weight is negative, also where it rounds to 0.
     """
     rows = weights.float().unflatten(-1, (-1, 32))                                      # (..., n / 32, 32)
@@ -125,6 +126,7 @@ def _pack_cases() -> list[Case]:
         Case("every tie, of both signs", (ties[None],)),
         Case("a block whose largest is between 7 and 8", (torch.cat((torch.tensor([7.5]), normal(31)))[None],)),
         Case("a block of zeros beside small weights", (torch.cat((torch.zeros(32), 1e-3 * normal(32))),)),
+        Case("a block of 1e-40", (torch.full((1, 32), 1e-40),)),
         Case("an outlier of 100", (torch.cat((normal(40), torch.tensor([100.0]), normal(23))),)),
         Case("bfloat16, 2 experts", (normal(2, 2, 32).bfloat16(),)),
     ]
@@ -149,6 +151,10 @@ def _exponents(weights: Tensor) -> Tensor:
 
 def _ties_up(weights: Tensor) -> tuple[Tensor, Tensor]:
     return _packed(weights, _exponents(weights), ties_go_up=torch.ones(7, dtype=torch.bool))
+
+
+def _ties_down(weights: Tensor) -> tuple[Tensor, Tensor]:
+    return _packed(weights, _exponents(weights), ties_go_up=torch.zeros(7, dtype=torch.bool))
 
 
 def _cut_off(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,8 +195,8 @@ largest may be up to 7 where the last tick is 6: from there on the next scale is
     hints=(
         "Block by block: the exponent from the largest magnitude, magnitudes divided by the scale, codes by comparing with "
         "the seven middles between ticks, two codes to a byte.",
-        "The smallest e with largest ≤ 7 · 2 ** e is `torch.ceil(torch.log2(largest / 7))`; a block of zeros gives minus "
-        "infinity, which `clamp(min=-127)` mends. A code is the number of middles below a magnitude.",
+        "The smallest e with largest ≤ 7 · 2 ** e is `torch.ceil(torch.log2(largest / 7))`, up to rounding; a block of "
+        "zeros gives minus infinity, which `clamp(min=-127)` mends. A code is the number of middles below a magnitude.",
         "`codes = ((scaled > middles) | (scaled == middles) & ties_go_up).sum(dim=-1)`, where ties go up at every second "
         "middle, from 0.75 on. Add 8 where the weight is negative; `codes[..., 0::2] + 16 * codes[..., 1::2]` are the "
         "bytes."),
@@ -198,6 +204,8 @@ largest may be up to 7 where the last tick is 6: from there on the next scale is
     mistakes=(
         Mistake("ties go up", "What lies halfway between two magnitudes always goes to the larger one. It goes to the one "
                 "whose code is even: 0.25 to 0, and 0.75 to 1.", _ties_up),
+        Mistake("ties go down", "What lies halfway between two magnitudes always goes to the smaller one. It goes to the "
+                "one whose code is even: 0.25 to 0, and 0.75 to 1.", _ties_down),
         Mistake("cut off instead of rounded", "You take the next smaller magnitude. Take the nearest.", _cut_off),
         Mistake("scale from the leading bit alone", "You take floor(log2(largest)) − 2, as the specification does. A "
                 "largest magnitude between 7 and 8 is then cut down to 6; from 7 on the next scale is nearer.", _specified),
