@@ -170,7 +170,7 @@ def test_settings_of_a_view_outlast_a_look_at_another():
     at = open_page(PAGE, memory_batch="16", memory_view=SPEED)
     at.selectbox(key=key("machine")).set_value("L4").run()
     show(show(at, MEASURED), SPEED)
-    assert at.select_slider(key=key("batch")).value == 16 and at.selectbox(key=key("machine")).value == "L4"
+    assert dial(at, key("batch")).value == 16 and at.selectbox(key=key("machine")).value == "L4"
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app import kept
-from gptoss.app.controls import Own
+from gptoss.app.controls import Main, Own, main_sliders
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, count_parameters, kv_cache_bytes
@@ -63,7 +63,8 @@ def load_controls(study: Study) -> None:
     """Batch, context and prompt. The sidebar's context moves this one along."""
     start = study.context if is_large(study) else LONGEST
     _follow("context", start)
-    _slider("Batch (sequences)", "batch", BATCHES, DEFAULTS["batch"], "Users that are served at once.")
+    main_sliders(Main("Batch (sequences)", key("batch"), BATCHES, DEFAULTS["batch"], "Users that are served at once.",
+                      "{:,}".format))
     longest = _slider("Context (tokens)", "context", CONTEXTS, start,
                       "Tokens of each sequence in the cache while it is continued.")
     within = [tokens for tokens in PROMPTS if tokens <= longest]
