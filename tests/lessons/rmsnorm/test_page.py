@@ -37,6 +37,7 @@ def read(at, tab):
 
 
 def test_each_view_draws_its_charts():
+    timed.cache.clear()  # what another test of this process has measured would show
     at = open_rmsnorm()
     assert [len(charts(show(at, view))) for view in VIEWS] == [2, 2, 1, 2, 0]
 
@@ -48,6 +49,7 @@ def test_a_circle_and_two_points_are_there_at_once():
 
 
 def test_only_two_views_need_a_text():
+    timed.cache.clear()
     at = type_text(open_rmsnorm(), "")
     assert [len(charts(show(at, view))) for view in VIEWS] == [2, 0, 0, 2, 0]
     assert "Type a text, or choose an example, and the model's activations show." in show(at, "Depth").info[0].value
