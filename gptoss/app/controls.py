@@ -160,21 +160,21 @@ def expert(study: Study, label: str = "Expert", first: int = 0) -> int:
     return choose(label, range(study.live_config.num_experts), EXPERT.name, first)
 
 
-def token(count: int, first: int, label: str = "Token", **looks: object) -> int:
+def token(count: int, first: int, label: str = "Token", help: str = "") -> int:
     """The token in question, by its position among `count`: at `first` until the reader chooses another.
 
-    One at the end stays at the end when the text changes; one beyond a shorter text goes to its end.
+    One at the end stays at the end when the text changes; one beyond a shorter text goes to its end. It is a main slider on
+    every page that has it, so that one element keeps its value from page to page.
     """
     positions = [*range(count - 1), LAST]
     start = first if first < count - 1 else LAST
     if TOKEN.name in st.session_state:
         if st.session_state[TOKEN.name] == st.session_state.get(_OFFERED):
-            _put_token(start)  # where another page or another text had put it
+            TOKEN.set(start)  # where another page or another text had put it
         elif st.session_state[TOKEN.name] not in positions:
-            _put_token(LAST)
+            TOKEN.set(LAST)
     st.session_state[_OFFERED] = start
-    chosen = kept.select_slider(label, positions, start, key=TOKEN.name, numbers={LAST: count - 1}, disabled=count == 1,
-                                **looks)
+    [chosen] = main_sliders(Main(label, TOKEN.name, positions, start, help, numbers={LAST: count - 1}))
     return count - 1 if chosen == LAST else chosen
 
 
@@ -253,11 +253,6 @@ def step_through(label: str, names: Sequence[str], key: str) -> str:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         steps(key, names)
         return st.selectbox(label, names, key=key, label_visibility="collapsed")
-
-
-def _put_token(position: int | str) -> None:
-    if st.session_state[TOKEN.name] != position:  # what is written is sent, and would overwrite a newer move
-        TOKEN.set(position)
 
 
 def _position(value: object) -> int | None:

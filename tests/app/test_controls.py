@@ -4,18 +4,20 @@ from types import SimpleNamespace
 
 import pytest
 import streamlit as st
-from reader import address, assert_fine, open_page
+from reader import address, assert_fine, dial, open_page
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import controls
 
 
 def script():
-    """A page with a slider of tokens. `count` and `first` are set by the test."""
+    """A page with a slider of tokens, opened with an address. `count` and `first` are set by the test."""
     import streamlit as st
 
-    from gptoss.app import controls
+    from gptoss.app import controls, kept
 
+    if "kept" not in st.session_state:
+        kept.arrive({"token"})
     position = controls.token(st.session_state.get("count", 10), st.session_state.get("first", 4))
     st.text(f"{position} {controls.token_shown(st.session_state.get('count', 10), st.session_state.get('first', 4))}")
 
@@ -42,8 +44,8 @@ def with_text_of(at, count, first=4):
 @pytest.mark.parametrize(("count", "first", "expected"), [(10, 4, 4), (3, 4, 2), (1, 0, 0), (10, 9, 9), (2, 0, 0)])
 def test_a_token_starts_where_the_page_says_or_at_the_end(count, first, expected):
     at = opened(count=count, first=first)
-    assert position(at) == expected and at.select_slider(key="token").disabled == (count == 1)
-    assert at.select_slider(key="token").value == ("last" if expected == count - 1 else expected)
+    assert position(at) == expected and dial(at, "token").disabled == (count == 1)
+    assert dial(at, "token").value == ("last" if expected == count - 1 else expected)
 
 
 def test_a_token_that_nobody_moved_goes_where_the_next_text_or_page_starts():
@@ -57,12 +59,12 @@ def test_a_callback_may_put_a_token_beyond_the_end():
 
 def test_a_chosen_token_stays_and_one_at_the_end_stays_at_the_end():
     at = opened()
-    at.select_slider(key="token").set_value(6).run()
+    dial(at, "token").set_value(6).run()
     assert [with_text_of(at, count) for count in (20, 7, 30)] == [6, 6, 29]
 
 
-@pytest.mark.parametrize(("there", "expected"), [("3", 3), ("last", 9), ("9", 4), ("77", 4), ("<b>", 4), ("", 4)])
-def test_an_address_names_a_token_or_is_passed_over(there, expected):
+@pytest.mark.parametrize(("there", "expected"), [("3", 3), ("last", 9), ("9", 9), ("77", 9), ("<b>", 4), ("", 4)])
+def test_an_address_names_a_token_or_the_nearest_or_is_passed_over(there, expected):
     at = AppTest.from_function(script)
     at.query_params["token"] = there
     assert position(at.run()) == expected
@@ -100,14 +102,14 @@ def test_a_page_says_that_it_needs_a_text():
 def token_on(at, page):
     at.switch_page(f"pages/{page}.py").run()
     assert_fine(at)
-    return at.select_slider(key="token").value
+    return dial(at, "token").value
 
 
 def test_a_chosen_token_goes_from_page_to_page_and_an_untouched_one_starts_where_each_page_says():
     at = open_page("pages/sinks.py", preset="classroom")
-    assert at.select_slider(key="token").value == 21
+    assert dial(at, "token").value == 21
     assert [token_on(at, page) for page in ("window", "block", "sinks")] == [47, "last", 21]
-    at.select_slider(key="token").set_value(5).run()
+    dial(at, "token").set_value(5).run()
     assert [token_on(at, page) for page in ("window", "block", "experts", "attention", "sinks")] == [5] * 5
     assert address(at)["token"] == "5"
 

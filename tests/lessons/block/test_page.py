@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from reader import assert_fine, button, captions, charts, move, open_page, open_tab, press, type_text
+from reader import assert_fine, button, captions, charts, dial, move, open_page, open_tab, press, type_text
 from reader import page_text as words
 
 from gptoss.app.study import Study
@@ -112,7 +112,7 @@ def test_the_address_restores_the_page(token):
     at = open_page(PAGE, preset="classroom", block_view="Logit lens", token=str(token), block_answer=OWN_NEXT,
                    block_remove="layer 1 experts")
     assert at.segmented_control(key="block_view").value == "Logit lens"
-    assert at.select_slider(key="token").value == token
+    assert dial(at, "token").value == token
     assert at.segmented_control(key="block_answer").value == OWN_NEXT
     assert removed(at) == "layer 1 experts" and not at.warning
 
@@ -123,14 +123,14 @@ def test_the_last_token_stays_the_last_of_another_text_and_none_is_asked_for():
         type_text(at, text)
         assert ("Type a text" in words(at)) == (not text) == (not charts(at))
         if text:
-            assert at.select_slider(key="token").value == "last"
-            assert len(at.select_slider(key="token").options) == options
+            assert dial(at, "token").value == "last"
+            assert len(dial(at, "token").options) == options
 
 
 def test_the_answer_is_compared_with_the_text():
     at = open_page(PAGE, preset="classroom")
     assert "the text ends here" in words(at)
-    at.select_slider(key="token").set_value("10").run()
+    dial(at, "token").set_value("10").run()
     assert "the text goes on with" in words(at)
     at.segmented_control(key="block_answer").set_value(OWN_NEXT).run()
     assert "it is the text's own next token" in words(at)
@@ -216,9 +216,9 @@ def test_the_tabs_hold_the_code_of_a_removal_and_the_sum_of_the_bars():
 
 def test_a_dial_that_moves_keeps_the_token_and_the_removal():
     at = open_page(PAGE, preset="classroom")
-    at.select_slider(key="token").set_value("12").run()
+    dial(at, "token").set_value("12").run()
     at.selectbox(key="block_remove").set_value("layer 1 experts").run()
     for name in ("window", "seed", "heads", "experts"):
         move(at, name, 0)
         move(at, name, -1)
-        assert at.select_slider(key="token").value == 12 and removed(at) == "layer 1 experts"
+        assert dial(at, "token").value == 12 and removed(at) == "layer 1 experts"

@@ -83,13 +83,13 @@ def test_the_expert_in_colour_is_at_first_the_busiest_and_then_the_readers():
 def test_places_give_way_when_the_model_or_the_text_shrinks():
     at = open_experts("Router")
     for key in ("layer", "expert", "token"):
-        slider = at.select_slider(key=key)
+        slider = dial(at, key)
         slider.set_value(slider.options[-1]).run()
     move(at, "experts", 0)
     move(at, "layers", 0)
     type_text(at, "ab cd")
     assert at.select_slider(key="expert").value == at.select_slider(key="layer").value == 0
-    assert at.select_slider(key="token").value == "last" and len(at.select_slider(key="token").options) == 3
+    assert dial(at, "token").value == "last" and len(dial(at, "token").options) == 3
 
 
 def test_the_address_restores_the_controls():
@@ -100,7 +100,7 @@ def test_the_address_restores_the_controls():
     assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-20b'), 4):.1f}" in words(at)
     at = open_experts("SwiGLU", experts_linear="-2.5", experts_variant="plain SwiGLU", token="3")
     assert "Linear −2.5" in words(at) and "plain SwiGLU it would" in words(at)
-    assert at.select_slider(key="token").value == 3
+    assert dial(at, "token").value == 3
 
 
 def test_32_tokens_touch_82_experts():

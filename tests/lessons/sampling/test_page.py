@@ -77,12 +77,12 @@ def test_tokens_too_unlikely_for_a_number_are_said():
 def test_the_next_token_can_be_asked_for_after_any_token():
     at = open_page(PAGE, preset="classroom")
     end = said(at)
-    at.select_slider(key="token").set_value(3).run()
+    dial(at, "token").set_value(3).run()
     assert_fine(at)
     assert said(at) != end
     type_text(at, "ab cd")
     assert_fine(at)
-    assert at.select_slider(key="token").value == "last"
+    assert dial(at, "token").value == "last"
 
 
 def test_draws_are_those_of_the_seeds_and_the_button_takes_others():

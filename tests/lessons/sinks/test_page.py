@@ -60,11 +60,11 @@ def test_a_long_text_is_checked_in_part_and_without_a_text_no_chart_is_drawn():
 
 def test_the_query_stays_in_a_text_that_shrinks_and_the_last_stays_last():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    assert at.select_slider(key="token").value == 21
+    assert dial(at, "token").value == 21
     for text in ("ab cd", "one two three four five six"):
         type_text(at, text)
         assert_fine(at)
-        assert at.select_slider(key="token").value == "last"
+        assert dial(at, "token").value == "last"
 
 
 def test_layer_and_head_give_way_when_the_model_shrinks():

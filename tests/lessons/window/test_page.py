@@ -51,10 +51,10 @@ def test_the_ends_of_the_controls_are_in_the_picture():
 def test_each_view_draws_its_pictures_and_keeps_the_places_of_the_controls():
     at = open_window()
     dial(at, "window_w").set_value("4").run()
-    at.select_slider(key="token").set_value("20").run()
+    dial(at, "token").set_value("20").run()
     for view in ("Reach", "Cost", "Mask"):
         assert drawn(show(at, view)) == PICTURES[view]
-    assert dial(at, "window_w").value == 4 and at.select_slider(key="token").value == 20
+    assert dial(at, "window_w").value == 4 and dial(at, "token").value == 20
 
 
 def test_the_picture_follows_the_sidebars_window():
@@ -79,7 +79,7 @@ def test_an_address_may_name_either_window(settings, expected):
 def test_the_query_is_one_of_at_most_512_tokens_and_its_last_one_stays_the_last():
     at = slide(open_window(), "token", -1)
     for text, count in (("word " * 600, 512), ("Only a few", 5), ("a", 1)):
-        slider = type_text(at, text).select_slider(key="token")
+        slider = dial(type_text(at, text), "token")
         assert len(slider.options) == count and slider.disabled == (count == 1)
         assert slider.value == "last"
 
@@ -101,14 +101,14 @@ def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
     assert not offers()
     dial(at, "window_w").set_value("128").run()
     offers()[0].click().run()
-    assert len(at.select_slider(key="token").options) > 128 and not offers()
+    assert len(dial(at, "token").options) > 128 and not offers()
 
 
 def test_the_experiment_with_32_tokens_shows_228_of_528_pairs():
     at = press(open_tab(open_window(), "window", "Try this"), "32 tokens, window 8")
     assert "Of 528 query-key pairs a sliding layer keeps 228" in page_text(at)
     assert "228 of 528 query-key pairs remain" in page_text(at)
-    assert "32 tokens" in page_text(at) and at.select_slider(key="token").value == "last"
+    assert "32 tokens" in page_text(at) and dial(at, "token").value == "last"
 
 
 def test_the_experiment_with_four_layers_shows_steps_of_15():
