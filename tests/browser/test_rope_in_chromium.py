@@ -67,6 +67,8 @@ def test_a_button_that_sets_the_drawers_dials_is_not_undone_by_the_next_move(vis
     context.press("Enter")
     expect_address(page, rope_initial="1024")
     expect(page.get_by_text("in 1,024 tokens?")).to_be_visible(timeout=PATIENCE)
+    at_rest(page)
+    settle(page)  # while a run ends, what it replaces is still beside it
     page.get_by_role("button", name="Back to published").click()
     expect_address(page, rope_initial=None)
     at_rest(page)
