@@ -45,7 +45,7 @@ def read_config(path: Path) -> tuple[ModelConfig, str]:
     Absent keys have the defaults of both reference loaders, those of gpt-oss-120b; unknown keys are ignored unless
     they change the architecture. Raises `CheckpointError` that names the file and the setting.
     """
-    settings = _read_json_object(path)
+    settings = read_json_object(path)
     try:
         layout = _layout_of(settings)
         _require_fixed(settings)
@@ -95,7 +95,8 @@ def require_own_file(path: Path, max_bytes: int | None = None) -> None:
         raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; one of a checkpoint has at most {max_bytes:,}")
 
 
-def _read_json_object(path: Path) -> dict:
+def read_json_object(path: Path) -> dict:
+    """The settings in a JSON file; `CheckpointError` where it holds something else."""
     settings = read_json(path)
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} holds a JSON {type(settings).__name__}, where settings by name belong")

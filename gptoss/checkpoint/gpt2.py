@@ -11,14 +11,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from gptoss.checkpoint.config_file import CONFIG_NAME, read_json
+from gptoss.checkpoint.config_file import CONFIG_NAME, read_json_object
 from gptoss.checkpoint.errors import CheckpointError, quoted
+from gptoss.checkpoint.files import replace_files, write_text
 from gptoss.checkpoint.reader import Header, read_headers, require_finite, require_float
 from gptoss.config import GPT2Config
 
@@ -74,7 +76,7 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
 def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write `config.json` and one `.safetensors` file that `read_gpt2` and transformers read, in place of those there.
 
-    `tensors` maps every name of our state dict to its tensor; each keeps its dtype. Raises `CheckpointError`, before
+    Each appears whole or not at all. `tensors` maps every name of our state dict to its tensor; each keeps its dtype. Raises `CheckpointError`, before
     anything is written, for missing and wrongly shaped ones.
     """
     directory = Path(directory)
@@ -86,9 +88,10 @@ def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, t
     directory.mkdir(parents=True, exist_ok=True)
     stored = {theirs: (tensors[ours].T if len(shape) == 2 and theirs.startswith("h.") else tensors[ours]).contiguous()
               for ours, (theirs, shape) in gpt2_names(config).items()}
-    save_file(stored, directory / "model.safetensors", metadata={"format": "pt"})
     settings = {theirs: getattr(config, ours) for ours, theirs in _FIELDS.items()} | _FIXED
-    (directory / CONFIG_NAME).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    replace_files(directory, {
+        "model.safetensors": lambda path: save_file(stored, path, metadata={"format": "pt"}),
+        CONFIG_NAME: partial(write_text, json.dumps(settings, indent=2) + "\n")})
 
 
 def gpt2_names(config: GPT2Config) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -108,9 +111,7 @@ def gpt2_names(config: GPT2Config) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _read_config(path: Path) -> GPT2Config:
-    settings = read_json(path)
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(settings).__name__}, where settings by name belong")
+    settings = read_json_object(path)
     try:
         config = GPT2Config(**{ours: settings[theirs] for ours, theirs in _FIELDS.items() if theirs in settings})
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 
 from gptoss.checkpoint.config_file import CONFIG_NAME, to_json
 from gptoss.checkpoint.errors import CheckpointError
+from gptoss.checkpoint.files import replace_files, write_text
 from gptoss.checkpoint.layouts import (
     LAYOUTS,
     Shape,
@@ -72,24 +72,9 @@ def save(directory: str | Path, config: ModelConfig, tensors: Mapping[str, torch
     writers = {name: partial(_write_shard, shard)
                for name, shard in zip(_shard_names(len(shards)), shards, strict=True)}
     if len(shards) > 1:
-        writers[INDEX_NAME] = partial(_write_text, _index(shards))
-    writers[CONFIG_NAME] = partial(_write_text, to_json(config, layout, mxfp4, dtype))
-    _replace_files(directory, writers, stale)
-
-
-def _replace_files(directory: Path, writers: dict[str, Callable[[Path], None]], stale: list[Path]) -> None:
-    """Writes every file beside its place, then removes the stale ones and moves the new ones in, in their order."""
-    unfinished = {name: directory / f"{name}.unfinished" for name in writers}
-    try:
-        for name, write in writers.items():
-            write(unfinished[name])
-        for path in stale:
-            path.unlink()
-        for name, path in unfinished.items():
-            os.replace(path, directory / name)
-    finally:
-        for path in unfinished.values():
-            path.unlink(missing_ok=True)
+        writers[INDEX_NAME] = partial(write_text, _index(shards))
+    writers[CONFIG_NAME] = partial(write_text, to_json(config, layout, mxfp4, dtype))
+    replace_files(directory, writers, stale)
 
 
 def _check(directory: Path, config: ModelConfig, tensors: Mapping[str, torch.Tensor], layout: str, mxfp4: bool,
@@ -200,7 +185,3 @@ def _index(shards: list[list[_Unit]]) -> str:
 def _write_shard(shard: list[_Unit], path: Path) -> None:
     stored = {name: tensor for unit in shard for name, tensor in zip(unit.names, unit.make(), strict=True)}
     save_file(stored, path, metadata={"format": "pt"})  # transformers asks for this mark
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")

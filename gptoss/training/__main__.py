@@ -16,8 +16,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -173,8 +174,9 @@ def run(options: argparse.Namespace, here: World) -> None:
         _go_on(trainer, run_directory)
     recording = _recording(options, trainer, run_directory) if options.record else None
     with tqdm(total=recipe.steps, initial=trainer.at, disable=here.rank > 0) as bar, asked_to_stop() as stop:
-        stopped = follow(trainer, options, here, recording, bar, stop)
-    _save_state(trainer, here, recording, run_directory)
+        save = partial(_save_state, trainer, here, recording, run_directory)
+        stopped = follow(trainer, options, here, recording, bar, stop, save)
+    save()
     if stop.signal:
         raise Interrupted(stop.signal, trainer, run_directory)
     weights = trainer.weights()
@@ -250,8 +252,8 @@ def _save_state(trainer: Trainer, here: World, recording: Recording | None, run_
 
 
 def follow(trainer: Trainer, options: argparse.Namespace, here: World, recording: Recording | None, bar: tqdm,
-           stop: Stop) -> str:
-    """Run the recipe to its end, or to where it is to stop; why it could not go on, or nothing."""
+           stop: Stop, save: Callable[[], None]) -> str:
+    """Run the recipe to its end, or to where it is to stop, and `save` now and then; why it could not go on, or nothing."""
     until = trainer.recipe.steps if options.stop_after is None else min(trainer.recipe.steps, options.stop_after)
     ready = batches(trainer, options.workers)
     saved = time.monotonic()
@@ -268,7 +270,7 @@ def follow(trainer: Trainer, options: argparse.Namespace, here: World, recording
             trainer.train(next(ready))
             bar.update()
             if here.largest(time.monotonic() - saved >= 60 * options.save_every):
-                _save_state(trainer, here, recording, RunDirectory(options.out))
+                save()
                 saved = time.monotonic()
     except Diverged as reason:
         return str(reason)

@@ -6,9 +6,11 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gptoss.checkpoint.config_file import CONFIG_NAME
+from gptoss.checkpoint.files import replace_files
 from gptoss.checkpoint.reader import INDEX_NAME
 from gptoss.training.storage import HISTORY, STATE, VOCABULARY
 from gptoss.units import size
@@ -16,7 +18,6 @@ from gptoss.units import size
 RECORDING = "recording.npz"
 _OURS = {CONFIG_NAME, INDEX_NAME, VOCABULARY, HISTORY, STATE, RECORDING}
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
-_BESIDE = ".unfinished"  # the ending of a file that is being written
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,7 @@ class RunDirectory:
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file in its place, whole or not at all. Raises `OSError`, and then the one that was there still is."""
-        beside = self.path / f"{name}{_BESIDE}"
-        try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self.path / name)
-        finally:
-            beside.unlink(missing_ok=True)
+        replace_files(self.path, {name: partial(_write_through, data)})
 
     def _require_ours(self, resume: bool, overwrite: bool) -> None:
         present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
@@ -75,3 +68,11 @@ class RunDirectory:
         if begun and not (resume or overwrite):
             raise ValueError(f"--out {self.path} already holds a run ({begun[0]}); go on with it by --resume, or replace it "
                              "by --overwrite")
+
+
+def _write_through(data: bytes, path: Path) -> None:
+    """Write a file down to the disk, so that a full one is noticed now."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from gptoss import checkpoint, strict_json
 from gptoss.checkpoint.config_file import CONFIG_NAME
+from gptoss.checkpoint.files import replace_files, write_text
 from gptoss.config import ModelConfig
 from gptoss.model import GPT2, LanguageModel, Transformer
 from gptoss.tokenizer import CompactVocabulary
@@ -41,7 +43,8 @@ def save_model(directory: Path, contestant: Contestant, weights: Mapping[str, Te
         checkpoint.save(directory, contestant.config, halves, mxfp4=True, overwrite=True)
     else:
         checkpoint.save_gpt2(directory, contestant.config, halves)
-    (directory / VOCABULARY).write_text("".join(f"{token}\n" for token in vocabulary.o200k_ids), encoding="ascii")
+    ids = "".join(f"{token}\n" for token in vocabulary.o200k_ids)
+    replace_files(directory, {VOCABULARY: partial(write_text, ids)})
 
 
 def load_model(directory: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LanguageModel:

@@ -1,10 +1,12 @@
 """GPT-2 checkpoints that we write: read by ourselves and by transformers, exactly."""
 
+import errno
+
 import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from gptoss.checkpoint import CheckpointError, read_gpt2, save_gpt2
+from gptoss.checkpoint import CheckpointError, gpt2, read_gpt2, save_gpt2
 from gptoss.config import GPT2Config
 from gptoss.model import GPT2
 
@@ -50,6 +52,21 @@ def test_the_directory_is_made_and_what_stands_there_replaced(tmp_path):
         save_gpt2(directory, config, random_gpt2(config).state_dict())
         assert read_gpt2(directory)[0] == config
     assert sorted(path.name for path in directory.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
+    config, other = ODD["narrow"], ODD["wide"]
+    save_gpt2(tmp_path, config, random_gpt2(config).state_dict())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def half_a_file(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gpt2, "save_file", half_a_file)
+    with pytest.raises(OSError, match="No space left"):
+        save_gpt2(tmp_path, other, random_gpt2(other).state_dict())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_what_is_no_whole_model_is_refused_before_anything_is_written(tmp_path):
