@@ -9,20 +9,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import streamlit as st
 
+from gptoss.app.browser_side import text_of
 from gptoss.app.moves import Message, read_message
 
 Option = str | list[str]  # a position as the address spells it, and as the dial shows it where that is another word
 
 
-def _beside(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-_element = st.components.v2.component("gptoss_dials", js=_beside("dials.js"), css=_beside("dials.css"))
+_element = st.components.v2.component("gptoss_dials", js=text_of("dials.js"), css=text_of("dials.css"))
 
 
 def option(spelled: str, shown: str) -> Option:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
 from gptoss.app import keys, route
 from gptoss.app.book import BOOK, Page
+from gptoss.app.browser_side import text_of
 
-_STYLE = Path(__file__).with_name("foot.css").read_text(encoding="utf-8")
+_STYLE = text_of("foot.css")
 # The way of a token through the model as a line of links: what is in brackets is one layer, and attention with its parts.
 _MAP = "tokenizer → ( block rmsnorm → ( attention rope gqa window sinks ) → experts ) → sampling".split()
 _SIGNS = {"(": "<span>", ")": "</span>", "→": '<i aria-hidden="true">→</i>'}

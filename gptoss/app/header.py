@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
@@ -11,6 +10,7 @@ from gptoss.app import route, stage, state
 from gptoss.app.accounts import figures
 from gptoss.app.band import Band, band_of
 from gptoss.app.book import Page, ensure_app
+from gptoss.app.browser_side import text_of
 from gptoss.app.notices import notices
 from gptoss.app.study import Study
 from gptoss.app.weights import back_to_trained
@@ -30,8 +30,7 @@ MOVED_BY = {
 # One element for everything, since each of Streamlit's own costs the browser a tenth of every repaint.
 _element = st.components.v2.component(
     "page_head", html='<header class="page-head"></header>', isolate_styles=False,
-    **{kind: Path(__file__).with_name(name).read_text(encoding="utf-8")
-       for kind, name in (("css", "style.css"), ("js", "head.js"))})
+    css=text_of("style.css"), js=text_of("head.js"))
 
 
 def header(path: str, untrained: bool = False) -> None:

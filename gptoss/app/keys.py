@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
 
 from gptoss.app import controls, route, share, stage, state
-from gptoss.app.book import PAGES, SHARED_KEYS, Page
+from gptoss.app.book import SHARED_KEYS, Page
+from gptoss.app.browser_side import text_of
 
 
 class Shortcut(NamedTuple):
@@ -36,12 +36,11 @@ SHORTCUTS = (
     Shortcut("?", "?", "list", "this list"),
 )
 _KEY, _LIST = "keys", "keys_listed"
-_AT = {"": PAGES[0], **{page.path: page for page in PAGES}}  # by what a link may say
 _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS | stage.KEYS)}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
-_SCRIPTS = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("history.js", "share.js", "keys.js"))
-_listener = st.components.v2.component("gptoss_keys", js="\n".join(_SCRIPTS), css=_STYLE, isolate_styles=False)
+_SCRIPTS = "\n".join(map(text_of, ("history.js", "share.js", "keys.js")))
+_listener = st.components.v2.component("gptoss_keys", js=_SCRIPTS, css=_STYLE, isolate_styles=False)
 
 
 def listen(path: str) -> None:
@@ -60,7 +59,7 @@ def _act(path: str) -> None:
     """The callback of what `keys.js` sends: a word of the table, or `go` and where to. Anything else does nothing."""
     match st.session_state[_KEY].act:
         case {"does": "go", "to": str(to)}:
-            _open(_AT.get(to))
+            _open(route.find(to))
         case {"does": str(does)} if does in _ACTS:
             _ACTS[does](path)
 

@@ -9,8 +9,7 @@ from functools import partial
 
 import streamlit as st
 
-from gptoss.app import kept, stage, state
-from gptoss.app.book import PAGES
+from gptoss.app import kept, route, stage, state
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
@@ -189,7 +188,7 @@ def _exercises(path: str) -> None:
 
 def _claims(lesson: Lesson) -> None:
     study = state.study()
-    if next(page for page in PAGES if page.path == lesson.path).builds_its_own:
+    if route.page_at(lesson.path).builds_its_own:
         study = study.small
     for claim in lesson.claims:
         verdict = known(claim, study) or decide(claim, study)

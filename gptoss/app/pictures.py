@@ -16,6 +16,7 @@ from gptoss.app import stage, theme
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart, Picture, palette, tensor_picture
 from gptoss.charts.enlarge import enlarged
+from gptoss.charts.once import once_for_each
 from gptoss.trace import as_matrix
 
 MAIN = "main_picture"  # the key of its place, by which style.css, projector mode and the browser tests find it
@@ -46,8 +47,7 @@ def main() -> Main:
     return Main()
 
 
-_MOST_KEPT = 256  # specifications; there is one for each kind of chart, and for some kinds one for each number of rows
-_IN_DARK: dict[int, tuple[dict, dict]] = {}
+_in_dark = once_for_each(palette.in_dark)
 
 
 def show_chart(chart: Chart, key: str, height: int | str = "content", on_select: str | Callable = "ignore",
@@ -85,19 +85,10 @@ def show_clickable(chart: Chart, key: str, field: str, then: Callable[[object], 
 
 
 def in_theme(spec: dict) -> dict:
-    """The specification in the colours of the reader's theme.
-
-    It is one object a structure in each of the two, as the browser swaps only the data then: those in the dark are kept
-    with the one they were made from, which so stays the only one of its identity.
+    """The specification in the colours of the reader's theme: one object in each of the two, so that the browser swaps only
+    the data of a chart that it shows already.
     """
-    if not theme.is_dark():
-        return spec
-    kept = _IN_DARK.get(id(spec))
-    if kept is None:
-        if len(_IN_DARK) >= _MOST_KEPT:
-            _IN_DARK.clear()
-        kept = _IN_DARK[id(spec)] = spec, palette.in_dark(spec)
-    return kept[1]
+    return _in_dark(spec) if theme.is_dark() else spec
 
 
 def _data_in_theme(data: pd.DataFrame) -> pd.DataFrame:

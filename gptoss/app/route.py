@@ -7,6 +7,11 @@ from html import escape
 from gptoss.app.book import BOOK, PAGES, Page
 
 
+def find(path: str) -> Page | None:
+    """The page with this address, also where that is the bare one; None where there is none."""
+    return _AT.get(path)
+
+
 def page_at(path: str) -> Page:
     """The page with this address. KeyError where there is none."""
     return _AT[path]
@@ -79,4 +84,4 @@ def _place(path: str) -> int:
     return PAGES.index(page_at(path))
 
 
-_AT = {page.path: page for page in PAGES}
+_AT = {"": PAGES[0], **{page.path: page for page in PAGES}}

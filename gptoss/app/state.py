@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, kept, moves, share, stage, trained
+from gptoss.app import dials, kept, moves, route, share, stage, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
+from gptoss.app.stage import IN_FLIGHT
 from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
 from gptoss.app.text import current_text, sample_of, set_text, text_from_query, text_to_query
 from gptoss.app.weights import weights_of
@@ -27,7 +28,6 @@ PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  #
 DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
 PAUSE = 2.0  # s after which another move of the same control on a page is a step of its own
-IN_FLIGHT = 1.0  # s in which the browser may still send the address from before our last change
 
 
 @dataclass(frozen=True)
@@ -296,8 +296,8 @@ def _note_controls(memory: Session) -> None:
 
 def _own_keys(page: str | None) -> set[str]:
     """The keys of the controls that a page may have."""
-    return {*SHARED_KEYS, *(key for each in PAGES if each.path == page or each is PAGES[0] and not page
-                            for key in each.controls)}
+    here = route.find(page or "")
+    return {*SHARED_KEYS, *(here.controls if here else ())}
 
 
 def _pass_over_what_was_undone(memory: Session, page: str) -> None:

@@ -69,7 +69,7 @@ def keep(contestant: Contestant, weights: Mapping[str, Tensor], title: str, visi
     if model.nbytes > MAX_BYTES_EACH:
         raise ValueError(f"the weights take {size(model.nbytes)}; at most {size(MAX_BYTES_EACH)} can be kept")
     with _lock:
-        forget_the_absent()
+        _forget_the_absent()
         others = sum(other.nbytes for other in _kept.values() if other.visitor.browser != visitor.browser)
         if others + model.nbytes > MAX_BYTES:
             raise ValueError("other people's models fill this server's room for them: please try again later")
@@ -94,7 +94,7 @@ def _make_room(model: TrainedModel) -> None:
             return
 
 
-def forget_the_absent() -> None:
+def _forget_the_absent() -> None:
     """Let go of the models of sessions that are over."""
     for name in [name for name, model in _kept.items() if not model.visitor.present()]:
         del _kept[name]

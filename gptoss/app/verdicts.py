@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from inspect import unwrap
 
-from gptoss.app import live
-from gptoss.app.book import PAGES, Page
+from gptoss.app import live, route
+from gptoss.app.book import Page
 from gptoss.app.cache import Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
@@ -81,7 +81,7 @@ class Claim:
     @property
     def page(self) -> Page:
         """The page that shows why."""
-        return next(page for page in PAGES if page.path == self.pages[0])
+        return route.page_at(self.pages[0])
 
     @property
     def follows(self) -> bool:

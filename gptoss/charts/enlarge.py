@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from gptoss.charts.once import once_for_each
+
 FACTOR = 1.35
 
 _LENGTHS = {"fontSize", "labelFontSize", "titleFontSize", "labelLimit", "titleLimit", "limit", "labelPadding",
@@ -13,22 +15,14 @@ _SIZES = {"size", "symbolSize"}  # px² of a symbol, px of a bar or a tick
 _LONG = ("bar", "tick", "rule")
 _THRESHOLD = re.compile(r"(?<=\bwidth > )\d+")  # px from which on an expression finds room for more
 _NO_LENGTHS = {"scale", "transform", "datasets", "data", "params"}  # numbers in them count other things
-_MOST_KEPT = 256  # specifications; there are a few dozen kinds of charts
 
-_enlarged: dict[int, tuple[dict, dict]] = {}
-
-
+@once_for_each
 def enlarged(spec: dict) -> dict:
     """The specification with every length in px times `FACTOR`, but for the width, which is its place's.
 
     `spec` is constant, as those of `Chart` are, so that what comes back is the same object again.
     """
-    kept = _enlarged.get(id(spec))
-    if kept is None or kept[0] is not spec:
-        if len(_enlarged) >= _MOST_KEPT:
-            _enlarged.clear()
-        kept = _enlarged[id(spec)] = spec, _larger(spec)
-    return kept[1]
+    return _larger(spec)
 
 
 def _larger(part: object) -> object:

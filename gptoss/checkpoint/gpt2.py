@@ -76,8 +76,8 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
 def save_gpt2(directory: str | Path, config: GPT2Config, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write `config.json` and one `.safetensors` file that `read_gpt2` and transformers read, in place of those there.
 
-    Each appears whole or not at all. `tensors` maps every name of our state dict to its tensor; each keeps its dtype. Raises `CheckpointError`, before
-    anything is written, for missing and wrongly shaped ones.
+    Each appears whole or not at all. `tensors` maps every name of our state dict to its tensor; each keeps its dtype. Raises
+    `CheckpointError`, before anything is written, for missing and wrongly shaped ones.
     """
     directory = Path(directory)
     for ours, (theirs, shape) in gpt2_names(config).items():

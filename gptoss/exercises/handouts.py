@@ -7,8 +7,10 @@ import zipfile
 from collections.abc import Sequence
 from html import escape
 
+from gptoss import ipynb
 from gptoss.exercises.catalogue import EXERCISES
 from gptoss.exercises.exercise import PREAMBLE, Exercise
+from gptoss.ipynb import NotebookCell
 from gptoss.units import plural
 
 FOLDER = "my_gptoss"  # what a learner's folder is called unless told otherwise
@@ -54,22 +56,15 @@ def notebook(exercises: Sequence[Exercise] = tuple(EXERCISES.values()), reposito
 
     `repository` is where the project is; a notebook that holds all exercises ends by putting the parts together.
     """
-    from nbformat import v4, validate, writes  # 70 ms, paid by whoever asks for a notebook
-
-    cells = [v4.new_markdown_cell(_welcome(exercises), id="welcome"),
-             v4.new_code_cell(_START.format(repository=repository) + PREAMBLE.rstrip(), id="start")]
+    cells = [NotebookCell("welcome", _welcome(exercises)),
+             NotebookCell("start", _START.format(repository=repository) + PREAMBLE.rstrip(), is_code=True)]
     for exercise in exercises:
-        for kind, words in _cells(exercise).items():
-            new_cell = v4.new_code_cell if kind in (STUB, CHECK) else v4.new_markdown_cell
-            cells.append(new_cell(words, id=f"{exercise.name}-{kind}"))
+        cells += [NotebookCell(f"{exercise.name}-{kind}", words, kind in (STUB, CHECK))
+                  for kind, words in _cells(exercise).items()]
     if len(exercises) == len(EXERCISES):
         parts = ", ".join(f"{exercise.name}={exercise.function}" for exercise in exercises)
-        cells += [v4.new_markdown_cell(_ENDING, id="ending"), v4.new_code_cell(f"together({parts})", id="together")]
-    whole = v4.new_notebook(cells=cells, metadata={
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"}})
-    validate(whole)
-    return writes(whole)
+        cells += [NotebookCell("ending", _ENDING), NotebookCell("together", f"together({parts})", is_code=True)]
+    return ipynb.written(cells)
 
 
 def _welcome(exercises: Sequence[Exercise]) -> str:

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from gptoss import ipynb
 from gptoss.cost import scale_model
+from gptoss.ipynb import NotebookCell
 from gptoss.take_home.here import Here, configuration, literal
 from gptoss.take_home.recipe import Cell, recipe_of, values_of
 
@@ -23,17 +25,9 @@ def file_name(here: Here) -> str:
 
 def notebook(here: Here) -> str:
     """The notebook of a page's state, as JSON."""
-    from nbformat import v4, validate, writes  # 70 ms, paid by whoever asks for a notebook
-
-    pairs = [(f"cell-{place}", cell) for place, cell in enumerate(cells(here))]
-    parts = [part for name, cell in pairs for part in (
-        *([v4.new_markdown_cell(cell.words, id=f"{name}-words")] if cell.words else []),
-        *([v4.new_code_cell(cell.code, id=f"{name}-code")] if cell.code else []))]
-    book = v4.new_notebook(cells=parts, metadata={
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"}})
-    validate(book)
-    return writes(book)
+    parts = (part for place, cell in enumerate(cells(here)) for part in (
+        NotebookCell(f"cell-{place}-words", cell.words), NotebookCell(f"cell-{place}-code", cell.code, is_code=True)))
+    return ipynb.written(part for part in parts if part.words)
 
 
 def script(here: Here) -> str:

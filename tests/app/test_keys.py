@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from gptoss.app import keys
+from gptoss.app.book import PAGES
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def sent(monkeypatch):
 def test_forward_and_back_go_from_page_to_page_where_no_step_is_left(sent):
     assert sent({"does": "forward"}) == sent({"does": "next"}) == "pages/rope.py"
     assert sent({"does": "back"}) == sent({"does": "previous"}) == "pages/block.py"
-    assert sent({"does": "back"}, "start") is None and sent({"does": "forward"}, keys.PAGES[-1].path) is None
+    assert sent({"does": "back"}, "start") is None and sent({"does": "forward"}, PAGES[-1].path) is None
 
 
 def test_a_link_goes_to_its_page_and_the_bare_address_to_the_first(sent):

@@ -46,6 +46,13 @@ def dials_of(drawn: Mapping) -> Iterator[Mapping]:
         yield from group["dials"]
 
 
+def connect(address: str, patience: float = 120) -> websockets.connect:
+    """The stream of messages between a browser and the server at `address`, which has `patience` (s) to take it up."""
+    stream = address.replace("http", "ws", 1) + "/_stcore/stream"
+    return websockets.connect(stream, subprotocols=["streamlit"], origin=address, max_size=None, ping_timeout=None,
+                              open_timeout=patience)
+
+
 class Session:
     """One visitor of one page. Latencies are in seconds, from the message that moves to the end of the script."""
 
@@ -55,9 +62,7 @@ class Session:
         self.messages = 0
 
     async def __aenter__(self) -> Session:
-        stream = self.address.replace("http", "ws", 1) + "/_stcore/stream"
-        self._socket = await websockets.connect(stream, subprotocols=["streamlit"], origin=self.address, max_size=None,
-                                                ping_timeout=None, open_timeout=120)
+        self._socket = await connect(self.address)
         self._slider, self._page_hash, self._place, self._fragment = None, "", None, ""
         await self._run(BackMsg())
         if self._slider is None:

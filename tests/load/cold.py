@@ -16,11 +16,11 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.benchmarks.servers import APP, ROOT, serving
+from tests.load.client import connect
 
 PATHS = sorted("" if path.stem == "start" else path.stem for path in (ROOT / "pages").glob("*.py"))
 PATIENCE = 300  # s that the last of all may take
@@ -28,10 +28,8 @@ PATIENCE = 300  # s that the last of all may take
 
 async def visit(address: str, path: str) -> list[str]:
     """Open one page and wait until its first run has ended: the exceptions on it."""
-    stream = address.replace("http", "ws", 1) + "/_stcore/stream"
     errors = []
-    async with websockets.connect(stream, subprotocols=["streamlit"], origin=address, max_size=None, ping_timeout=None,
-                                  open_timeout=PATIENCE) as socket:
+    async with connect(address, PATIENCE) as socket:
         message = BackMsg()
         message.rerun_script.page_name = path
         await socket.send(message.SerializeToString())
