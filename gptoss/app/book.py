@@ -49,6 +49,11 @@ class Page:
                        default=self is PAGES[0])
 
     @property
+    def core(self) -> bool:
+        """Whether a lecture of 90 minutes stops here."""
+        return self.path in CORE
+
+    @property
     def builds_its_own(self) -> bool:
         """Whether it makes models beside the one under study, or passes it dozens of times: that must then be small."""
         return self.path in _BUILD_THEIR_OWN
@@ -60,100 +65,108 @@ MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", 
 BOOK = {
     "Start": (
         Page("start", "GPT-OSS, live", ":material/home:",
-             "What GPT-OSS is, drawn from the model under study.",
+             "What GPT-OSS is, why it matters, and three ways to go on from here.",
              MAIN_DIALS, "name the parts of GPT-OSS and say how they are wired", minutes=3),
     ),
     "Components": (
         Page("tokenizer", "Tokenizer", ":material/text_fields:",
-             "A model reads numbers: the tokenizer cuts a text into frequent pieces and names each by its id.",
+             "A model reads numbers, so a tokenizer cuts the text into frequent pieces and gives each piece a number.",
              ("hidden",), "predict how a text is cut, and say what a larger vocabulary buys and costs", minutes=8,
              own="bytes gpt2 measure query size step story talk_drop talk_ending talk_fold talk_ids talk_mode view word"),
-        Page("block", "Block", ":material/view_agenda:",
-             "Every layer reads the residual stream and adds to it: first attention, then the experts.",
-             ("layers", "hidden"), "follow one token through the stream and say which parts made the answer", "Tokenizer", 8,
-             own="answer remove view"),
         Page("attention", "Attention", ":material/hub:",
-             "Attention lets a token fetch from earlier tokens what its own position does not hold.",
-             ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value", "Block", 8,
-             own="key step twin"),
+             "Attention lets a token look up in the tokens before it what it does not know by itself.",
+             ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value",
+             "Tokenizer", 8, own="key step twin"),
         Page("rope", "RoPE and YaRN", ":material/rotate_right:",
-             "Queries and keys are turned by their position, so that scores know distance; YaRN stretches it to long texts.",
+             "RoPE turns queries and keys by their position, so that scores know distance; YaRN stretches it to long texts.",
              ("theta", "factor", "context"), "explain why only distance counts, and which frequencies YaRN changes",
              "Attention", 10, own="alpha beta initial key pair query shift start vectors view"),
         Page("gqa", "Grouped queries", ":material/account_tree:",
-             "Groups of query heads share one key/value head, so that the cache is small while the questions stay many.",
+             "Several query heads share one set of keys and values, because that keeps the cache of a long text small.",
              ("kv", "heads", "context"), "say what sharing keys and values saves, and what it does not", "Attention", 6,
              own="view"),
         Page("window", "Sliding window", ":material/width_normal:",
-             "Every other layer looks back over a short window only: far tokens are reached through the layers between.",
+             "Every other layer looks back a short way only, because that is cheap; those between see the whole text.",
              ("window", "layers", "context"), "tell how far a stack of windows reaches and what it saves", "Attention", 7,
              own="layers output view w"),
         Page("sinks", "Attention sinks", ":material/filter_alt:",
-             "A learned logit takes a share of every softmax, so that a head can look at nothing.",
+             "Each head has a sink that can take its attention, so that it need not look at a token when none fits.",
              ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5, own="logit scope view"),
         Page("rmsnorm", "RMSNorm", ":material/straighten:",
-             "Each half block reads the stream at one and the same size, whatever its length has grown to.",
-             ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Block", 5,
+             "RMSNorm brings a vector to one size before a layer reads it, because vectors grow from layer to layer.",
+             ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Attention", 5,
              own="outlier place scale shift size view width"),
         Page("experts", "Experts", ":material/lan:",
-             "Many expert MLPs hold the knowledge; a router sends each token through a few of them.",
-             ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "Block",
+             "Many small networks, the experts, hold what the model knows; a router sends each token through only a few.",
+             ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "RMSNorm",
              10, own="batch linear measure order token variant view"),
+        Page("block", "Block", ":material/view_agenda:",
+             "A block joins the parts: it adds to a token's vector what attention found, then what the experts make of it.",
+             ("layers", "hidden"), "follow one token through the stream and say which parts made the answer", "Experts", 8,
+             own="answer remove view"),
     ),
     "Model": (
         Page("build", "Build and run", ":material/build:",
-             "Type a text, move a slider: the model is rebuilt and runs on it, and every tensor is on the screen.",
-             MAIN_DIALS, "watch the whole model at work on your own text", minutes=10,
+             "Type a text, move a slider: the model is rebuilt, reads your text, and shows every tensor on the way.",
+             MAIN_DIALS, "watch the whole model at work on your own text", "Block", 10,
              own="view cost temperature top_k top_p new_tokens"),
         Page("sampling", "Sampling", ":material/casino:",
-             "The model gives every possible next token a probability; sampling decides which one is taken.",
+             "The model gives every possible next token a probability; sampling decides which one it writes.",
              ("layers", "experts", "active"),
              "say what temperature, top-k and top-p each do to a distribution, and in what order", "Build and run", 7,
              own="draws k p seed temperature view"),
         Page("gpt2", "GPT-2 vs GPT-OSS", ":material/compare_arrows:",
-             "Two real models on the same text, equal in one respect of your choice: what has changed, and what that costs.",
-             MAIN_DIALS, "name every difference between GPT-2 and GPT-OSS, and say which ones save work", "Experts", 10,
+             "GPT-2 and GPT-OSS read the same text, equal in one respect that you choose: what changed, and what it costs.",
+             MAIN_DIALS, "name every difference between GPT-2 and GPT-OSS, and say which ones save work", "Block", 10,
              own="equal view"),
         Page("ladder", "From GPT-2 to GPT-OSS", ":material/stairs:",
-             "Eleven changes lead from GPT-2 to GPT-OSS; each can be made alone, and every model between them runs.",
+             "Eleven changes lead from GPT-2 to GPT-OSS; make any of them alone, since every model in between runs.",
              ("layers", "hidden", "context"), "say which change buys what, and which one pays for which other", "Block", 8,
              own="measure rungs"),
     ),
     "Training and scale": (
         Page("training", "Training", ":material/model_training:",
-             "Real models learn in front of you: loss against its floor, routing as it evolves, patterns as they appear.",
+             "Models learn in front of you: the loss falls towards its floor, and patterns and routing appear.",
              ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs in loss",
-             "Experts", 12,
+             "Block", 12,
              own="accumulation balance batch behind clip domain floor head moment peak precision run seed share_arithmetic "
                  "share_brackets share_code share_prose share_recall share_repetition source steps warmup who"),
         Page("scale", "Training at scale", ":material/dns:",
-             "What it takes to train the model under study: tokens, compute, hours, and the memory of every accelerator.",
+             "What it takes to train the model under study: tokens, compute, hours, and memory on every accelerator.",
              ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",
              "Training", 10,
              own="batch expert gradients keep micro peak sequence tensor tokens utilisation view warmup world"),
     ),
     "True numbers": (
         Page("memory", "Memory and compute", ":material/memory:",
-             "What the model under study takes to run: its bytes, its operators, and what fits on which machine how fast.",
-             MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Experts", 10,
+             "What a model takes to run: how much memory it needs, which machines hold it, and what limits its speed.",
+             MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Block", 10,
              own="batch context experts kv machine model operator phase prompt rest view"),
         Page("mxfp4", "MXFP4", ":material/grid_4x4:",
-             "Experts are stored in 4.25 bits a weight: thirty-two neighbours share a scale, each on one of its fifteen "
-             "ticks.",
+             "The experts' weights take 4.25 bits each, because thirty-two neighbours share one scale and keep only their "
+             "places on it.",
              ("experts", "hidden"), "quantise a block by hand, and say what an outlier costs its neighbours", "Experts", 8,
              own="block format matrix outlier place row view weights"),
         Page("claims", "Claims", ":material/fact_check:",
-             "What people say about GPT-OSS, each sentence decided here and now by code that you can read.",
+             "What people say about GPT-OSS: code that you can read decides, here and now, whether each sentence is true.",
              MAIN_DIALS, "tell the true figures of GPT-OSS from the common ones, and show how to check", minutes=8,
              own="find row topic verdict"),
     ),
     "Exercises": (
         Page("exercises", "Build it yourself", ":material/construction:",
-             "Write the parts of GPT-OSS at home; each is checked against the real one.",
+             "Write the parts of GPT-OSS yourself, at home; a check compares each of them with the real one.",
              (), "write every part of GPT-OSS, and say which mistakes it does not forgive", minutes=10, own="name"),
     ),
 }
 PAGES = tuple(page for pages in BOOK.values() for page in pages)
+
+# The stops of a lecture, by its minutes: in the order of the book, with time left for questions. Those of the longest are
+# the core of the lesson; every other page goes further.
+LECTURES = {
+    45: "start tokenizer attention window sinks experts".split(),
+    90: "start tokenizer attention rope gqa window sinks rmsnorm experts block memory".split(),
+}
+CORE = frozenset(LECTURES[max(LECTURES)])
 
 
 _inside_app: ContextVar[bool] = ContextVar("inside_app", default=False)

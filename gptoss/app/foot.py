@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from gptoss.app import keys, route
-from gptoss.app.book import BOOK, Page
+from gptoss.app.book import BOOK, PAGES, Page
 from gptoss.app.browser_side import text_of
 
 _STYLE = text_of("foot.css")
@@ -31,7 +31,7 @@ def _way(path: str) -> str:
     before, after = route.previous(path), route.next(path)
     return ('<nav class="way-foot" aria-label="The way through the pages">'
             + (route.link(before, f"← {before.title}") if before else "<i></i>")
-            + f"<span>{escape(route.where(path))} · {keys.list_button()}</span>"
+            + f"<span>{escape(route.where(path))} · {route.kind(route.page_at(path))} · {keys.list_button()}</span>"
             + (route.link(after, f"{after.title} →") if after else "<i></i>") + "</nav>")
 
 
@@ -55,4 +55,14 @@ def _bar(path: str) -> str:
     button = f"[data-testid=stTopNav] > :nth-child({place}) [data-testid=stTopNavSection]"
     page = route.page_at(path)
     named = f'{button} p::after {{content: " · {page.title}"}}' if len(BOOK[route.section(path)]) > 1 else ""
-    return f"{button} {{box-shadow: inset 0 -3px var(--way-mark); font-weight: 600}} {named}"
+    return f"{button} {{box-shadow: inset 0 -3px var(--way-mark); font-weight: 600}} {named} {_KINDS}"
+
+
+def _kinds() -> str:
+    """Style that says beside each page in the bar, and in a phone's list of pages, what `route.kind` says of it."""
+    links = ":is([data-testid=stTopNavDropdownLink], [data-testid=stSidebarNavLink])"
+    return " ".join(f'{links}[href$="/{page.path if page is not PAGES[0] else ""}"]::after {{content: "{route.kind(page)}"}}'
+                    for page in PAGES)
+
+
+_KINDS = _kinds()

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import accumulate
+from typing import NamedTuple
 
-from gptoss.app.book import BOOK, PAGES, Page
+from gptoss.app.book import BOOK, LECTURES, PAGES, Page
+
+
+class Stop(NamedTuple):
+    """A page in a lecture, and the minute at which it begins."""
+
+    page: Page
+    begins: int
+
+    @property
+    def ends(self) -> int:
+        return self.begins + self.page.minutes
 
 
 def find(path: str) -> Page | None:
@@ -40,6 +53,21 @@ def where(path: str) -> str:
     page = page_at(path)
     names = [section(path)] if len(BOOK[section(path)]) > 1 else []
     return " · ".join([f"{_place(path) + 1} of {len(PAGES)}", *names, page.title])
+
+
+def lecture(minutes: int) -> list[Stop]:
+    """The stops of the lecture that takes so many minutes, one after the other. KeyError where there is none.
+
+    What is left after the last of them is for questions.
+    """
+    pages = [page_at(path) for path in LECTURES[minutes]]
+    ends = accumulate(page.minutes for page in pages)
+    return [Stop(page, end - page.minutes) for page, end in zip(pages, ends, strict=True)]
+
+
+def kind(page: Page) -> str:
+    """Whether a page is of the core of the lesson or goes further, and how long it takes: "core, 8 min"."""
+    return f"{'core' if page.core else 'further'}, {page.minutes}\u00a0min"
 
 
 def needed(path: str) -> Page | None:
