@@ -82,28 +82,28 @@ def computed(function: Callable[..., T], entries: int = 16, when: Callable[..., 
 class Traced(Computed[T]):
     """A function of one recorded pass; see `traced`."""
 
-    def __init__(self, function: Callable[..., T], names: tuple[str, ...], inside: bool, entries: int,
+    def __init__(self, function: Callable[..., T], names: tuple[str, ...], inside: bool, everywhere: bool, entries: int,
                  when: Callable[..., bool] | None) -> None:
         super().__init__(function, entries, when, many_passes="")
-        self._names, self._inside = names, inside
+        self._names, self._inside, self._everywhere = names, inside, everywhere
 
     def _compute(self, key: tuple) -> T:
         model, tokens, *rest = key
-        layers = rest[:1] if self._inside else ()
+        layers = None if self._everywhere else rest[:1] if self._inside else ()
         trace = pass_over(model, tokens, layers, lambda name: name.endswith(self._names))
         with HEAVY:
             return self._function(trace, model.model, *map(_value, rest))
 
 
-def traced(function: Callable[..., T], names: tuple[str, ...] = ("",), inside: bool = True, entries: int = 16,
-           when: Callable[..., bool] | None = None) -> Traced[T]:
+def traced(function: Callable[..., T], names: tuple[str, ...] = ("",), inside: bool = True, everywhere: bool = False,
+           entries: int = 16, when: Callable[..., bool] | None = None) -> Traced[T]:
     """A pure function of (trace, model, …) as a function of (study, tokens, …), over one recorded pass.
 
     A large model's pass is taken from the one that is remembered. With `inside` the first of "…" is the layer whose
-    inside is recorded; without it there is the stream alone. `names` are the ends of the tensors' names to keep, all
-    unless some are given. `entries` and `when` are as in `computed`.
+    inside is recorded; without it there is the stream alone, and with `everywhere` the inside of every layer. `names` are
+    the ends of the tensors' names to keep, all unless some are given. `entries` and `when` are as in `computed`.
     """
-    return Traced(function, names, inside, entries, when)
+    return Traced(function, names, inside, everywhere, entries, when)
 
 
 class Measured(Computed[T]):

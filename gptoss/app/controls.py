@@ -44,7 +44,7 @@ class Key(Generic[T]):
 LAYER, HEAD, EXPERT = Key("layer", 0), Key("head", 0), Key("expert", 0)
 TOKEN: Key[int | str] = Key("token", LAST)
 _STEPS = "steps"  # where the key of the last page's steps is kept
-_OFFERED = "token_offered"  # where the slider of tokens was put when nobody had moved it
+_OFFERED = "{}_offered"  # where a shared slider was put when nobody had moved it
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,16 @@ def main_sliders(*sliders: Main, width: int | str = "stretch") -> list:
     return standing
 
 
-def layer(study: Study, label: str = "Layer") -> int:
-    """The layer of the live model that is shown."""
-    return choose(label, range(study.live_config.num_hidden_layers), LAYER.name)
+def layer(study: Study, label: str = "Layer", first: int = 0) -> int:
+    """The layer of the live model that is shown: `first` until the reader chooses another."""
+    _offer(LAYER.name, first)
+    return choose(label, range(study.live_config.num_hidden_layers), LAYER.name, first)
 
 
-def head(study: Study, label: str = "Head") -> int:
-    """The query head that is shown."""
-    return choose(label, range(study.heads), HEAD.name)
+def head(study: Study, label: str = "Head", first: int = 0) -> int:
+    """The query head that is shown: `first` until the reader chooses another."""
+    _offer(HEAD.name, first)
+    return choose(label, range(study.heads), HEAD.name, first)
 
 
 def expert(study: Study, label: str = "Expert", first: int = 0) -> int:
@@ -168,14 +170,19 @@ def token(count: int, first: int, label: str = "Token", help: str = "") -> int:
     """
     positions = [*range(count - 1), LAST]
     start = first if first < count - 1 else LAST
-    if TOKEN.name in st.session_state:
-        if st.session_state[TOKEN.name] == st.session_state.get(_OFFERED):
-            TOKEN.set(start)  # where another page or another text had put it
-        elif st.session_state[TOKEN.name] not in positions:
-            TOKEN.set(LAST)
-    st.session_state[_OFFERED] = start
+    _offer(TOKEN.name, start)
+    if st.session_state.get(TOKEN.name, start) not in positions:
+        TOKEN.set(LAST)
     [chosen] = main_sliders(Main(label, TOKEN.name, positions, start, help, numbers={LAST: count - 1}))
     return count - 1 if chosen == LAST else chosen
+
+
+def _offer(key: str, first: object) -> None:
+    """Put a shared slider to where it begins here, if no hand has moved it from where another page or text had put it."""
+    offered = _OFFERED.format(key)
+    if key in st.session_state and st.session_state[key] == st.session_state.get(offered):
+        st.session_state[key] = first
+    st.session_state[offered] = first
 
 
 def layer_shown(study: Study) -> int:
