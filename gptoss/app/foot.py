@@ -10,6 +10,7 @@ import streamlit as st
 from gptoss.app import keys, route
 from gptoss.app.book import BOOK, PAGES, Page
 from gptoss.app.browser_side import text_of
+from gptoss.app.drawer import drawer
 
 _STYLE = text_of("foot.css")
 # The way of a token through the model as a line of links: what is in brackets is one layer, and attention with its parts.
@@ -24,7 +25,7 @@ def foot(path: str) -> None:
 
 @cache
 def _html(path: str) -> str:
-    return f"<style>{_STYLE}{_bar(path)}</style>{_way(path)}{_here(path)}"
+    return f"<style>{_STYLE}{_bar(path)}</style>{_way(path)}{_here(path)}{drawer()}"
 
 
 def _way(path: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from html import escape
+from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import route, stage, state
+from gptoss.app import glossary, route, stage, state
 from gptoss.app.accounts import figures
 from gptoss.app.band import Band, band_of
 from gptoss.app.book import Page, ensure_app
@@ -27,24 +30,46 @@ MOVED_BY = {
     "window": ("kv_cache", "flops"), "every": ("kv_cache", "flops"), "context": ("kv_cache", "flops"),
 }
 
+_WHOLE, _ASKED = "head_wants_whole_page", "head_word"  # of the session: what a message of the head has to bring about
+_WORD = re.compile(r"\[([^\]]+)\]\((#word-[\w-]+)\)")
+
 # One element for everything, since each of Streamlit's own costs the browser a tenth of every repaint.
 _element = st.components.v2.component(
-    "page_head", html='<header class="page-head"></header>', isolate_styles=False,
-    css=text_of("style.css"), js=text_of("head.js"))
+    "page_head", html='<header class="page-head"></header><aside class="word-card" popover tabindex="-1"></aside>',
+    isolate_styles=False, css=text_of("style.css"), js="\n".join(map(text_of, ("words.js", "head.js"))))
 
 
-def header(path: str, untrained: bool = False) -> None:
-    """The page's title, what it is for, the band of its weights and the vital signs. First on every page.
+class Opening(NamedTuple):
+    """A page in three sentences, for somebody who does not know it: at most some 25 words each, with links of `word`."""
+
+    problem: str
+    idea: str  # in everyday words
+    chosen: str  # what GPT-OSS chose
+
+
+def header(path: str, opening: Opening | None = None, untrained: bool = False) -> None:
+    """The page's title, what it is for, its opening, the band of its weights and the vital signs. First on every page.
 
     What an address could not restore is said below it. `untrained` is for pages whose own models have random weights,
     whatever the model under study has.
     """
     ensure_app()
-    page = route.page_at(path)
-    study = state.study()
-    band = band_of(study, page, untrained)
-    _element(key=KEY, data={"html": _html(page, study, band), "scheme": stage.scheme()}, on_pressed_change=_take_in)
+    st.session_state.pop(_WHOLE, None)
+    _head(path, opening, untrained)
     notices()
+
+
+@st.fragment  # for the number of a word, this alone runs again
+def _head(path: str, opening: Opening | None, untrained: bool) -> None:
+    if st.session_state.pop(_WHOLE, False):
+        st.rerun()
+    page, study = route.page_at(path), state.study()
+    band = band_of(study, page, untrained)
+    there, asked = st.session_state.get(_ASKED, ("", ""))
+    _element(key=KEY, data={"html": _html(page, study, band, opening), "scheme": stage.scheme(),
+                            "live": glossary.live(study, asked) if there == path else {}},
+             on_pressed_change=_take_in, on_theme_change=_ask_for_the_whole_page,
+             on_word_change=partial(_note_word, path))
 
 
 def signs_of(page: Page) -> tuple[str, ...]:
@@ -57,16 +82,46 @@ def _take_in() -> None:
     """What has to be done before the dials are drawn. The head of another page may be gone when its message arrives."""
     if st.session_state.get(KEY, {}).get("pressed") == BACK:
         state.go_to(back_to_trained(state.study()))
+    _ask_for_the_whole_page()
 
 
-def _html(page: Page, study: Study, band: Band) -> str:
-    turn, icon = ("Leave projector mode", "close_fullscreen") if stage.on() else ("Projector mode", "present_to_all")
-    marks = (f'<button class="head-mark" popovertarget="head-help" title="What this page is for, and what its head says">'
-             f"{page.minutes} min {_icon('help')}</button>"
-             f'<button class="head-turn" data-does="stage" title="{turn} (f)" aria-label="{turn}">{_icon(icon)}</button>')
+def _ask_for_the_whole_page() -> None:
+    st.session_state[_WHOLE] = True
+
+
+def _note_word(path: str) -> None:
+    """Keep which word somebody looks at, on which page: its number goes with every drawing of the head from now on."""
+    st.session_state[_ASKED] = path, st.session_state.get(KEY, {}).get("word")
+
+
+def _html(page: Page, study: Study, band: Band, opening: Opening | None) -> str:
     return (f'<div class="head-title"><h1>{escape(page.title)}</h1>{route.beside_title(page.path)}'
-            f"<p>{escape(page.teaches)}</p>{marks}</div>"
+            f"<p>{escape(page.teaches)}</p>{_marks(page, opening)}</div>{_opening(opening)}"
             f"{_band(band)}{_signs(page, study, state.pinned())}{_explained(page, study, band)}")
+
+
+def _marks(page: Page, opening: Opening | None) -> str:
+    """The buttons beside the title: fold the opening, explain the head, projector mode."""
+    turn, icon = ("Leave projector mode", "close_fullscreen") if stage.on() else ("Projector mode", "present_to_all")
+    fold = (f'<button class="head-fold" aria-expanded="true" aria-controls="head-opening" '
+            f'title="The page in three sentences"><span>In short</span> {_icon("expand_less")}</button>') if opening else ""
+    return (f'{fold}<button class="head-mark" popovertarget="head-help" '
+            f'title="What this page is for, and what its head says">{page.minutes} min {_icon("help")}</button>'
+            f'<button class="head-turn" data-does="stage" title="{turn} (f)" aria-label="{turn}">{_icon(icon)}</button>')
+
+
+def _opening(opening: Opening | None) -> str:
+    """The three sentences, each with what it is; nothing where a page has none."""
+    if opening is None:
+        return ""
+    told = zip(("The problem", "The idea", "GPT-OSS"), opening, strict=True)
+    return '<section class="head-opening" id="head-opening" aria-label="The page in three sentences">' + "".join(
+        f"<p><strong>{name}</strong> {_with_words(sentence)}</p>" for name, sentence in told) + "</section>"
+
+
+def _with_words(sentence: str) -> str:
+    """A sentence in HTML, with the links that `word` has made."""
+    return _WORD.sub(r'<a href="\2">\1</a>', escape(sentence))
 
 
 def _icon(name: str) -> str:
@@ -80,7 +135,8 @@ def _explained(page: Page, study: Study, band: Band) -> str:
     meanings = "".join(f"<dt>{escape(label)}</dt><dd>{escape(meaning)}</dd>"
                        for _, label, _, meaning in _told(page, study))
     return (f'<div class="head-help" id="head-help" popover><p><strong>{page.minutes} minutes.</strong> Afterwards you can '
-            f"{escape(page.objective)}.{needs}</p><p>{escape(band.explained)}</p><dl>{meanings}</dl></div>")
+            f"{escape(page.objective)}.{needs}</p><p>{escape(band.explained)}</p><dl>{meanings}</dl>"
+            '<p><a href="#words">All words and letters</a></p></div>')
 
 
 def _band(band: Band) -> str:

@@ -63,10 +63,10 @@ def press_in_head(at: AppTest, words: str) -> AppTest:
     return send(at, offers(at)[words])
 
 
-def send(at: AppTest, message: object) -> AppTest:
+def send(at: AppTest, message: object, event: str = "pressed") -> AppTest:
     """A message of the head, as the browser sends one of a component: a trigger in its own widget."""
     element = next(element.proto for element in at.get("bidi_component") if element.proto.component_name == KEY)
     states = at._tree.get_widget_states()
     states.widgets.add(id=f"$$STREAMLIT_INTERNAL_KEY_{element.id}__events",
-                       json_trigger_value=json.dumps([{"event": "pressed", "value": message}]))
+                       json_trigger_value=json.dumps([{"event": event, "value": message}]))
     return at._run(states)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
 
 # Each room may import from its own floor and from those below it.
-FLOORS = (("units", "timing", "strict_json", "ipynb", "config", "ladder"), ("checkpoint",), ("model",),
+FLOORS = (("units", "timing", "strict_json", "ipynb", "config", "ladder", "notation"), ("checkpoint",), ("model",),
           ("charts", "training", "trace", "cost", "tokenizer", "take_home", "exercises"), ("app",), ("lessons",),
           ("claims",), ("pages", "router"))
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,44 @@
+"""The drawer at the foot of every page: all words of the glossary, and what the letters of the formulas mean."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from html import escape
+
+from gptoss.app import route
+from gptoss.app.glossary import WORDS, anchor
+from gptoss.notation import NOTATION, Symbol
+
+_GREEK = {"ell": "ℓ", "omega": "ω", "theta": "θ", "gamma": "γ", "varepsilon": "ε", "eta": "η"}
+_SCRIPT = {"H": "ℋ", "L": "ℒ"}
+
+
+@cache
+def drawer() -> str:
+    """Its HTML, which never changes: the browser asks for the numbers when somebody opens a word, or all of them."""
+    words = "".join(_word(name) for name in sorted(WORDS, key=str.lower))
+    letters = "".join(f"<tr><td>{letter(symbol.latex)}</td><td>{escape(symbol.meaning)}</td>"
+                      f"<td>{_field(symbol)}</td></tr>" for symbol in NOTATION)
+    return ('<details class="words" id="words"><summary>Words and letters</summary>'
+            f"<dl>{words}</dl><table><caption>Letters in formulas, the same on all pages</caption>"
+            f'<thead><tr><th scope="col">letter</th><th scope="col">means</th><th scope="col">in the configuration</th></tr>'
+            f"</thead><tbody>{letters}</tbody></table></details>")
+
+
+def letter(latex: str) -> str:
+    r"""A symbol of the table in HTML: `\mathbf q` in bold, `s_{ij}` with its index below."""
+    style, name, index = re.fullmatch(r"(?:\\(mathbf|mathcal) )?\\?(\w+?)(?:_\{?(\w+)\}?)?", latex).groups()
+    shown = _SCRIPT[name] if style == "mathcal" else _GREEK.get(name, name)
+    shown = f"<b>{shown}</b>" if style == "mathbf" else f"<i>{shown}</i>"
+    return shown + (f"<sub><i>{index}</i></sub>" if index else "")
+
+
+def _word(name: str) -> str:
+    word = WORDS[name]
+    return (f'<div id="{anchor(name)}"><dt>{escape(name)}</dt><dd>{escape(word.says)} <span class="word-live"></span> '
+            f"{route.link(route.page_at(word.page), f'See {route.page_at(word.page).title}')}</dd></div>")
+
+
+def _field(symbol: Symbol) -> str:
+    return f"<code>{symbol.field}</code>" if symbol.field else ""

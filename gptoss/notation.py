@@ -1,0 +1,68 @@
+"""The letters of all formulas: what each means, on every page the same, and the field of the configuration that it is.
+
+A letter with and without an index may be two symbols, and so may a letter in bold (a vector or a matrix) or in script: `s`
+is YaRN's factor, `s_{ij}` a score. `tests/unit/test_notation.py` reads every formula of the app against this table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Symbol(NamedTuple):
+    """One symbol in LaTeX, what it means in words, and its field of `ModelConfig`, if it is one."""
+
+    latex: str
+    meaning: str
+    field: str = ""
+
+
+NOTATION = (
+    # the text
+    Symbol("n", "tokens of the text"),
+    Symbol("i", "position of a token, of the query where there are two"),
+    Symbol("j", "position of a key"),
+    Symbol("V", "tokens of the vocabulary", "vocab_size"),
+    Symbol("v", "one token of the vocabulary"),
+    # the model's shape
+    Symbol("L", "layers", "num_hidden_layers"),
+    Symbol(r"\ell", "one layer"),
+    Symbol("D", "hidden size: the width of the stream", "hidden_size"),
+    Symbol("d", "head size", "head_dim"),
+    Symbol("H", "query heads", "num_attention_heads"),
+    Symbol("h", "one query head"),
+    Symbol("G", "KV groups", "num_key_value_heads"),
+    Symbol("g", "one KV group"),
+    Symbol("W", "window of the sliding layers", "sliding_window"),
+    Symbol("E", "experts of a layer", "num_experts"),
+    Symbol("e", "one expert"),
+    Symbol("k", "active experts of a token", "experts_per_token"),
+    Symbol("F", "inner width of an expert", "intermediate_size"),
+    Symbol("N", "parameters"),
+    Symbol("C", "compute, in FLOPs"),
+    # what flows
+    Symbol(r"\mathbf x", "the residual stream at one token"),
+    Symbol(r"\mathbf q", "query vector"),
+    Symbol(r"\mathbf k", "key vector"),
+    Symbol(r"\mathbf v", "value vector"),
+    Symbol(r"\mathbf o", "what a head gives back: its mixed value"),
+    Symbol("s_{ij}", "score: how well query i and key j match"),
+    Symbol("a_{ij}", "attention weight: the share that query i takes from token j"),
+    Symbol("b_h", "the sink's logit of a head"),
+    Symbol("z", "logits"),
+    Symbol("p", "probabilities"),
+    Symbol("T", "temperature"),
+    Symbol(r"\mathcal H", "entropy"),
+    Symbol(r"\mathcal L", "loss"),
+    # RoPE, YaRN and RMSNorm
+    Symbol("m", "a pair of dimensions that RoPE turns"),
+    Symbol(r"\omega_m", "frequency of pair m, in radians a token"),
+    Symbol(r"\theta", "RoPE's base", "rope_theta"),
+    Symbol("s", "YaRN's factor", "rope_scaling_factor"),
+    Symbol(r"\gamma", "RMSNorm's learned scale"),
+    Symbol(r"\varepsilon", "a small number that keeps a division from being one by zero"),
+    # training
+    Symbol("B", "sequences of a batch"),
+    Symbol(r"\eta", "learning rate"),
+    Symbol(r"\mathbf g", "gradient"),
+)
