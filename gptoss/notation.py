@@ -66,3 +66,8 @@ NOTATION = (
     Symbol(r"\eta", "learning rate"),
     Symbol(r"\mathbf g", "gradient"),
 )
+
+
+def with_numbers(*steps: tuple[str, str]) -> str:
+    """The maths of a page in Markdown: each formula, and under it the line that puts the model's numbers in."""
+    return "\n\n".join(f"{formula.strip()}\n\nWith the numbers above: {numbers}" for formula, numbers in steps)
