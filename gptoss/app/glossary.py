@@ -12,47 +12,318 @@ from typing import NamedTuple
 
 from gptoss.app.accounts import figures
 from gptoss.app.study import Study
-from gptoss.units import count, number, plural, size
+from gptoss.config import ModelConfig
+from gptoss.cost import ACCELERATORS, kv_slots, training_memory, weight_bytes
+from gptoss.cost.inference import Load, decode_operators
+from gptoss.cost.roofline import ridge
+from gptoss.model.rope import inverse_frequencies
+from gptoss.tokenizer import SPECIAL_TOKENS
+from gptoss.training.shipped import shipped
+from gptoss.units import count, decimal, fixed, flops, number, percent, plural, seconds, size, spelled
+
+YOURS = "your model"  # the model under study, once a dial has left its preset
+
+
+class Model(NamedTuple):
+    """The model that the numbers are of: its architecture, the context it is accounted for, what to call it."""
+
+    config: ModelConfig
+    context: int  # tokens
+    name: str
+
+    @property
+    def first(self) -> str:
+        """Its name at the start of a sentence."""
+        return self.name.capitalize() if self.name == YOURS else self.name
+
+    @property
+    def weights(self) -> int:
+        return self.figure("total")
+
+    @property
+    def seen(self) -> int:
+        """Tokens that a sliding layer sees; where none slides, all."""
+        return min(self.config.sliding_window or self.context, self.context)
+
+    @property
+    def half_blocks(self) -> int:
+        return 2 * self.config.num_hidden_layers
+
+    def figure(self, name: str) -> float:
+        """One of its vital signs."""
+        return figures(self.config, self.context)[name]
+
+    def experts(self, number_format: str) -> int:
+        """Bytes of the experts' matrices in a format."""
+        parts = weight_bytes(self.config, experts=number_format)
+        return parts["mlp1"] + parts["mlp2"]
+
+    def intensity(self) -> float:
+        """FLOPs a byte while one sequence is continued by a token."""
+        operators = decode_operators(self.config, Load(context=self.context))
+        return sum(operator.flops for operator in operators) / sum(operator.bytes for operator in operators)
 
 
 class Word(NamedTuple):
-    """One word: its explanation, the page that shows it, and a sentence with a number, made from the model under study."""
+    """One word: its explanation, the page that shows it, and a sentence with a number of the model under study."""
 
     says: str
     page: str
-    live: Callable[[Study], str]
+    live: Callable[[Model], str]
 
+
+def _share(apart: float) -> str:
+    """Of two tokens whose logits are so far apart: the share of the better one."""
+    return percent(1 / (1 + math.exp(-apart)))
+
+
+def _recipe() -> dict:
+    """How the models that ship were trained: all of them alike."""
+    return next(iter(shipped().values())).history()["recipe"]
+
+
+_MACHINE = next(machine for machine in ACCELERATORS if machine.name == "H100")
 
 WORDS: dict[str, Word] = {
+    # from text to the stream
     "token": Word(
-        "A piece of text that the model reads or writes as one: a word, a part of one, or a sign. Each is known by its id, "
-        "its place in the vocabulary.", "tokenizer",
-        lambda study: f"The vocabulary of {study.name} has {plural(study.config.vocab_size, 'token')}."),
+        "A piece of text that the model reads or writes as one: a word, a part of a word, or a sign. Each has a number, its "
+        "id.", "tokenizer",
+        lambda model: f"The vocabulary of {model.name} has {model.config.vocab_size:,}."),
+    "vocabulary": Word(
+        "All the tokens that a model knows. It reads and writes nothing else, so that rare words are spelled in pieces.",
+        "tokenizer",
+        lambda model: f"Of all weights of {model.name} "
+                      f"{percent(2 * model.config.vocab_size * model.config.hidden_size / model.weights)} are its rows."),
+    "BPE": Word(
+        "Byte-pair encoding: a text begins as bytes, and pairs of neighbours become one token, the most frequent pairs of "
+        "the language first. So frequent words are one token, and any text can be written.", "tokenizer",
+        lambda model: f"To 256 bytes the vocabulary of {model.name} adds {model.config.vocab_size - 256:,} more tokens."),
+    "harmony": Word(
+        "The form in which GPT-OSS writes a conversation: who speaks, in which channel, and where a message ends. Special "
+        "tokens, which a user's text never becomes, mark all of that.", "tokenizer",
+        lambda model: f"This app uses {len(SPECIAL_TOKENS)} special tokens, whatever the model."),
+    "embedding": Word(
+        "The row of learned numbers with which a token enters the model. All rows together are a matrix with a row for each "
+        "token of the vocabulary.", "tokenizer",
+        lambda model: f"In {model.name} that is {model.config.vocab_size:,} rows of {model.config.hidden_size:,} numbers."),
     "residual stream": Word(
         "The row of numbers that the model keeps for each token, from the first layer to the last. Every part reads it and "
         "adds to it; nothing is overwritten.", "block",
-        lambda study: f"In {study.name} it is {study.config.hidden_size:,} numbers wide, and "
-                      f"{2 * study.config.num_hidden_layers} half blocks add to it."),
+        lambda model: f"In {model.name}, {model.half_blocks} half blocks add to it, one after the other."),
+    "hidden size": Word(
+        "How many numbers the residual stream has for each token. Every matrix that reads the stream or writes to it is as "
+        "wide as that.", "block",
+        lambda model: f"It is {model.config.hidden_size:,} in {model.name}."),
+    "layer": Word(
+        "One round of the model: attention fetches from other tokens, then the experts work on each token alone. All layers "
+        "are built alike, each with weights of its own.", "block",
+        lambda model: f"{model.first} has {plural(model.config.num_hidden_layers, 'layer')}."),
+    "weight": Word(
+        "One of the learned numbers of a model, also called a parameter. Training sets them; afterwards they stay, whatever "
+        "text runs through.", "block",
+        lambda model: f"{model.first} has {spelled(model.weights)}."),
+    "unembedding": Word(
+        "The matrix at the end of the model, with a row for each token of the vocabulary. The last stream times all rows "
+        "makes the logits.", "block",
+        lambda model: f"In {model.name} it has {count(model.config.vocab_size * model.config.hidden_size)} weights."),
+    "logit lens": Word(
+        "A look at what the model would answer if it stopped early: the stream after each part goes straight to the "
+        "unembedding. It shows where in the stack an answer appears.", "block",
+        lambda model: f"In {model.name} there are {model.half_blocks + 1} places to look from."),
+    "RMSNorm": Word(
+        "A step that brings a row of numbers to one size, so that a part reads it alike however large it has grown. It "
+        "divides by the root of the mean square and multiplies by a learned scale.", "rmsnorm",
+        lambda model: f"{model.first} does it {model.half_blocks + 1} times for each token."),
+    # attention and its parts
+    "attention": Word(
+        "The part of a layer in which a token fetches from earlier tokens what it needs. How much it takes of each is its "
+        "attention weight.", "attention",
+        lambda model: f"In each head a token after {model.context - 1:,} others looks at "
+                      f"{spelled(sum(kv_slots(model.config, model.context)))} keys, over all layers of {model.name}."),
     "head": Word(
         "One of several attentions that run side by side in a layer, each with matrices of its own. So each can look for "
         "something else.", "attention",
-        lambda study: f"{study.name} has {plural(study.config.num_attention_heads, 'query head')} in each of "
-                      f"{plural(study.config.num_hidden_layers, 'layer')}."),
+        lambda model: f"{model.first} has {plural(model.config.num_attention_heads, 'query head')} in each of "
+                      f"{plural(model.config.num_hidden_layers, 'layer')}."),
+    "query": Word(
+        "What a token asks in one head: a row of numbers made from its stream. It is compared with the keys of the tokens "
+        "before.", "attention",
+        lambda model: f"In {model.name} a token has {model.config.num_attention_heads} in each layer, "
+                      f"{model.config.head_dim} numbers each."),
+    "key": Word(
+        "What a token offers to be found by: a row of numbers made from its stream. The better it matches a query, the more "
+        "of the token's value is taken.", "attention",
+        lambda model: f"In {model.name} a token has {model.config.num_key_value_heads} in each layer, "
+                      f"{model.config.head_dim} numbers each."),
+    "value": Word(
+        "What a token hands over where its key matches: a row of numbers made from its stream. A head returns the values "
+        "mixed by their attention weights.", "attention",
+        lambda model: f"In {model.name} a token has {model.config.num_key_value_heads} in each layer, "
+                      f"{model.config.head_dim} numbers each."),
+    "softmax": Word(
+        "A rule that makes shares out of any numbers: e to the power of each, divided by the sum of all. Larger numbers get "
+        "more, and the shares add up to 1.", "attention",
+        lambda model: f"Over {model.config.vocab_size:,} equal logits of {model.name} each token gets "
+                      f"{percent(1 / model.config.vocab_size, 4)}."),
+    "induction head": Word(
+        "A head that finds where the present token stood before, and attends to what came next there. With it a model "
+        "continues whatever repeats.", "attention",
+        lambda model: f"{model.first} has {model.config.num_attention_heads * model.config.num_hidden_layers:,} heads that "
+                      "could become one."),
     "KV cache": Word(
         "The keys and values of all tokens so far, kept so that the next token need not compute them again. It grows with "
         "the text, which is why long texts need memory.", "memory",
-        lambda study: f"At {study.context:,} tokens that of {study.name} takes "
-                      f"{size(figures(study.config, study.context)['kv_cache'])}."),
+        lambda model: f"At {model.context:,} tokens that of {model.name} takes {size(model.figure('kv_cache'))}."),
+    "KV group": Word(
+        "Query heads that share one KV head: its keys and its values. Fewer groups make the KV cache smaller, while the "
+        "questions stay as many.", "gqa",
+        lambda model: f"{model.first} has {plural(model.config.num_key_value_heads, 'group')} of "
+                      f"{plural(model.config.group_size, 'query head')}."),
+    "sink": Word(
+        "A learned number that takes part in a head's softmax without being a token. The share that it takes brings no "
+        "value, so a head can rest.", "sinks",
+        lambda model: f"In {model.name} a sink at 0 beside {plural(model.seen, 'score')} of 0 takes "
+                      f"{percent(1 / (model.seen + 1), 2)}."),
+    "window": Word(
+        "How many of the last tokens a sliding layer can see, the token itself included. What is further back has to come "
+        "through other layers.", "window",
+        lambda model: f"A sliding layer of {model.name} sees {model.seen:,} of {model.context:,} tokens."),
+    "RoPE": Word(
+        "Rotary position embedding: queries and keys are turned, pair by pair of their numbers, by an angle that grows with "
+        "the position. So a score depends on how far apart two tokens are.", "rope",
+        lambda model: f"In {model.name} it turns {model.config.head_dim // 2} pairs of every query and key."),
+    "frequency": Word(
+        "How far RoPE turns a pair of numbers from one token to the next. Fast pairs tell neighbours apart, slow ones tell "
+        "far from near.", "rope",
+        lambda model: f"In {model.name} the slowest pair needs "
+                      f"{spelled(2 * math.pi / float(inverse_frequencies(model.config).min()))} tokens for one turn."),
+    "YaRN": Word(
+        "A way to use RoPE on longer texts than a model was first trained with: its slow pairs are slowed further, its fast "
+        "ones are left alone. A little more training then suffices.", "rope",
+        lambda model: f"In {model.name} it stretches {model.config.initial_context_length:,} tokens to "
+                      f"{model.config.max_context_length:,}."),
+    # experts
+    "MLP": Word(
+        "The part of a layer that works on each token alone: one matrix makes more numbers of its stream, a curve decides "
+        "which of them count, and another matrix brings them back. Much of what a model knows is in these matrices.",
+        "experts",
+        lambda model: f"Each MLP of {model.name} has "
+                      f"{count(3 * model.config.hidden_size * model.config.intermediate_size)} weights, biases left out."),
+    "SwiGLU": Word(
+        "The curve in the middle of an MLP of GPT-OSS: half of the numbers are gates, which open or close for the other "
+        "half. So what is let through depends on the token itself.", "experts",
+        lambda model: f"In each expert of {model.name} are {model.config.intermediate_size:,} gates."),
+    "expert": Word(
+        "One of many MLPs that stand side by side in a layer, of which each token uses a few. So a model can hold much and "
+        "still compute little.", "experts",
+        lambda model: f"{model.first} has {model.config.num_experts} in each layer and uses "
+                      f"{model.config.experts_per_token} for a token."),
+    "router": Word(
+        "A small matrix that scores every expert for a token. Those with the best scores are used, and the scores say how "
+        "much of each.", "experts",
+        lambda model: f"In {model.name} it chooses one of "
+                      f"{spelled(math.comb(model.config.num_experts, model.config.experts_per_token))} sets of experts."),
     "active parameters": Word(
         "The weights that one token passes through. In a mixture of experts they are few of all, because each token uses "
         "few of the experts.", "experts",
-        lambda study: f"{study.name}: {count(figures(study.config, study.context)['active'])} of "
-                      f"{count(figures(study.config, study.context)['total'])}."),
+        lambda model: f"In {model.name} they are {count(model.figure('active'))} of {count(model.weights)}."),
+    "load balance": Word(
+        "How evenly tokens are spread over the experts. An expert that gets few tokens learns little, and one that gets "
+        "most of them keeps the others waiting.", "experts",
+        lambda model: f"With an even load each expert of {model.name} gets "
+                      f"{percent(model.config.experts_per_token / model.config.num_experts)} of the tokens."),
+    # what comes out
+    "logit": Word(
+        "The score that the model gives to one possible next token. Softmax makes probabilities out of all of them.",
+        "sampling",
+        lambda model: f"{model.first} gives {model.config.vocab_size:,} after every token."),
+    "temperature": Word(
+        "What logits are divided by before softmax. Below 1 the likely tokens become likelier, above 1 the unlikely ones "
+        "get more of a chance.", "sampling",
+        lambda model: f"Of two tokens with logits 1 apart the better one gets {_share(1)} at temperature 1 and {_share(2)} "
+                      "at 0.5, in every model."),
+    "top-k": Word(
+        "A cut before a token is drawn: only the k most likely ones can be. It keeps out the many that are each unlikely "
+        "and together are not.", "sampling",
+        lambda model: f"Top-k 50 leaves {percent(50 / model.config.vocab_size, 2)} of the vocabulary of {model.name}."),
+    "top-p": Word(
+        "A cut before a token is drawn: the fewest tokens stay that together reach the probability p. Where the model is "
+        "sure these are few, where it is not they are many.", "sampling",
+        lambda model: f"Of {model.config.vocab_size:,} equally likely tokens top-p 0.9 keeps "
+                      f"{math.ceil(0.9 * model.config.vocab_size):,}."),
+    "entropy": Word(
+        "How unsure a distribution is, in nats or bits: the mean surprise of a draw from it. It is 0 where one token is "
+        "certain, and largest where all are equally likely.", "sampling",
+        lambda model: f"Over the tokens of {model.name} it is at most {fixed(math.log2(model.config.vocab_size))} bits."),
+    # training
     "nat": Word(
-        "The unit of surprise: a token that was given the probability p costs minus ln p nats. One nat is what a guess "
-        "among 2.72 equally likely tokens costs.", "training",
-        lambda study: f"An even guess among the {study.config.vocab_size:,} tokens of {study.name} costs "
-                      f"{number(math.log(study.config.vocab_size))} nats."),
+        "The unit of surprise: a token that was given the probability p costs minus ln p nats. A guess between two equally "
+        "likely tokens costs 0.69 nats, which is one bit.", "training",
+        lambda model: f"An even guess among {model.config.vocab_size:,} tokens costs "
+                      f"{fixed(math.log(model.config.vocab_size))} nats."),
+    "loss": Word(
+        "How surprised a model is by a text: the mean over its tokens, in nats. Training makes it smaller; it cannot fall "
+        "below what nobody could know.", "training",
+        lambda model: f"Untrained, {model.name} guesses about evenly, which costs "
+                      f"{fixed(math.log(model.config.vocab_size))} nats a token."),
+    "perplexity": Word(
+        "The loss in other words: among how many equally likely tokens the model seems to choose. It is e to the power of "
+        "the loss.", "training",
+        lambda model: f"Guessing evenly, {model.name} has {model.config.vocab_size:,}; at a loss of 2 nats it is "
+                      f"{number(math.exp(2))}."),
+    "gradient": Word(
+        "For every weight the direction in which the loss would rise, and how fast. Training steps the other way.",
+        "training",
+        lambda model: f"That of {model.name} has {count(model.weights)} numbers, one for each weight."),
+    "learning rate": Word(
+        "How large a step training takes. Too small and it learns slowly, too large and the loss jumps.", "training",
+        lambda model: f"The trained models that come with this app rose to {number(_recipe()['peak'])}."),
+    "batch": Word(
+        "Texts that are worked on at once. In training one step learns from all of them; in use they share the reading of "
+        "the weights.", "training",
+        lambda model: f"The trained models that come with this app had {_recipe()['batch']} texts of {_recipe()['length']} "
+                      "tokens in a step."),
+    "AdamW": Word(
+        "The rule by which most models are trained: every weight steps by its mean gradient, divided by how much that "
+        "varies. For that it keeps two more numbers for each weight.", "training",
+        lambda model: f"For {model.name} these take {size(training_memory(model.config)['optimizer states'])}."),
+    "checkpoint": Word(
+        "The file with the weights of a model, written after training or on the way. Whoever has it can run the model.",
+        "training",
+        lambda model: f"One of {model.name} takes {size(model.figure('weights'))}, with its experts in MXFP4."),
+    # true numbers
+    "bf16": Word(
+        "A number format of two bytes: the range of a 32-bit number, at about three decimal digits. GPT-OSS keeps "
+        "everything but its experts in it.", "memory",
+        lambda model: f"All of {model.name} in it would take {size(2 * model.weights)}."),
+    "MXFP4": Word(
+        "A number format of four bits: each weight is one of fifteen ticks, and 32 neighbours share a scale. So the "
+        "experts, which are most of a model, take about a quarter of the room.", "mxfp4",
+        lambda model: f"Those of {model.name} take {size(model.experts('mxfp4'))}, not {size(model.experts('bf16'))}."),
+    "block scale": Word(
+        "The factor that the 32 weights of an MXFP4 block share: a power of two, in one byte. It follows the largest of "
+        "them.", "mxfp4",
+        lambda model: f"The experts of {model.name} have {count(model.experts('bf16') / 64)} of them."),
+    "FLOP": Word(
+        "One operation on numbers with a decimal point: an addition or a multiplication. Work is counted in them because "
+        "machines promise so many a second.", "memory",
+        lambda model: f"One token after {model.context - 1:,} others costs {model.name} {flops(model.figure('flops'))}."),
+    "prefill": Word(
+        "The reading of a prompt: all its tokens go through the model at once. Writing the answer is slower, because each "
+        "of its tokens has to wait for the one before.", "memory",
+        lambda model: f"A prompt of {model.context:,} tokens makes {model.name} fill a KV cache of "
+                      f"{size(model.figure('kv_cache'))}."),
+    "bandwidth": Word(
+        "How many bytes a second a machine moves from memory to where it computes. While one text is written that, and not "
+        "arithmetic, limits the speed.", "memory",
+        lambda model: f"At the {decimal(_MACHINE.bandwidth, 'B/s')} of an {_MACHINE.name} reading all weights of "
+                      f"{model.name} takes {seconds(model.figure('weights') / _MACHINE.bandwidth)}."),
+    "roofline": Word(
+        "A picture of what limits a computation: few FLOPs for each byte and memory does, many and arithmetic does. The "
+        "bend between the two belongs to the machine.", "memory",
+        lambda model: f"An {_MACHINE.name} bends at {number(ridge(_MACHINE, 'bf16'))} FLOPs a byte; writing one text, "
+                      f"{model.name} has {number(model.intensity(), 2)}."),
 }
 
 
@@ -68,7 +339,8 @@ def anchor(name: str) -> str:
 
 def live(study: Study, anchors: str) -> dict[str, str]:
     """The sentences with numbers of the words at `anchors`, one of them or `ALL`, by anchor. Others are passed over."""
-    return {at: WORDS[name].live(study) for name, at in _ANCHORS.items() if anchors in (at, ALL)}
+    model = Model(study.config, study.context, YOURS if study.changes else study.name)
+    return {at: WORDS[name].live(model) for name, at in _ANCHORS.items() if anchors in (at, ALL)}
 
 
 ALL = "all"
