@@ -121,7 +121,7 @@ above = st.container()
 *places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
 with drawer:
     special = text.text_drawer()
-tokens = text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
+tokens = text.live_tokens(text.current_text(), study.vocabulary, special)
 if has_text(tokens, "the heads look at it"):
     more = st.container()
     with above:

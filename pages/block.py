@@ -108,7 +108,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
 header("block")
 study = state.study()
 place = st.container()
-tokens = text.tokens_from_drawer(study.live_config.vocab_size)
+tokens = text.tokens_from_drawer(study.vocabulary)
 with place:
     if has_text(tokens, "the model runs on it"):
         picture(study, tokens)

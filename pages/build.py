@@ -21,7 +21,7 @@ from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, T
 def writing(study: Study) -> text.Tokens:
     """The box with the text, and its tokens."""
     special = text.text_box()
-    return text.live_tokens(text.current_text(), study.live_config.vocab_size, special)
+    return text.live_tokens(text.current_text(), study.vocabulary, special)
 
 
 def picture(study: Study, tokens: text.Tokens, beside: DeltaGenerator) -> Callable[[], None] | None:

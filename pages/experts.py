@@ -114,7 +114,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
 header("experts")
 study = state.study()
 above = st.container()
-tokens = text.tokens_from_drawer(study.live_config.vocab_size)
+tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
     picture(study, tokens)
 below(lesson(study, tokens))

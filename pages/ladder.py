@@ -112,6 +112,6 @@ def lesson(study: Study) -> Lesson:
 
 
 header("ladder", untrained=True)
-study = state.study().small
+study = state.study().scale
 picture(study)
 below(lesson(study))

@@ -106,7 +106,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
 header("sinks")
 study = state.study()
 above = st.container()
-tokens = text.tokens_from_drawer(study.live_config.vocab_size)
+tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
     if has_text(tokens, "the gate shows on it"):
         picture(study, tokens)

@@ -122,7 +122,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
 header("window")
 study = state.study()
 above = st.container()
-tokens = text.tokens_from_drawer(study.live_config.vocab_size)
+tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
     picture(study, tokens)
 controls.same_weights_drawer(study, tokens.ids)

@@ -10,6 +10,7 @@ from gptoss.app.book import Page
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.weights import CHANGED, SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import ModelConfig
+from gptoss.training.shipped import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ _WHAT_WEIGHTS_SHOW = {
     CHANGED: "Trained weights under other settings show what these do to what was learned. It is not what a model would "
              "learn that was trained with them.",
     RANDOM: "Random weights attend and route by chance: what they show is the mechanism, not learning. Trained ones ship "
-            "for the preset classroom and for some of its variants.",
+            f"for the presets {' and '.join(FAMILIES)}, and for some variants of each.",
     SERVED: "The weights of a checkpoint that this server was given, computed with in bfloat16. Whether they show learning "
             "depends on how they were trained, which the server does not know.",
 }
@@ -53,9 +54,9 @@ _WHAT_WEIGHTS_SHOW = {
 
 def band_of(study: Study, page: Page, untrained: bool = False) -> Band:
     """What to say of the model on the screen of a page. `untrained` where the page's own models have random weights."""
-    on_screen = study.small if page.builds_its_own else study
+    on_screen = page.of(study)
     weights = weights_of(on_screen)
-    if on_screen != study:
+    if on_screen != study and study.is_large:
         weights = replace(weights, note="This page builds models beside it, for which the server's checkpoint is too large.")
     if untrained:
         weights = Weights(RANDOM, "", f"random weights, seed {study.seed}", "No model of this page is trained.")

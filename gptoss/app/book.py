@@ -6,9 +6,11 @@ import runpy
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
 
+T = TypeVar("T")
 # Keys of controls that several pages have: these mean the same wherever they are.
 SHARED_KEYS = ("layer", "head", "expert", "token", "special", "code_drawer")
 
@@ -59,6 +61,14 @@ class Page:
         return self.path in _BUILD_THEIR_OWN
 
 
+    def of(self, study: T) -> T:
+        """A study (`gptoss.app.study.Study`) as this page runs it."""
+        if self.path in _TRAIN_NOTHING:
+            return study.scale
+        return study.small if self.builds_its_own else study
+
+
+_TRAIN_NOTHING = ("ladder",)  # pages that build a dozen models, all of them with random weights
 _BUILD_THEIR_OWN = ("gpt2", "ladder", "training", "scale", "memory", "mxfp4", "claims")
 MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
 

@@ -187,9 +187,7 @@ def _exercises(path: str) -> None:
 
 
 def _claims(lesson: Lesson) -> None:
-    study = state.study()
-    if route.page_at(lesson.path).builds_its_own:
-        study = study.small
+    study = route.page_at(lesson.path).of(state.study())
     for claim in lesson.claims:
         verdict = known(claim, study) or decide(claim, study)
         st.markdown(f"“{literal(claim.sentence)}” :small[{claim.origin} · decided on {claim.basis(study)}]  \n"

@@ -17,7 +17,7 @@ from gptoss.app.cache import Cache
 from gptoss.app.served import CHECKPOINT, served
 from gptoss.app.study import RANDOM, SEEDS, Study
 from gptoss.app.turns import HEAVY
-from gptoss.app.weights import load, shape_of, weights_of
+from gptoss.app.weights import load, weights_of
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
 from gptoss.trace import Trace, trace
@@ -110,7 +110,7 @@ def live_model(study: Study) -> LiveModel:
 
 def model_of(running: Running) -> LiveModel:
     """The model behind a key."""
-    key = running.weights, shape_of(running.config), running.precision
+    key = running.weights, running.config.shape, running.precision
     sharing, seconds = _weights.of(key, lambda: _shared(*key))
     return LiveModel(sharing(running.config, running.sinks), seconds)
 

@@ -18,10 +18,11 @@ from gptoss.app import dials, kept, moves, route, share, stage, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
-from gptoss.app.study import DEFAULT_PRESET, DIALS, Study, unknown_settings
+from gptoss.app.study import DIALS, Study, unknown_settings
 from gptoss.app.text import current_text, sample_of, set_text, text_from_query, text_to_query
 from gptoss.app.weights import weights_of
 from gptoss.config import PRESETS, ModelConfig
+from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
@@ -199,8 +200,9 @@ def use_trained(name: str) -> None:
         session().refused = f"The weights {name} are gone: the server was restarted, or newer ones took their place."
         return
     config, sinks = model.contestant.config, model.contestant.sinks
-    starts = study(), *(Study.of_preset(preset) for preset in (DEFAULT_PRESET, *PRESETS))
-    reached = (start.reaching(config, sinks) for start in starts if isinstance(config, ModelConfig))
+    starts = study(), *(Study.of_preset(preset) for preset in (CLASSROOM, *PRESETS))
+    reached = (start.reaching(config, sinks) for start in starts
+               if isinstance(config, ModelConfig) and start.preset not in OWN_VOCABULARY)
     there = next(filter(None, reached), None)
     if there is None:
         session().refused = (f"“{model.title}” cannot be put on the other pages: they show GPT-OSS, and no position of the "

@@ -16,6 +16,8 @@ from gptoss.app.markdown import shortened
 from gptoss.app.served import CHECKPOINT
 from gptoss.config import ModelConfig, divisors_of
 from gptoss.cost import scale_model
+from gptoss.tokenizer import CompactVocabulary
+from gptoss.training.shipped import shipped_shapes, vocabulary_of
 
 DEFAULT_PRESET = "classroom"
 SEEDS = 10  # sets of random weights to choose from
@@ -45,7 +47,7 @@ class Study:
     precision: str = "float32"
     weights: str = TRAINED
     seed: int = 0
-    scaled: bool = False  # no dial: a scale model has to do in place of the server's checkpoint, see `small`
+    scaled: bool = False  # no dial: a scale model has to do in place of anything larger, see `small` and `scale`
 
     @classmethod
     def of_preset(cls, preset: str) -> Study:
@@ -75,8 +77,14 @@ class Study:
 
     @cached_property
     def live_config(self) -> ModelConfig:
-        """The model that runs: the server's checkpoint whole, or else a scale model."""
-        return self.config if self.runs_checkpoint else scale_model(self.config)
+        """The model that runs: the server's checkpoint and whatever ships whole, or else a scale model."""
+        whole = self.runs_checkpoint or not self.scaled and self.config.shape in shipped_shapes()
+        return self.config if whole else scale_model(self.config)
+
+    @property
+    def vocabulary(self) -> CompactVocabulary:
+        """The tokens of the model that runs: its preset's own, or as many as it has of the most useful ones."""
+        return vocabulary_of(self.preset, self.live_config.vocab_size)
 
     @property
     def runs_checkpoint(self) -> bool:
@@ -96,6 +104,11 @@ class Study:
         For what builds models of its own or passes a model dozens of times.
         """
         return replace(self, scaled=True) if self.is_large else self
+
+    @property
+    def scale(self) -> Study:
+        """This study with a scale model, whatever ships: for pages on which nothing is trained."""
+        return replace(self, scaled=True)
 
     @property
     def in_words(self) -> str:

@@ -17,6 +17,7 @@ from gptoss.app.weights import weights_of
 from gptoss.take_home.files import file_name, notebook, script
 from gptoss.take_home.here import Here
 from gptoss.tokenizer import DEFAULT_SAMPLE
+from gptoss.training.shipped import OWN_VOCABULARY
 
 
 def take_home(page: Page) -> None:
@@ -47,14 +48,14 @@ def widgets_of(page: Page) -> dict[str, object]:
 
 def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping[str, object], address: str = "") -> Here:
     """The state of a page as what is taken home. Where there is no text, it takes the first example: it has to run."""
-    study = study.small if page.builds_its_own else study
-    size, weights = study.live_config.vocab_size, weights_of(study)
-    tokens = live_tokens(text, size, special)
+    study = page.of(study)
+    vocabulary, weights = study.vocabulary, weights_of(study)
+    tokens = live_tokens(text, vocabulary, special)
     if not len(tokens):
-        text, tokens = DEFAULT_SAMPLE.text, live_tokens(DEFAULT_SAMPLE.text, size, special)
+        text, tokens = DEFAULT_SAMPLE.text, live_tokens(DEFAULT_SAMPLE.text, vocabulary, special)
     return Here(
         path=page.path, title=page.title, teaches=page.teaches, preset=study.preset, name=study.in_words,
         query=study.to_query(), real=study.config, live=study.live_config, weights=weights.name, in_words=weights.words,
         precision=study.precision, seed=study.seed, sinks=study.sinks != "off", context=study.context, text=text,
-        special=special, tokens=len(tokens), most_tokens=most_live_tokens(size), twin_seed=twin(study).seed,
-        controls=dict(widgets), address=address)
+        special=special, tokens=len(tokens), most_tokens=most_live_tokens(vocabulary.size), twin_seed=twin(study).seed,
+        controls=dict(widgets), address=address, own_vocabulary=study.preset in OWN_VOCABULARY)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from gptoss.app import kept
 from gptoss.app.served import MAX_LIVE_TOKENS, most_live_tokens
-from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, Sample, compact_vocabulary, encode_text
+from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, CompactVocabulary, Sample, encode_text
 
 OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
@@ -53,10 +53,10 @@ def text_drawer() -> bool:
         return text_box()
 
 
-def tokens_from_drawer(vocab_size: int) -> Tokens:
+def tokens_from_drawer(vocabulary: CompactVocabulary) -> Tokens:
     """The drawer, below it a word on what runs, and the tokens of its text for a live model of that vocabulary."""
     special = text_drawer()
-    tokens = live_tokens(current_text(), vocab_size, special)
+    tokens = live_tokens(current_text(), vocabulary, special)
     say_what_was_cut(tokens)
     return tokens
 
@@ -89,8 +89,8 @@ def _sample_longer_than(tokens: int) -> Sample | None:
 class _Labels(Sequence[str]):
     """Every token's printable form, made when it is asked for: a checkpoint can have 201,088, of which ten are shown."""
 
-    def __init__(self, size: int):
-        self._vocabulary = compact_vocabulary(size)
+    def __init__(self, vocabulary: CompactVocabulary):
+        self._vocabulary = vocabulary
 
     def __len__(self) -> int:
         return self._vocabulary.size
@@ -102,9 +102,9 @@ class _Labels(Sequence[str]):
 
 
 @lru_cache(maxsize=8)
-def vocabulary_labels(size: int) -> Sequence[str]:
+def vocabulary_labels(vocabulary: CompactVocabulary) -> Sequence[str]:
     """The printable form of every token of a live model's vocabulary."""
-    return _Labels(size)
+    return _Labels(vocabulary)
 
 
 def current_text() -> str:
@@ -152,21 +152,20 @@ def text_from_query(query: dict[str, str], own_text: str | None = None) -> tuple
 
 
 @lru_cache(maxsize=64)
-def live_tokens(text: str, vocab_size: int, special: bool) -> Tokens:
+def live_tokens(text: str, vocabulary: CompactVocabulary, special: bool) -> Tokens:
     """The first tokens of `text` in the vocabulary of a live model: at most `MAX_LIVE_TOKENS`, fewer for a large model.
 
     `special` reads `<|start|>` and the like as the special tokens they spell; otherwise they are plain text.
     """
-    vocabulary = compact_vocabulary(vocab_size)
-    most = most_live_tokens(vocab_size)
+    most = most_live_tokens(vocabulary.size)
     prefix = vocabulary.encode_prefix(text, most, special=special)
     return Tokens(tuple(prefix.ids), tuple(vocabulary.to_o200k(prefix.ids)),
                   tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)
 
 
-def example_tokens(vocab_size: int) -> Tokens:
+def example_tokens(vocabulary: CompactVocabulary) -> Tokens:
     """The first example in the vocabulary of a live model: what is measured where no reader's text counts."""
-    return live_tokens(DEFAULT_SAMPLE.text, vocab_size, special=False)
+    return live_tokens(DEFAULT_SAMPLE.text, vocabulary, special=False)
 
 
 def _load_sample() -> None:

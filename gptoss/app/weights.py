@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import torch
 
 from gptoss.app import trained
 from gptoss.app.served import CHECKPOINT, served
-from gptoss.app.study import DIALS, RANDOM, TRAINED, Study
+from gptoss.app.study import DEFAULT_PRESET, DIALS, RANDOM, TRAINED, Study
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
+from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.contestants import Contestant
-from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.training.shipped import FAMILIES, OWN_VOCABULARY, Shipped, shipped
 from gptoss.units import number
 
 # Beside TRAINED and RANDOM: trained weights under settings that they were not trained with, and the server's checkpoint,
 # of which nobody here knows how it was trained.
 CHANGED, SERVED = "changed", "served"
 
-_ANY = ModelConfig()
 _SEED = "seed "  # what the name of random weights begins with
 
 # What changes no weight's shape, by its field of the configuration: in a word, and in a sentence.
@@ -46,7 +46,7 @@ class Weights:
         kind: `TRAINED`, `CHANGED`, `RANDOM` or `SERVED`.
         name: the shipped model or the run that they are, `checkpoint`, or `seed 3`: what tells them from others of their
             shape.
-        words: for a sentence, such as "trained weights, window changed".
+        words: for a sentence, such as "weights trained on stories, window changed".
         note: what else a reader has to know, in whole sentences.
     """
 
@@ -63,47 +63,45 @@ def weights_of(study: Study) -> Weights:
     there and have its shape; else those that ship for its shape, unless the dial asks for random ones; else random ones.
     """
     if study.runs_checkpoint:
-        return _of(CHECKPOINT, Contestant(CHECKPOINT, "", served().config), study)
+        return _of(CHECKPOINT, Contestant(CHECKPOINT, "", served().config), study, "")
+    ship = _shipped_for(study.live_config, study.vocabulary, study.sinks != "off")
     if study.weights == RANDOM:
-        other = _shipped_for(study.live_config, study.sinks != "off")
-        return _random(study, "You chose them: for this shape trained ones ship." if other else "")
+        return _random(study, f"You chose them: for this shape some trained on {ship.trained_on} ship." if ship else "")
     own = trained.get(study.weights)
     missing = "" if study.weights == TRAINED else _why_not(study, own and own.contestant)
     if own and not missing:
-        weights = _of(study.weights, own.contestant, study)
+        weights = _of(study.weights, own.contestant, study, "on this server")
         return replace(weights, note=f"They are from this server: “{own.title}”. {weights.note}".strip())
-    ship = _shipped_for(study.live_config, study.sinks != "off")
     if ship is None:
         return _random(study, missing and f"{missing} Random ones stand in.")
-    weights = _of(ship, shipped()[ship].contestant, study)
+    weights = _of(ship.name, ship.contestant, study, f"on {ship.trained_on}")
     return replace(weights, note=f"{missing} The shipped ones stand in. {weights.note}".strip()) if missing else weights
 
 
 def weights_in_words(study: Study) -> str:
-    """Which weights a pattern is from: "trained weights, window changed", "random weights, seed 3" and the like."""
+    """Which weights a pattern is from: "weights trained on stories, window changed", "random weights, seed 3"."""
     return weights_of(study).words
 
 
 def back_to_trained(study: Study) -> Study:
-    """The nearest study whose weights were trained with its settings: this one, or the fewest dials of `classroom` away."""
+    """The nearest study whose weights were trained with its settings: this one, or the fewest dials away.
+
+    From a preset of which nothing ships, the one that the app opens with.
+    """
     if study.weights != TRAINED and weights_of(here := replace(study, weights=TRAINED)).kind != RANDOM:
         return here
     if study.preset == CHECKPOINT:
         return Study.of_preset(CHECKPOINT)
-    start = Study.of_preset(CLASSROOM).moved(context=study.context, precision=study.precision, seed=study.seed)[0]
-    if study.preset != CLASSROOM:
-        return Study.of_preset(CLASSROOM)
-    ready = (start.reaching(model.config, model.contestant.sinks) for model in _shipped_transformers().values())
+    if study.preset not in FAMILIES:
+        return Study.of_preset(DEFAULT_PRESET)
+    start = Study.of_preset(study.preset).moved(context=study.context, precision=study.precision, seed=study.seed)[0]
+    ready = (start.reaching(model.config, model.contestant.sinks) for model in _shipped_transformers()
+             if model.family == study.preset)
     return min(filter(None, ready), key=lambda other: sum(getattr(other, dial) != getattr(study, dial) for dial in DIALS))
 
 
-def shape_of(config: ModelConfig) -> ModelConfig:
-    """The configuration with everything that does not change a weight's shape set to one and the same value."""
-    return config.replace(**{name: getattr(_ANY, name) for name in _SETTINGS} | {"experts_per_token": 1})
-
-
 def load(name: str, shape: ModelConfig, dtype: torch.dtype) -> Transformer:
-    """Weights by their name, in a shape that `shape_of` gave. They are the caller's, but for the server's checkpoint."""
+    """Weights by their name, in a `ModelConfig.shape`. They are the caller's, but for the server's checkpoint."""
     if name == CHECKPOINT:
         return served().model
     if name.startswith(_SEED):
@@ -120,11 +118,11 @@ class _Setting(NamedTuple):
     now: str
 
 
-def _of(name: str, contestant: Contestant, study: Study) -> Weights:
-    """Trained weights, or those of the server's checkpoint, under a study's settings."""
+def _of(name: str, contestant: Contestant, study: Study, texts: str) -> Weights:
+    """Weights trained on some texts or somewhere, or those of the server's checkpoint, under a study's settings."""
     served_here = name == CHECKPOINT
     words, where, since = ("the server's checkpoint", "the checkpoint", "the same weights") if served_here else (
-        "trained weights", "training", "not retrained")
+        f"weights trained {texts}", "training", "not retrained")
     different = _differences(contestant, study.live_config, study.sinks != "off")
     if not different:
         return Weights(SERVED if served_here else TRAINED, name, words)
@@ -167,7 +165,7 @@ def _spelt(value: float) -> str:
 def _fits(contestant: Contestant, config: ModelConfig, sinks: bool) -> bool:
     """Whether a contestant's weights can run under a configuration. Of one without sinks none can be switched on."""
     trained_as = contestant.config
-    same = isinstance(trained_as, ModelConfig) and shape_of(trained_as) == shape_of(config)
+    same = isinstance(trained_as, ModelConfig) and trained_as.shape == config.shape
     return same and (contestant.sinks or not sinks)
 
 
@@ -175,6 +173,8 @@ def _why_not(study: Study, contestant: Contestant | None) -> str:
     """Why the weights that the dial names cannot run, or nothing."""
     if contestant is None:
         return f"The weights {study.weights} are gone: the server was restarted, or newer ones took their place."
+    if study.preset in OWN_VOCABULARY:
+        return f"The weights {study.weights} do not fit: they stand for other tokens than those of {study.preset}."
     if _fits(contestant, study.live_config, study.sinks != "off"):
         return ""
     sinks = _fits(contestant, study.live_config, sinks=False)
@@ -183,14 +183,15 @@ def _why_not(study: Study, contestant: Contestant | None) -> str:
 
 
 @lru_cache(maxsize=256)
-def _shipped_for(config: ModelConfig, sinks: bool) -> str | None:
-    """The name of the shipped model of this shape that was trained under the most similar settings."""
-    fitting = {name: model.contestant for name, model in _shipped_transformers().items()
-               if _fits(model.contestant, config, sinks)}
-    return min(fitting, key=lambda name: len(_differences(fitting[name], config, sinks)), default=None)
+def _shipped_for(config: ModelConfig, vocabulary: CompactVocabulary, sinks: bool) -> Shipped | None:
+    """The shipped model of this shape and these tokens that was trained under the most similar settings."""
+    fitting = [model for model in _shipped_transformers()
+               if _fits(model.contestant, config, sinks) and model.vocabulary == vocabulary]
+    return min(fitting, key=lambda model: len(_differences(model.contestant, config, sinks)), default=None)
 
 
-def _shipped_transformers() -> dict:
+@cache
+def _shipped_transformers() -> tuple[Shipped, ...]:
     """What ships of GPT-OSS, without a second model of the same architecture."""
-    return {name: model for name, model in shipped().items()
-            if isinstance(model.config, ModelConfig) and model.contestant.balanced}
+    return tuple(model for model in shipped().values()
+                 if isinstance(model.config, ModelConfig) and model.contestant.balanced and model.has_weights)

@@ -163,7 +163,9 @@ def _own_weights(here: Here, what: str, folder: str, how: str) -> Cell:
 
 def _tokens(here: Here, needed: set[str]) -> str:
     special = ", special=True" if here.special else ""
-    lines = ["from gptoss.tokenizer import compact_vocabulary\n", "vocabulary = compact_vocabulary(live.vocab_size)"]
+    lines = ["from gptoss.training.shipped import vocabulary_of\n",
+             f"vocabulary = vocabulary_of({literal(here.preset)}, live.vocab_size)"] if here.own_vocabulary else [
+        "from gptoss.tokenizer import compact_vocabulary\n", "vocabulary = compact_vocabulary(live.vocab_size)"]
     if needed & {"ids", "labels"}:
         lines += [f"ids = tuple(vocabulary.encode_prefix(text, {here.most_tokens}{special}).ids)",
                   "labels = tuple(map(vocabulary.label, ids))"]

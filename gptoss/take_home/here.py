@@ -36,6 +36,7 @@ class Here:
         twin_seed: of the twin with random weights that stands beside the model.
         controls: values of the page's widgets by key, as far as they are drawn.
         address: of this state in the app.
+        own_vocabulary: whether the preset has tokens of its own, not the first of `compact_vocabulary`.
     """
 
     path: str
@@ -59,6 +60,7 @@ class Here:
     twin_seed: int
     controls: Mapping[str, object] = field(default_factory=dict)
     address: str = ""
+    own_vocabulary: bool = False
 
     def control(self, name: str, default: T, among: Sequence[T] = ()) -> T:
         """The value of the page's own widget called `name`; `default` where it is not drawn, or is none of `among`."""

@@ -73,10 +73,17 @@ class CompactVocabulary:
         if min(ids) < 0 or max(ids) >= O200K_SIZE:
             raise ValueError(f"o200k ids are 0 to {O200K_SIZE - 1:,}")
 
+    def __hash__(self) -> int:
+        return self._hash
+
     @property
     def size(self) -> int:
         """The number of tokens."""
         return len(self.o200k_ids)
+
+    def first(self, size: int) -> CompactVocabulary:
+        """Its first tokens alone; itself where it has no more. Raises `ValueError` where bytes are cut off."""
+        return self if size >= self.size else _first(self, size)
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """Indices of any string, without loss: `decode` gives `clean_text(text)` back.
@@ -171,6 +178,11 @@ class CompactVocabulary:
             start = end
 
     @functools.cached_property
+    def _hash(self) -> int:
+        """Asked for with every look into a cache, over as many as 201,088 ids."""
+        return hash(self.o200k_ids)
+
+    @functools.cached_property
     def _bytes(self) -> tuple[bytes, ...]:
         return tuple(map(token_bytes, self.o200k_ids))
 
@@ -196,6 +208,11 @@ class CompactVocabulary:
             for name in tokenizer.special_tokens_set
             if (token := tokenizer.encode_single_token(name)) in self._index and token_bytes(token) == name.encode()
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _first(vocabulary: CompactVocabulary, size: int) -> CompactVocabulary:
+    return CompactVocabulary(vocabulary.o200k_ids[:size])
 
 
 @functools.lru_cache(maxsize=16)

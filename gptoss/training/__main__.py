@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from gptoss import strict_json
 from gptoss.checkpoint import CheckpointError
-from gptoss.config import PRESETS, ModelConfig
+from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contestants import STUDY, contestants
@@ -48,21 +48,15 @@ from gptoss.training.storage import (
     write_evaluation,
 )
 from gptoss.training.stories.corpus import StoryCorpus
-from gptoss.training.storyteller import STORYTELLER
 from gptoss.training.trainer import Diverged, Trainer
 
 BYTES_A_PARAMETER = 26  # a state of three float32, twice while one takes the other's place, and the model in bfloat16
 CARD_DOCUMENTS = 256  # of each domain, on which the written model is measured
 
 
-def models() -> dict[str, ModelConfig]:
-    """What can be trained, by name: the presets, and the model that writes."""
-    return PRESETS | {"storyteller": STORYTELLER}
-
-
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m gptoss.training", description="Train a GPT-OSS or GPT-2 model.")
-    parser.add_argument("--preset", choices=models(), default="classroom", help="the model under study")
+    parser.add_argument("--preset", choices=PRESETS, default="classroom", help="the model under study")
     parser.add_argument("--contestant", default=STUDY, help="it, or it with one thing changed (a wrong name lists all)")
     parser.add_argument("--mixture", help='shares by domain, such as "prose=1,recall=2"')
     parser.add_argument("--text", type=Path, help="a UTF-8 file to train on instead")
@@ -158,7 +152,7 @@ def _shares(text: str) -> tuple[tuple[str, float], ...]:
 
 def run(options: argparse.Namespace, here: World) -> None:
     """Train, and write what came of it. Raises `ValueError` or `CheckpointError` for what cannot be done."""
-    everyone = contestants(models()[options.preset])
+    everyone = contestants(PRESETS[options.preset])
     if options.contestant not in everyone:
         raise ValueError(f"contestant={options.contestant!r} is unknown; allowed: {', '.join(everyone)}")
     contestant = everyone[options.contestant]

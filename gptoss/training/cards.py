@@ -99,7 +99,7 @@ def far_recall(model: Transformer, texts: Corpus) -> dict[str, Evaluation]:
 def lines() -> Iterator[str]:
     """The cards, line by line."""
     texts = corpus()
-    everyone = [one for one in shipped().values() if (one.directory / "model.safetensors").exists()]
+    everyone = [one for one in shipped().values() if one.family == CLASSROOM and one.has_weights]
     first = everyone[0].history()
     yield from _training(first)
     yield from _losses(everyone, texts)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from gptoss.app.live import CACHED_ATTENTION_CELLS, live_model, live_run
 from gptoss.app.study import DIALS, Study
 from gptoss.app.text import live_tokens
-from gptoss.app.weights import shape_of
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 
@@ -22,7 +21,7 @@ TEXT = "The cat sat on the mat. " * 4
 
 
 def tokens_for(study: Study, text: str = TEXT) -> tuple[int, ...]:
-    return live_tokens(text, study.live_config.vocab_size, False).ids
+    return live_tokens(text, study.vocabulary, False).ids
 
 
 def pointers(study: Study) -> dict[str, int]:
@@ -51,7 +50,7 @@ def test_a_move_that_keeps_weights_keeps_the_very_tensors(preset, name):
 @settings(max_examples=25)
 def test_a_move_that_keeps_weights_never_changes_a_shape(study):
     for name in KEEPING + ["precision"]:
-        assert shape_of(other_position(study, name).live_config) == shape_of(study.live_config)
+        assert other_position(study, name).live_config.shape == study.live_config.shape
 
 
 @pytest.mark.parametrize("name", NEW_SHAPE + OTHER_WEIGHTS)

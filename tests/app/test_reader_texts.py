@@ -58,7 +58,7 @@ def test_an_example_that_there_is_not_falls_back_with_a_sentence(name):
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
 def test_tokens_spell_the_text_that_was_typed(text):
-    tokens = live_tokens(text, 4096, False)
+    tokens = live_tokens(text, compact_vocabulary(4096), False)
     vocabulary = compact_vocabulary(4096)
     assert vocabulary.decode(tokens.ids) == text
     assert len(tokens) == len(tokens.ids) == len(tokens.o200k) == len(tokens.labels) > 0
@@ -67,13 +67,13 @@ def test_tokens_spell_the_text_that_was_typed(text):
 
 
 def test_no_text_is_no_tokens():
-    tokens = live_tokens("", 4096, False)
+    tokens = live_tokens("", compact_vocabulary(4096), False)
     assert len(tokens) == 0 and tokens.characters == 0
 
 
 def test_a_persons_special_spelling_is_ordinary_text_unless_asked():
     text = "<|start|>user<|message|>Hello<|end|>"
-    plain, special = live_tokens(text, 4096, False), live_tokens(text, 4096, True)
+    plain, special = live_tokens(text, compact_vocabulary(4096), False), live_tokens(text, compact_vocabulary(4096), True)
     start, message, end = 200006, 200008, 200007
     assert not {start, message, end} & set(plain.o200k)
     assert [i for i in special.o200k if i in (start, message, end)] == [start, message, end]
@@ -84,7 +84,7 @@ def test_a_persons_special_spelling_is_ordinary_text_unless_asked():
 @pytest.mark.parametrize("text", ["word " * 3000, "a" * 1_000_000, "🙂" * 300_000, "\n" * 100_000, "שלום " * 20_000],
                          ids=["words", "one letter", "emoji", "line ends", "Hebrew"])
 def test_a_long_text_is_cut_and_says_how_much_ran(text):
-    tokens = live_tokens(text, 2048, False)
+    tokens = live_tokens(text, compact_vocabulary(2048), False)
     assert len(tokens) == MAX_LIVE_TOKENS == 512
     assert 0 < tokens.characters_used < tokens.characters == len(text)
     spelt = compact_vocabulary(2048).decode(tokens.ids)
@@ -92,22 +92,22 @@ def test_a_long_text_is_cut_and_says_how_much_ran(text):
 
 
 def test_exactly_the_limit_is_not_cut():
-    tokens = live_tokens(" the" * MAX_LIVE_TOKENS, 4096, False)
+    tokens = live_tokens(" the" * MAX_LIVE_TOKENS, compact_vocabulary(4096), False)
     assert len(tokens) == MAX_LIVE_TOKENS and tokens.characters_used == tokens.characters
-    longer = live_tokens(" the" * (MAX_LIVE_TOKENS + 1), 4096, False)
+    longer = live_tokens(" the" * (MAX_LIVE_TOKENS + 1), compact_vocabulary(4096), False)
     assert len(longer) == MAX_LIVE_TOKENS and longer.characters_used == len(" the") * MAX_LIVE_TOKENS
 
 
 @pytest.mark.parametrize("size", [512, 1024, 2048, 4096, 5000, 8192])
 def test_every_token_of_a_live_vocabulary_has_a_label_that_shows(size):
-    labels = vocabulary_labels(size)
+    labels = vocabulary_labels(compact_vocabulary(size))
     assert len(labels) == size
     assert all(label and label.isprintable() for label in labels)
 
 
 @given(st.text(max_size=80))
 def test_chips_show_any_text_as_text(text):
-    tokens = live_tokens(text, 1024, False)
+    tokens = live_tokens(text, compact_vocabulary(1024), False)
     chips = token_chips(tokens.labels, tokens.o200k)
     body = chips.split("</style>", 1)[1]
     assert set(re.findall(r"</?([a-zA-Z!][^\s>/]*)", body)) <= {"div", "span", "small"}

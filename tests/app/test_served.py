@@ -16,7 +16,7 @@ from gptoss.app.weights import SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.model import Transformer
 from gptoss.model.fast.packed import PackedExperts
-from gptoss.tokenizer import encode_text
+from gptoss.tokenizer import compact_vocabulary, encode_text
 from gptoss.trace import trace
 
 # No field of it is a step of a dial, but for the number of layers.
@@ -202,19 +202,19 @@ def test_fewer_tokens_run_in_a_large_one(serve, monkeypatch):
     serve()
     text = "one two three " * 200
     live_tokens.cache_clear()
-    assert len(live_tokens(text, 777, special=False)) == 512
+    assert len(live_tokens(text, compact_vocabulary(777), special=False)) == 512
     monkeypatch.setattr(served, "LARGE", 0)
     live_tokens.cache_clear()
-    cut = live_tokens(text, 777, special=False)
+    cut = live_tokens(text, compact_vocabulary(777), special=False)
     assert len(cut) == served.LARGE_TOKENS and cut.characters_used < cut.characters
-    assert len(live_tokens(text, 4096, special=False)) == 512  # another model's
+    assert len(live_tokens(text, compact_vocabulary(4096), special=False)) == 512  # another model's
     live_tokens.cache_clear()
 
 
 def test_the_whole_vocabulary_is_o200ks_and_its_labels_are_made_when_asked_for():
-    tokens = live_tokens("Strawberries, please.", 201_088, special=False)
+    tokens = live_tokens("Strawberries, please.", compact_vocabulary(201_088), special=False)
     assert list(tokens.ids) == list(tokens.o200k) == encode_text("Strawberries, please.")
-    labels = vocabulary_labels(201_088)
+    labels = vocabulary_labels(compact_vocabulary(201_088))
     assert len(labels) == 201_088 and [labels[token] for token in tokens.ids] == list(tokens.labels)
 
 

@@ -65,7 +65,7 @@ def shelf(monkeypatch):
 @pytest.mark.parametrize("name, dials", READY.items(), ids=READY)
 def test_a_shape_that_was_trained_runs_with_its_trained_weights(name, dials):
     study = moved(**dials)
-    assert weights_of(study) == Weights(TRAINED, name, "trained weights")
+    assert weights_of(study) == Weights(TRAINED, name, "weights trained on tasks and code")
     assert find(study.live_config, sinks=study.sinks != "off") is shipped()[name]
     ours, theirs = live_model(study).model, shipped()[name].load()
     assert ours.config == study.live_config
@@ -80,7 +80,7 @@ def test_without_a_window_no_rhythm_of_layers_is_another_model():
 @pytest.mark.parametrize("dials, name, words, note", MOVED, ids=[" ".join(dials) for dials, *_ in MOVED])
 def test_settings_that_need_no_other_weights_keep_the_trained_ones_and_say_what_changed(dials, name, words, note):
     study = moved(**dials)
-    assert weights_of(study) == Weights(CHANGED, name, f"trained weights, {words} changed", note)
+    assert weights_of(study) == Weights(CHANGED, name, f"weights trained on tasks and code, {words} changed", note)
     ours, theirs = live_model(study).model, shipped()[name].load()
     assert ours.config == study.live_config != theirs.config or study.sinks == "off"
     assert torch.equal(ours.block[0].attn.qkv.weight, theirs.block[0].attn.qkv.weight)
@@ -101,7 +101,7 @@ def test_any_other_shape_is_random_and_says_so(study):
 
 def test_random_weights_can_be_asked_for_where_trained_ones_ship():
     study = moved(weights="random", seed=2)
-    assert weights_of(study).kind == RANDOM and "trained ones ship" in weights_of(study).note
+    assert weights_of(study).kind == RANDOM and "trained on tasks and code ship" in weights_of(study).note
     assert torch.equal(live_model(study).model.unembedding.weight,
                        Transformer(study.live_config, seed=2).unembedding.weight)
     assert back_to_trained(study) == moved(seed=2)

@@ -10,12 +10,14 @@ from gptoss.app import trained
 from gptoss.app.study import Study
 from gptoss.app.visitor import Visitor
 from gptoss.config import ModelConfig
+from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.contestants import Contestant, contestants
 
 ME = Visitor("me", "my browser")
 LADDER = "pages/ladder.py"
 CLASSROOM = ModelConfig.preset("classroom")
 TRAIN = "pages/training.py"
+OWN = "weights trained on tasks and code"
 
 
 def keep(contestant: Contestant, title: str = "mine") -> str:
@@ -33,7 +35,7 @@ def test_the_first_minute_is_on_trained_weights(file):
     at = open_page(file)
     assert_fine(at)
     assert "classroom" in band(at) and "Back to trained" not in offers(at)
-    expected = "random weights, seed 0" if file == LADDER else "trained weights]"
+    expected = "random weights, seed 0" if file == LADDER else f"{OWN}]"
     assert expected in band(at)
 
 
@@ -49,18 +51,18 @@ def test_leaving_the_trained_shapes_says_so_and_offers_both_ways(file):
     assert file == TRAIN or offers(at)["Train this shape"] == "./training"
     press_in_head(at, "Back to trained")
     assert_fine(at)
-    assert "trained weights]" in band(at) and address(at)["preset"] == "classroom" and "experts" not in address(at)
+    assert f"{OWN}]" in band(at) and address(at)["preset"] == "classroom" and "experts" not in address(at)
     press(at, "Undo")
     assert dial(at, "experts").value == 1
 
 
 def test_a_changed_setting_is_named_with_both_values():
     at = open_page(window="64")
-    assert "trained weights, window changed]" in band(at)
+    assert f"{OWN}, window changed]" in band(at)
     assert "The window was 16 in training and is 64 now: not retrained." in band(at)
     assert "Train it so" in offers(at)
     press_in_head(at, "Back to trained")
-    assert "trained weights]" in band(at) and dial(at, "window").value == 16
+    assert f"{OWN}]" in band(at) and dial(at, "window").value == 16
 
 
 def test_a_published_model_leads_back_to_the_classroom():
@@ -85,11 +87,11 @@ def test_random_weights_on_demand_stand_in_the_address_and_go_back_in_one_press(
     dial(at, "weights").set_value("random").run()
     assert_fine(at)
     assert address(at) == {"preset": "classroom", "weights": "random"}
-    assert "random weights, seed 0" in band(at) and "trained ones ship" in band(at)
+    assert "random weights, seed 0" in band(at) and "some trained on tasks and code ship" in band(at)
     dial(at, "seed").set_value("4").run()
     assert "random weights, seed 4" in band(at)
     press_in_head(at, "Back to trained")
-    assert address(at) == {"preset": "classroom", "seed": "4"} and "trained weights]" in band(at)
+    assert address(at) == {"preset": "classroom", "seed": "4"} and f"{OWN}]" in band(at)
 
 
 @pytest.mark.parametrize("bad", ["", "Random", "run-12345", "run-XYZ0", "classroom", "<b>"])
@@ -106,7 +108,7 @@ def test_a_readers_model_runs_on_every_page(file):
     assert_fine(at)
     assert not at.warning and dial(at, "weights").value == name and address(at)["weights"] == name
     if file != LADDER:
-        assert "trained weights]" in band(at) and "from this server: “trained on <b>recall</b>”" in band(at)
+        assert "weights trained on this server]" in band(at) and "from this server: “trained on <b>recall</b>”" in band(at)
         assert "&lt;b&gt;recall" in head(at)
     move(at, "window", 0)
     assert_fine(at)
@@ -193,9 +195,9 @@ def test_a_refusal_stands_on_the_page_until_the_next_move():
 def test_generated_text_says_which_weights_wrote_it():
     at = open_page(view="Next token", new_tokens="5")
     press(at, "Generate")
-    assert "Written with trained weights." in "\n".join(each.value for each in at.caption)
+    assert f"Written with {OWN}." in "\n".join(each.value for each in at.caption)
     dial(at, "weights").set_value("random").run()
-    assert "Written with trained weights." in "\n".join(each.value for each in at.caption), "the text has not changed"
+    assert f"Written with {OWN}." in "\n".join(each.value for each in at.caption), "the text has not changed"
     press(at, "Generate")
     assert "Written with random weights, seed 0, so the text is random too." in "\n".join(each.value for each in at.caption)
 
@@ -208,7 +210,7 @@ def test_the_trained_model_recalls_and_adds_where_the_twin_guesses():
 
     study = Study.of_preset("classroom")
     for name, answer in (("recall", "␣listened"), ("sums", "87"), ("repetition", "␣offers")):
-        tokens = live_tokens(sample(name).text, 4096, False).ids
+        tokens = live_tokens(sample(name).text, compact_vocabulary(4096), False).ids
         ours, chance = (live_run(each, tokens, 0).trace["logits"][0, -1].softmax(-1) for each in (study, twin(study)))
-        token = vocabulary_labels(4096).index(answer)
+        token = vocabulary_labels(compact_vocabulary(4096)).index(answer)
         assert torch.argmax(ours) == token and ours[token] > 0.9 > 0.1 > chance[token]

@@ -29,7 +29,7 @@ SLOW = {"preset": "gpt-oss-120b", "heads": "128", "kv": "128", "experts": "256",
 def test_a_typed_text_is_shown_as_its_tokens(visits):
     page = visits.open("/build", preset="classroom")
     type_text(page, "The cat sat.")
-    tokens = live_tokens("The cat sat.", Study.of_preset("classroom").live_config.vocab_size, False)
+    tokens = live_tokens("The cat sat.", Study.of_preset("classroom").vocabulary, False)
     expect(page.locator(".chips span")).to_have_count(len(tokens), timeout=PATIENCE)
     assert chips(page) == list(tokens.labels)
     ids = page.locator(".chips small").all_inner_texts()
@@ -53,7 +53,7 @@ def test_markup_is_shown_as_text_in_every_view_and_runs_nothing(visits, text):
         page.get_by_test_id("stButtonGroup").get_by_text(view, exact=True).click()
         expect_address(page, view=None if view == "Attention" else view)
     at_rest(page)
-    tokens = live_tokens(text, Study.of_preset("classroom").live_config.vocab_size, False)
+    tokens = live_tokens(text, Study.of_preset("classroom").vocabulary, False)
     assert chips(page) == list(tokens.labels)
     assert text_box(page).input_value() == text
     main = page.get_by_test_id("stMain")

@@ -16,11 +16,12 @@ from gptoss.training.corpus import Corpus, Mixture
 from gptoss.training.domains import GENERATED
 from gptoss.training.evaluation import evaluate
 from gptoss.training.recipe import Recipe
-from gptoss.training.shipped import CLASSROOM, SEEDS, find, shipped
+from gptoss.training.shipped import CLASSROOM, SEEDS, STORYTELLER, find, shipped, vocabulary_of
 
-ALL = shipped()
-MODELS = {name: model for name, model in ALL.items() if (model.directory / "model.safetensors").exists()}
+ALL = {name: model for name, model in shipped().items() if model.family == CLASSROOM}
+MODELS = {name: model for name, model in shipped().items() if model.has_weights}
 EVERY = pytest.mark.parametrize("name", MODELS)
+OF_CLASSROOM = pytest.mark.parametrize("name", [name for name in MODELS if name in ALL])
 RECORDED = pytest.mark.parametrize("name", [CLASSROOM, "gpt2"])
 LARGEST, LARGEST_VARIANTS = 8_000_000, 30_000_000  # bytes of one model, and of all variants of classroom
 DOCUMENTS = 48 if NIGHTLY else 24  # of each domain that are read again here; the histories have 256
@@ -41,8 +42,10 @@ def test_all_that_is_promised_is_there():
     assert set(MODELS) >= {CLASSROOM, "gpt2", "kv-1", "kv-4", "kv-8", "all-sliding", "all-full", "one-active", "dense",
                            "no-sinks"}
     assert set(ALL) - set(MODELS) <= {"unbalanced"}  # whose curve alone is shown
-    on_disk = MODELS[CLASSROOM].directory.parent.glob("*/config.json")
-    assert {path.parent.name for path in on_disk} == set(MODELS)
+    assert {STORYTELLER, f"{STORYTELLER}-gpt2"} <= set(MODELS)
+    homes = {MODELS[CLASSROOM].directory.parent, MODELS[STORYTELLER].directory}
+    on_disk = {path.parent for home in homes for path in home.rglob("config.json")}
+    assert on_disk == {model.directory for model in MODELS.values()}
 
 
 def test_nothing_is_too_large():
@@ -80,8 +83,22 @@ def test_another_rotation_is_another_model():
 
 @EVERY
 def test_the_vocabulary_is_the_one_that_the_app_cuts(name):
-    lines = (MODELS[name].directory / "vocabulary.txt").read_text(encoding="ascii").split()
-    assert tuple(map(int, lines)) == compact_vocabulary(MODELS[name].config.vocab_size).o200k_ids
+    one = MODELS[name]
+    home = one.directory if one.family == CLASSROOM else MODELS[STORYTELLER].directory
+    lines = (home / "vocabulary.txt").read_text(encoding="ascii").split()
+    assert tuple(map(int, lines)) == one.vocabulary.o200k_ids
+    if one.family == CLASSROOM:
+        assert one.vocabulary is compact_vocabulary(one.config.vocab_size)
+
+
+def test_a_cut_of_a_vocabulary_of_its_own_is_its_beginning():
+    whole = MODELS[STORYTELLER].vocabulary
+    cut = vocabulary_of(STORYTELLER, 1024)
+    assert cut.o200k_ids == whole.o200k_ids[:1024] and vocabulary_of(STORYTELLER, whole.size) is whole
+    text = "Once upon a time, Žofie wrote 日本 to Lily 🦜."
+    for vocabulary in (whole, cut):
+        assert vocabulary.decode(vocabulary.encode(text)) == text, "what it has no token for is spelt in bytes"
+    assert vocabulary_of(CLASSROOM, 1024) is compact_vocabulary(1024)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -102,7 +119,7 @@ def test_the_histories_are_of_this_contestant_and_differ_in_their_seed_alone(nam
         json.dumps(history, allow_nan=False)
 
 
-@EVERY
+@OF_CLASSROOM
 def test_the_stated_loss_is_measured_again(name, corpus):
     """On fewer documents: what a loss lies above the floor differs by what chance makes of it between the two samples."""
     one, documents = MODELS[name], corpus.validation(DOCUMENTS)

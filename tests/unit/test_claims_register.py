@@ -176,8 +176,9 @@ MEASURED_WHEN_ASKED_FOR = {
     "S1": ["the sink takes the rest"],
     "S5": ["In classroom, trained without rounding", "nats a token"],
     "S7": ["At token 70 the largest bar is layer "],
-    "S8": ["On this machine, with trained weights", "24 tokens written twice at temperature 0 are the same",
-           "to the last bit", "would choose 24 of the 24 tokens too"],
+    "S8": ["On this machine, with weights trained on tasks and code",
+           "24 tokens written twice at temperature 0 are the same", "to the last bit",
+           "would choose 24 of the 24 tokens too"],
 }
 
 

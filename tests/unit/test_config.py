@@ -80,7 +80,7 @@ def test_combinations_no_model_can_have(field, value, allowed, others):
 
 
 def test_an_unknown_preset_names_those_there_are():
-    with pytest.raises(ValueError, match="preset='gpt-5' is unknown; allowed: gpt-oss-20b, gpt-oss-120b, classroom"):
+    with pytest.raises(ValueError, match="preset='gpt-5' is unknown; allowed: gpt-oss-20b, gpt-oss-120b, storyteller, "):
         ModelConfig.preset("gpt-5")
 
 

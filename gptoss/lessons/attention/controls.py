@@ -69,7 +69,7 @@ def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
 def induction_head() -> Induction:
     """The induction head of `classroom`, found on the sample in which lines of words come back."""
     study = Study.of_preset(CLASSROOM)
-    tokens = live_tokens(REPETITION.text, study.live_config.vocab_size, special=False)
+    tokens = live_tokens(REPETITION.text, study.vocabulary, special=False)
     return _induction_head(study, tokens.ids, tokens.labels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
@@ -112,8 +113,8 @@ class TokenRun:
         return measure.answer_of(self.whole_probabilities, self.tokens.ids, self.position, self.wanted)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        return vocabulary_labels(self.config.vocab_size)
+    def labels(self) -> Sequence[str]:
+        return vocabulary_labels(self.study.vocabulary)
 
     @property
     def answer_label(self) -> str:

@@ -16,7 +16,6 @@ from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_in_words
 from gptoss.charts import expert_load, head_grid, head_map, next_token, routing_map, token_chips
 from gptoss.model import next_token_probabilities
-from gptoss.tokenizer import compact_vocabulary
 from gptoss.trace import meaning, summary
 
 REPAINT = 0.05  # s between two updates of the streamed text
@@ -90,7 +89,7 @@ def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, bes
     sampling = (temperature, None if top_k == "all" else top_k, top_p)
     with pictures.main():
         probabilities = next_token_probabilities(run.trace["logits"][0, -1], *sampling).numpy()
-        pictures.show_chart(next_token(text.vocabulary_labels(study.live_config.vocab_size), probabilities),
+        pictures.show_chart(next_token(text.vocabulary_labels(study.vocabulary), probabilities),
                             key="next_token")
     return generator(study, tokens, *sampling)
 
@@ -110,17 +109,17 @@ def generator(study: Study, tokens: text.Tokens, temperature: float, top_k: int 
         st.button("Stop", icon=":material/stop:", help="Keeps what has come so far.")
     place = st.empty()
     if start:
-        st.session_state["generated"] = ([], 0.0, weights_in_words(study))
+        st.session_state["generated"] = ([], 0.0, weights_in_words(study), study.vocabulary)
         stream = live_model(study).model.generate(tokens.ids, length, temperature, top_k, top_p, seed=study.seed)
         return lambda: _stream(stream, running(study), place)
     if "generated" in st.session_state:
-        _show(place, study.live_config.vocab_size)
+        _show(place)
     return None
 
 
 def _stream(stream: Iterator[int], running: Running, place: DeltaGenerator) -> None:
     """Collect tokens and repaint now and then. A stop ends the script at the repaint; what came is kept by then."""
-    ids, _, weights = st.session_state["generated"]
+    ids, _, *written_by = st.session_state["generated"]
     began = painted = time.perf_counter()
     while True:
         with turn(running):
@@ -128,19 +127,19 @@ def _stream(stream: Iterator[int], running: Running, place: DeltaGenerator) -> N
         now = time.perf_counter()
         if token is not None:
             ids.append(token)
-        st.session_state["generated"] = (ids, now - began, weights)
+        st.session_state["generated"] = (ids, now - began, *written_by)
         if token is None or now - painted > REPAINT:
-            _show(place, running.config.vocab_size)
+            _show(place)
             painted = now
         if token is None:
             return
 
 
-def _show(place: DeltaGenerator, vocab_size: int) -> None:
-    ids, elapsed, weights = st.session_state["generated"]
-    ids = [token for token in ids if token < vocab_size]  # text generated before the vocabulary shrank
+def _show(place: DeltaGenerator) -> None:
+    """What was written, in the tokens of the model that wrote it: another may be under study by now."""
+    ids, elapsed, weights, vocabulary = st.session_state["generated"]
     with place.container():
-        st.code(compact_vocabulary(vocab_size).decode(ids) or " ", language=None, wrap_lines=True)
+        st.code(vocabulary.decode(ids) or " ", language=None, wrap_lines=True)
         if elapsed:
             st.caption(f"{units.plural(len(ids), 'token')} in {elapsed:.2f} s, {len(ids) / elapsed:.0f} a second. "
                        f"Written with {weights}{', so the text is random too' if weights.startswith(RANDOM) else ''}.")

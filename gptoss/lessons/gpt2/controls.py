@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import streamlit as st
@@ -14,16 +14,18 @@ from gptoss.app import controls, kept, pictures, text, verdicts
 from gptoss.app.computed import computed, measured
 from gptoss.app.live import CACHED_ATTENTION_CELLS, Built, live_run
 from gptoss.app.served import MAX_LIVE_TOKENS
-from gptoss.app.study import RANDOM, Study
+from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.verdicts import Claim
-from gptoss.app.weights import weights_of
+from gptoss.app.weights import CHANGED, weights_of
 from gptoss.charts import Chart
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
-from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, Match, matched_gpt2, shared_context
+from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, Match, compared_figure, matched_gpt2, shared_context
 from gptoss.lessons.gpt2 import charts, measure
 from gptoss.lessons.gpt2.measure import GPT_2, GPT_OSS, REPEATS, Clocks, SharedText
-from gptoss.tokenizer.compact_gpt2 import compact_gpt2
+from gptoss.tokenizer import CompactVocabulary
+from gptoss.tokenizer.compact_gpt2 import CompactGPT2, compact_gpt2
+from gptoss.training.shipped import Shipped
 
 SIZES, NEXT, ATTENTION, TENSORS, TABLE, TIMES = VIEWS = "Sizes", "Next token", "Attention", "Tensors", "Table", "Clocks"
 EQUAL = controls.Key("gpt2_equal", ACTIVE)
@@ -36,27 +38,53 @@ _HELD = {WIDTH: ("Width", "{:,}".format), TOTAL: ("Total", units.count), ACTIVE:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both sides at the real size and live, and what is held equal."""
+    """Both sides at the real size and live, and what is held equal.
+
+    Attributes:
+        trained: the live GPT-2 where one ships that was trained on the same texts.
+    """
 
     study: Study
     real: Match
     live: Match
+    trained: Shipped | None = None
+
+    @property
+    def untrained(self) -> Pair:
+        """The same with a GPT-2 of random weights, which has positions for longer texts: for what only takes time."""
+        return replace(self, live=matched_gpt2(self.study.live_config, self.live.equal, self.study.context), trained=None)
 
     @property
     def gpt2(self) -> Built:
-        """The live GPT-2, with random weights."""
+        """The live GPT-2: trained on the same texts where the model under study was, else with random weights."""
+        if self.trained:
+            return Built(measure.trained_gpt2, (self.trained.config, self.trained.name, self.study.precision))
         return Built(measure.random_gpt2, (self.live.config, self.study.seed, self.study.precision))
+
+    @property
+    def gpt2_vocabulary(self) -> CompactVocabulary | CompactGPT2:
+        """What the live GPT-2 reads: one that was trained beside GPT-OSS has the same tokens."""
+        return self.trained.vocabulary if self.trained else compact_gpt2(self.live.config.vocab_size)
 
     def same_text(self, words: str, special: bool) -> SharedText:
         """The beginning of the text that both live models can read, in the tokens of each."""
-        return measure.shared_text(words, self.study.live_config.vocab_size, self.live.config.vocab_size, MAX_LIVE_TOKENS,
-                                   special)
+        return measure.shared_text(words, self.study.vocabulary, self.gpt2_vocabulary, self.most_tokens, special)
+
+    @property
+    def most_tokens(self) -> int:
+        """Of a text that run in both: a trained GPT-2 has positions for the texts of its training alone."""
+        return min(MAX_LIVE_TOKENS, self.live.config.max_context_length)
 
 
 def pair(study: Study, equal: str) -> Pair:
     """The study and the GPT-2 matched to it, at the real size and live. An unknown `equal` is active parameters."""
     equal = equal if equal in EQUALS else ACTIVE
-    return Pair(study, *(matched_gpt2(config, equal, study.context) for config in (study.config, study.live_config)))
+    real, live = (matched_gpt2(config, equal, study.context) for config in (study.config, study.live_config))
+    weights = weights_of(study)
+    beside = measure.trained_beside(weights.name) if equal == ACTIVE and weights.kind in (TRAINED, CHANGED) else None
+    if beside:
+        live = Match(beside.config, equal, live.wanted, compared_figure(beside.config, equal, study.context))
+    return Pair(study, real, live, beside)
 
 
 def setting() -> tuple[str, str]:
@@ -77,9 +105,10 @@ def draw(both: Pair, view: str, words: str, special: bool, claims: Mapping[str, 
         if view == SIZES:
             sizes(both, words)
         else:
+            both = both.untrained if view == TIMES else both
             same = both.same_text(words, special)
             {ATTENTION: attention, TENSORS: tensors, TIMES: clocks, NEXT: next_tokens}[view](both, same)
-            say_the_text(same)
+            say_the_text(both, same)
     st.markdown(match_in_words(both, live=view not in (SIZES, TABLE)))
 
 
@@ -94,19 +123,23 @@ def match_in_words(both: Pair, live: bool) -> str:
             f"parameters. {what}: {show(match.reached)} for {show(match.wanted)}, {near}.")
 
 
-def say_the_text(same: SharedText) -> None:
+def say_the_text(both: Pair, same: SharedText) -> None:
     """How many tokens each live model reads, and what was cut."""
     used = same.gptoss.characters_used
     cut = "" if used >= same.characters else (
         f" :material/content_cut: The first {used:,} of {same.characters:,} characters, which both can read in "
-        f"{MAX_LIVE_TOKENS} tokens.")
-    st.caption(f"The live models read the same text in their own small vocabularies: GPT-OSS in "
-               f"{units.plural(len(same.gptoss.ids), 'token')}, GPT-2 in {len(same.gpt2.ids)}.{cut}")
+        f"{both.most_tokens} tokens.")
+    read = f"GPT-OSS in {units.plural(len(same.gptoss.ids), 'token')}, GPT-2 in {len(same.gpt2.ids)}"
+    st.caption(f"Both live models read the same {units.plural(len(same.gptoss.ids), 'token')}.{cut}" if both.trained else
+               f"The live models read the same text in their own small vocabularies: {read}.{cut}")
 
 
-def whose_weights(study: Study) -> str:
-    """What may be compared: the GPT-2 of this page was never trained, the model under study perhaps was."""
-    weights = weights_of(study)
+def whose_weights(both: Pair) -> str:
+    """What may be compared: the model under study was trained, and GPT-2 on the same texts, or one or both never were."""
+    weights = weights_of(both.study)
+    if both.trained:
+        return (f"Both were trained on {both.trained.trained_on}: the same texts in the same tokens, by the same recipe, "
+                f"with equal active parameters. GPT-OSS has {weights.words}.")
     if weights.kind == RANDOM:
         return f"Nothing here was trained: GPT-2 and GPT-OSS have {weights.words}, and guess by chance."
     return (f"GPT-2's weights are random, GPT-OSS has {weights.words}: what it knows better it owes to its training, not to "
@@ -159,8 +192,8 @@ attention_difference = computed(measure.attention_difference)
 def next_tokens(both: Pair, same: SharedText) -> None:
     """What each expects after the text."""
     study = both.study
-    sides = ((GPT_2, both.gpt2, same.gpt2.ids, _gpt2_labels(both.live.config.vocab_size)),
-             (GPT_OSS, study, same.gptoss.ids, text.vocabulary_labels(study.live_config.vocab_size)))
+    sides = ((GPT_2, both.gpt2, same.gpt2.ids, _gpt2_labels(both.gpt2_vocabulary)),
+             (GPT_OSS, study, same.gptoss.ids, text.vocabulary_labels(study.vocabulary)))
     with pictures.main():
         places = st.columns(2, gap="medium")
         for place, (name, model, ids, labels) in zip(places, sides, strict=True):
@@ -168,13 +201,13 @@ def next_tokens(both: Pair, same: SharedText) -> None:
             with place:
                 pictures.show_chart(charts.likely_tokens(name, labels, likely, measure.entropy(likely)),
                                      key=f"gpt2_next_{name}")
-    st.caption(f"{whose_weights(study)} Bits a token cannot be compared across vocabularies; beside the most that each "
-               "allows, they can.")
+    st.caption(whose_weights(both) + ("" if both.trained else (
+        " Bits a token cannot be compared across vocabularies; beside the most that each allows, they can.")))
 
 
 @lru_cache(maxsize=8)
-def _gpt2_labels(size: int) -> tuple[str, ...]:
-    return tuple(map(compact_gpt2(size).label, range(size)))
+def _gpt2_labels(vocabulary: CompactVocabulary | CompactGPT2) -> tuple[str, ...]:
+    return tuple(map(vocabulary.label, range(vocabulary.size)))
 
 
 def _runs(both: Pair, same: SharedText, layer: int) -> tuple[dict, dict, int]:
@@ -208,7 +241,7 @@ def attention(both: Pair, same: SharedText) -> None:
             pictures.show_picture(
                 charts.all_heads(GPT_OSS, weights, sink),
                 f"GPT-OSS, layer {layer}: {units.plural(len(weights), 'head')}. Pink is what the sink takes.")
-    st.caption(whose_weights(both.study))
+    st.caption(whose_weights(both))
 
 
 def tensors(both: Pair, same: SharedText) -> None:

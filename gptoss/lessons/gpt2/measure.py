@@ -29,15 +29,17 @@ from gptoss.model.mask import visible
 from gptoss.model.transformer import Transformer
 from gptoss.tokenizer import (
     SPECIAL_TOKENS,
+    CompactVocabulary,
     EncodedPrefix,
     clean_text,
-    compact_vocabulary,
     encode_text,
     get_encoding,
 )
-from gptoss.tokenizer.compact_gpt2 import compact_gpt2
+from gptoss.tokenizer.compact_gpt2 import CompactGPT2
 from gptoss.tokenizer.harmony import Message, render
 from gptoss.trace import Trace, meaning, trace
+from gptoss.training.contestants import BASELINE
+from gptoss.training.shipped import Shipped, shipped
 
 GPT_OSS, GPT_2 = MODELS = "GPT-OSS", "GPT-2"
 COUNTED = 20_000  # characters of a text that the real tokenizers count
@@ -88,12 +90,13 @@ class SharedText(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def shared_text(text: str, vocabulary: int, gpt2_vocabulary: int, max_tokens: int, special: bool = False) -> SharedText:
+def shared_text(text: str, ours: CompactVocabulary, theirs: CompactVocabulary | CompactGPT2, max_tokens: int,
+                special: bool = False) -> SharedText:
     """The beginning of `text` that fits both models in at most `max_tokens` tokens, in the tokens of each.
 
     `special` reads `<|start|>` and the like as GPT-OSS's special tokens; to GPT-2 they are always text.
     """
-    ours, theirs, text = compact_vocabulary(vocabulary), compact_gpt2(gpt2_vocabulary), clean_text(text)
+    text = clean_text(text)
     used = min(ours.encode_prefix(text, max_tokens, special).characters_used,
                theirs.encode_prefix(text, max_tokens).characters_used)
     return SharedText(ours.encode_prefix(text[:used], max_tokens, special), theirs.encode_prefix(text[:used], max_tokens),
@@ -137,6 +140,18 @@ def same_depth(layer: int, layers: int, their_layers: int) -> int:
 def random_gpt2(config: GPT2Config, seed: int, precision: str) -> GPT2:
     """A GPT-2 with random weights."""
     return GPT2(config, dtype=getattr(torch, precision), seed=seed)
+
+
+def trained_gpt2(config: GPT2Config, name: str, precision: str) -> GPT2:
+    """The GPT-2 that ships under this name; `config` is what it has."""
+    return shipped()[name].load(getattr(torch, precision))
+
+
+def trained_beside(name: str) -> Shipped | None:
+    """The GPT-2 of equal active parameters that was trained on the same texts as the shipped model of this name, if any."""
+    ours = shipped().get(name)
+    return next((other for other in shipped().values() if ours and other.family == ours.family
+                 and other.contestant.name == BASELINE and other.has_weights), None)
 
 
 def recorded(model: GPT2, ids: tuple[int, ...], layer: int) -> Trace:

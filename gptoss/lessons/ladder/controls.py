@@ -73,10 +73,10 @@ def live_ladder(study: Study, config: LadderConfig) -> Built:
     return Built(measure.ladder_model, (config, study.seed, study.precision, study.sink_override))
 
 
-def tokens_for(config: LadderConfig) -> text.Tokens:
-    """The reader's text in the vocabulary of a live model on the ladder."""
+def tokens_for(study: Study, config: LadderConfig) -> text.Tokens:
+    """The reader's text in the vocabulary of a live model on the study's ladder."""
     if "o200k" in config:
-        return text.live_tokens(text.current_text(), config.vocab_size, special=False)
+        return text.live_tokens(text.current_text(), study.vocabulary, special=False)
     return _gpt2_tokens(text.current_text(), config.vocab_size)
 
 
@@ -96,7 +96,7 @@ def _gpt2_labels(size: int) -> Sequence[str]:
 def expected(study: Study, config: LadderConfig) -> None:
     """The reader's text through the live model of these rungs."""
     st.header("It runs: what this model expects next", anchor=False)
-    tokens = tokens_for(config)
+    tokens = tokens_for(study, config)
     chart, words = st.columns([5, 4], gap="medium")
     with words:
         text.text_drawer()
@@ -105,7 +105,7 @@ def expected(study: Study, config: LadderConfig) -> None:
         if not controls.has_text(tokens, "the model runs on it"):
             return
         after = expectation(live_ladder(study, config), tokens.ids)
-        labels = (text.vocabulary_labels if "o200k" in config else _gpt2_labels)(config.vocab_size)
+        labels = text.vocabulary_labels(study.vocabulary) if "o200k" in config else _gpt2_labels(config.vocab_size)
         pictures.show_chart(next_token(labels, after.probabilities, top=5), key="ladder_next")
     words.markdown(
         f"Entropy **{after.entropy:.2f} bits**; a blind guess among {config.vocab_size:,} tokens has {after.most:.2f}. The "
@@ -117,7 +117,7 @@ def expected(study: Study, config: LadderConfig) -> None:
 def times(study: Study, taken: frozenset[str]) -> None:
     """The waterfall of measured time. What has been measured is remembered until somebody measures it again."""
     path = measure.path_of(LadderConfig(study.live_config, taken))
-    texts = {config: tokens_for(config).ids for config in path}
+    texts = {config: tokens_for(study, config).ids for config in path}
     if not all(texts.values()):
         st.info("Choose a text, and the models on the way are timed on it.", icon=":material/edit:")
         return

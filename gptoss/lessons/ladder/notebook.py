@@ -8,7 +8,7 @@ from gptoss.ladder import RUNGS, LadderConfig
 from gptoss.lessons.ladder import charts, measure
 from gptoss.take_home import show
 from gptoss.take_home.here import Here
-from gptoss.tokenizer import compact_vocabulary
+from gptoss.tokenizer import CompactVocabulary
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 
 
@@ -20,8 +20,8 @@ def values(here: Here) -> dict[str, object]:
             "sinks": here.sink_logit, "most_tokens": here.most_tokens}
 
 
-def story(config: ModelConfig, live: ModelConfig, text: str, context: int, seed: int, taken: list[str], quantity: str,
-          precision: str, sinks: float | None, most_tokens: int) -> None:
+def story(config: ModelConfig, live: ModelConfig, vocabulary: CompactVocabulary, text: str, context: int, seed: int,
+          taken: list[str], quantity: str, precision: str, sinks: float | None, most_tokens: int) -> None:
     """## The block that these rungs make
 
     Grey is GPT-2's own, violet came with a rung."""
@@ -36,8 +36,8 @@ def story(config: ModelConfig, live: ModelConfig, text: str, context: int, seed:
 
     The live model with these rungs and random weights, on the text in its own tokens."""
     small = LadderConfig(live, taken)
-    vocabulary = (compact_vocabulary if "o200k" in small else compact_gpt2)(small.vocab_size)
+    spelling = vocabulary if "o200k" in small else compact_gpt2(small.vocab_size)
     model = measure.ladder_model(small, seed, precision, sinks).eval()
-    after = measure.expectation(model, tuple(vocabulary.encode_prefix(text, most_tokens).ids))
+    after = measure.expectation(model, tuple(spelling.encode_prefix(text, most_tokens).ids))
     print(f"Entropy {after.entropy:.2f} bits; a blind guess has {after.most:.2f}.")
-    show(next_token(tuple(map(vocabulary.label, range(vocabulary.size))), after.probabilities, top=5))
+    show(next_token(tuple(map(spelling.label, range(spelling.size))), after.probabilities, top=5))

@@ -22,7 +22,6 @@ from gptoss.charts import next_token
 from gptoss.lessons.sampling import charts, measure
 from gptoss.lessons.sampling.charts import Continuation
 from gptoss.lessons.sampling.measure import CONTINUATIONS, FIRST, FIRST_DRAWS, Dials, Stages
-from gptoss.tokenizer import compact_vocabulary
 
 OFF = "off"
 TEMPERATURE: Key[float] = Key("sampling_temperature", FIRST.temperature)
@@ -81,7 +80,7 @@ def distribution(study: Study, tokens: text.Tokens, place: Place, _: DeltaGenera
     found = stages(logits_after(study, tokens.ids, place.position), place.dials)
     model, warm, last = (stage.probabilities.numpy() for stage in (found.model, found.temperature, found.last))
     best = np.argsort(-model, kind="stable")[:TOKENS_SHOWN]
-    names = text.vocabulary_labels(len(model))
+    names = text.vocabulary_labels(study.vocabulary)
     with pictures.main():
         pictures.show_chart(next_token([names[token] for token in best.tolist()], last[best], top=TOKENS_SHOWN,
                                        before=model[best], without="before the dials"), key="sampling_next", height=370,
@@ -130,7 +129,7 @@ def drawing(study: Study, tokens: text.Tokens, place: Place, beside: DeltaGenera
     ids = draws(logits, place.dials, first, count)
     with pictures.main():
         pictures.show_chart(
-            charts.drawn(text.vocabulary_labels(len(logits)), ids.numpy(), found.last.probabilities.numpy()),
+            charts.drawn(text.vocabulary_labels(study.vocabulary), ids.numpy(), found.last.probabilities.numpy()),
             key="sampling_drawn", words=(
                 f"Outlined and in brackets: the probability times {count}. A seed is a number from which all chance is "
                 f"computed: seeds {first:,} to {first + count - 1:,} draw once each, and the same seed always draws the "
@@ -179,7 +178,7 @@ def _first_seed() -> int:
 
 
 def _text(study: Study, ids: tuple[int, ...]) -> str:
-    return compact_vocabulary(study.live_config.vocab_size).decode(ids)
+    return study.vocabulary.decode(ids)
 
 
 def _card(study: Study, name: str, ids: tuple[int, ...], greedy: tuple[int, ...]) -> Continuation:

@@ -75,7 +75,7 @@ def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
 
     Over the first `MAX_CHECKED` tokens of the text, or of the first example where there is no text.
     """
-    tokens = tokens or text.example_tokens(study.live_config.vocab_size).ids
+    tokens = tokens or text.example_tokens(study.vocabulary).ids
     return check_sinks(study, tokens[:MAX_CHECKED], layer)
 
 
@@ -92,5 +92,5 @@ def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) ->
             f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
     with chart:
         pictures.show_chart(next_token(
-            text.vocabulary_labels(study.live_config.vocab_size), now.probabilities.numpy(), top=5,
+            text.vocabulary_labels(study.vocabulary), now.probabilities.numpy(), top=5,
             before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")

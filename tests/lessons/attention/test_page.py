@@ -13,7 +13,7 @@ from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
 from gptoss.lessons.attention import controls
 from gptoss.lessons.attention.measure import head_weights, query_steps
-from gptoss.tokenizer import sample
+from gptoss.tokenizer import compact_vocabulary, sample
 
 PAGE = "pages/attention.py"
 
@@ -162,7 +162,7 @@ def test_each_experiment_sets_its_controls():
 
 def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the_twins_heads_do_not():
     induction = controls.induction_head()
-    study, tokens = Study.of_preset("classroom"), live_tokens(sample("repetition").text, 4096, False)
+    study, tokens = Study.of_preset("classroom"), live_tokens(sample("repetition").text, compact_vocabulary(4096), False)
     again = [n for n in range(11, 22) if tokens.labels[n] != "⏎"]  # the second time of the first line of ten words
     for which, low, high in ((study, 0.3, 1), (twin(study), 0, 0.3)):
         weights = head_weights(controls.layer_view(which, tokens.ids, induction.layer).heads, induction.head).weights
@@ -172,7 +172,7 @@ def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the
 
 def test_equal_tokens_of_the_third_experiment_have_equal_values_and_different_products():
     study = Study.of_preset("gpt-oss-20b")
-    tokens = live_tokens("The cat the cat the cat", study.live_config.vocab_size, False)
+    tokens = live_tokens("The cat the cat the cat", study.vocabulary, False)
     assert tokens.labels[1::2] == ("␣cat",) * 3 and len(tokens) == 6
     steps = query_steps(controls.layer_view(study, tokens.ids, 0).heads, 0, 5)
     np.testing.assert_allclose(steps.values[1::2], steps.values[[1, 1, 1]], atol=1e-6)

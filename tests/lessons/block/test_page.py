@@ -32,7 +32,7 @@ def removed(at):
 def of_preset(name):
     """The study of a preset, and the page's first text for it."""
     study = Study.of_preset(name)
-    return study, live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+    return study, live_tokens(DEFAULT_SAMPLE.text, study.vocabulary, False)
 
 
 def test_each_view_of_a_deep_model_draws_its_pictures_of_all_layers():
@@ -171,7 +171,7 @@ def test_the_experiments_show_what_they_promise():
 
 def test_the_answer_settles_more_half_blocks_before_the_end_in_many_small_steps():
     def left_on_average(study):
-        tokens = live_tokens(DEFAULT_SAMPLE.text, study.live_config.vocab_size, False)
+        tokens = live_tokens(DEFAULT_SAMPLE.text, study.vocabulary, False)
         runs = [TokenRun(study, tokens, position) for position in range(0, len(tokens), 7)]
         return sum(max(0, len(run.stream) - 1 - settled_stage(run.lens, run.answer)) for run in runs) / len(runs)
 

@@ -117,7 +117,7 @@ def test_real_tokens_are_tiktokens_own(text):
 
 @pytest.mark.parametrize("text", [SAMPLES[0].text, "नमस्ते दुनिया " * 200, "The sea. " * 400, "a"])
 def test_both_live_models_read_the_same_text(text):
-    same = shared_text(text, 4096, 1023, 512)
+    same = shared_text(text, compact_vocabulary(4096), compact_gpt2(1023), 512)
     assert len(same.gptoss.ids) <= 512 and len(same.gpt2.ids) <= 512 and same.characters == len(text)
     ours, theirs = compact_vocabulary(4096).decode(same.gptoss.ids), compact_gpt2(1023).decode(same.gpt2.ids)
     assert ours == theirs and text.startswith(ours) and ours

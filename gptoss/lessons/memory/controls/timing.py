@@ -160,7 +160,7 @@ def _on_trial(study: Study, running_then: bool) -> None:
 
 def _tokens(study: Study) -> tuple[int, ...]:
     """The reader's text as the live model reads it, or the first example's where there is none."""
-    return live_tokens(current_text() or DEFAULT_SAMPLE.text, study.live_config.vocab_size, special=False).ids
+    return live_tokens(current_text() or DEFAULT_SAMPLE.text, study.vocabulary, special=False).ids
 
 
 def _start(study: Study, tokens: tuple[int, ...]) -> None:

@@ -118,7 +118,7 @@ def _replay(view: View | None) -> None:
     if not recorded:
         st.info("Nothing is recorded yet: the first moment comes with the first evaluation.", icon=HOURGLASS)
         return
-    labels = text.vocabulary_labels(recorded[0].contestant.config.vocab_size)
+    labels = text.vocabulary_labels(compact_vocabulary(recorded[0].contestant.config.vocab_size))
     losses = {standing.contestant.title: {at: evaluation.losses[REPETITION]
                                           for at, evaluation in standing.evaluations.items()
                                           if REPETITION in evaluation.losses} for standing in recorded}
