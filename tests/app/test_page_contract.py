@@ -8,6 +8,7 @@ import re
 import hand
 import pytest
 from head import title
+from letters import misnamed, unknown_letters
 from literal_walk import MARKUP, assert_literal
 from nightly import at_night
 from page_controls import assert_shows_something, controls, named, place, show, take_to_its_ends, views
@@ -30,6 +31,7 @@ EXTREMES = {
     "smallest": {"layers": "1", "hidden": "64", "heads": "1", "kv": "1", "experts": "1", "active": "1", "window": "1",
                  "context": "128", "factor": "1", "theta": "1000", "precision": "bfloat16", "every": "1"},
 }
+OTHER_LETTERS = {page.path for page in PAGES}  # pages that still write their formulas with letters of their own
 BAD = ("", ["1", "<b>"], "9" * 40, "-987654", "NaN", "1e400", MARKUP)
 
 
@@ -218,3 +220,14 @@ def test_every_tab_opens(page):
             open_tab(at, page, tab)
             assert_fine(at)
             assert [len(panel) > 0 for panel in at.tabs if panel.label == tab] == [True], "it is empty"
+            if tab == MATHS and page.path not in OTHER_LETTERS:
+                assert_written_in_the_apps_letters(at)
+
+
+def assert_written_in_the_apps_letters(at):
+    """The formulas use the letters of `gptoss/notation.py`, each for what it means there, and are worked with numbers."""
+    [panel] = [panel for panel in at.tabs if panel.label == MATHS]
+    shown = "\n\n".join(markdown.value for markdown in panel.markdown)
+    assert not unknown_letters(shown), f"not in the table: {sorted(unknown_letters(shown))}"
+    assert not misnamed(shown)
+    assert "With the numbers above" in shown
