@@ -5,11 +5,12 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import controls, pictures, state
 from gptoss.app.header import header
+from gptoss.app.jobs import JOBS
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.lessons.training import measure
-from gptoss.lessons.training.controls import plan, results, run
+from gptoss.lessons.training.controls import plan, results, run, watching
 from gptoss.training import domains
 from gptoss.training.contestants import BASELINE, STUDY
 from gptoss.training.routing import RouterWatch
@@ -51,16 +52,20 @@ probabilities. A small multiple of it is added to $L$.
 def picture(study: Study, pace: float | None) -> None:
     """The run to be planned or steered, how far it is, and its losses. Looks again by itself while something moves."""
     view = run.current()
-    if run.pace(view) != pace:
+    theirs = watching.watched(view)
+    if watching.pace(view, theirs) != pace:
         st.rerun()  # the whole page: whether and how often it looks again is decided there
     with controls.row():
         run.steer(study, view)
-        domain = run.choose_domain(view)
+        domain = run.choose_domain((theirs or view).domains if theirs or view else [*measure.shipped_floors(CLASSROOM)])
     run.say_troubles(view)
+    live = watching.losses(theirs, domain) if theirs else None
     with pictures.main():
-        pictures.show_chart(run.losses(study, view, domain), key="training_losses", words=run.about(study, view))
-    if view and not view.unfinished:
+        pictures.show_chart(live or run.losses(study, view, domain), key="training_losses",
+                            words=watching.about(theirs) if live else run.about(study, view))
+    if view and not view.unfinished and not theirs:
         run.say_how_far(view)
+    watching.say(view, theirs)
 
 
 def because(_: float) -> str:
@@ -114,7 +119,12 @@ def lesson() -> Lesson:
 
 header("training")
 study = state.study().small
-pace = run.pace(run.current())
+own = run.current()
+theirs = watching.watched(own)
+pace = watching.pace(own, theirs)
 st.fragment(picture, run_every=pace)(study, pace)
-st.fragment(results.results, run_every=3 * pace if pace else None)()
+if pace is None:
+    st.fragment(watching.wait, run_every=watching.IDLE)(JOBS.going_on())
+own_pace = run.pace(own)
+st.fragment(results.results, run_every=3 * own_pace if own_pace else None)(theirs)
 below(lesson())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import itertools
 import os
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from torch import Tensor
@@ -27,6 +28,7 @@ from gptoss import units
 from gptoss.app.visitor import Visitor
 from gptoss.training.contest import Contest, Plan, Standing, weights_in
 from gptoss.training.corpus import Corpus
+from gptoss.training.recipe import Recipe
 
 WAITING, RUNNING, PAUSED, DONE, STOPPED, FAILED = "waiting", "running", "paused", "done", "stopped", "failed"
 UNFINISHED = (WAITING, RUNNING, PAUSED)
@@ -46,6 +48,7 @@ NICENESS = 10
 CHECK = 5.0  # s between two looks at who is still there
 GRACE = 30.0  # s that a browser may be away
 RECENT = 20  # steps over which speed is measured
+LOOK = 2.0  # s for which all who watch a run are shown the same moment of it
 IN_MEMORY = "The server's disk took no file, so the weights are kept in its memory."
 _M_MMAP_THRESHOLD = -3  # as malloc.h calls it
 
@@ -87,10 +90,50 @@ class View:
         return max(standing.at for standing in self.standings)
 
 
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What everybody sees of a run, whoever's it is: plain data, without the texts that it reads or writes.
+
+    All who ask within `LOOK` seconds get the same object, so that what is drawn of it can be kept by it.
+
+    Attributes:
+        number: which run of this server it is.
+        standings: without recordings.
+        domains: of the documents.
+        floors: as in `View`.
+        seconds_left: NaN before anything is known, and when it is over.
+        waiting: what each run in line will train, in the order in which they come.
+    """
+
+    number: int
+    state: str
+    recipe: Recipe
+    standings: tuple[Standing, ...]
+    domains: tuple[str, ...]
+    floors: dict[str, float]
+    seconds_left: float
+    waiting: tuple[str, ...]
+
+    @property
+    def titles(self) -> str:
+        return titles(self.standings)
+
+    @property
+    def at(self) -> int:
+        """Steps done by the contestant that is farthest."""
+        return max(standing.at for standing in self.standings)
+
+
+def titles(standings: Sequence[Standing]) -> str:
+    """`GPT-OSS against GPT-2`."""
+    return " against ".join(standing.contestant.title for standing in standings)
+
+
 @dataclass(eq=False)
 class _Job:
     """One run, as the queue knows it. Changed only under the queue's lock."""
 
+    number: int
     visitor: Visitor
     plan: Plan
     corpus: Corpus
@@ -104,6 +147,7 @@ class _Job:
     recent: list[tuple[int, float]] = field(default_factory=list)  # (step, seconds) of the last steps
     last_seen: float = 0.0
     ended: float = 0.0
+    shown: tuple[float, Watched] | None = None  # when it was last made for everybody, and what
 
     @property
     def owner(self) -> str:
@@ -130,6 +174,7 @@ class Jobs:
         self._jobs: dict[str, _Job] = {}  # by owner
         self._line: list[_Job] = []
         self._served: dict[str, float] = {}  # by browser: when a run of theirs last began
+        self._numbers = itertools.count(1)
         self._thread: threading.Thread | None = None
 
     def submit(self, plan: Plan, visitor: Visitor) -> None:
@@ -144,7 +189,7 @@ class Jobs:
         with self._changed:
             self._refuse_more(visitor)
             self._forget(visitor.session)
-            job = _Job(visitor, plan, corpus, standings=plan.standings, last_seen=time.monotonic())
+            job = _Job(next(self._numbers), visitor, plan, corpus, standings=plan.standings, last_seen=time.monotonic())
             self._jobs[visitor.session] = job
             self._enter_line(job)
 
@@ -210,20 +255,46 @@ class Jobs:
             names = [one.name for one in job.plan.contestants]
             return weights_in(_read(job.files[names.index(contestant)])) if contestant in names else None
 
-    def waiting(self) -> int:
-        """How many runs are in line or running: all that anybody may know of others' runs."""
+    def going_on(self) -> int:
+        """The number of the run that is going on, 0 where none is."""
         with self._changed:
-            return sum(job.state in (WAITING, RUNNING) for job in self._jobs.values())
+            return next((job.number for job in self._jobs.values() if job.state == RUNNING), 0)
+
+    def watched(self, but: str = "", last: int = 0) -> Watched | None:
+        """The run that is going on, for anybody, unless its owner is `but`.
+
+        Where none is, the one numbered `last`, as long as it is kept: who has watched a run sees how it ended.
+        """
+        with self._changed:
+            running = [job for job in self._jobs.values() if job.state == RUNNING]
+            seen = [job for job in self._jobs.values() if job.number == last and job.state not in UNFINISHED]
+            job = next(iter(running or seen), None)
+            return self._watched(job) if job and job.owner != but else None
+
+    def _watched(self, job: _Job) -> Watched:
+        now, waiting = time.monotonic(), tuple(f"{titles(other.standings)}, {other.plan.recipe.steps:,} steps"
+                                               for other in self._in_order())
+        if job.shown is None or now - job.shown[0] > LOOK or (job.state, waiting) != (
+                job.shown[1].state, job.shown[1].waiting):
+            job.shown = now, Watched(
+                job.number, job.state, job.plan.recipe, tuple(replace(one, recording=None) for one in job.standings),
+                job.corpus.domains, dict(job.floors), self._seconds_left(job) if job.state == RUNNING else float("nan"),
+                waiting)
+        return job.shown[1]
 
     def _view(self, job: _Job) -> View:
         ahead = 0
         if job in self._line:
             ahead = self._in_order().index(job) + any(other.state == RUNNING for other in self._jobs.values())
         recipe, speed = job.plan.recipe, job.steps_per_second
-        left = (recipe.steps - job.recent[-1][0]) / speed if speed else float("nan")
         return View(job.state, job.plan, job.standings, ahead, job.message, job.seconds,
-                    speed * recipe.batch * recipe.length * len(job.standings), left, job.corpus.domains, dict(job.floors),
-                    tuple(job.corpus.notices))
+                    speed * recipe.batch * recipe.length * len(job.standings), self._seconds_left(job), job.corpus.domains,
+                    dict(job.floors), tuple(job.corpus.notices))
+
+    @staticmethod
+    def _seconds_left(job: _Job) -> float:
+        speed = job.steps_per_second
+        return (job.plan.recipe.steps - job.recent[-1][0]) / speed if speed else float("nan")
 
     def _in_order(self) -> list[_Job]:
         """The line as it is served: a browser's second run lets those pass that had none yet, or had theirs earlier."""

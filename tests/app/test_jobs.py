@@ -136,7 +136,7 @@ def test_three_wait_in_line_and_see_their_places(queue, gate):
     assert gate.reached.wait(PATIENCE)
     assert [queue.view(owner).state for owner in "abc"] == [RUNNING, WAITING, WAITING]
     assert [queue.view(owner).ahead for owner in "abc"] == [0, 1, 2]
-    assert queue.waiting() == 3
+    assert len(queue.watched().waiting) == 2
     queue.stop("b")
     assert queue.view("b").state == STOPPED and queue.view("c").ahead == 1
     gate.open()
@@ -325,7 +325,7 @@ def test_a_run_ends_when_its_time_is_up():
 def test_what_is_too_large_or_cannot_be_is_refused(queue, wanted, sentence):
     with pytest.raises(ValueError, match=sentence):
         queue.submit(plan(**wanted), someone("me"))
-    assert queue.view("me") is None and queue.waiting() == 0
+    assert queue.view("me") is None and queue.watched() is None
 
 
 def test_too_much_memory_is_refused_with_its_size(queue):
@@ -420,6 +420,46 @@ def test_nobody_moves_anothers_run(queue, gate):
     assert queue.view("b") is None and queue.view("a").state in (WAITING, RUNNING)
     gate.open()
     wait(queue, "a", DONE)
+
+
+def test_everybody_sees_the_run_that_is_going_on_and_who_waits(queue, gate, monkeypatch):
+    monkeypatch.setattr(jobs, "LOOK", 0.0)
+    queue.submit(plan(steps=3, who=("study", "gpt2")), someone("a"))
+    assert gate.reached.wait(PATIENCE)
+    queue.submit(plan(steps=7), someone("b"))
+    seen = queue.watched()
+    assert seen.number == queue.going_on() > 0 and (seen.state, seen.at, seen.recipe.steps) == (RUNNING, 1, 3)
+    assert seen.titles == jobs.titles(queue.view("a").standings) and seen.domains == GENERATED
+    assert [one.steps for one in seen.standings] == [one.steps for one in queue.view("a").standings]
+    assert len(seen.waiting) == 1 and seen.waiting[0].endswith(", 7 steps")
+    assert queue.watched(but="a") is None and queue.watched(but="b").number == seen.number
+    queue.stop("b")
+    assert queue.watched().waiting == ()
+    gate.open()
+    wait(queue, "a", DONE)
+    assert queue.watched() is None and queue.going_on() == 0
+    ended = queue.watched(last=seen.number)
+    assert ended.state == DONE and ended.at == 3 and set(ended.floors) == set(GENERATED)
+    queue.forget("a")
+    assert queue.watched(last=seen.number) is None
+
+
+def test_a_watched_run_shows_none_of_the_texts_that_it_reads_or_writes(queue):
+    secret = "Zanzibar is a word that nobody else should read. " * 60
+    queue.submit(plan(steps=4, mixture=Mixture.of({OWN: 1}), text=secret), someone("me"))
+    wait(queue, "me", DONE)
+    seen = queue.watched(last=1)
+    assert seen.domains == (OWN,) and not any(one.recording for one in seen.standings)
+    assert "Zanzibar" not in repr(seen) and "Zanzibar" in repr(queue.view("me"))
+
+
+def test_all_who_watch_within_a_moment_get_the_same_object(queue, gate):
+    queue.submit(plan(steps=3), someone("a"))
+    assert gate.reached.wait(PATIENCE)
+    first = queue.watched()
+    assert all(queue.watched(but=f"onlooker {place}") is first for place in range(30))
+    queue.submit(plan(steps=3), someone("b"))
+    assert queue.watched() is not first, "somebody has come into the line"
 
 
 def test_plans_that_make_no_contest_are_refused():

@@ -71,12 +71,14 @@ def test_curves_grow_by_themselves_and_buttons_steer(visits):
     expect(button(page, "Train")).to_be_visible(timeout=PATIENCE)
 
 
-def test_a_second_person_waits_in_line_and_sees_no_more(visits):
+def test_a_second_person_sees_a_run_begin_waits_in_line_and_gets_their_turn(visits):
+    second = visits.open("/training", stranger=True, **TINY, training_steps="4")
+    expect(second.get_by_test_id("stProgress")).to_have_count(0)
     first = visits.open("/training", **TINY, training_steps="2000")
     button(first, "Train").click()
     expect(state(first, "Training: step")).to_be_visible(timeout=LONG)
-    second = visits.open("/training", stranger=True, **TINY, training_steps="4")
-    expect(second.get_by_test_id("stProgress")).to_have_count(0)
+    expect(state(second, "Somebody trains: step")).to_be_visible(timeout=LONG)
+    expect(button(second, "Pause")).to_have_count(0)
     button(second, "Train").click()
     expect(state(second, "Waiting: 1 run before yours")).to_be_visible(timeout=LONG)
     button(first, "Stop").click()

@@ -307,18 +307,48 @@ def test_a_run_goes_on_while_its_owner_is_on_another_page(page):
     assert "Done: step 20 of 20" in progress(at)
 
 
-def test_a_person_sees_only_their_own_run_and_the_length_of_the_line(page):
+def test_everybody_sees_the_run_that_is_going_on_and_nobody_else_moves_it(page):
     first, second = page(training_steps="2000"), page()
     train(first)
-    until(first, RUNNING)
+    deadline = time.monotonic() + PATIENCE
+    while not view(first).at:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    onlooker = page()
+    assert_fine(onlooker)
+    assert view(onlooker) is None and "Somebody trains: step" in progress(onlooker)
+    assert "somebody else's run, live" in captions(onlooker) and "nobody waits." in captions(onlooker)
+    assert "your run begins when this one is over" in captions(onlooker)
+    assert not {"training_pause", "training_stop"} & {button.key for button in onlooker.button}
+    for tab in TABS:
+        assert_fine(open_tab(onlooker, tab))
+        assert "its owner sees" in captions(onlooker)
     train(second)
     assert_fine(second)
-    assert "Waiting: 1 run before yours." in progress(second)
-    third = page()
-    assert view(third) is None and not third.get("progress")
+    assert "Waiting: 1 run before yours." in progress(second) and "yours is among them" in captions(second)
+    onlooker.run()
+    assert "1 run in line: 1. the model under study" in captions(onlooker)
+    assert "your run begins after 1 other run" in captions(onlooker)
+    onlooker.button(key="training_watch").click().run()
+    assert not onlooker.get("progress") and "recorded: the shipped models" in captions(onlooker)
+    onlooker.button(key="training_watch").click().run()
+    assert "Somebody trains: step" in progress(onlooker)
     first.button(key="training_stop").click().run()
     until(second, DONE)
     assert_fine(second)
+    assert "Done: step 4 of 4" in progress(second)
+
+
+def test_who_watches_a_run_sees_how_it_ends(page):
+    owner_, onlooker = train(page(training_steps="20")), page()
+    assert_fine(onlooker)
+    assert "Somebody trains" in progress(onlooker)
+    until(owner_, DONE)
+    assert_fine(onlooker.run())
+    assert "It is done: step 20 of 20" in progress(onlooker) and "after 20 steps" in captions(onlooker)
+    JOBS.forget(owner(owner_))
+    assert_fine(onlooker.run())
+    assert not onlooker.get("progress") and "recorded: the shipped models" in captions(onlooker)
 
 
 def test_a_run_that_diverges_says_why(page):

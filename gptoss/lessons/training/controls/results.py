@@ -13,7 +13,7 @@ import streamlit as st
 from gptoss import strict_json
 from gptoss.app import kept, pictures, state, text, trained
 from gptoss.app.computed import computed
-from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View
+from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View, Watched
 from gptoss.app.visitor import visitor
 from gptoss.checkpoint import CheckpointError
 from gptoss.lessons.training import measure
@@ -36,14 +36,22 @@ interrupted = computed(measure.interrupted)
 HOURGLASS = ":material/hourglass:"
 
 
-def results() -> None:
-    """The tabs below the curves: one does no work while it is closed."""
+def results(theirs: Watched | None) -> None:
+    """The tabs below the curves: one does no work while it is closed. `theirs` is the run that the curves are of."""
     view = current()
     views = {RATE: _rate_and_gradient, LOAD: _load, ANSWERS: _answers, SAMPLES: _samples, REPLAY: _replay, KEEP: _keep}
     for tab, draw in zip(kept.tabs(TABS, key=key("behind")), views.values(), strict=True):
         if tab.open:
             with tab:
+                if theirs:
+                    _say_whose()
                 draw(view)
+
+
+def _say_whose() -> None:
+    """The tabs show what their reader may have: not the texts and weights of somebody else."""
+    st.caption(":material/lock: The picture above is of somebody else's run. What lies behind it, its owner sees; here is "
+               "what lies behind the recorded runs, or your own.")
 
 
 def _standings(view: View | None, recorded: Sequence[str] = SHOWN) -> list[Standing]:

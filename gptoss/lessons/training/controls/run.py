@@ -11,7 +11,7 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app import kept, state
-from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View
+from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View, titles
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.visitor import visitor
@@ -22,10 +22,11 @@ from gptoss.lessons.training.controls.plan import key, value
 from gptoss.lessons.training.measure import SHOWN, TRAINING, loss_rows, shipped_floors, shipped_standing
 from gptoss.training.contest import Standing
 from gptoss.training.corpus import DOMAINS, OWN
+from gptoss.training.recipe import Recipe
 from gptoss.training.shipped import CLASSROOM, shipped
 
 ALL = "all domains"
-SOON, OFTEN = 0.5, 1.0  # s between two looks at a run, before its first step and after
+SOON, OFTEN, IN_LINE = 0.5, 1.0, 2.0  # s between two looks at a run: before its first step, after it, and while it waits
 EVEN_GUESS = "an even guess over all tokens"
 
 
@@ -43,7 +44,7 @@ def pace(view: View | None) -> float | None:
     """Seconds between two looks at a run; None where looking again would show the same."""
     if view is None or view.state not in (WAITING, RUNNING):
         return None
-    return OFTEN if view.at else SOON
+    return OFTEN if view.at else IN_LINE if view.ahead else SOON
 
 
 def steer(study: Study, view: View | None) -> None:
@@ -81,17 +82,14 @@ def _pause_and_stop(view: View) -> None:
     st.button("Stop", key=key("stop"), icon=":material/stop:", on_click=JOBS.stop, args=(owner(),))
 
 
-def describe(view: View) -> str:
-    """What is trained, on what and how, in one line."""
-    recipe = view.plan.recipe
-    titles = " against ".join(contestant.title for contestant in view.plan.contestants)
-    return (f"**{titles}**: {recipe.steps:,} steps of {recipe.batch} × {recipe.length} tokens, peak rate "
+def describe(who: str, recipe: Recipe) -> str:
+    """What is trained, on what and how, in one line of Markdown."""
+    return (f"**{literal(who)}**: {recipe.steps:,} steps of {recipe.batch} × {recipe.length} tokens, peak rate "
             f"{units.number(recipe.peak)}, balancing loss {units.number(recipe.balance)}, seed {recipe.seed}")
 
 
-def choose_domain(view: View | None) -> str | None:
-    """Which domain is shown: None for all."""
-    present = view.domains if view else [*shipped_floors(CLASSROOM)]
+def choose_domain(present: Sequence[str]) -> str | None:
+    """Which of the domains that are present is shown: None for all."""
     options = [ALL, *([MEAN] if len(present) > 1 else []), *(domain for domain in (*DOMAINS, OWN) if domain in present)]
     if st.session_state.get(key("domain"), ALL) not in options:
         st.session_state[key("domain")] = ALL
@@ -107,7 +105,7 @@ def say_how_far(view: View) -> None:
 def about(study: Study, view: View | None) -> str:
     """Which run the losses are of, in Markdown."""
     if view is not None:
-        return describe(view)
+        return describe(titles(view.standings), view.plan.recipe)
     return _about_expectation(study) if value("draw") else _about_shipped()
 
 
@@ -142,14 +140,15 @@ def _state_in_words(view: View) -> str:
         return "Training: the models are built and the documents read. The picture changes with the first step."
     done = f"step {view.at:,} of {steps:,}"
     if view.state == RUNNING:
-        left = "" if math.isnan(view.seconds_left) else f" · {_minutes(view.seconds_left)} left"
+        left = "" if math.isnan(view.seconds_left) else f" · {minutes(view.seconds_left)} left"
         speed = f" · {units.number(view.tokens_per_second)} tokens/s" if view.tokens_per_second else ""
         return f"Training: {done}{speed}{left}"
     word = {PAUSED: "Paused", DONE: "Done", STOPPED: "Stopped", FAILED: "Broken off"}[view.state]
-    return f"{word}: {done}, {_minutes(view.seconds)} of training. These are your models."
+    return f"{word}: {done}, {minutes(view.seconds)} of training. These are your models."
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Seconds in words, as seconds as long as a person counts them so."""
     return f"{seconds:.0f} s" if seconds < 120 else units.seconds(seconds)
 
 
@@ -157,7 +156,7 @@ def losses(study: Study, view: View | None, domain: str | None) -> Chart:
     """The large picture: of the run, of shipped models, or what the audience expects. `domain` None means all of them."""
     if view and any(standing.steps for standing in view.standings):
         drawn, steps = st.session_state.get(key("drawn")), view.plan.recipe.steps
-        return _losses(view.standings, view.floors, domain, steps, drawn)
+        return losses_of(view.standings, view.floors, domain, steps, drawn)
     drawn = st.session_state.get(key("drawn")) if view else plan.drawn(math.log(study.live_config.vocab_size))
     if drawn is None:
         return _shipped_losses(tuple(name for name in SHOWN if name in shipped()), domain)
@@ -168,8 +167,8 @@ def losses(study: Study, view: View | None, domain: str | None) -> Chart:
     return _expectation(drawn, vocab_size, domains, steps)
 
 
-def _losses(standings: Sequence[Standing], floors: Mapping[str, float], domain: str | None, steps: int,
-            drawn: pd.DataFrame | None) -> Chart:
+def losses_of(standings: Sequence[Standing], floors: Mapping[str, float], domain: str | None, steps: int,
+              drawn: pd.DataFrame | None) -> Chart:
     """Where `domain` has no loss yet, all that there are."""
     rows = loss_rows(standings)
     known = {*rows["domain"], *([MEAN] if any(standing.evaluations for standing in standings) else [])}
@@ -179,7 +178,7 @@ def _losses(standings: Sequence[Standing], floors: Mapping[str, float], domain: 
 @lru_cache(maxsize=16)
 def _shipped_losses(names: tuple[str, ...], domain: str | None) -> Chart:
     standings = [shipped_standing(name) for name in names]
-    return _losses(standings, shipped_floors(names[0]), domain, max(standing.at for standing in standings), None)
+    return losses_of(standings, shipped_floors(names[0]), domain, max(standing.at for standing in standings), None)
 
 
 def _expectation(drawn: pd.DataFrame, vocab_size: int, domains: Sequence[str], steps: int) -> Chart:
