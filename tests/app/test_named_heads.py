@@ -16,7 +16,7 @@ from gptoss.training.head_names import SINK
 
 def test_trained_heads_have_names_and_random_ones_do_not():
     study = Study.of_preset("classroom")
-    tokens = live_tokens(sample("lighthouse").text, study.live_config.vocab_size, special=False)
+    tokens = live_tokens(sample("lighthouse").text, study.vocabulary, special=False)
     found = heads_with_names(study, tokens)
     assert found is heads_with_names(study, tokens), "the same question is computed anew"
     best = next(one for one in found if one.name == SINK)
@@ -24,4 +24,4 @@ def test_trained_heads_have_names_and_random_ones_do_not():
     share = flow[f"block.{best.layer}.attn.sink_mass"][0, best.head].numpy()
     assert abs(np.mean(share[1:]) - best.score) < 0.02, "the score is not the head's own"
     assert heads_with_names(replace(study, weights=RANDOM), tokens) == ()
-    assert heads_with_names(study, live_tokens("", study.live_config.vocab_size, special=False)) == ()
+    assert heads_with_names(study, live_tokens("", study.vocabulary, special=False)) == ()

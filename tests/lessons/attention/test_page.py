@@ -54,7 +54,7 @@ def test_the_default_shows_the_first_of_five_steps_and_the_last_a_whole_worked_e
     assert "1.000" in sheet and "First of 16 numbers" in sheet
     position = dial(at, "token").value
     assert query_shown(at) == position and f"The token at position {position}" in captions(at)
-    assert "with these trained weights, 8 heads have" in words(at)
+    assert "with these weights trained on tasks and code, 8 heads have" in words(at)
 
 
 def test_every_step_can_be_chosen_and_walked():
