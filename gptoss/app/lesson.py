@@ -1,4 +1,4 @@
-"""What is below the picture of every component page: predict, try, maths, code, claims, checks."""
+"""The questions and experiments beside a page's picture, and what is below it: maths, code, claims, checks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from gptoss.app import kept, route, stage, state
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
+from gptoss.app.state import Moment
 from gptoss.app.study import Study
+from gptoss.app.text import Tokens, live_tokens
 from gptoss.app.verdicts import Claim, badge, decide, known
 from gptoss.exercises.catalogue import of_page
 from gptoss.units import number
 
-PREDICT, TRY, MATHS, CODE, CLAIMS, CHECKS = TABS = (
-    "Predict, then look", "Try this", "The maths", "The code", "Claims", "How we know")
+PREDICT, TRY = "Predict, then look", "Try this"
+MATHS, CODE, CLAIMS, CHECKS = TABS = ("The maths", "The code", "Claims", "How we know")
 MANY = 12  # choices from which on a list to choose from is easier than all of them at once
+BESIDE = "beside"  # the key of the questions and experiments, by which style.css and the browser tests find them
+
+Words = str | Callable[[], str]  # a sentence, or what makes it once the reader has committed
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,11 @@ class Prediction:
 
     `answer` computes the answer when the reader has committed: a number, or one of `choices`. `because` is the
     sentence or two that follow, made from that answer. A number counts as right within `tolerance` of it (relative).
-    `unit` follows the reader's number and ours; `show` writes the answer.
+    `unit` follows the reader's number and ours; `show` writes the answer. `mistakes` answers each typical mistake with
+    a sentence on what was not thought of: by choice, or, where a number is asked for, as pairs of the number that it leads
+    to (or a function that computes it) and the sentence. `view` tells the questions of several views of a page apart.
+    Where something on the page stays away until the reader has committed (`answered`), `hides` has the whole page drawn
+    anew then.
     """
 
     question: str
@@ -38,18 +48,56 @@ class Prediction:
     unit: str = ""
     tolerance: float = 0.02
     show: Callable[[float], str] = partial(number, digits=4)
+    mistakes: Mapping[str, Words] | Sequence[tuple[float | Callable[[], float], Words]] = ()
+    view: str = ""
+    hides: bool = False
 
     def right(self, guess: float | str, answer: float | str) -> bool:
         """Whether a guess is the answer, or near enough where it is a number."""
         return guess == answer if self.choices else abs(guess - answer) <= self.tolerance * abs(answer)
 
+    def mistake(self, guess: float | str) -> str:
+        """What the mistake behind a wrong guess was, where it is a typical one."""
+        if self.choices:
+            return _said(dict(self.mistakes).get(guess, ""))
+        return next((_said(words) for value, words in self.mistakes
+                     if self.right(guess, value() if callable(value) else value)), "")
+
+    def written(self, value: float | str) -> str:
+        """A guess or the answer, with its unit."""
+        return str(value) if self.choices else f"{self.show(value)} {self.unit}".strip()
+
+
+def _said(words: Words) -> str:
+    return words() if callable(words) else words
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is on the screen after an experiment: what its `check` is given."""
+
+    study: Study  # the model under study
+    text: str  # the reader's text
+    controls: Mapping[str, object]  # where every widget stands, by key
+    words: str  # all that the page says
+    charts: Mapping[str, pd.DataFrame]  # what each chart draws, by its name
+
+    def chart(self, name: str) -> pd.DataFrame:
+        """What the first chart draws in whose name these words are."""
+        return next(data for called, data in self.charts.items() if name in called)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The text in the live model's vocabulary."""
+        return live_tokens(self.text, self.study.live_config.vocab_size, bool(self.controls.get("special")))
+
 
 @dataclass(frozen=True)
 class Try:
-    """An experiment: a button that sets the state, and a sentence on why.
+    """An experiment: a button that sets the state, and a sentence on what one then sees, shown after the press.
 
     `dials` are moves of the sidebar's dials (after `preset`, where one is named), `text` replaces the reader's, and
-    `controls` sets the page's own widgets by key.
+    `controls` sets the page's own widgets by key. `check` says whether the sentence is true of what is then seen.
     """
 
     label: str
@@ -58,21 +106,35 @@ class Try:
     preset: str | None = None
     text: str | None = None
     controls: Mapping[str, object] = field(default_factory=dict)
+    check: Callable[[Seen], bool] | None = None
 
     def study(self, now: Study) -> Study:
         """The model under study after pressing the button."""
         return (Study.of_preset(self.preset) if self.preset else now).moved(**self.dials)[0]
 
-    def set(self) -> None:
-        """The button's callback. `Undo` takes the dials and the text back."""
-        state.go_to(self.study(state.study()), self.text)
+    def set(self, start: Moment | None = None) -> None:
+        """The button's callback, from where the session is or from `start`. `Undo` takes the dials and the text back."""
+        start = start or state.moment()
+        state.go_to(self.study(start.study), start.text if self.text is None else self.text)
+        state.put_controls(start)
         for key, value in self.controls.items():
             st.session_state[key] = value
 
 
+@dataclass
+class _Pressed:
+    """The experiment that was pressed last on a page, where it began, and the last step that was taken by then."""
+
+    label: str
+    start: Moment
+    study: Study
+    step: Moment | None = None
+    drawn: bool = False
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """Everything below the picture of one page. Functions are called only while their tab is open."""
+    """All that a page asks, suggests and explains. Functions are called only once their answer or their tab is wanted."""
 
     path: str
     prediction: Prediction
@@ -83,8 +145,25 @@ class Lesson:
     checks: Callable[[], None] | None = None
 
 
+def answered(path: str, asked: Prediction) -> bool:
+    """Whether the reader has committed to an answer: what would give it away waits for that."""
+    return asked.question in _committed(path)
+
+
+@st.fragment
+def beside(lesson: Lesson) -> None:
+    """Draw the question and the experiments, right under the picture that they are about, once a run."""
+    with st.container(key=BESIDE, border=True, gap="small"):
+        try:
+            _predict(lesson)
+            _tries(lesson)
+        except TooLong as why:
+            st.info(str(why), icon=":material/hourglass:")
+
+
 def below(lesson: Lesson) -> None:
-    """Draw the lesson's tabs: last on every component page."""
+    """Draw the question, the experiments and the lesson's tabs: last on every component page."""
+    beside(lesson)
     _tabs(lesson)
 
 
@@ -102,12 +181,15 @@ def _show_code(objects: Sequence[object]) -> None:
 
 @st.fragment
 def _tabs(lesson: Lesson) -> None:
-    views = {PREDICT: _predict, TRY: _try, MATHS: _maths, CODE: _code} | (
-        {CLAIMS: _claims} if lesson.claims else {}) | ({CHECKS: _checks} if lesson.checks else {})
+    views = {MATHS: _maths, CODE: _code} | ({CLAIMS: _claims} if lesson.claims else {}) | (
+        {CHECKS: _checks} if lesson.checks else {})
+    key = f"{lesson.path}_lesson"
     if stage.on():  # a room looks at the picture; what was called there stays
-        called = st.session_state.get(f"{lesson.path}_lesson", st.query_params.get(f"{lesson.path}_lesson"))
+        called = st.session_state.get(key, st.query_params.get(key))
         views = {name: view for name, view in views.items() if name not in (CODE, CLAIMS, CHECKS) or name == called}
-    for tab, view in zip(kept.tabs(list(views), key=f"{lesson.path}_lesson"), views.values(), strict=True):
+    if st.session_state.get(key, MATHS) not in views:
+        del st.session_state[key]
+    for tab, view in zip(kept.tabs(list(views), key=key), views.values(), strict=True):
         if tab.open:
             with tab:
                 try:
@@ -117,52 +199,92 @@ def _tabs(lesson: Lesson) -> None:
 
 
 def _predict(lesson: Lesson) -> None:
-    asked, key = lesson.prediction, f"{lesson.path}_committed"
-    guess = st.session_state.get(key, {}).get(asked.question)
-    st.markdown(f"**{asked.question}**")
-    if guess is None:
+    asked = lesson.prediction
+    if st.session_state.pop(f"{lesson.path}_turned", False) and asked.hides:
+        st.rerun()  # the whole page: what waited for the answer is elsewhere on it
+    st.markdown(f":material/psychology_alt: **{PREDICT}:** {asked.question}")
+    if not answered(lesson.path, asked):
         _ask(lesson)
         return
-    answer = asked.answer()
-    show = str if asked.choices else lambda number: f"{asked.show(number)} {asked.unit}".strip()
-    sentence = f"You said {show(guess)}. **It is {show(answer)}.** {asked.because(answer)}"
-    if asked.right(guess, answer):
-        st.success(sentence, icon=":material/check:")
-    else:
-        st.info(sentence, icon=":material/lightbulb:")
-    st.button("Ask me again", key=f"{lesson.path}_again", on_click=st.session_state.pop, args=(key,), type="tertiary",
-              icon=":material/replay:")
+    guess, answer = _committed(lesson.path)[asked.question], asked.answer()
+    right = guess is not None and asked.right(guess, answer)
+    said = "" if guess is None else f"You said {asked.written(guess)}."
+    wrong = "" if guess is None or right else asked.mistake(guess)
+    sentence = " ".join(filter(None, (said, wrong, f"**It is {asked.written(answer)}.**", asked.because(answer))))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        (st.success if right else st.info)(sentence, icon=":material/check:" if right else ":material/lightbulb:")
+        st.button("Ask me again", key=f"{lesson.path}_again", on_click=_forget, args=(lesson,), type="tertiary",
+                  icon=":material/replay:")
 
 
 def _ask(lesson: Lesson) -> None:
     """The reader's answer: nothing is computed, and nothing shown, before it is committed."""
-    asked = lesson.prediction
+    asked, key = lesson.prediction, _guess_key(lesson)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if asked.choices:
             ask = partial(st.radio, horizontal=True) if len(asked.choices) <= MANY else st.selectbox
-            guess = ask("Your prediction", asked.choices, index=None, key=f"{lesson.path}_guess")
+            guess = ask("Your prediction", asked.choices, index=None, key=key, label_visibility="collapsed")
         else:
             unit = f" ({asked.unit})" if asked.unit else ""
-            guess = st.number_input(f"Your prediction{unit}", value=None, step=None, format="%.6g",
-                                    placeholder="A number", key=f"{lesson.path}_guess", width=260)
-        pressed = st.button("Commit", type="primary", key=f"{lesson.path}_commit", help="The answer follows yours.",
-                            on_click=_commit, args=(lesson,))
+            guess = st.number_input(f"Your prediction{unit}", value=None, step=None, format="%.6g", key=key, width=260,
+                                    placeholder=f"A number{unit}", label_visibility="collapsed")
+        pressed = st.button("Commit", type="primary", key=f"{lesson.path}_commit", on_click=_commit, args=(lesson,))
+        if stage.on():  # a room says its own aloud
+            st.button("Show", key=f"{lesson.path}_show", on_click=_commit, args=(lesson, True))
         if pressed and guess is None:
             st.caption(":material/edit: Say your own first.")
 
 
-def _commit(lesson: Lesson) -> None:
-    guess = st.session_state[f"{lesson.path}_guess"]
-    if guess is not None:
-        st.session_state[f"{lesson.path}_committed"] = {lesson.prediction.question: guess}
+def _guess_key(lesson: Lesson) -> str:
+    return "_".join(filter(None, (lesson.path, lesson.prediction.view.lower().replace(" ", "-"), "guess")))
 
 
-def _try(lesson: Lesson) -> None:
-    for place, attempt in enumerate(lesson.tries):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(attempt.label, on_click=attempt.set, key=f"{lesson.path}_try_{place}", icon=":material/science:"):
+def _commit(lesson: Lesson, without: bool = False) -> None:
+    """Keep the reader's answer; `without` one, show ours alone."""
+    guess = st.session_state[_guess_key(lesson)]
+    if guess is not None or without:
+        _turn(lesson.path, _committed(lesson.path) | {lesson.prediction.question: guess})
+
+
+def _forget(lesson: Lesson) -> None:
+    committed = _committed(lesson.path)
+    _turn(lesson.path, {asked: guess for asked, guess in committed.items() if asked != lesson.prediction.question})
+
+
+def _turn(path: str, committed: dict[str, object]) -> None:
+    st.session_state[f"{path}_committed"], st.session_state[f"{path}_turned"] = committed, True
+
+
+def _committed(path: str) -> dict[str, object]:
+    """The reader's answers on a page, by question: nothing where only ours was asked for."""
+    return st.session_state.get(f"{path}_committed", {})
+
+
+def _tries(lesson: Lesson) -> None:
+    """A row of buttons, and what is to be seen of the one that was pressed last."""
+    key = f"{lesson.path}_tried"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":material/science: **{TRY}:**", width="content")
+        for place, attempt in enumerate(lesson.tries):
+            if st.button(attempt.label, on_click=_press, args=(key, attempt), key=f"{lesson.path}_try_{place}"):
                 st.rerun()  # the whole page: the callback has set more than this fragment draws
-            st.markdown(attempt.why, width="stretch")
+    pressed = st.session_state.get(key)
+    tried = pressed and next((attempt for attempt in lesson.tries if attempt.label == pressed.label), None)
+    if not tried:
+        return
+    if not pressed.drawn:
+        pressed.step, pressed.drawn, pressed.study = state.last_step(), True, state.study()
+    if pressed.study == state.study():
+        st.markdown(f"**{tried.label}:** {tried.why}")
+
+
+def _press(key: str, attempt: Try) -> None:
+    """Begin an experiment where the one before it began, as long as nothing else has been moved since."""
+    before, start = st.session_state.get(key), state.moment()
+    if before and before.drawn and before.step is state.last_step():
+        start = before.start
+    attempt.set(start)
+    st.session_state[key] = _Pressed(attempt.label, start, state.study())
 
 
 def _maths(lesson: Lesson) -> None:

@@ -156,6 +156,24 @@ def go_to(study: Study, text: str | None = None) -> None:
     set_text(now.text)
 
 
+def moment() -> Moment:
+    """Where the session is, with the values of the pages' own controls, from a button's callback."""
+    memory = session()
+    _note_controls(memory)
+    return replace(memory.now, page=memory.page, controls=memory.controls)
+
+
+def last_step() -> Moment | None:
+    """The last step of the past: another one as soon as a move was taken in."""
+    past = session().past
+    return past[-1] if past else None
+
+
+def put_controls(back: Moment) -> None:
+    """Bring the page's own controls back to where they were at a moment, from a button's callback, after `go_to`."""
+    kept.put(back.controls, _own_keys(session().page))
+
+
 def undo() -> None:
     """Go back by one step, from a button's callback: an experiment, a drag, an edit, or a control of this page alone."""
     memory = session()

@@ -39,8 +39,10 @@ def a_page():
 
     below(Lesson(
         "rope",
-        Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples"),
-        [Try("One head", "to see MQA", dials={"heads": 1}, text="abc", controls={"rope_near": 3})],
+        Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples",
+                   mistakes=[(13.0, "That is the sum."), (lambda: calls.append("mistake") or 6**7, "That is a power.")]),
+        [Try("One head", "to see MQA", dials={"heads": 1}, text="abc", controls={"rope_near": 3}),
+         Try("Two layers", "They alternate.", dials={"layers": 2})],
         maths=r"$$a^2$$", code=[RMSNorm], claims=[claim], checks=check))
 
 
@@ -73,13 +75,12 @@ def test_the_answer_follows_the_guess_until_the_reader_is_asked_again(page, gues
 
 
 def test_only_the_open_tab_does_any_work(page):
-    open_tab(page, "rope", "The maths")
     assert page.session_state["calls"] == [] and "a^2" in page_text(page)
     open_tab(page, "rope", "The code")
     assert "class RMSNorm" in page.code[0].value and page.session_state["calls"] == []
     open_tab(page, "rope", "Claims")
     assert page.session_state["calls"] == ["claim"] and "It is 42." in page_text(page) and "close: false]" in page_text(page)
-    assert r"It is \<\|41\|\>." in page.markdown[0].value
+    assert any(r"It is \<\|41\|\>." in markdown.value for markdown in page.markdown)
     assert "somebody, claim 99 · decided on the model under study, classroom]" in page_text(page)
     page.run()
     assert page.session_state["calls"] == ["claim"]  # remembered
@@ -88,9 +89,9 @@ def test_only_the_open_tab_does_any_work(page):
 
 
 def test_an_experiment_sets_dials_text_and_the_pages_own_controls(page):
-    open_tab(page, "rope", "Try this")
+    assert "to see MQA" not in page_text(page)
     page.button(key="rope_try_0").click().run()
-    assert not page.exception
+    assert not page.exception and "to see MQA" in page_text(page)
     moment = page.session_state["session"].now
     assert (moment.study.heads, moment.study.kv, moment.text) == (1, 1, "abc")
     assert page.session_state["rope_near"] == 3
@@ -99,6 +100,35 @@ def test_an_experiment_sets_dials_text_and_the_pages_own_controls(page):
 def test_an_experiment_may_begin_with_another_preset():
     study = Try("", "", {"kv": 1}, preset="gpt-oss-120b").study(Study.of_preset("classroom"))
     assert study.preset == "gpt-oss-120b" and study.kv == 1 and study.layers == 36
+
+
+def test_an_experiment_begins_where_the_one_before_it_began_unless_something_was_moved_since(page):
+    page.button(key="rope_try_0").click().run()
+    page.button(key="rope_try_1").click().run()
+    moment = page.session_state["session"].now
+    assert (moment.study.heads, moment.study.layers, moment.text != "abc") == (Study.of_preset("classroom").heads, 2, True)
+    assert "They alternate." in page_text(page) and "to see MQA" not in page_text(page)
+    page.button(key="rope_try_0").click().run()
+    page.session_state["text"] = "xyz"
+    page.run()
+    page.button(key="rope_try_1").click().run()
+    moment = page.session_state["session"].now
+    assert (moment.study.heads, moment.study.layers, moment.text) == (1, 2, "xyz")
+    assert not page.exception
+
+
+@pytest.mark.parametrize("guess, words", [(13.0, "That is the sum. It is 42"), (6.0**7, "That is a power. It is 42"),
+                                          (5.0, "apples. It is 42")])
+def test_a_typical_mistake_is_answered_and_computed_no_earlier(page, guess, words):
+    page.number_input(key="rope_guess").set_value(guess)
+    assert "mistake" not in page.session_state["calls"]
+    page.button(key="rope_commit").click().run()
+    assert words in page.info[0].value.replace("*", "")
+
+
+def test_a_wrong_choice_is_answered_by_its_own_sentence():
+    asked = Prediction("Which?", lambda: "a", str, choices=("a", "b", "c"), mistakes={"b": "Twice a.", "c": lambda: "no"})
+    assert [asked.mistake(choice) for choice in asked.choices] == ["", "Twice a.", "no"]
 
 
 def test_choices_are_right_only_when_they_are_the_answer():

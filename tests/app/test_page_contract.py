@@ -13,12 +13,13 @@ from literal_walk import MARKUP, assert_literal
 from nightly import at_night
 from page_controls import assert_shows_something, controls, named, place, show, take_to_its_ends, views
 from reader import address, assert_fine, open_page
+from seen import seen
 from streamlit.testing.v1.element_tree import Slider
 from taken_home import assert_starts_as_the_page
 
 from gptoss.app import notices
 from gptoss.app.book import PAGES
-from gptoss.app.lesson import CODE, MATHS, PREDICT, TABS, TRY, Prediction
+from gptoss.app.lesson import CODE, MATHS, TABS, Prediction, Try
 from gptoss.app.markdown import literal
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
@@ -127,19 +128,27 @@ def contents(at):
 
 
 @EVERY_LESSON
-def test_every_experiment_changes_something(page):
-    at = open_tab(opened(page), page, TRY)
+def test_every_experiment_changes_something_and_shows_what_its_sentence_says(page, monkeypatch):
+    pressed, put = [], Try.set
+    monkeypatch.setattr(Try, "set", lambda attempt, start: pressed.append(attempt) or put(attempt, start))
+    at = opened(page).run()
+    assert contents(at) == contents(at.run()), "what is shown changes by itself"
+    start = contents(at), address(at)
     count = sum(str(button.key).startswith(f"{page.path}_try_") for button in at.button)
     assert count >= 2
-    assert contents(at) == contents(at.run()), "what is shown changes by itself"
-    for number in range(count):
-        at = open_tab(opened(page), page, TRY)
-        before = contents(at), address(at)
+    for number in range(count):  # each begins where the one before it began
         button = at.button(key=f"{page.path}_try_{number}")
         with named(f"{page.path}, experiment “{button.label}”"):
             button.click().run()
             assert_fine(at)
-            assert (contents(at), address(at)) != before, "nothing has changed"
+            assert pressed[number].label == button.label and f"**{button.label}:** {pressed[number].why}" in markdown(at)
+            assert (contents(at), address(at)) != start, "nothing has changed"
+            check = pressed[number].check
+            assert check is None or check(seen(at)), "its sentence is not true of what is seen"
+
+
+def markdown(at) -> str:
+    return "\n".join(element.value for element in at.markdown)
 
 
 def verdicts(at):
@@ -214,7 +223,7 @@ def test_any_text_stays_whole_and_is_shown_as_text(page):
 def test_every_tab_opens(page):
     at = opened(page, preset="gpt-oss-20b")
     offered = [tab.label for tab in at.tabs if tab.label in TABS]
-    assert offered[:4] == [PREDICT, TRY, MATHS, CODE]
+    assert offered[:2] == [MATHS, CODE]
     for tab in offered:
         with named(f"{page.path}, tab {tab}"):
             open_tab(at, page, tab)

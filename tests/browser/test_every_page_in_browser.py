@@ -78,7 +78,6 @@ def predict(page) -> None:
 def experiment(page, path: str) -> None:
     """The second of at least two experiments changes the address, from wherever this visit has come to."""
     before = page.url
-    open_tab(page, "Try this")
     tries = page.locator(f"[class*=st-key-{path}_try_] button")
     expect(tries.nth(1)).to_be_visible(timeout=PATIENCE)
     tries.nth(1).click()
