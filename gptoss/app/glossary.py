@@ -18,7 +18,7 @@ from gptoss.cost.inference import Load, decode_operators
 from gptoss.cost.roofline import ridge
 from gptoss.model.rope import inverse_frequencies
 from gptoss.tokenizer import SPECIAL_TOKENS
-from gptoss.training.shipped import shipped
+from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.units import count, decimal, fixed, flops, number, percent, plural, seconds, size, spelled
 
 YOURS = "your model"  # the model under study, once a dial has left its preset
@@ -30,6 +30,7 @@ class Model(NamedTuple):
     config: ModelConfig
     context: int  # tokens
     name: str
+    trained: str  # the one that ships trained, where this one does not
 
     @property
     def first(self) -> str:
@@ -48,6 +49,11 @@ class Model(NamedTuple):
     @property
     def half_blocks(self) -> int:
         return 2 * self.config.num_hidden_layers
+
+    @property
+    def recipe(self) -> dict:
+        """How `trained` was trained."""
+        return shipped()[self.trained].history()["recipe"]
 
     def figure(self, name: str) -> float:
         """One of its vital signs."""
@@ -75,11 +81,6 @@ class Word(NamedTuple):
 def _share(apart: float) -> str:
     """Of two tokens whose logits are so far apart: the share of the better one."""
     return percent(1 / (1 + math.exp(-apart)))
-
-
-def _recipe() -> dict:
-    """How the models that ship were trained: all of them alike."""
-    return next(iter(shipped().values())).history()["recipe"]
 
 
 _MACHINE = next(machine for machine in ACCELERATORS if machine.name == "H100")
@@ -270,20 +271,19 @@ WORDS: dict[str, Word] = {
     "perplexity": Word(
         "The loss in other words: among how many equally likely tokens the model seems to choose. It is e to the power of "
         "the loss.", "training",
-        lambda model: f"Guessing evenly, {model.name} has {model.config.vocab_size:,}; at a loss of 2 nats it is "
-                      f"{number(math.exp(2))}."),
+        lambda model: f"Guessing evenly among its tokens, {model.name} has a perplexity of {model.config.vocab_size:,}."),
     "gradient": Word(
         "For every weight the direction in which the loss would rise, and how fast. Training steps the other way.",
         "training",
         lambda model: f"That of {model.name} has {count(model.weights)} numbers, one for each weight."),
     "learning rate": Word(
         "How large a step training takes. Too small and it learns slowly, too large and the loss jumps.", "training",
-        lambda model: f"The trained models that come with this app rose to {number(_recipe()['peak'])}."),
+        lambda model: f"The training of {model.trained} rose to {number(model.recipe['peak'])}."),
     "batch": Word(
         "Texts that are worked on at once. In training one step learns from all of them; in use they share the reading of "
         "the weights.", "training",
-        lambda model: f"The trained models that come with this app had {_recipe()['batch']} texts of {_recipe()['length']} "
-                      "tokens in a step."),
+        lambda model: f"One step of {model.trained} learned from {model.recipe['batch']} texts of {model.recipe['length']} "
+                      "tokens."),
     "AdamW": Word(
         "The rule by which most models are trained: every weight steps by its mean gradient, divided by how much that "
         "varies. For that it keeps two more numbers for each weight.", "training",
@@ -300,7 +300,8 @@ WORDS: dict[str, Word] = {
     "MXFP4": Word(
         "A number format of four bits: each weight is one of fifteen ticks, and 32 neighbours share a scale. So the "
         "experts, which are most of a model, take about a quarter of the room.", "mxfp4",
-        lambda model: f"Those of {model.name} take {size(model.experts('mxfp4'))}, not {size(model.experts('bf16'))}."),
+        lambda model: f"In {model.name} they take {size(model.experts('mxfp4'))}; in bf16 it would be "
+                      f"{size(model.experts('bf16'))}."),
     "block scale": Word(
         "The factor that the 32 weights of an MXFP4 block share: a power of two, in one byte. It follows the largest of "
         "them.", "mxfp4",
@@ -339,7 +340,8 @@ def anchor(name: str) -> str:
 
 def live(study: Study, anchors: str) -> dict[str, str]:
     """The sentences with numbers of the words at `anchors`, one of them or `ALL`, by anchor. Others are passed over."""
-    model = Model(study.config, study.context, YOURS if study.changes else study.name)
+    model = Model(study.config, study.context, YOURS if study.changes else study.name,
+                  study.preset if study.preset in shipped() else CLASSROOM)
     return {at: WORDS[name].live(model) for name, at in _ANCHORS.items() if anchors in (at, ALL)}
 
 

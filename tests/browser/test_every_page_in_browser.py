@@ -16,6 +16,7 @@ from chromium_reader import (
     PHONE,
     assert_fits,
     assert_no_error_shown,
+    assert_opening_leaves_room,
     assert_picture_begins,
     at_rest,
     expect_address,
@@ -118,6 +119,8 @@ def test_a_page_fits_a_small_phone_and_a_desk_in_the_dark(visits, lesson):
     assert background(page) == "rgb(18, 18, 22)"
     if lesson.path != "exercises":  # which has no picture
         look_at_every_view(page, lesson.path)
+    if page.locator(".head-fold").count():
+        assert_opening_leaves_room(page)
 
 
 def background(page) -> str:

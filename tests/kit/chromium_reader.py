@@ -39,6 +39,13 @@ _LABELS_OUTSIDE = """() => [...document.querySelectorAll('[data-testid=stVegaLit
 _HOOK = """window.calls = []
 for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => window.calls.push(name)"""
 
+# Once a window: what a reader does later stays.
+_FOLD = """
+if (!sessionStorage.getItem('begun')) {
+    sessionStorage.setItem('begun', '1')
+    localStorage.setItem('gptoss-opening-folded', '1')
+}"""
+
 
 # Resolves once nothing has changed on the page, and no script has run, for a moment; or when patience is at its end.
 _SETTLE = """([quiet, patience]) => new Promise(done => {
@@ -68,15 +75,18 @@ class Visits:
         self._browser = browser
 
     def open(self, address: str = "/build", screen: dict = DESKTOP, scheme: str = "light", stranger: bool = False,
-             **query: str) -> Page:
-        """A page, painted and settled. A `stranger` shares nothing with whoever was here before, not even the cache."""
+             folded: bool = True, **query: str) -> Page:
+        """A page, painted and settled. A `stranger` shares nothing with whoever was here before, not even the cache.
+
+        Its opening is `folded` as a reader leaves it who knows the page.
+        """
         known = self._browser.contexts
         context = self._browser.new_context() if stranger or not known else known[0]
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.set_viewport_size(screen)
         page.emulate_media(color_scheme=scheme)
-        page.add_init_script(_HOOK)
+        page.add_init_script(_HOOK + (_FOLD if folded else ""))
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         page.on("console", self._listen)
         self.pages.append(page)
@@ -150,6 +160,21 @@ def assert_picture_begins(page: Page, at_most: int, height: float = 0.0) -> None
     where = box, page.locator("h1").inner_text(), page.url
     assert 0 < box["y"] <= at_most, where
     assert box["height"] >= height * page.viewport_size["height"], where
+
+
+def assert_opening_leaves_room(page: Page) -> None:
+    """With its opening, the page still shows a good part of its picture before anybody scrolls; folded, it is as before."""
+    fold = page.locator(".head-fold")
+    for screen, share in ((LAPTOP, 0.5), (PHONE, 0.35)):
+        page.set_viewport_size(screen)
+        fold.click()
+        expect(page.locator(".head-opening p")).to_have_count(3)
+        expect(page.locator(".head-opening")).to_be_visible()
+        box = page.locator(".st-key-main_picture").filter(visible=True).first.bounding_box()
+        assert box["y"] <= (1 - share) * screen["height"], (page.url, screen, box)
+        assert_fits(page)
+        fold.click()
+        expect(page.locator(".head-opening")).to_be_hidden()
 
 
 def assert_no_error_shown(page: Page) -> None:
