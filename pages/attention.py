@@ -1,44 +1,80 @@
 """Attention: one head large, and one query of it step by step, with real numbers."""
 
+import math
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import pictures, state, text, theme
 from gptoss.app.controls import has_text, layer_shown, picks, row
-from gptoss.app.header import header
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.live import live_run
+from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
 from gptoss.charts import head_map
 from gptoss.claims import register
+from gptoss.config import PRESETS
 from gptoss.lessons.attention import charts, controls, measure
 from gptoss.model import AttentionBlock
 from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention
 from gptoss.model.mask import visible
+from gptoss.notation import with_numbers
+from gptoss.units import number, plural
 
 ASKED = 12  # tokens of the question
+REAL = PRESETS["gpt-oss-20b"]
 
-MATHS = r"""
+OPENING = Opening(
+    problem="The row of numbers at a token tells what the token is. Whom “it” means, or who is speaking, was said before.",
+    idea="Learned matrices make of each row a query (what do I look for?), a key (what do I offer?) and a value (what I "
+         "hand over).",
+    chosen=f"{REAL.num_attention_heads} heads a layer look for different things at once. Every other layer sees the last "
+           f"{REAL.sliding_window} tokens only, and a sink lets a head fetch nothing.")
+
+
+SCORE = r"""
 For the query of token $i$ and the key of token $j$, both turned to their positions by RoPE, with head size $d$ and
 window $W$ (no limit in full layers):
 
 $$
-s_{ij} = \frac{q_i \cdot k_j}{\sqrt d} \quad\text{where } i - W < j \le i, \qquad s_{ij} = -\infty \text{ elsewhere}
+s_{ij} = \frac{\mathbf q_i \cdot \mathbf k_j}{\sqrt d} \quad\text{where } i - W < j \le i, \qquad
+s_{ij} = -\infty \text{ elsewhere}
 $$
-
-$$
-a_{ij} = \frac{e^{s_{ij}}}{e^{\text{sink}} + \sum_{m} e^{s_{im}}} \qquad o_i = \sum_j a_{ij}\, v_j
-$$
-
-The sink is one learned number a head. It stands in the sum and has no value, so that the weights $a_{ij}$ of real
-keys add up to less than 1. Query head $h$ reads the keys and values of group $\lfloor h / g \rfloor$, with $g$ query
-heads to a group. All $o_i$ of a token's heads, side by side, go through one output matrix into the residual stream.
-
-How widely a row looks is its entropy, $H_i = -\sum_j a_{ij} \log_2 a_{ij}$ with the sink as one more place;
-$2^H$ counts places.
 """
+
+WEIGHTS = r"""
+$$
+a_{ij} = \frac{e^{s_{ij}}}{e^{b_h} + \sum_{j'} e^{s_{ij'}}} \qquad \mathbf o_i = \sum_j a_{ij}\, \mathbf v_j
+$$
+
+The sink is one learned number a head, $b_h$. It stands in the sum and has no value, so that the weights $a_{ij}$ of real
+keys add up to less than 1. Query head $h$ reads the keys and values of KV group $g = \lfloor h\, G / H \rfloor$. All
+$\mathbf o_i$ of a token's heads, side by side, go through one output matrix into the residual stream.
+"""
+
+ENTROPY = r"""
+How widely a row looks is its entropy, with the sink as one more place; $2^{\mathcal H}$ counts places:
+
+$$\mathcal H = -\sum_j a_{ij} \log_2 a_{ij}$$
+"""
+
+
+def maths(study: Study) -> str:
+    """The formulas, each with the numbers of the live model."""
+    config, seen = study.live_config, measure.visible_keys(ASKED - 1, study.window)
+    size, heads, groups = config.head_dim, config.num_attention_heads, config.num_key_value_heads
+    places = seen + (study.sinks != "off")
+    reach = f"layer 0 slides with W = {study.window}, so that a query sees {plural(study.window, 'key')} at most" if (
+        study.window) else "no layer slides, so that a query sees itself and all before it"
+    return with_numbers(
+        (SCORE, f"d = {size}, so that scores are divided by √{size} = {number(math.sqrt(size))}, and {reach}."),
+        (WEIGHTS, f"H = {heads} query heads read G = {plural(groups, 'KV group')}, {heads // groups} each. In layer 0 token "
+                  f"number {ASKED} has {seen} keys in sight{'' if study.sinks == 'off' else ', and the sink'}. Were all "
+                  f"these scores 0, each weight would be 1 / {places} = {number(1 / places, 3)}."),
+        (ENTROPY, f"{places} equal weights have log₂ {places} = {number(math.log2(places), 3)} bits: {places} places."))
 
 
 @st.fragment(key="attention_explorer")
@@ -47,22 +83,24 @@ def picture(study: Study, tokens: text.Tokens, places: list[DeltaGenerator], mor
 
     Controls go to `places` and what is less than the main picture to `more`, both below it.
     """
-    bar = row()
+    bar, named = row(), heads_with_names(study, tokens)
     place = pictures.main()
-    here = controls.setting(study, len(tokens), places)
+    here = controls.setting(study, len(tokens), named, places)
     view = controls.layer_view(study, tokens.ids, here.layer)
     steps = measure.query_steps(view.heads, here.head, here.token)
     with places[3]:
         key = controls.key_in_formula(len(tokens), steps.best_key)
     weights, sink = measure.head_weights(view.heads, here.head)
     window, keys = view.heads.window, measure.keys_to_show(steps, key, measure.KEYS_SHOWN)
+    known = controls.head_in_words(study, named, here)
+    controls.choose_by_name(named, here)
     with place:
         large, sheet = st.columns([4, 5], gap="medium")
         with large:
             pictures.show_chart(head_map(weights, sink, tokens.labels, window, (here.token, key), theme.is_dark()),
                                 key="attention_map", on_select=picks("attention_map", token="query", attention_key="key"))
     controls.step_player(bar, sheet, lambda step, playing: st.html(
-        charts.query_worksheet(steps, keys, key, tokens.labels, step, playing, theme.is_dark())))
+        charts.query_worksheet(steps, keys, key, tokens.labels, step, playing, theme.is_dark(), known)))
     with more:
         st.html(charts.looks_in_text(*measure.looks(weights, window, here.token), here.token, tokens.labels))
         controls.side_by_side(study, tokens, here, view)
@@ -72,7 +110,27 @@ def because(study: Study) -> str:
     """What the answer to the prediction means."""
     seen = measure.visible_keys(ASKED - 1, study.window)
     places = f"{seen} keys" if study.sinks == "off" else f"{seen} keys and the sink"
-    return f"Equal scores make equal shares, and {places} share: 1 / {seen + (study.sinks != 'off')}."
+    return (f"e to the power of 0 is 1, for each of {places} alike. So they share evenly: 1 / "
+            f"{seen + (study.sinks != 'off')}.")
+
+
+def prediction(study: Study) -> Prediction:
+    """One weight by hand, where all scores are 0."""
+    seen = measure.visible_keys(ASKED - 1, study.window)
+    mistakes = [(100.0, "A softmax gives weights that add up to 100%: all keys share them."),
+                (0.0, "A score of 0 is no weight of 0: e to the power of 0 is 1.")]
+    if study.sinks != "off":
+        mistakes.append((100 / seen, "That leaves out the sink: it stands in the sum and takes its share."))
+    if seen < ASKED:
+        mistakes.append((100 / (ASKED + (study.sinks != "off")), "That counts tokens which the window hides."))
+    mistakes.append((100 / (ASKED - 1), "A token sees itself too, and the sink takes a share where there is one."))
+    window = f"with a window of {study.window} tokens" if study.window else "without a window"
+    sink = "The sinks are off." if study.sinks == "off" else "The sink's logit is 0 as well."
+    return Prediction(
+        f"The query is token number {ASKED} of a text, in a layer {window}. All its scores are 0. {sink} "
+        "How much weight does each key that it sees get?",
+        lambda: 100 * measure.weight_when_scores_are_equal(ASKED, study.window, study.sink_override or 0.0),
+        lambda _: because(study), unit="%", show=units.number)
 
 
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
@@ -92,30 +150,26 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
         f"One rounding of a number near 1 in {study.precision} is {units.number(kernel.rounding, 2)}.")
 
 
-def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """Everything below the picture."""
-    window = f"with a window of {study.window}" if study.window else "without a window"
-    sink = "The sinks are off." if study.sinks == "off" else "The sink's logit is 0 as well."
+def lesson(study: Study) -> Lesson:
+    """What is asked, tried and explained."""
     return Lesson(
-        path="attention", maths=MATHS, code=[explicit_attention, visible, fused_attention, AttentionBlock],
-        prediction=Prediction(
-            f"The query is token number {ASKED} of a text, in a layer {window}. All its scores are 0. {sink} "
-            "What weight does each key that it sees get?",
-            lambda: 100 * measure.weight_when_scores_are_equal(ASKED, study.window, study.sink_override or 0.0),
-            lambda _: because(study), unit="%", show=units.number),
+        path="attention", maths=maths(study), code=[explicit_attention, visible, fused_attention, AttentionBlock],
+        prediction=prediction(study),
         tries=[
             controls.look_up_what_came_next(),
-            Try("A window of 8 tokens", "Layer 0 slides: at step 3 the mask now cuts on the left too, and the map becomes "
-                "a band.", dials={"window": 8}, controls={"layer": 0, controls.STEP: 3}),
-            Try("Switch the sinks off", "At step 4 the sum has no sink in it: the weights of the keys alone add up to 1.",
+            Try("A window of 8 tokens", "Layer 0 slides, and now each of its queries sees 8 tokens, itself included. What "
+                "came before gets −∞ at step 3, and the map is a narrow band.",
+                dials={"window": 8}, controls={"layer": 0, controls.STEP: 3}),
+            Try("Switch the sinks off", "At step 4 the sum holds the keys alone, because e to the power of −∞ is 0. So the "
+                "head has to look somewhere: the weights of the keys add up to 1.",
                 dials={"sinks": "off"}, controls={controls.STEP: 4}),
-            Try("The same words again", "In layer 0 equal tokens start with equal keys and values: the green strips of the "
-                "three cats match. RoPE turns the keys by position, so that their q · k differ.",
+            Try("The same words again", "In layer 0 the three “␣cat” make equal values: their green strips match, because "
+                "nothing but the token has gone into them yet. Their q · k differ, because RoPE turns keys by position.",
                 text="The cat the cat the cat", controls={"layer": 0, controls.STEP: 5, "token": 5, controls.KEY: 3})],
         claims=register.of_page("attention"), checks=lambda: how_we_know(study, tokens))
 
 
-header("attention")
+header("attention", OPENING)
 study = state.study()
 above = st.container()
 *places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
@@ -127,4 +181,4 @@ if has_text(tokens, "the heads look at it"):
     with above:
         picture(study, tokens, places, more)
     text.say_what_was_cut(tokens)
-below(lesson(study, tokens))
+below(lesson(study))

@@ -145,15 +145,18 @@ def main_sliders(*sliders: Main, width: int | str = "stretch") -> list:
     return standing
 
 
-def layer(study: Study, label: str = "Layer", first: int = 0) -> int:
-    """The layer of the live model that is shown: `first` until the reader chooses another."""
-    _offer(LAYER.name, first)
+def layer(study: Study, label: str = "Layer", first: int = 0, stay: bool = False) -> int:
+    """The layer of the live model that is shown: `first` until the reader chooses another.
+
+    With `stay` it does not follow when a text or a dial makes another one `first`: see `moved_by_hand`.
+    """
+    _offer(LAYER.name, first, stay)
     return choose(label, range(study.live_config.num_hidden_layers), LAYER.name, first)
 
 
-def head(study: Study, label: str = "Head", first: int = 0) -> int:
-    """The query head that is shown: `first` until the reader chooses another."""
-    _offer(HEAD.name, first)
+def head(study: Study, label: str = "Head", first: int = 0, stay: bool = False) -> int:
+    """The query head that is shown, `first` to begin with, as with `layer`."""
+    _offer(HEAD.name, first, stay)
     return choose(label, range(study.heads), HEAD.name, first)
 
 
@@ -162,25 +165,34 @@ def expert(study: Study, label: str = "Expert", first: int = 0) -> int:
     return choose(label, range(study.live_config.num_experts), EXPERT.name, first)
 
 
-def token(count: int, first: int, label: str = "Token", help: str = "") -> int:
-    """The token in question, by its position among `count`: at `first` until the reader chooses another.
+def token(count: int, first: int, label: str = "Token", help: str = "", stay: bool = False) -> int:
+    """The token in question, by its position among `count`: at `first` until the reader chooses another, as with `layer`.
 
     One at the end stays at the end when the text changes; one beyond a shorter text goes to its end. It is a main slider on
     every page that has it, so that one element keeps its value from page to page.
     """
     positions = [*range(count - 1), LAST]
     start = first if first < count - 1 else LAST
-    _offer(TOKEN.name, start)
+    _offer(TOKEN.name, start, stay)
     if st.session_state.get(TOKEN.name, start) not in positions:
         TOKEN.set(LAST)
     [chosen] = main_sliders(Main(label, TOKEN.name, positions, start, help, numbers={LAST: count - 1}))
     return count - 1 if chosen == LAST else chosen
 
 
-def _offer(key: str, first: object) -> None:
+def moved_by_hand(*sliders: Key) -> bool:
+    """Whether a reader has moved one of some shared sliders that are drawn: what belongs to it then stays too."""
+    return any(slider.name in st.session_state and st.session_state[slider.name] != st.session_state.get(
+        _OFFERED.format(slider.name), slider.default) for slider in sliders)
+
+
+def _offer(key: str, first: object, stay: bool = False) -> None:
     """Put a shared slider to where it begins here, if no hand has moved it from where another page or text had put it."""
     offered = _OFFERED.format(key)
     if key in st.session_state and st.session_state[key] == st.session_state.get(offered):
+        if stay:
+            st.session_state[key] = st.session_state[key]  # as if set: the address has to say where it is
+            return
         st.session_state[key] = first
     st.session_state[offered] = first
 

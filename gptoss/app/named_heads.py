@@ -8,11 +8,13 @@ from gptoss.app.text import Tokens
 from gptoss.app.weights import weights_of
 from gptoss.model import Transformer
 from gptoss.trace import Trace
-from gptoss.training.head_names import NamedHead, named_in_trace
+from gptoss.training.head_names import NamedHead, named_heads
 
 
 def _of_trace(trace: Trace, model: Transformer, tokens: Tokens) -> tuple[NamedHead, ...]:
-    return named_in_trace(trace, [block.attn.window for block in model.block], tokens.ids, tokens.labels)
+    weights, sinks = ([trace[f"block.{layer}.attn.{name}"][0].float().numpy() for layer in range(len(model.block))]
+                      for name in ("weights", "sink_mass"))
+    return named_heads(weights, sinks, [block.attn.window for block in model.block], tokens.ids, tokens.labels)
 
 
 _named = traced(_of_trace, names=("attn.weights", "attn.sink_mass"), everywhere=True)

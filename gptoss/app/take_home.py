@@ -10,6 +10,7 @@ import streamlit as st
 from gptoss.app import share, state
 from gptoss.app.book import SHARED_KEYS, Page
 from gptoss.app.live import twin
+from gptoss.app.named_heads import heads_with_names
 from gptoss.app.served import most_live_tokens
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
@@ -17,6 +18,7 @@ from gptoss.app.weights import weights_of
 from gptoss.take_home.files import file_name, notebook, script
 from gptoss.take_home.here import Here
 from gptoss.tokenizer import DEFAULT_SAMPLE
+from gptoss.training.head_names import telling
 from gptoss.training.shipped import OWN_VOCABULARY
 
 
@@ -53,9 +55,11 @@ def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping
     tokens = live_tokens(text, vocabulary, special)
     if not len(tokens):
         text, tokens = DEFAULT_SAMPLE.text, live_tokens(DEFAULT_SAMPLE.text, vocabulary, special)
+    first = telling(heads_with_names(study, tokens))
     return Here(
         path=page.path, title=page.title, teaches=page.teaches, preset=study.preset, name=study.in_words,
         query=study.to_query(), real=study.config, live=study.live_config, weights=weights.name, in_words=weights.words,
         precision=study.precision, seed=study.seed, sinks=study.sinks != "off", context=study.context, text=text,
         special=special, tokens=len(tokens), most_tokens=most_live_tokens(vocabulary.size), twin_seed=twin(study).seed,
+        telling=first and (first.layer, first.head, first.token),
         controls=dict(widgets), address=address, own_vocabulary=study.preset in OWN_VOCABULARY)

@@ -165,13 +165,13 @@ def _pixels(part: _Part) -> np.ndarray:
 def _describe(weights: np.ndarray, sink: np.ndarray, labels: Sequence[str], token: int, window: int, note: str,
               to_choose: bool) -> str:
     best = int(weights[token].argmax())
-    reach = f"a window of {window} tokens" if window else "full attention"
-    scale, share, query = (("; full colour is most weight", "", f"token at position {token}") if to_choose else
-                           ("", " of the weight", "last token"))
+    reach = f"each sees the last {window}" if window else "each sees all before it"
+    scale = "; the strongest colour is the largest weight" if to_choose else ""
+    where = "at itself" if best == token else f"at “{visible_token(labels[best])}”, {plural(token - best, 'token')} back"
     return (
-        f"Attention of one head over {plural(len(labels), 'token')}, {reach}{', showing ' + note if note else ''}{scale}. "
-        f"The sink takes {percent(sink.mean())}{share} on average. The {query}, {visible_token(labels[token])}, attends "
-        f"most to {visible_token(labels[best])} at distance {token - best} with weight {weights[token, best]:.3f}.")
+        f"One head over {plural(len(labels), 'token')}, of which {reach}{', showing ' + note if note else ''}{scale}. "
+        f"The sink takes {percent(sink.mean())} of the weight on average. “{visible_token(labels[token])}”, token {token}, "
+        f"looks most {where}: weight {weights[token, best]:.3f}.")
 
 
 @cache

@@ -34,6 +34,7 @@ class Here:
         tokens: how many tokens of it the live model has.
         most_tokens: how many run.
         twin_seed: of the twin with random weights that stands beside the model.
+        telling: layer, head and query of the head that visibly does something on the text, where one does.
         controls: values of the page's widgets by key, as far as they are drawn.
         address: of this state in the app.
         own_vocabulary: whether the preset has tokens of its own, not the first of `compact_vocabulary`.
@@ -58,6 +59,7 @@ class Here:
     tokens: int
     most_tokens: int
     twin_seed: int
+    telling: tuple[int, int, int] | None = None
     controls: Mapping[str, object] = field(default_factory=dict)
     address: str = ""
     own_vocabulary: bool = False

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 NEXT, PREVIOUS, SAME, MARKS, FIRST, ITSELF, SINK = HABITS = (
     "finds what came next", "previous word", "finds the same word", "looks at punctuation", "rests on the first token",
@@ -66,20 +65,17 @@ def named_heads(weights: Sequence[np.ndarray], sinks: Sequence[np.ndarray], wind
     return tuple(sorted(found, key=lambda one: one.chance - one.score))
 
 
-def named_in_trace(trace: Mapping[str, Tensor], windows: Sequence[int], tokens: Sequence[int],
-                   labels: Sequence[str]) -> tuple[NamedHead, ...]:
-    """`named_heads` of one text's trace, which has to hold the weights and the sink_mass of every layer."""
-    weights, sinks = ([trace[f"block.{layer}.attn.{name}"][0].float().numpy() for layer in range(len(windows))]
-                      for name in ("weights", "sink_mass"))
-    return named_heads(weights, sinks, windows, tokens, labels)
-
-
 def strongest(heads: Sequence[NamedHead]) -> tuple[NamedHead, ...]:
     """Of every name the head that shows it most, in the order of `HABITS`."""
     best = {}
     for one in heads:  # the most marked first
         best.setdefault(one.name, one)
     return tuple(best[habit] for habit in HABITS if habit in best)
+
+
+def telling(heads: Sequence[NamedHead]) -> NamedHead | None:
+    """The head to show first: of the habits in their order the first that a head shows, and its strongest head."""
+    return next(iter(strongest(heads)), None)
 
 
 def name_of(heads: Sequence[NamedHead], layer: int, head: int) -> NamedHead | None:

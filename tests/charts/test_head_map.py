@@ -76,8 +76,8 @@ def test_long_texts_are_cut_with_a_note_and_lose_no_weight(count):
 def test_its_words_hold_the_sinks_mean_the_window_and_what_a_token_attends_to(chosen):
     weights, sink = np.array([[0.5, 0], [0.125, 0.625]]), np.array([0.5, 0.25])
     text = head_map(weights, sink, ["a", " b"], window=2, chosen=chosen).alt
-    assert "37.5%" in text and "window of 2" in text
-    assert "·b, attends most to ·b at distance 0 with weight 0.625" in text
+    assert "37.5%" in text and "each sees the last 2" in text
+    assert "“·b”, token 1, looks most at itself: weight 0.625" in text
 
 
 @pytest.mark.parametrize("labels, chosen", [(3, None), (4, (-1, 0)), (4, (4, 0))])

@@ -19,8 +19,8 @@ from gptoss.training.head_names import (
     keys_of_habits,
     name_of,
     named_heads,
-    named_in_trace,
     strongest,
+    telling,
 )
 from gptoss.training.shipped import CLASSROOM, shipped
 
@@ -92,10 +92,12 @@ def test_heads_of_the_shipped_model_have_names_on_what_it_learned():
     ids = vocabulary.encode(sample("repetition").text)
     labels = [vocabulary.label(token) for token in ids]
     flow = trace(model, torch.tensor([ids]), keep=lambda name: name.endswith(("attn.weights", "attn.sink_mass")))
-    found = named_in_trace(flow, [block.attn.window for block in model.block], ids, labels)
+    weights, sinks = ([flow[f"block.{layer}.attn.{name}"][0].numpy() for layer in range(len(model.block))]
+                      for name in ("weights", "sink_mass"))
+    found = named_heads(weights, sinks, [block.attn.window for block in model.block], ids, labels)
     assert {NEXT, SINK} <= {one.name for one in found}
-    best = next(one for one in found if one.name == NEXT)
-    weights = flow[f"block.{best.layer}.attn.weights"][0, best.head].numpy()
-    by_hand = [sum(weights[query, key] for key in range(1, query) if ids[key - 1] == ids[query])
+    best = telling(found)
+    assert best.name == NEXT, "of the habits in their order it is the first"
+    by_hand = [sum(weights[best.layer][best.head, query, key] for key in range(1, query) if ids[key - 1] == ids[query])
                for query in range(len(ids)) if ids[query] in ids[:max(query - 1, 0)]]
     assert best.score == pytest.approx(np.mean(by_hand), abs=0.03) and best.score > 5 * best.chance

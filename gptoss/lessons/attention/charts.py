@@ -17,6 +17,7 @@ from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, clicks, scale_of,
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, shaded_text
 from gptoss.charts.images import Picture, head_grid, signed_pixels
 from gptoss.charts.labels import visible_token
+from gptoss.training.head_names import NamedHead
 from gptoss.units import fixed, number, plural
 
 PRODUCT, SCALE, MASK, SOFTMAX, MIX = STEPS = (1, 2, 3, 4, 5)
@@ -32,6 +33,8 @@ _TINT_RULES = "".join(f".qs .{kind}{n} {{background-color: {palette.fade(colour,
 _SHEET_STYLE = palette.in_both_themes(f"""
 .qs {{font-size: 0.9rem; line-height: 1.25}}
 .qs p {{margin: 0 0 0.35rem}}
+.qs.qs h2 {{font-size: 1.1rem; margin: 0; padding: 0 0 0.15rem}}
+.qs mark {{color: inherit; background: {palette.fade(palette.ACCENT, 0.2)}; border-radius: 5px; padding: 0 5px}}
 .qs.qs table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
 .qs td, .qs th {{padding: 1px 4px; height: 1.38rem; border: none; font-weight: 400; text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; text-overflow: ellipsis}}
@@ -110,8 +113,8 @@ class QuerySteps(Protocol):
 
 
 def query_worksheet(steps: QuerySteps, shown: Sequence[int], chosen: int, labels: Sequence[str], step: int = MIX,
-                    playing: bool = False, dark: bool = False) -> str:
-    """The worksheet of one query, filled in up to `step`, one of `STEPS`.
+                    playing: bool = False, dark: bool = False, head: str = "") -> str:
+    """The worksheet of one query, filled in up to `step`, one of `STEPS`, below what is known of the `head` in HTML.
 
     A row for each key in `shown`, one for the seen keys left out, one for the sink, and the output below. The key
     `chosen` is marked, and below is the step's formula with that key's numbers put in. Vectors are strips: blue
@@ -127,15 +130,25 @@ def query_worksheet(steps: QuerySteps, shown: Sequence[int], chosen: int, labels
              f'<tbody>{"".join(rows)}</tbody></table>')
     formula = f'<p class="formula">{worked_formula(steps, chosen, labels, step)}</p>'
     return (f'<style>{_SHEET_STYLE}{_strips(steps, shown, dark)}</style><div class="qs{" playing" if playing else ""}">'
-            f"<p>{_step_in_words(steps, step)}</p>{table}{formula}</div>")
+            f"{head}<p>{_step_in_words(steps, step)}</p>{table}{formula}</div>")
+
+
+def head_in_words(layer: int, head: int, named: NamedHead | None, random: bool) -> str:
+    """Which head this is and what it is known to do on the text, in HTML; `random` is for weights that learned nothing."""
+    if named:
+        return (f'<h2>Layer {layer}, head {head}: <mark>{named.name}</mark></h2><p>It {named.words}; an even '
+                f"look, {named.chance:.0%}.</p>")
+    known = "Its weights are random: what it looks at is chance." if random else (
+        "It shows no habit that has a name on this text.")
+    return f"<h2>Layer {layer}, head {head}</h2><p>{known}</p>"
 
 
 def describe_query(steps: QuerySteps, labels: Sequence[str]) -> str:
     """The worksheet in a sentence or two: its alternative text."""
     best = steps.best_key
-    return (f"Attention of one head for the query {visible_token(labels[steps.position])} at position {steps.position}: "
-            f"{int(steps.seen.sum())} of {len(labels)} keys are seen. The largest weight, {steps.weights[best]:.3f}, goes "
-            f"to {visible_token(labels[best])} at position {best}; the sink takes {steps.sink_weight:.3f}.")
+    return (f"Attention of one head for the query “{visible_token(labels[steps.position])}” at position {steps.position}: "
+            f"it sees {int(steps.seen.sum())} of {len(labels)} keys. The largest weight, {steps.weights[best]:.3f}, goes "
+            f"to “{visible_token(labels[best])}” at position {best}; the sink takes {steps.sink_weight:.3f}.")
 
 
 def _header(steps: QuerySteps, step: int) -> str:
@@ -330,15 +343,19 @@ def looks_in_text(row: np.ndarray, column: np.ndarray, token: int, labels: Seque
 def describe_row(row: np.ndarray, token: int, labels: Sequence[str]) -> str:
     """Where a token looks, in a sentence."""
     best = int(np.nanargmax(row))
-    return (f"{visible_token(labels[token])} gives most of its attention to {visible_token(labels[best])} at position "
-            f"{best}: {row[best]:.3f}.")
+    there = "at itself" if best == token else f"at “{visible_token(labels[best])}”, position {best}"
+    return f"“{visible_token(labels[token])}” looks most {there}: with {row[best]:.3f} of its weight."
 
 
 def describe_column(column: np.ndarray, token: int, labels: Sequence[str]) -> str:
     """Who looks at a token, in a sentence."""
     best, able = int(np.nanargmax(column)), int((~np.isnan(column)).sum())
-    return (f"Of {plural(able, 'token')} that can look at {visible_token(labels[token])}, "
-            f"{visible_token(labels[best])} at position {best} does so most: {column[best]:.3f}.")
+    name = visible_token(labels[token])
+    if able == 1:
+        return f"No other token can look at “{name}”: it gives itself {column[best]:.3f}."
+    most = "it does so most itself" if best == token else (
+        f"most of all “{visible_token(labels[best])}” at position {best} does")
+    return f"{able} tokens, itself included, can look at “{name}”: {most}, with {column[best]:.3f} of its weight."
 
 
 def _text(title: str, shares: np.ndarray, token: int, labels: Sequence[str], shades: tuple[Shade, str], start: int,
@@ -387,8 +404,9 @@ def head_gallery(tiles: Sequence[HeadTile], selected: int | None = None) -> Char
         "chosen": [float(tile.head == selected) for tile in tiles],
         "map": [tile.image for tile in tiles]})
     first, last = tiles[0], tiles[-1]
-    text = (f"{len(tiles)} heads by entropy. The first, head {first.head}, spreads over about {2**first.entropy:.1f} places "
-            f"({first.entropy:.2f} bits), the last, head {last.head}, over {2**last.entropy:.1f} ({last.entropy:.2f} bits).")
+    text = (f"{plural(len(tiles), 'head')} by entropy, which says over how many places a head spreads its look: head "
+            f"{first.head} over about {2**first.entropy:.1f} ({first.entropy:.2f} bits), head {last.head} over about "
+            f"{2**last.entropy:.1f} ({last.entropy:.2f} bits).")
     return Chart(_gallery_spec(), data, "Attention maps of up to eight heads, from most focused to most spread", text)
 
 
@@ -397,10 +415,10 @@ def spread_in_words(entropies: np.ndarray, even: float, weights: str, twin: np.n
 
     `entropies` and `twin` (heads,) and `even` are in bits; `weights` names the model's weights ("random weights, seed 0").
     """
-    text = (f"A head that looked evenly at all it sees would have {2**even:.1f} places; with these {weights}, "
-            f"{len(entropies)} heads have {_range_of_places(entropies)}.")
+    text = (f"A head that looked evenly at all it sees would spread over {2**even:.1f} places. The {len(entropies)} heads "
+            f"of this layer, with {weights}, spread over {_range_of_places(entropies)}, because they prefer some tokens.")
     if twin is not None:
-        text += f" Its twin, never trained, has {_range_of_places(twin)}."
+        text += f" Those of the twin, never trained, spread over {_range_of_places(twin)}."
     return text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,26 +14,30 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss.app import controls, kept, live, pictures, theme
 from gptoss.app.computed import computed
 from gptoss.app.lesson import Try
+from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
 from gptoss.app.weights import CHANGED, SERVED, weights_in_words, weights_of
+from gptoss.charts.labels import visible_token
 from gptoss.lessons.attention import charts, measure
 from gptoss.lessons.attention.charts import STEPS, HeadTile
 from gptoss.lessons.attention.claims import layer_heads
-from gptoss.lessons.attention.measure import Induction, LayerHeads
+from gptoss.lessons.attention.measure import LayerHeads
 from gptoss.tokenizer import sample
+from gptoss.training.head_names import NEXT, NamedHead, name_of, strongest, telling
 from gptoss.training.shipped import CLASSROOM
 
 PACE = 2.0  # s between two steps that play by themselves
 KEY, STEP = "attention_key", "attention_step"
 DUE = "attention_due"  # when the next step is due, while the steps play
 REPETITION = sample("repetition")
+NAMED = "attention_named"  # the names of heads, to go to one of them
 # What a pattern on the page is a sign of, by the kind of weights.
 LEARNED = {
-    RANDOM: " Random heads pick their tokens too, by chance: a pattern here is no sign of learning.",
-    TRAINED: " Random heads pick their tokens too, by chance: learning is what the twin does not show.",
-    CHANGED: " They were trained with other settings. Random heads pick their tokens too, by chance: learning is what "
-             "the twin does not show.",
+    RANDOM: " They do so by chance, because these weights learned nothing: a pattern here is no sign of learning.",
+    TRAINED: " Random heads prefer some too, by chance: only what the twin does not show was learned.",
+    CHANGED: " They were trained with other settings. Random heads prefer some tokens too, by chance: only what the twin "
+             "does not show was learned.",
     SERVED: " Whether these heads learned their patterns depends on what this server was given.",
 }
 
@@ -57,7 +61,6 @@ def _view_of(heads: LayerHeads, dark: bool) -> LayerView:
 _computed_view = computed(_view_of)
 compare_kernels = computed(measure.compare_kernels)
 compare_with_trace = computed(measure.compare_with_trace)
-_induction_head = computed(measure.induction_head, entries=1)
 
 
 def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
@@ -66,22 +69,19 @@ def layer_view(study: Study, tokens: tuple[int, ...], layer: int) -> LayerView:
 
 
 @lru_cache(maxsize=1)
-def induction_head() -> Induction:
-    """The induction head of `classroom`, found on the sample in which lines of words come back."""
+def look_up_what_came_next() -> Try:
+    """The experiment on trained weights: the head that finds what came next, on lines that come back."""
     study = Study.of_preset(CLASSROOM)
     tokens = live_tokens(REPETITION.text, study.vocabulary, special=False)
-    return _induction_head(study, tokens.ids, tokens.labels)
-
-
-def look_up_what_came_next() -> Try:
-    """The experiment on trained weights: the induction head on lines that come back."""
-    induction = induction_head()
+    best = next(one for one in strongest(heads_with_names(study, tokens)) if one.name == NEXT)
+    steps = measure.query_steps(layer_heads(study, tokens.ids, best.layer), best.head, best.token)
+    query, key = (visible_token(tokens.labels[place]) for place in (best.token, steps.best_key))
     return Try(
         "A line comes back",
-        f"Layer {induction.layer}, head {induction.head} of the trained model is an induction head: at a word that was "
-        f"there before, {induction.score:.0%} of its weight lies on the word that came next. Compare with the twin.",
+        f"The query “{query}” was there before, and after it came “{key}”. This head of `{CLASSROOM}` finds that place: "
+        f"{steps.weights[steps.best_key]:.0%} of the weight lies on it, so that the model can say “{key}” again.",
         preset=CLASSROOM, text=REPETITION.text,
-        controls={"layer": induction.layer, "head": induction.head, "token": induction.token, STEP: 4})
+        controls={"layer": best.layer, "head": best.head, "token": best.token, STEP: 4, KEY: None})
 
 
 class Setting(NamedTuple):
@@ -92,14 +92,42 @@ class Setting(NamedTuple):
     token: int  # position of the query
 
 
-def setting(study: Study, tokens: int, places: Sequence[DeltaGenerator]) -> Setting:
-    """Layer, head and query token, each in its place."""
+def setting(study: Study, tokens: int, named: Sequence[NamedHead], places: Sequence[DeltaGenerator]) -> Setting:
+    """Layer, head and query token, each in its place: at first the head that visibly does something, and where it does."""
+    first = telling(named)
+    at = (first.layer, first.head, first.token) if first else (0, 0, measure.first_query(tokens))
+    stay = controls.moved_by_hand(controls.LAYER, controls.HEAD, controls.TOKEN)
     with places[0]:
-        layer = controls.layer(study)
+        layer = controls.layer(study, first=at[0], stay=stay)
     with places[1]:
-        head = controls.head(study)
+        head = controls.head(study, first=at[1], stay=stay)
     with places[2]:
-        return Setting(layer, head, controls.token(tokens, measure.first_query(tokens), "Query token"))
+        return Setting(layer, head, controls.token(tokens, at[2], "Query token", stay=stay))
+
+
+def choose_by_name(named: Sequence[NamedHead], here: Setting) -> None:
+    """The habits that heads show on the text; a click on one goes to the head that shows it most."""
+    best = {one.name: one for one in strongest(named)}
+    if not best:
+        return
+    now = name_of(named, here.layer, here.head)
+    st.session_state[NAMED] = now.name if now and best.get(now.name) is now else None
+    st.pills("Heads with a name, measured on this text", [*best], key=NAMED, on_change=_go_to_head, args=(best,),
+             format_func=lambda name: f"{name} · layer {best[name].layer}, head {best[name].head}")
+
+
+def _go_to_head(best: Mapping[str, NamedHead]) -> None:
+    chosen = best.get(st.session_state[NAMED])
+    if chosen:
+        controls.LAYER.set(chosen.layer)
+        controls.HEAD.set(chosen.head)
+        controls.TOKEN.set(chosen.token)
+
+
+def head_in_words(study: Study, named: Sequence[NamedHead], here: Setting) -> str:
+    """What the head that is shown is known to do on the text, in HTML."""
+    return charts.head_in_words(here.layer, here.head, name_of(named, here.layer, here.head),
+                                weights_of(study).kind == RANDOM)
 
 
 def key_in_formula(tokens: int, heaviest: int) -> int:

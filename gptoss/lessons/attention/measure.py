@@ -7,7 +7,7 @@ Every number comes from the tensors of a traced pass, through the model's own `e
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,12 +16,10 @@ import torch
 from torch import Tensor
 
 from gptoss.config import ModelConfig
-from gptoss.model import AttentionBlock, Transformer
+from gptoss.model import AttentionBlock
 from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.mask import visible
-from gptoss.trace import trace
-from gptoss.training.induction import induction_scores
 
 KEYS_SHOWN = 7  # rows of a query's worksheet
 
@@ -65,12 +63,12 @@ class LayerHeads:
         return self.q.shape[2]
 
     def key_head(self, head: int) -> int:
-        """The key/value head that query head `head` reads."""
+        """The KV group whose key and value query head `head` reads."""
         return head // self.group_size
 
     @property
     def group_size(self) -> int:
-        """Query heads that share a key/value head."""
+        """Query heads of a KV group."""
         return self.count // self.k.shape[1]
 
 
@@ -219,27 +217,6 @@ def heads_by_entropy(entropies: np.ndarray, count: int = 8) -> list[int]:
     order = np.argsort(entropies, kind="stable")
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return order[places].tolist()
-
-
-class Induction(NamedTuple):
-    """The head that most looks up what came next the last time."""
-
-    layer: int
-    head: int
-    score: float  # the weight that it gives to that, a mean over all words that come back
-    token: int  # the last of those words
-
-
-def induction_head(model: Transformer, tokens: tuple[int, ...], labels: Sequence[str]) -> Induction:
-    """The model's induction head on a text in which words come back, over all that do: `labels` that begin with a space."""
-    distance, last = np.zeros(len(tokens), dtype=int), {}
-    for position, (token, label) in enumerate(zip(tokens, labels, strict=True)):
-        distance[position] = position - last.get(token, position) if label.startswith("␣") else 0
-        last[token] = position
-    recorded = trace(model, torch.tensor([tokens]), keep=lambda name: name.endswith("attn.weights"))
-    scores = induction_scores(torch.stack([weights[0] for weights in recorded.values()]).float().numpy(), distance)
-    layer, head = np.unravel_index(scores.argmax(), scores.shape)
-    return Induction(int(layer), int(head), float(scores.max()), int(distance.nonzero()[0][-1]))
 
 
 class KernelCheck(NamedTuple):

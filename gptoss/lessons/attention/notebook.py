@@ -17,7 +17,9 @@ from gptoss.trace import trace
 def values(here: Here) -> dict[str, object]:
     """Layer, head and query, and the key whose numbers are put into the formula (None: the heaviest)."""
     key = here.control("key", None)
-    return {"layer": here.layer, "head": here.head, "token": here.token(measure.first_query(here.tokens)),
+    layer, head, token = here.telling or (0, 0, measure.first_query(here.tokens))
+    return {"layer": here.place("layer", here.live.num_hidden_layers, layer),
+            "head": here.place("head", here.live.num_attention_heads, head), "token": here.token(token),
             "key": None if key is None else min(key, here.tokens - 1)}
 
 

@@ -17,6 +17,7 @@ from gptoss.charts import palette
 from gptoss.charts.chips import MOST_TOKENS
 from gptoss.lessons.attention import charts
 from gptoss.lessons.attention.measure import LayerHeads, keys_to_show, looks, query_steps
+from gptoss.training.head_names import NamedHead
 from gptoss.units import fixed, number
 
 
@@ -223,10 +224,16 @@ def test_the_text_is_as_strong_as_the_root_of_the_share():
 def test_the_text_names_the_strongest_be_it_the_only_one():
     weights = np.array([[0.5, 0, 0], [0.1, 0.4, 0], [0.3, 0.2, 0.1]])
     html = charts.looks_in_text(*looks(weights, 2, 1), 1, ["a", " b", " c"])
-    assert "·b gives most of its attention to ·b at position 1: 0.400." in html
-    assert "Of 2 tokens that can look at ·b, ·b at position 1 does so most: 0.400." in html
+    assert "“·b” looks most at itself: with 0.400 of its weight." in html
+    assert "2 tokens, itself included, can look at “·b”: it does so most itself, with 0.400 of its weight." in html
+    html = charts.looks_in_text(*looks(weights, 0, 2), 2, ["a", " b", " c"])
+    assert "“·c” looks most at “a”, position 0: with 0.300 of its weight." in html
+    html = charts.looks_in_text(*looks(weights, 0, 0), 0, ["a", " b", " c"])
+    assert "3 tokens, itself included, can look at “a”: it does so most itself, with 0.500" in html
+    html = charts.looks_in_text(*looks(np.array([[0.1, 0], [0.6, 0.2]]), 0, 0), 0, ["a", " b"])
+    assert "can look at “a”: most of all “·b” at position 1 does, with 0.600 of its weight." in html
     html = charts.looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
-    assert shades(html) == [["query"], ["key"]] and "Of 1 token that" in html
+    assert shades(html) == [["query"], ["key"]] and "No other token can look at “a”" in html
 
 
 @pytest.mark.parametrize("token", [0, 100, 199])
@@ -282,5 +289,15 @@ def test_no_head_or_too_many_are_refused():
 
 def test_spread_is_counted_in_places():
     alone = charts.spread_in_words(np.array([1.0, 3.0]), 5.0, "random weights (seed 0)")
-    assert "32.0 places" in alone and "2 heads have 2.0 to 8.0" in alone and "twin" not in alone
-    assert "has 4.0 to 4.0" in charts.spread_in_words(np.array([1.0]), 5.0, "random weights", np.array([2.0]))
+    assert "32.0 places" in alone and "twin" not in alone
+    assert "The 2 heads of this layer, with random weights (seed 0), spread over 2.0 to 8.0" in alone
+    assert "spread over 4.0 to 4.0" in charts.spread_in_words(np.array([1.0]), 5.0, "random weights", np.array([2.0]))
+
+
+def test_a_head_is_named_with_what_was_measured():
+    named = NamedHead(2, 5, "previous word", 0.61, 0.05, token=7)
+    words = charts.head_in_words(2, 5, named, random=False)
+    assert "Layer 2, head 5" in words and "previous word" in words
+    assert "It gives 61% of its weight to the token just before; an even look, 5%." in words
+    assert "no habit" in charts.head_in_words(2, 6, None, random=False)
+    assert "chance" in charts.head_in_words(0, 0, None, random=True)

@@ -9,11 +9,13 @@ from reader import address, assert_fine, button, captions, charts, dial, figure,
 from reader import page_text as words
 
 from gptoss.app.live import twin
+from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
 from gptoss.app.text import live_tokens
 from gptoss.lessons.attention import controls
 from gptoss.lessons.attention.measure import head_weights, query_steps
 from gptoss.tokenizer import compact_vocabulary, sample
+from gptoss.training.head_names import NEXT, strongest
 
 PAGE = "pages/attention.py"
 
@@ -53,8 +55,8 @@ def test_the_default_shows_the_first_of_five_steps_and_the_last_a_whole_worked_e
     sheet = worksheet(at)
     assert "1.000" in sheet and "First of 16 numbers" in sheet
     position = dial(at, "token").value
-    assert query_shown(at) == position and f"The token at position {position}" in captions(at)
-    assert "with these weights trained on tasks and code, 8 heads have" in words(at)
+    assert query_shown(at) == position and f"token {position}, looks most" in captions(at)
+    assert "The 8 heads of this layer, with trained weights, spread over" in words(at)
 
 
 def test_every_step_can_be_chosen_and_walked():
@@ -128,12 +130,12 @@ def test_the_twin_is_shown_beside_the_model():
     alone = words(at)
     at.toggle(key="attention_twin").set_value(True).run()
     assert len(charts(at)) == 3
-    assert "Its twin, never trained, has" in words(at) and "Its twin" not in alone
+    assert "Those of the twin, never trained, spread over" in words(at) and "Those of the twin" not in alone
     assert at.toggle(key="attention_twin").help == "The same shape, never trained: random weights, seed 0."
 
 
 @pytest.mark.parametrize(("setting", "expected"), [
-    ({}, "learning is what the twin does not show"), ({"window": "4"}, "They were trained with other settings"),
+    ({}, "only what the twin does not show was learned"), ({"window": "4"}, "They were trained with other settings"),
     ({"weights": "random"}, "a pattern here is no sign of learning")])
 def test_what_a_pattern_is_a_sign_of_depends_on_the_weights(setting, expected):
     assert expected in words(opened(**setting))
@@ -154,20 +156,50 @@ def test_each_experiment_sets_its_controls():
     assert at.text_area(key="text").value == "The cat the cat the cat"
     assert shown(at) == [0, 2, 5, 5] and key_shown(at) == 3
     at = try_out(opened(), 0)
-    induction = controls.induction_head()
+    best = finds_what_came_next()
     assert at.text_area(key="text").value == sample("repetition").text
-    assert shown(at) == [induction.layer, induction.head, induction.token, 4]
-    assert key_shown(at) in (induction.token - 15, induction.token - 14), "the word's last time, or what followed"
+    assert shown(at) == [best.layer, best.head, best.token, 4]
 
 
-def test_the_induction_head_of_the_trained_model_looks_up_what_came_next_and_the_twins_heads_do_not():
-    induction = controls.induction_head()
-    study, tokens = Study.of_preset("classroom"), live_tokens(sample("repetition").text, compact_vocabulary(4096), False)
-    again = [n for n in range(11, 22) if tokens.labels[n] != "⏎"]  # the second time of the first line of ten words
-    for which, low, high in ((study, 0.3, 1), (twin(study), 0, 0.3)):
-        weights = head_weights(controls.layer_view(which, tokens.ids, induction.layer).heads, induction.head).weights
-        looked_up = np.mean([weights[n, tokens.labels.index(tokens.labels[n]) + 1] for n in again])
-        assert low < looked_up < high
+def finds_what_came_next():
+    """The head of `classroom` that does so most, on lines that come back."""
+    study = Study.of_preset("classroom")
+    return next(one for one in heads_with_names(study, live_tokens(sample("repetition").text, compact_vocabulary(4096), False))
+                if one.name == NEXT)
+
+
+def test_the_line_that_comes_back_is_looked_up_where_it_went_on_and_the_twin_does_not():
+    study, tokens, best = Study.of_preset("classroom"), live_tokens(sample("repetition").text, compact_vocabulary(4096), False), (
+        finds_what_came_next())
+    went_on = [place + 1 for place in range(best.token - 1) if tokens.ids[place] == tokens.ids[best.token]]
+    given = {}
+    for which in (study, twin(study)):
+        weights = head_weights(controls.layer_view(which, tokens.ids, best.layer).heads, best.head).weights[best.token]
+        given[which is study] = weights[went_on].sum(), int(weights.argmax()) in went_on
+    assert given[True] == (pytest.approx(1, abs=0.5), True) and given[False][0] < 0.3
+    assert "The query" in controls.look_up_what_came_next().why
+
+
+def test_it_opens_on_the_head_that_visibly_does_something_and_goes_to_the_others_by_name():
+    at = opened()
+    names = at.get("button_group")
+    [named] = [group for group in names if group.key == "attention_named"]
+    study, tokens = Study.of_preset("classroom"), live_tokens(at.text_area(key="text").value, compact_vocabulary(4096), False)
+    first, *others = strongest(heads_with_names(study, tokens))
+    assert shown(at) == [first.layer, first.head, first.token, 1] and named.value == first.name
+    assert f"<mark>{first.name}</mark>" in worksheet(at) and f"gives {first.score:.0%} of its weight" in worksheet(at)
+    assert not {"layer", "head", "token"} & address(at).keys(), "where it opens needs no word in the address"
+    named.set_value(others[0].name).run()
+    assert shown(at)[:3] == [others[0].layer, others[0].head, others[0].token]
+    assert f"<mark>{others[0].name}</mark>" in worksheet(at)
+    dial(at, "head").set_value(str((others[0].head + 1) % 8)).run()
+    assert shown(at)[0] == others[0].layer
+
+
+def test_heads_with_random_weights_have_no_name():
+    at = opened(weights="random")
+    assert not [group for group in at.get("button_group") if group.key == "attention_named"]
+    assert shown(at)[:2] == [0, 0] and "random: what it looks at is chance" in worksheet(at)
 
 
 def test_equal_tokens_of_the_third_experiment_have_equal_values_and_different_products():
@@ -218,11 +250,14 @@ def test_what_is_chosen_gives_way_when_the_text_and_the_model_shrink():
     assert shown(at)[:2] == [0, 0]
 
 
-def test_the_head_and_the_token_stay_when_a_dial_moves():
+def test_what_was_chosen_stays_when_a_dial_moves_and_what_belongs_to_it_too():
     at = opened(head="5", token="40", attention_step="2")
+    layer = shown(at)[0]
     move(at, "window", 0)
     move(at, "seed", -1)
-    assert shown(at) == [0, 5, 40, 2]
+    assert shown(at) == [layer, 5, 40, 2]
+    again = open_page(PAGE, **{key: value for key, value in address(at).items()})
+    assert shown(again) == shown(at)
 
 
 def test_a_text_that_comes_back_is_drawn():
