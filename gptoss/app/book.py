@@ -76,7 +76,7 @@ BOOK = {
     "Start": (
         Page("start", "GPT-OSS, live", ":material/home:",
              "What GPT-OSS is, why it matters, and three ways to go on from here.",
-             MAIN_DIALS, "name the parts of GPT-OSS and say how they are wired", minutes=3),
+             MAIN_DIALS, "name the parts of GPT-OSS and say how they are wired", minutes=3, own="model"),
     ),
     "Components": (
         Page("tokenizer", "Tokenizer", ":material/text_fields:",

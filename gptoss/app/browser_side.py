@@ -1,10 +1,10 @@
-"""The files beside the frame's modules that run in the browser: scripts and styles."""
+"""The files beside modules that run in the browser: scripts and styles."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-def text_of(name: str) -> str:
-    """The content of one of them, such as `dials.js`."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def text_of(name: str, beside: str = __file__) -> str:
+    """The content of one of them, such as `dials.js`, beside a module: one of the frame's, unless its file is given."""
+    return Path(beside).with_name(name).read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ const app = (window.gptossKeys ??= { now: null, waiting: 0, last: Promise.resolv
 
 export default function (component) {
   const mine = (app.now = { data: component.data, send: message => component.setTriggerValue('act', message) })
+  remember(component.data.here)
   if (!app.listens) {
     app.listens = true
     window.addEventListener('keydown', press, true)
@@ -48,7 +49,7 @@ function click(event) {
   const link = find(event, 'a.way')
   if (!app.now || !(button || link)) return
   event.preventDefault()
-  queue(button ? { does: button.dataset.does } : { does: 'go', to: target(link).pathname.split('/').pop() })
+  queue(button ? { does: button.dataset.does } : { does: 'go', to: target(link).pathname.split('/').pop(), with: link.dataset.with ?? '' })
 }
 
 // A link that is opened in another tab, or copied, takes along what the address says of the model by then.
@@ -57,8 +58,16 @@ function complete(event) {
   if (!app.now || !link) return
   const url = target(link)
   const kept = [...new URLSearchParams(location.search)].filter(([key]) => app.now.data.keep.includes(key))
-  const href = `./${url.pathname.split('/').pop()}?${new URLSearchParams(kept)}`
+  const own = [...new URLSearchParams(link.dataset.with ?? '')]
+  const href = `./${url.pathname.split('/').pop()}?${new URLSearchParams({ ...Object.fromEntries(kept), ...Object.fromEntries(own) })}`
   if (link.getAttribute('href') !== href) link.setAttribute('href', href)
+}
+
+// Where this browser is on the way through the pages: Start leads back to it. Some browsers keep nothing.
+function remember(page) {
+  try {
+    if (page) localStorage.setItem('gptoss-last-page', page)
+  } catch {}
 }
 
 function find(event, selector) {

@@ -6,14 +6,15 @@ also opens the links of class `way`, without a reload. `history.js` goes with it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 import streamlit as st
 
 from gptoss.app import controls, route, share, stage, state
-from gptoss.app.book import SHARED_KEYS, Page
+from gptoss.app.book import PAGES, SHARED_KEYS, Page
 from gptoss.app.browser_side import text_of
 
 
@@ -45,7 +46,8 @@ _listener = st.components.v2.component("gptoss_keys", js=_SCRIPTS, css=_STYLE, i
 
 def listen(path: str) -> None:
     """Take in the keys on the page at `path`; show their list where it was asked for. An element without a box."""
-    _listener(key=_KEY, data=_DATA, on_act_change=partial(_act, path))
+    here = "" if path == PAGES[0].path else path  # Start leads to where a reader was, and is no such place
+    _listener(key=_KEY, data=_DATA | {"here": here}, on_act_change=partial(_act, path))
     if st.session_state.pop(_LIST, False):
         _list_keys()
 
@@ -58,19 +60,23 @@ def list_button() -> str:
 def _act(path: str) -> None:
     """The callback of what `keys.js` sends: a word of the table, or `go` and where to. Anything else does nothing."""
     match st.session_state[_KEY].act:
-        case {"does": "go", "to": str(to)}:
-            _open(route.find(to))
+        case {"does": "go", "to": str(to), **more}:
+            _open(route.find(to), dict(parse_qsl(str(more.get("with", "")))))
         case {"does": str(does)} if does in _ACTS:
             _ACTS[does](path)
 
 
-def _open(page: Page | None) -> None:
-    """Open a page. What Streamlit keeps when a link of the bar is clicked, but drops here, is written down before."""
+def _open(page: Page | None, asked: Mapping[str, str] | None = None) -> None:
+    """Open a page. What Streamlit keeps when a link of the bar is clicked, but drops here, is written down before.
+
+    `asked` is what the link says of the page's own controls and of projector mode.
+    """
     if page:
         controls.forget_step()
         for key in _KEPT & st.session_state.keys():
             st.session_state[key] = st.session_state[key]
-        st.switch_page(f"pages/{page.file}", query_params=state.query())
+        own = {key: value for key, value in (asked or {}).items() if key in {*page.controls, *stage.KEYS}}
+        st.switch_page(f"pages/{page.file}", query_params=state.query() | own)
 
 
 def _next(path: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from itertools import accumulate
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from gptoss.app.book import BOOK, LECTURES, PAGES, Page
 
@@ -76,15 +78,19 @@ def needed(path: str) -> Page | None:
     return [page for page in PAGES if page.title == title][0] if title else None
 
 
-def link(page: Page, words: str, spoken: str = "") -> str:
+def link(page: Page, words: str, spoken: str = "", with_query: Mapping[str, str] | None = None) -> str:
     """A link in HTML to a page, which keeps the model and the text.
 
     `keys.js` opens links of class `way` without a reload, and gives them what the address says of the model. So the HTML is
     the same after every move of a dial, and the browser need not draw it again. `spoken` is what a screen reader says in
-    place of short `words`, and a mouse shows.
+    place of short `words`, and a mouse shows. `with_query` is what the address says beside that: how the page's own controls
+    stand, or `stage`.
     """
+    query = urlencode(with_query or {})
+    more = f' data-with="{escape(query)}"' if query else ""
     named = f' aria-label="{escape(spoken)}" title="{escape(spoken)}"' if spoken else ""
-    return f'<a class="way" href="{address(page)}" target="_self"{named}>{escape(words)}</a>'
+    href = address(page) + (f"?{escape(query)}" if query else "")
+    return f'<a class="way" href="{href}" target="_self"{named}{more}>{escape(words)}</a>'
 
 
 def address(page: Page) -> str:

@@ -103,6 +103,13 @@ class Pen:
                 f"<title>{words}</title>{body}</svg>")
 
 
+_ONE_OF_TWO = ("<style>.drawing-narrow {display: none} "
+               "@media (max-width: 760px) {.drawing-wide {display: none} .drawing-narrow {display: block}}</style>")
+
+
 def at_both_widths(wide: str, narrow: str) -> str:
-    """Two versions of a drawing, of which a screen shows the one that fits it."""
-    return f'<div class="drawing-wide">{wide}</div><div class="drawing-narrow">{narrow}</div>'
+    """Two versions of a drawing, of which a screen shows the one that fits it.
+
+    The rule travels with them: what comes before its style would be seen twice, and move the page as one of them goes.
+    """
+    return f'{_ONE_OF_TWO}<div class="drawing-wide">{wide}</div><div class="drawing-narrow">{narrow}</div>'

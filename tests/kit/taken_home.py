@@ -20,7 +20,7 @@ from gptoss.tokenizer import DEFAULT_SAMPLE
 
 # By page: dials that are moved, and values of its own widgets.
 MOVED = {
-    "start": ({"heads": "16", "kv": "4"}, {}),
+    "start": ({"heads": "16", "kv": "4"}, {"start_model": "Model under study"}),
     "tokenizer": ({"hidden": "256"}, {"tokenizer_size": 32_000, "tokenizer_step": 1, "tokenizer_word": 2,
                                       "tokenizer_measure": "tokens for the story"}),
     "attention": ({"window": "8", "sinks": "off"}, {"layer": 1, "head": 3, "token": 20, "attention_key": 4}),

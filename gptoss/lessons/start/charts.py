@@ -15,7 +15,7 @@ _PAD = 18  # px between a card's edge and what is in it
 _CARD = palette.fade(palette.MUTED, 0.07)
 _PLATE = palette.fade(palette.MUTED, 0.16)
 # The pages of the parts, by their addresses.
-_PAGES = {"tokenizer": "Tokenizer", "block": "Block", "attention": "Attention", "rope": "RoPE and YaRN",
+PARTS = {"tokenizer": "Tokenizer", "block": "Block", "attention": "Attention", "rope": "RoPE and YaRN",
           "gqa": "Grouped queries", "window": "Sliding window", "sinks": "Attention sinks", "rmsnorm": "RMSNorm",
           "experts": "Experts", "sampling": "Sampling"}
 
@@ -92,7 +92,7 @@ def _draw_narrow(pen: Pen, config: ModelConfig, live: ModelConfig | None) -> flo
 
 def _leading_to(pen: Pen, page: str, name: str) -> AbstractContextManager:
     """What is drawn meanwhile is the part `name`, and leads to its page."""
-    return pen.link(f"./{page}", f"{name}: to the page {_PAGES[page]}")
+    return pen.link(f"./{page}", f"{name}: to the page {PARTS[page]}")
 
 
 def _plate(pen: Pen, x: float, y: float, width: float, name: str, size: str, page: str,
@@ -192,6 +192,7 @@ def _card(pen: Pen, config: ModelConfig, x: float, y: float, width: float, conte
 
 def _attention(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
     with _leading_to(pen, "attention", "Attention"):
+        pen.area(x - _PAD, y - 26, width / 3 + _PAD, 34)
         pen.text(x, y, "Attention", HEADING_SIZE, bold=True)
     turned = "queries and keys turned by RoPE" if width > 400 else "turned by RoPE"
     with _leading_to(pen, "rope", turned):
@@ -200,12 +201,15 @@ def _attention(pen: Pen, config: ModelConfig, x: float, y: float, width: float) 
     with _leading_to(pen, "gqa", "Query heads on KV heads"):
         y = pen.paragraph(x, y + 25, f"{units.plural(heads, 'query head')} on {units.plural(groups, 'KV head')}, "
                                      f"{config.group_size} to each; head size {config.head_dim}", width)
-        y = _head_groups(pen, config, x, y - 8, width) + 28
+        top, y = y, _head_groups(pen, config, x, y - 8, width) + 28
+        pen.area(x, top - 52, width, y - top + 36)
     y = _legend_row(pen, x, y, width, (
         (palette.QUERY, "query", ""), (palette.KEY, "key", ""), (palette.VALUE, "value", ""),
         (palette.SINK, "sink: a logit per query head", "sinks")))
     with _leading_to(pen, "window", "Masks"):
-        return _masks(pen, config, x, y + 2, width)
+        bottom = _masks(pen, config, x, y + 2, width)
+        pen.area(x, y, width, bottom - y)
+    return bottom
 
 
 def _head_groups(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
@@ -269,6 +273,7 @@ def _mask(pen: Pen, x: float, y: float, side: float, colour: str, band: int, ste
 def _experts(pen: Pen, config: ModelConfig, x: float, y: float, width: float) -> float:
     experts, active = config.num_experts, config.experts_per_token
     with _leading_to(pen, "experts", "Router and experts"):
+        top = y - 28
         pen.text(x, y, "Router and experts", HEADING_SIZE, bold=True)
         way = f"{config.hidden_size:,}\u00a0→\u00a0{config.intermediate_size:,}\u00a0→\u00a0{config.hidden_size:,}"
         y = pen.paragraph(x, y + 25, f"each token goes to {active} of {units.plural(experts, 'expert')}; an expert is "
@@ -282,7 +287,9 @@ def _experts(pen: Pen, config: ModelConfig, x: float, y: float, width: float) ->
             pen.box(x + expert % columns * pitch, y - 8 + expert // columns * pitch, pitch * 0.82, pitch * 0.82,
                     palette.ACCENT if on else palette.fade(palette.ACCENT, 0.16), pitch * 0.16,
                     "expert lit" if on else "expert idle")
-        return y - 8 + rows * pitch + 8
+        bottom = y - 8 + rows * pitch + 8
+        pen.area(x - _PAD, top, width + 2 * _PAD, bottom - top)
+    return bottom
 
 
 def _footer(pen: Pen, config: ModelConfig, live: ModelConfig | None, x: float, y: float, width: float) -> float:
