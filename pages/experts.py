@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss.app import controls as kit
 from gptoss.app import pictures, state, text
 from gptoss.app.header import header
+from gptoss.app.large import TooLong
 from gptoss.app.lesson import Lesson, Prediction, below
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
@@ -58,7 +59,7 @@ $$
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """One of seven views, its controls beside it."""
+    """One of nine views, its controls beside it."""
     shown = kit.view(controls.VIEWS, "experts_view")
     if shown == RETRAINED:
         with pictures.main():
@@ -66,6 +67,8 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     elif shown == controls.COST:
         with pictures.main():
             controls.cost(study)
+    elif shown == controls.FORESEEN:
+        what_decides(study)
     elif kit.has_text(tokens, "the router sends its tokens to the experts"):
         beside, right = st.columns([2, 9], gap="medium")
         with beside:
@@ -73,6 +76,18 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         with right:
             place = pictures.main()
         controls.OF_A_TEXT[shown](study, tokens, controls.live_routing(study, tokens.ids), layer, beside, place)
+
+
+def what_decides(study: Study) -> None:
+    """What foresees the route of a token, in texts that ship with the app."""
+    beside, right = st.columns([2, 9], gap="medium")
+    with beside:
+        layer = kit.layer(study)
+    with right, pictures.main():
+        try:
+            controls.what_decides(study, layer)
+        except TooLong as why:
+            st.info(str(why), icon=":material/hourglass:")
 
 
 def because(touched: float) -> str:

@@ -109,7 +109,7 @@ BOOK = {
         Page("experts", "Experts", ":material/lan:",
              "Many small networks, the experts, hold what the model knows; a router sends each token through only a few.",
              ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "RMSNorm",
-             10, own="batch linear measure order token variant view"),
+             10, own="batch linear measure order step token variant view"),
         Page("block", "Block", ":material/view_agenda:",
              "A block joins the parts: it adds to a token's vector what attention found, then what the experts make of it.",
              ("layers", "hidden"), "follow one token through the stream and say which parts made the answer", "Experts", 8,

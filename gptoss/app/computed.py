@@ -109,8 +109,8 @@ def traced(function: Callable[..., T], names: tuple[str, ...] = ("",), inside: b
 class Measured(Computed[T]):
     """A function that takes time and tells how much; see `measured`."""
 
-    def __init__(self, function: Callable[..., T], entries: int, doing: str) -> None:
-        super().__init__(function, entries, None, many_passes="")
+    def __init__(self, function: Callable[..., T], entries: int, doing: str, many_passes: str) -> None:
+        super().__init__(function, entries, None, many_passes)
         self._doing = doing
 
     def again(self, *arguments: object) -> T:
@@ -130,13 +130,14 @@ class Measured(Computed[T]):
             place.empty()
 
 
-def measured(function: Callable[..., T], entries: int = 16, doing: str = "Measuring.") -> Measured[T]:
-    """A function of (model, …) that times something, as a function of (study, …) that is alone on the server meanwhile.
+def measured(function: Callable[..., T], entries: int = 16, doing: str = "Measuring.", many_passes: str = "") -> Measured[T]:
+    """A function of (model, …) that takes its time, as a function of (study, …) that is alone on the server meanwhile.
 
     It says `doing` while it runs, and while another measurement runs that this one is next. A function may be a generator
-    of (share done, words): others then get their turn between its rounds, and what it returns is the result.
+    of (share done, words): others then get their turn between its rounds, and what it returns is the result. `many_passes`
+    is as in `computed`.
     """
-    return Measured(function, entries, doing)
+    return Measured(function, entries, doing, many_passes)
 
 
 @contextmanager

@@ -62,4 +62,5 @@ def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping
         precision=study.precision, seed=study.seed, sinks=study.sinks != "off", context=study.context, text=text,
         special=special, tokens=len(tokens), most_tokens=most_live_tokens(vocabulary.size), twin_seed=twin(study).seed,
         telling=first and (first.layer, first.head, first.token),
-        controls=dict(widgets), address=address, own_vocabulary=study.preset in OWN_VOCABULARY)
+        controls=dict(widgets), address=address, own_vocabulary=study.preset in OWN_VOCABULARY,
+        labels=tokens.labels)

@@ -12,7 +12,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
-from gptoss.units import percent
+from gptoss.units import percent, plural
 
 MAX_TOKENS = 80
 MAX_CELLS = 3000  # choices in one map; with many active experts fewer tokens fit
@@ -77,14 +77,16 @@ def _shown(tokens: int, active: int, start: int) -> tuple[int, int]:
 
 def _describe_routing(chosen: np.ndarray, num_experts: int, labels: Sequence[str], selected: int | None,
                       token: int | None, note: str) -> str:
-    used = np.unique(chosen)
-    text = (f"{len(chosen)} tokens went to {chosen.shape[1]} of {num_experts} experts each"
-            f"{', showing ' + note if note else ''}; {len(used)} experts were used at all.")
+    used = len(np.unique(chosen))
+    whole = "every expert is chosen at least once" if used == num_experts else (
+        f"{plural(used, 'expert')} {'is' if used == 1 else 'are'} chosen at all")
+    text = (f"{plural(len(chosen), 'token')}, each sent to {chosen.shape[1]} of {plural(num_experts, 'expert')}"
+            f"{', showing ' + note if note else ''}; {whole}.")
     if selected is not None:
-        text += f" Expert {selected} was chosen for {int((chosen == selected).any(axis=1).sum())} tokens."
+        text += f" Expert {selected} is chosen by {plural(int((chosen == selected).any(axis=1).sum()), 'token')}."
     if token is not None:
         best = ", ".join(map(str, chosen[token][:8])) + (", …" if chosen.shape[1] > 8 else "")
-        text += f" Token {token}, {visible_token(labels[token])}, went to {best}, best first."
+        text += f" Token {token}, “{visible_token(labels[token])}”, goes to {best}, best first."
     return text
 
 
@@ -92,7 +94,11 @@ def _describe_load(counts: np.ndarray, tokens: int) -> str:
     most, least = int(counts.argmax()), int(counts.argmin())
     return (f"{len(counts)} experts and {tokens} tokens. Expert {most} was used most, for {percent(counts[most] / tokens)} "
             f"of the tokens, expert {least} least, for {percent(counts[least] / tokens)}; "
-            f"an even load is {percent(counts.mean() / tokens)}. {int((counts == 0).sum())} experts were not used.")
+            f"an even load is {percent(counts.mean() / tokens)}. {_idle(int((counts == 0).sum()))}")
+
+
+def _idle(count: int) -> str:
+    return f"{plural(count, 'expert')} had nothing to do." if count else "Every expert had something to do."
 
 
 def expert_colour() -> alt.Color:

@@ -31,6 +31,7 @@ from gptoss.lessons.block import claims as block
 from gptoss.lessons.block.measure import final_streams_without_each
 from gptoss.lessons.experts import claims as experts
 from gptoss.lessons.experts.measure import against_dense
+from gptoss.lessons.experts.measure.routes import foresee_routes
 from gptoss.lessons.gqa import claims as gqa
 from gptoss.lessons.gqa.measure import cache_with_head_size_from_width, cache_with_width_of_stream, saving
 from gptoss.lessons.ladder import claims as ladder
@@ -59,7 +60,7 @@ from gptoss.training.step_memory import training_step
 from gptoss.training.trainer import Trainer
 
 NOTEBOOK, CALCULATOR, OPENAI, OFTEN = "the notebook", "a public calculator", "OpenAI's README", "often said"
-LARGE, SMALL, CLASSROOM = "gpt-oss-120b", "gpt-oss-20b", "classroom"
+LARGE, SMALL, CLASSROOM, STORYTELLER = "gpt-oss-120b", "gpt-oss-20b", "classroom", "storyteller"
 BOTH = "both published models"
 NEVER_ROUNDED = f"{CLASSROOM}, trained without rounding"
 WHOLE_CONTEXT = {"gqa_view": "The whole context"}
@@ -177,6 +178,10 @@ CLAIMS = (
           sampling.greedy_is_deterministic, ("sampling",), behind=(repeat,),
           controls={"sampling_view": "Twelve continuations", "sampling_temperature": "0"},
           takes="The live model writes 24 tokens after the first example twice, and reads them once."),
+    Claim("S9", ARCHITECTURE, "Each expert is a specialist for a subject", OFTEN, MEASURED, f"the shipped {STORYTELLER}",
+          experts.specialise_by_subject, ("experts",), behind=(foresee_routes,), preset=STORYTELLER,
+          controls={"experts_view": "What decides"},
+          takes="The model and its untrained twin read texts that they were not trained on: some seconds."),
 )
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 

@@ -37,6 +37,7 @@ class Here:
         telling: layer, head and query of the head that visibly does something on the text, where one does.
         controls: values of the page's widgets by key, as far as they are drawn.
         address: of this state in the app.
+        labels: the live model's tokens, as they are printed.
         own_vocabulary: whether the preset has tokens of its own, not the first of `compact_vocabulary`.
     """
 
@@ -63,6 +64,7 @@ class Here:
     controls: Mapping[str, object] = field(default_factory=dict)
     address: str = ""
     own_vocabulary: bool = False
+    labels: Sequence[str] = ()
 
     def control(self, name: str, default: T, among: Sequence[T] = ()) -> T:
         """The value of the page's own widget called `name`; `default` where it is not drawn, or is none of `among`."""

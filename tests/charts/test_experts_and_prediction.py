@@ -6,6 +6,7 @@ from chart_checks import assert_well_made, axis_titles
 from chart_inputs import routing, tokens
 
 from gptoss.charts import expert_load, next_token, palette, routing_map, visible_token
+from gptoss.units import plural
 
 
 @pytest.mark.parametrize(("count", "active", "experts"), [(1, 1, 1), (30, 2, 8), (64, 4, 128), (512, 4, 32)])
@@ -17,8 +18,9 @@ def test_routing_holds_each_choice(count, active, experts):
     np.testing.assert_allclose(chart.data["weight"], weights[:shown].ravel(), atol=1e-4)
     assert ((chart.data["what"] == "selected expert") == (chart.data["expert"] == 0)).all()
     assert chart.spec["encoding"]["y"]["scale"]["domain"] == list(range(experts))
-    assert f"Expert 0 was chosen for {(chosen == 0).any(axis=1).sum()} tokens" in chart.alt
-    assert f"{len(set(chosen.ravel()))} experts were used" in chart.alt
+    assert f"Expert 0 is chosen by {plural((chosen == 0).any(axis=1).sum(), 'token')}" in chart.alt
+    used = len(set(chosen.ravel()))
+    assert ("every expert is chosen at least once" if used == experts else f"{used} experts are chosen at all") in chart.alt
     assert bool(chart.note) == (count > 80)
 
 
@@ -43,6 +45,7 @@ def test_load_compares_with_an_even_share(experts):
     assert list(chart.data["expert"]) == list(range(experts))
     assert f"an even load is {active / experts:.1%}" in chart.alt
     assert f"Expert {counts.argmax()} was used most, for {counts.max() / 40:.1%}" in chart.alt
+    assert ("Every expert had something to do" in chart.alt) == bool(counts.all())
 
 
 def test_load_refuses_more_visits_than_tokens():

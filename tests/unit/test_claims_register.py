@@ -179,6 +179,7 @@ MEASURED_WHEN_ASKED_FOR = {
     "S8": ["On this machine, with weights trained on tasks and code",
            "24 tokens written twice at temperature 0 are the same", "to the last bit",
            "would choose 24 of the 24 tokens too"],
+    "S9": ["where blind choice gets 25%", "Of an untrained twin it is"],
 }
 
 

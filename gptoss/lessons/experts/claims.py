@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptoss.app.computed import computed, traced
-from gptoss.app.live import live_model
+from gptoss.app.computed import computed, measured, traced
+from gptoss.app.live import has_twin, live_model, twin
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.app.verdicts import Verdict
@@ -13,14 +13,22 @@ from gptoss.app.weights import weights_in_words
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters, forward_flops
 from gptoss.lessons.experts import measure
+from gptoss.lessons.experts.measure.routes import CHANCE, DOMAIN, HIDDEN, PREDICTORS, TOKEN, Foreseen, foresee_routes
 from gptoss.training.shipped import CLASSROOM, shipped
-from gptoss.units import number
+from gptoss.units import number, percent
 
 LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
 UNBALANCED = "unbalanced"  # the shipped model that was trained without a balancing loss
 
 live_routing = traced(measure.live_routing, names=("after_attn",), inside=False, entries=12)  # of (study, tokens)
+_foreseen = measured(foresee_routes, entries=8, many_passes="Foreseeing routes",
+                     doing="The model reads texts that it was not trained on.")
 same_experts_alone = computed(lambda model, layer, stream: measure.same_experts_alone(model.block[layer].mlp, stream))
+
+
+def foreseen(study: Study) -> Foreseen:
+    """How well plain predictors foresee the routes of the live model."""
+    return _foreseen(study, study.vocabulary)
 
 
 def capacity_and_compute(study: Study) -> Verdict:
@@ -92,3 +100,20 @@ def _what_balances() -> str:
 def busiest_share(name: str) -> float:
     """The largest share that any expert of any layer has of its layer's choices, of a shipped model on validation texts."""
     return float(np.mean(list(shipped()[name].measured().load.values()), axis=0).max())
+
+
+def specialise_by_subject(study: Study) -> Verdict:
+    """Whether the kind of text decides where tokens go: what it foresees of the routes, beside what the token does."""
+    shares = dict(zip(PREDICTORS, foreseen(study).shares.mean(axis=0).tolist(), strict=True))
+    by_kind, by_token = (shares[name] - shares[CHANCE] for name in (DOMAIN, TOKEN))
+    twins = ""
+    if has_twin(study):
+        other = dict(zip(PREDICTORS, foreseen(twin(study)).shares.mean(axis=0).tolist(), strict=True))
+        twins = (f" Of an untrained twin it is {percent(other[DOMAIN], 0)}, {percent(other[TOKEN], 0)} and "
+                 f"{percent(other[HIDDEN], 0)}.")
+    return Verdict.of(by_kind >= by_token > 0, partly=by_kind >= by_token / 2 > 0, sentence=(
+        f"With {weights_in_words(study)}, to know the kind of text foresees {percent(shares[DOMAIN], 0)} of the router's "
+        f"choices, to know the token {percent(shares[TOKEN], 0)}, and a linear map of the hidden state "
+        f"{percent(shares[HIDDEN], 0)}, where blind choice gets {percent(shares[CHANCE], 0)}.{twins} A router reads the "
+        "stream and nothing else, so experts divide what is in the stream, and the subject is only a part of it "
+        "(arXiv 2604.02178 and 2604.09780 ask the same of larger models)."))

@@ -9,6 +9,8 @@ import torch
 from gptoss.charts import routing_map
 from gptoss.config import ModelConfig
 from gptoss.lessons.experts import charts, measure
+from gptoss.lessons.experts.charts import worksheet
+from gptoss.lessons.experts.measure.follow import experts_to_show, follow, telling_token
 from gptoss.model import Transformer
 from gptoss.take_home import show
 from gptoss.take_home.here import Here
@@ -17,7 +19,7 @@ from gptoss.trace import trace
 
 def values(here: Here) -> dict[str, object]:
     """Layer, expert and token, how the load is drawn, and one linear half of SwiGLU. The twin has random weights."""
-    return {"layer": here.layer, "expert": here.expert, "token": here.token(0),
+    return {"layer": here.layer, "expert": here.expert, "token": here.token(telling_token(here.labels)),
             "order": here.control("order", charts.ORDERS[0], charts.ORDERS),
             "unevenness": here.control("measure", charts.MEASURES[0], charts.MEASURES),
             "linear": here.control("linear", 1.0), "variant": here.control("variant", measure.NO_CLAMP, measure.ACTIVATIONS),
@@ -44,6 +46,13 @@ def story(config: ModelConfig, live: ModelConfig, model: Transformer, ids: Seque
     bars = measure.load_bars(here, other.layers[layer], by_rank=order == charts.BY_RANK)
     show(charts.load_against_uniform(bars.experts, bars.counts, bars.band, len(ids), order, expert, bars.twin))
     show(charts.load_by_layer(measure.unevenness(routed.layers, other.layers, unevenness), unevenness, layer))
+
+    """## One token through its experts
+
+    Scores, the best of them, their softmax, the answers, and the sum that is added to the stream."""
+    steps = follow(model.block[layer].mlp, routed.streams[layer][0, token])
+    shown = experts_to_show(steps.logits, steps.chosen, worksheet.MOST_EXPERTS)
+    show(worksheet.worksheet(steps, shown, worksheet.Token(labels[token], token, layer)))
 
     """## One token's router
 

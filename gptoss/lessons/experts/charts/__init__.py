@@ -51,7 +51,7 @@ def load_against_uniform(experts: np.ndarray, counts: np.ndarray, band: np.ndarr
     if not fits or tokens < 1:
         raise ValueError(f"counts {counts.shape} and band {band.shape} do not fit {experts.shape} experts")
     data = pd.DataFrame({
-        "place": np.arange(1, len(experts) + 1) if order == BY_RANK else experts, "expert": experts, "tokens": counts,
+        "place": axis_keys([f"{expert}" for expert in experts], 1), "expert": experts, "tokens": counts,
         "share": (counts / tokens).round(5), "low": (band[:, 0] / tokens).round(5), "high": (band[:, 1] / tokens).round(5),
         "twin": (twin / tokens).round(5) if twin is not None else np.nan,
         "what": pd.Categorical.from_codes((experts != selected).astype(int), [SELECTED, _LIVE]),
@@ -69,8 +69,10 @@ def _load_spec(order: str) -> dict:
     ranked = order == BY_RANK
     colours = {_LIVE: palette.MAGNITUDE, SELECTED: palette.ACCENT, _CHANCE: _BAND}
     colours |= {_TWIN: palette.MUTED} if ranked else {}
-    base = blank_chart().encode(x=alt.X("place:O", scale=alt.Scale(paddingInner=0, paddingOuter=0.1), axis=alt.Axis(
-        title="expert (place, busiest first)" if ranked else "expert (number)", labelAngle=0, ticks=False, grid=False)))
+    base = blank_chart().encode(x=alt.X(
+        "place:N", sort="ascending", scale=alt.Scale(paddingInner=0, paddingOuter=0.1), axis=alt.Axis(
+            title="expert (its number, busiest first)" if ranked else "expert (number)", labelExpr=TOKEN_OF_LABEL,
+            labelAngle=0, labelOverlap="greedy", ticks=False, grid=False)))
     y = {"scale": alt.Scale(zero=True), "axis": alt.Axis(title="tokens (% of all)", format=".0%", tickCount=5)}
     bars = base.mark_bar(tooltip=ROW, width={"band": 0.85}).encode(
         y=alt.Y("share:Q", stack=None, **y), color=_colour(colours)).add_params(clicks("expert"))
