@@ -71,7 +71,7 @@ def how_we_know(study: Study) -> None:
     On the reader's text, or on the first example where there is none.
     """
     tokens = text.live_tokens(text.current_text(), study.vocabulary, special=False) if text.current_text() else (
-        text.example_tokens(study.vocabulary))
+        text.example_tokens(study))
     readers = controls.who_reads_whom(study, tokens.ids[:controls.MAX_TRIED])
     right = int((readers.nearest == torch.arange(study.heads) // study.config.group_size).sum())
     missed = "" if readers.missed is None else f", any other by at least **{units.number(readers.missed, 2)}**"

@@ -51,7 +51,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
 
 def kept(study: Study, tokens: text.Tokens) -> int:
     """The answer to the prediction as a number, on the first example where there is no text."""
-    ids = (tokens if len(tokens) else text.example_tokens(study.vocabulary)).ids
+    ids = (tokens if len(tokens) else text.example_tokens(study)).ids
     return measure.kept_by_top_p(controls.logits_after(study, ids, len(ids) - 1), TOP_P)
 
 
@@ -65,7 +65,7 @@ def because(study: Study, tokens: text.Tokens) -> str:
 
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
     """The distribution on the screen against a loop, and draws against what the model writes."""
-    tokens = tokens if len(tokens) else text.example_tokens(study.vocabulary)
+    tokens = tokens if len(tokens) else text.example_tokens(study)
     place = controls.place_shown(tokens)
     logits = controls.logits_after(study, tokens.ids, place.position)
     st.markdown(

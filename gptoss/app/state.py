@@ -44,7 +44,7 @@ class Moment:
 
     def to_query(self) -> dict[str, str]:
         pinned = {"pinned": self.pinned.to_text()} if self.pinned else {}
-        return self.study.to_query() | pinned | text_to_query(self.text)
+        return self.study.to_query() | pinned | text_to_query(self.text, self.study.preset)
 
 
 @dataclass
@@ -138,7 +138,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
     if "pinned" in query:
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
-    text, more = text_from_query(query, own_text)
+    text, more = text_from_query(query, study.preset, own_text)
     more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS])
     return Moment(study, text, pinned), problems + more
 

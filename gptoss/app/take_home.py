@@ -13,11 +13,10 @@ from gptoss.app.live import twin
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.served import most_live_tokens
 from gptoss.app.study import Study
-from gptoss.app.text import live_tokens
+from gptoss.app.text import example_tokens, first_example, live_tokens
 from gptoss.app.weights import weights_of
 from gptoss.take_home.files import file_name, notebook, script
 from gptoss.take_home.here import Here
-from gptoss.tokenizer import DEFAULT_SAMPLE
 from gptoss.training.head_names import telling
 from gptoss.training.shipped import OWN_VOCABULARY
 
@@ -54,7 +53,7 @@ def here_at(page: Page, study: Study, text: str, special: bool, widgets: Mapping
     vocabulary, weights = study.vocabulary, weights_of(study)
     tokens = live_tokens(text, vocabulary, special)
     if not len(tokens):
-        text, tokens = DEFAULT_SAMPLE.text, live_tokens(DEFAULT_SAMPLE.text, vocabulary, special)
+        text, tokens = first_example(study.preset).text, example_tokens(study)
     first = telling(heads_with_names(study, tokens))
     return Here(
         path=page.path, title=page.title, teaches=page.teaches, preset=study.preset, name=study.in_words,

@@ -10,7 +10,9 @@ import streamlit as st
 
 from gptoss.app import kept
 from gptoss.app.served import MAX_LIVE_TOKENS, most_live_tokens
-from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, CompactVocabulary, Sample, encode_text
+from gptoss.app.study import Study
+from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, STORIES, CompactVocabulary, Sample, encode_text
+from gptoss.training.shipped import STORYTELLER
 
 OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
@@ -124,31 +126,37 @@ def sample_of(text: str) -> str:
     return next((sample.name for sample in SAMPLES if sample.text == text), OWN_TEXT)
 
 
-def text_to_query(text: str) -> dict[str, str]:
-    """The address's part: nothing for the default example, an example by name, an own text whole if it is short."""
+def first_example(preset: str) -> Sample:
+    """The text that an address of this preset begins with: of the kind that its model was trained on, if on stories."""
+    return STORIES[0] if preset == STORYTELLER else DEFAULT_SAMPLE
+
+
+def text_to_query(text: str, preset: str) -> dict[str, str]:
+    """The address's part: nothing for the preset's first example, another by name, an own text whole if it is short."""
     name = sample_of(text)
-    if name == DEFAULT_SAMPLE.name:
+    if name == first_example(preset).name:
         return {}
     if name != OWN_TEXT:
         return {"sample": name}
     return {"text": text} if len(text) <= LONGEST_IN_ADDRESS else {"sample": TOO_LONG}
 
 
-def text_from_query(query: dict[str, str], own_text: str | None = None) -> tuple[str, list[str]]:
-    """The text that an address names, and a sentence if it names one that there is not.
+def text_from_query(query: dict[str, str], preset: str, own_text: str | None = None) -> tuple[str, list[str]]:
+    """The text that an address with this preset names, and a sentence if it names one that there is not.
 
     `own_text` is the one in the box, which stays where the address says that a text was too long for it.
     """
     if "text" in query:
         return query["text"], []
-    name = query.get("sample", DEFAULT_SAMPLE.name)
+    first = first_example(preset)
+    name = query.get("sample", first.name)
     if name in _BY_NAME:
         return _BY_NAME[name].text, []
     if name == TOO_LONG:
         if own_text is not None:
             return own_text, []
-        return DEFAULT_SAMPLE.text, ["The text was too long for the address; this is the first example."]
-    return DEFAULT_SAMPLE.text, ["The address names an example that there is not; this is the first one."]
+        return first.text, ["The text was too long for the address; this is the first example."]
+    return first.text, ["The address names an example that there is not; this is the first one."]
 
 
 @lru_cache(maxsize=64)
@@ -163,9 +171,9 @@ def live_tokens(text: str, vocabulary: CompactVocabulary, special: bool) -> Toke
                   tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)
 
 
-def example_tokens(vocabulary: CompactVocabulary) -> Tokens:
-    """The first example in the vocabulary of a live model: what is measured where no reader's text counts."""
-    return live_tokens(DEFAULT_SAMPLE.text, vocabulary, special=False)
+def example_tokens(study: Study) -> Tokens:
+    """The first example of a study's preset in its live tokens: what is measured where no reader's text counts."""
+    return live_tokens(first_example(study.preset).text, study.vocabulary, special=False)
 
 
 def _load_sample() -> None:

@@ -4,7 +4,8 @@ Written for this project. The tokens of `RANKED` lead the compact vocabularies (
 model with a vocabulary of 2,048 reads every one of them in the same pieces as gpt-oss itself. These texts stay as they
 are: another one would change the vocabularies, and with them what every row of the trained weights that ship means.
 
-`LEARNED` is what those models were trained to continue: validation documents, which no training step saw, of the
+`STORIES` is for `storyteller`, in the words that its corpus has: what it is good at. `LEARNED` is what `classroom` and its
+variants were trained to continue: validation documents, which no training step saw, of the
 generated domains (`gptoss.training.domains`). The same vocabularies hold all their tokens.
 """
 
@@ -120,8 +121,22 @@ LEARNED: tuple[Sample, ...] = (
            "( [ ] [ [ { [ [ ] { } { } ] } ( ) ["),
 )
 
+STORIES: tuple[Sample, ...] = (
+    Sample("bird", "A story in which words come back",
+           'One day, Mia found a small bird in the garden. "Are you hurt?" asked Mia. "Yes," said the bird. "I cannot fly." '
+           'So Mia took the bird home and gave it some water. The bird was very happy. "Thank you, Mia," said the'),
+    Sample("once", "The beginning of a story", "Once upon a time, there was a"),
+    Sample("ball", "Who has the ball?",
+           "Lily came to the park with the ball. Tom came to the park with the kite. Lily gave the ball to Tom. Now the "
+           "ball is with"),
+    Sample("asked", "A question in harmony format",
+           "<|start|>system<|message|>You are Storyteller, a small language model.\n\nReasoning: low\n\n# Valid channels: "
+           "final. Channel must be included for every message.<|end|><|start|>user<|message|>Where does a lion live?<|end|>"
+           "<|start|>assistant<|channel|>final<|message|>", special=True),
+)
+
 DEFAULT_SAMPLE = RANKED[0]
-SAMPLES: tuple[Sample, ...] = (DEFAULT_SAMPLE, *LEARNED, *RANKED[1:])
+SAMPLES: tuple[Sample, ...] = (*STORIES, DEFAULT_SAMPLE, *LEARNED, *RANKED[1:])
 
 
 def sample(name: str) -> Sample:

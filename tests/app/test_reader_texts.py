@@ -18,7 +18,7 @@ from gptoss.app.text import (
     vocabulary_labels,
 )
 from gptoss.charts import token_chips
-from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, compact_vocabulary, get_encoding
+from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, STORIES, compact_vocabulary, get_encoding
 
 NASTY = {
     "emoji": "👩‍🚀🏳️‍🌈🙂" * 5, "right to left": "שלום עולם مرحبا بالعالم \u202eabc",
@@ -32,26 +32,27 @@ NASTY = {
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_an_example_stands_in_the_address_by_name(sample):
-    query = text_to_query(sample.text)
-    assert query == ({} if sample is DEFAULT_SAMPLE else {"sample": sample.name})
-    assert text_from_query(query) == (sample.text, [])
+    for preset, first in (("classroom", DEFAULT_SAMPLE), ("storyteller", STORIES[0])):
+        query = text_to_query(sample.text, preset)
+        assert query == ({} if sample is first else {"sample": sample.name})
+        assert text_from_query(query, preset) == (sample.text, [])
     assert sample_of(sample.text) == sample.name
 
 
 @given(st.text(max_size=LONGEST_IN_ADDRESS))
 def test_an_own_text_comes_back_from_the_address(text):
-    assert text_from_query(text_to_query(text)) == (text, [])
+    assert text_from_query(text_to_query(text, "classroom"), "classroom") == (text, [])
     assert sample_of(text) == OWN_TEXT
 
 
 def test_an_empty_text_is_an_own_text_too():
-    assert text_to_query("") == {"text": ""}
-    assert text_from_query({"text": ""}) == ("", [])
+    assert text_to_query("", "classroom") == {"text": ""}
+    assert text_from_query({"text": ""}, "classroom") == ("", [])
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "🙂", "Attention", "x" * 10_000])
 def test_an_example_that_there_is_not_falls_back_with_a_sentence(name):
-    text, problems = text_from_query({"sample": name})
+    text, problems = text_from_query({"sample": name}, "classroom")
     assert text == DEFAULT_SAMPLE.text
     assert len(problems) == 1 and problems[0].endswith(".")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss.config import ModelConfig
 from gptoss.tokenizer import (
     DEFAULT_SAMPLE,
     LEARNED,
@@ -15,6 +16,7 @@ from gptoss.tokenizer import (
     RANKED,
     SAMPLES,
     SPECIAL_TOKENS,
+    STORIES,
     CompactVocabulary,
     clean_text,
     compact_vocabulary,
@@ -27,7 +29,7 @@ from gptoss.tokenizer.compact import RANKED_FILE, ranked_ids
 from gptoss.tokenizer.rank import LIST_LENGTH, alphabet_tokens, sample_tokens
 from gptoss.training.corpus import DOMAINS, VALIDATION_SEED, Corpus
 from gptoss.training.domains import GENERATED, tag
-from gptoss.training.shipped import CLASSROOM, shipped
+from gptoss.training.shipped import CLASSROOM, STORYTELLER, shipped, vocabulary_of
 from gptoss.training.storage import VOCABULARY
 
 sizes = st.sampled_from([MINIMUM_SIZE, 1_024, 4_096])
@@ -115,7 +117,14 @@ def test_special_tokens_are_read_only_when_asked_for():
     assert bytes_only.decode(bytes_only.encode("<|end|>", special=True)) == "<|end|>"
 
 
-@pytest.mark.parametrize("example", SAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", STORIES, ids=lambda example: example.name)
+def test_stories_run_on_their_real_tokens_in_the_model_that_writes_them(example):
+    vocabulary = vocabulary_of(STORYTELLER, ModelConfig.preset(STORYTELLER).vocab_size)
+    indices = vocabulary.encode(example.text, example.special)
+    assert vocabulary.to_o200k(indices) == encode_text(example.text, special=example.special)
+
+
+@pytest.mark.parametrize("example", [*RANKED, *LEARNED], ids=lambda example: example.name)
 def test_samples_run_on_their_real_tokens(example):
     real = encode_text(example.text, special=example.special)
     for size in (2_048, 201_088):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gptoss.tokenizer import (
     ENCODING_NAMES,
     SAMPLES,
+    STORIES,
     clean_text,
     encode_prefix,
     encode_text,
@@ -158,6 +159,6 @@ def test_spans_group_the_fragments_of_a_character():
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_samples_are_short_and_decode_to_themselves(sample):
     ids = encode_text(sample.text, special=sample.special)
-    assert 40 < len(ids) < 300
+    assert (5 if sample in STORIES else 40) < len(ids) < 300
     assert any(map(get_encoding().is_special_token, ids)) == sample.special
     assert get_encoding().decode(ids) == sample.text

@@ -31,7 +31,7 @@ def head_size_is_divided(study: Study) -> Verdict:
 
 def weights_sum_to_one(study: Study) -> Verdict:
     """What the weights of the real keys add up to, over every head and query of layer 0."""
-    heads = layer_heads(study, example_tokens(study.vocabulary).ids, 0)
+    heads = layer_heads(study, example_tokens(study).ids, 0)
     sums = np.concatenate([head_weights(heads, head).weights.sum(axis=1) for head in range(heads.count)])
     why = "the sinks are off" if study.sinks == "off" else "the sink takes the rest"
     return Verdict.of(bool(np.abs(sums - 1).max() < NEAR_ONE), (

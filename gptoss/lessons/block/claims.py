@@ -24,7 +24,7 @@ def largest_bar_matters_most(study: Study) -> Verdict:
 
     For the most probable token after the first example.
     """
-    model, tokens = live_model(study).model, example_tokens(study.vocabulary).ids
+    model, tokens = live_model(study).model, example_tokens(study).ids
     without = final_streams_without_each(study, tokens)[:, -1]
     stream = whole_stream(study, tokens)[:, -1]
     answer = int(measure.logit_lens(model, stream[-1:])[0].argmax())

@@ -76,7 +76,7 @@ def no_balancing(study: Study) -> Verdict:
     The load is that of the first example in layer 0 of the model under study, then that of two shipped models that differ
     in the balancing loss of their training alone.
     """
-    tokens = example_tokens(study.vocabulary).ids
+    tokens = example_tokens(study).ids
     live = live_routing(study, tokens)
     here, same = live.layers[0], same_experts_alone(study, 0, live.streams[0])
     names = [name for name, _ in live_model(study).model.block[0].mlp.gate.named_parameters(prefix="gate")]

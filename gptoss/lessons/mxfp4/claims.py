@@ -60,7 +60,7 @@ def everything_is_mxfp4(study: Study) -> Verdict:
 
 def costs_nothing(study: Study) -> Verdict:
     """Every expert of the shipped model that was trained without rounding, rounded: what it says of the first example."""
-    tokens = example_tokens(study.vocabulary).ids
+    tokens = example_tokens(study).ids
     mxfp4, rows = effects_of_rounding(UNROUNDED, tokens, (MXFP4, INT8))
     return Verdict.of(mxfp4.divergence == 0, (
         f"In {study.name}, trained without rounding, the next-token distribution of {len(tokens)} tokens moves by "

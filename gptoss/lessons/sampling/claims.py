@@ -16,7 +16,7 @@ repeat = computed(measure.repeat, entries=8, many_passes="Writing a text twice")
 
 def greedy_is_deterministic(study: Study) -> Verdict:
     """Claim S8: temperature 0 twice in the same way, and the same numbers computed in another way."""
-    found = repeat(study, example_tokens(study.vocabulary).ids)
+    found = repeat(study, example_tokens(study).ids)
     same = found.same_tokens and found.same_bits
     twice = (f"{REPEATED} tokens written twice at temperature 0 are the same, and so is every logit (the score behind a "
              "probability), to the last bit" if same else

@@ -18,7 +18,7 @@ check_sinks = computed(measure.check_sinks, entries=8)
 
 def bias_for_the_first_tokens(study: Study) -> Verdict:
     """Claim 5: with and without sinks, position 0 has the same share of what the real keys get."""
-    checks = check_sinks(study, example_tokens(study.vocabulary).ids, 0)
+    checks = check_sinks(study, example_tokens(study).ids, 0)
     logits = count_parameters(study.config).sinks
     return Verdict.of(abs(checks.first_with - checks.first_without) > NOTICEABLE, (
         f"With sinks position 0 has {checks.first_with:.3%} of what the real keys get from the last query, without them "

@@ -75,7 +75,7 @@ def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
 
     Over the first `MAX_CHECKED` tokens of the text, or of the first example where there is no text.
     """
-    tokens = tokens or text.example_tokens(study.vocabulary).ids
+    tokens = tokens or text.example_tokens(study).ids
     return check_sinks(study, tokens[:MAX_CHECKED], layer)
 
 

@@ -43,7 +43,7 @@ def cards(at):
 
 
 def first_example():
-    ids = example_tokens(CLASSROOM.vocabulary).ids
+    ids = example_tokens(CLASSROOM).ids
     return ids, logits_after(CLASSROOM, ids, len(ids) - 1)
 
 

@@ -15,7 +15,7 @@ from gptoss import units
 from gptoss.app import live, pictures
 from gptoss.app.computed import alone, computed
 from gptoss.app.study import Study
-from gptoss.app.text import current_text, live_tokens
+from gptoss.app.text import current_text, first_example, live_tokens
 from gptoss.app.turns import HEAVY
 from gptoss.app.weights import weights_in_words
 from gptoss.charts import Chart
@@ -34,7 +34,6 @@ from gptoss.lessons.memory.measure import (
 )
 from gptoss.model import Transformer
 from gptoss.timing import Stopped
-from gptoss.tokenizer import DEFAULT_SAMPLE
 
 # (sequences, tokens that each passes through the model, tokens that each has then): prompts, and decoding steps.
 PASSES = ((1, 32, 32), (1, 128, 128), (1, 512, 512), (16, 128, 128),
@@ -160,7 +159,8 @@ def _on_trial(study: Study, running_then: bool) -> None:
 
 def _tokens(study: Study) -> tuple[int, ...]:
     """The reader's text as the live model reads it, or the first example's where there is none."""
-    return live_tokens(current_text() or DEFAULT_SAMPLE.text, study.vocabulary, special=False).ids
+    text = current_text() or first_example(study.preset).text
+    return live_tokens(text, study.vocabulary, special=False).ids
 
 
 def _start(study: Study, tokens: tuple[int, ...]) -> None:
