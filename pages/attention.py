@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss import units
 from gptoss.app import pictures, state, text, theme
 from gptoss.app.controls import has_text, layer_shown, picks, row
+from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below
 from gptoss.app.live import live_run
@@ -29,10 +30,10 @@ REAL = PRESETS["gpt-oss-20b"]
 
 OPENING = Opening(
     problem="The row of numbers at a token tells what the token is. Whom “it” means, or who is speaking, was said before.",
-    idea="Learned matrices make of each row a query (what do I look for?), a key (what do I offer?) and a value (what I "
-         "hand over).",
-    chosen=f"{REAL.num_attention_heads} heads a layer look for different things at once. Every other layer sees the last "
-           f"{REAL.sliding_window} tokens only, and a sink lets a head fetch nothing.")
+    idea=f"Learned matrices make of each row a {word('query')} (what do I look for?), a {word('key')} (what do I offer?) "
+         f"and a {word('value')} (what I hand over).",
+    chosen=f"{REAL.num_attention_heads} {word('head', 'heads')} a layer look for different things at once. Every other "
+           f"layer sees the last {REAL.sliding_window} tokens only, and a {word('sink')} lets a head fetch nothing.")
 
 
 SCORE = r"""

@@ -19,6 +19,7 @@ from gptoss.charts.enlarge import enlarged
 from gptoss.charts.once import once_for_each
 from gptoss.trace import as_matrix
 
+_CLICK = ":material/touch_app: A click chooses."  # below what can be clicked, since a touch screen has no pointer to show it
 MAIN = "main_picture"  # the key of its place, by which style.css, projector mode and the browser tests find it
 _inside_main: ContextVar[bool] = ContextVar("inside_main", default=False)
 
@@ -56,7 +57,7 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
 
     Its table is one click away in the bar that Streamlit shows over it. The words are below it as text: a changing `alt`
     would make the browser build the chart anew on every move. `on_select` is Streamlit's; the event of a chart with a
-    selection comes back.
+    selection comes back, and a sign below says that it can be clicked.
     """
     spec, said = chart.spec, literal(chart.alt)
     if stage.on():
@@ -64,7 +65,8 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
         said = words = ""  # the picture speaks for itself there; what was left out is still said
     event = st.vega_lite_chart(as_arrow(_data_in_theme(chart.data)), in_theme(spec), alt=chart.name, key=key, height=height,
                                on_select=on_select)
-    caption = " ".join(filter(None, (said, chart.note and f":material/content_cut: Shown: {chart.note}.", words)))
+    click = "" if on_select == "ignore" or stage.on() else _CLICK
+    caption = " ".join(filter(None, (click, said, chart.note and f":material/content_cut: Shown: {chart.note}.", words)))
     if caption:
         st.caption(caption)
     return event

@@ -14,7 +14,7 @@ _COLOURS = tuple(palette.fade(colour, 0.28) for colour in (
     palette.QUERY, palette.KEY, palette.VALUE, palette.SINK, palette.SLIDING))
 STYLE = """<style>
 .chips {display: flex; flex-wrap: wrap; gap: 4px 3px; line-height: 1.25; direction: ltr; font-size: 0.9rem}
-.chips span {border-radius: 5px; padding: 2px 5px 1px; text-align: center; font-family: "Source Code Pro", monospace;
+.chips span {border-radius: 1px; padding: 2px 5px 1px; text-align: center; font-family: "Source Code Pro", monospace;
   unicode-bidi: isolate; max-width: 100%; overflow-wrap: anywhere; border: 0 solid transparent}
 .chips .faint {opacity: 0.68}
 .chips small {display: block; font-size: 0.72rem; opacity: 0.75}

@@ -1,9 +1,37 @@
-"""Words of the glossary in a real browser: all of them, with their numbers, in the drawer."""
+"""Words of the glossary in a real browser: opened in place by pointer and keyboard, and all of them in the drawer."""
 
-from chromium_reader import PATIENCE, settle, slider
+import re
+
+from chromium_reader import LAPTOP, PATIENCE, PHONE, at_rest, settle, slider
 from playwright.sync_api import expect
 
 from gptoss.app.glossary import WORDS
+
+
+def test_a_stranger_reads_the_opening_opens_words_and_folds_it_for_good(visits):
+    page = visits.open("/attention", LAPTOP, stranger=True, folded=False, preset="gpt-oss-20b")
+    opening, card = page.locator(".head-opening"), page.locator(".word-card")
+    expect(opening).to_be_visible()
+    word = opening.locator("a[href^='#word-']").first
+    where = page.url
+    word.click()
+    expect(card).to_be_visible()
+    expect(card.locator(".word-live")).to_have_text(re.compile(r"\d.*\."), timeout=PATIENCE)
+    assert page.url == where
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+    expect(word).to_be_focused()
+    page.set_viewport_size(PHONE)
+    word.press("Enter")
+    expect(card).to_be_visible()
+    box = card.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] and box["y"] + box["height"] <= PHONE["height"]
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="In short").click()
+    expect(opening).to_be_hidden()
+    page.goto(page.url.replace("/attention", "/rope"))
+    at_rest(page)
+    assert page.evaluate("document.documentElement.classList.contains('folded')")
 
 
 def test_the_drawer_has_all_words_whose_numbers_follow_the_model(visits):
