@@ -10,7 +10,7 @@ from gptoss.app import pictures, state, text, theme
 from gptoss.app.controls import has_text, layer_shown, picks, row
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.live import live_run
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
@@ -177,9 +177,12 @@ above = st.container()
 with drawer:
     special = text.text_drawer()
 tokens = text.live_tokens(text.current_text(), study.vocabulary, special)
+questions = st.container()
 if has_text(tokens, "the heads look at it"):
     more = st.container()
     with above:
         picture(study, tokens, places, more)
     text.say_what_was_cut(tokens)
+with questions:
+    beside(lesson(study))
 below(lesson(study))

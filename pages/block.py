@@ -8,7 +8,7 @@ from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
 from gptoss.app.large import TooLong
-from gptoss.app.lesson import Lesson, Prediction, below
+from gptoss.app.lesson import Lesson, Prediction, below, beside
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -61,6 +61,8 @@ def picture(study: Study, tokens: text.Tokens) -> None:
             controls.VIEWS[shown](run, side)
         except TooLong as why:
             st.info(str(why), icon=":material/hourglass:")
+    with large:
+        beside(lesson(study, tokens))
 
 
 def because(run: TokenRun, worst: str) -> str:

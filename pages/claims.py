@@ -6,7 +6,7 @@ import torch
 from gptoss.app import pictures, stage, state, verdicts
 from gptoss.app.controls import row
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, code_drawer
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside, code_drawer
 from gptoss.app.study import Study
 from gptoss.claims.register import CLAIMS, LARGE, SMALL
 from gptoss.config import PRESETS
@@ -53,6 +53,7 @@ def picture(study: Study) -> None:
         with pictures.main():
             pictures.show_chart(controls.strip(CLAIMS, reached, names, chosen), key="claims_strip",
                                 on_select=controls.picks_claim, words=controls.summary(reached))
+        beside(lesson(study))
         progress = st.container()
         controls.measure_all(reached, study)
     code_drawer(*chosen.decided_by, label="The code that decides it")

@@ -6,7 +6,7 @@ from gptoss.app import controls as kit
 from gptoss.app import pictures, state, text
 from gptoss.app.header import header
 from gptoss.app.large import TooLong
-from gptoss.app.lesson import Lesson, Prediction, below
+from gptoss.app.lesson import Lesson, Prediction, below, beside
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -70,12 +70,16 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     elif shown == controls.FORESEEN:
         what_decides(study)
     elif kit.has_text(tokens, "the router sends its tokens to the experts"):
-        beside, right = st.columns([2, 9], gap="medium")
-        with beside:
+        dials, right = st.columns([2, 9], gap="medium")
+        with dials:
             layer = kit.layer(study)
         with right:
             place = pictures.main()
-        controls.OF_A_TEXT[shown](study, tokens, controls.live_routing(study, tokens.ids), layer, beside, place)
+        controls.OF_A_TEXT[shown](study, tokens, controls.live_routing(study, tokens.ids), layer, dials, place)
+        with right:
+            beside(lesson(study, tokens))
+        return
+    beside(lesson(study, tokens))
 
 
 def what_decides(study: Study) -> None:

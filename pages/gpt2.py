@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import state, text
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import RANDOM, Study
 from gptoss.claims import register
 from gptoss.config import GPT2_PRESETS
@@ -45,7 +45,14 @@ models with other vocabularies cannot be compared by their bits a token.
 def picture(study: Study, words: str, special: bool) -> None:
     """What is held equal, which GPT-2 that makes, and one view of both."""
     equal, view = controls.setting()
-    controls.draw(controls.pair(study, equal), view, words, special, register.BY_NAME)
+    both = controls.pair(study, equal)
+    controls.draw(both, view, words, special, register.BY_NAME)
+    beside(lesson(study, both, checked_tokens(both, words, special)))
+
+
+def checked_tokens(both: controls.Pair, words: str, special: bool) -> tuple[int, ...]:
+    """The text in the live GPT-2's tokens, as far as it is checked."""
+    return tuple(both.same_text(words, special).gpt2.ids[:controls.CHECKED_TOKENS])
 
 
 def because(study: Study) -> str:
@@ -110,4 +117,4 @@ words = text.current_text()
 with above:
     picture(study, words, special)
 both = controls.pair(study, controls.EQUAL.value)
-below(lesson(study, both, tuple(both.same_text(words, special).gpt2.ids[:controls.CHECKED_TOKENS])))
+below(lesson(study, both, checked_tokens(both, words, special)))

@@ -6,7 +6,7 @@ import torch
 from gptoss import units
 from gptoss.app import pictures, state, text
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.cost import kv_cache_bytes, kv_cache_bytes_per_layer
@@ -39,6 +39,7 @@ def picture(study: Study) -> None:
         with costs:
             frame = measure.costs_by_kv_heads(study.config, study.context)
             pictures.show_chart(charts.kv_head_costs(frame, study.context), key="gqa_costs")
+    beside(lesson(study))
     controls.film(study)
 
 

@@ -6,7 +6,7 @@ from gptoss import units
 from gptoss.app import pictures, state
 from gptoss.app.controls import view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.ladder import RUNGS, LadderConfig
@@ -53,6 +53,7 @@ def picture(study: Study) -> None:
                               "with a rung.")
     with left:
         waterfall = pictures.main()
+        beside(lesson(study))
     if quantity != TIME:
         with waterfall:
             controls.costs(config, quantity, study.context)

@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss import cost, units
 from gptoss.app import controls, state
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.config import ModelConfig
@@ -57,13 +57,15 @@ def picture(study: Study) -> None:
             load.formats_control()
     if view == load.MEASURED:
         timing.measured_here(study)
+        beside(lesson(study))
         return
-    beside, right = st.columns([2, 7], gap="medium")
-    with beside:
+    dials, right = st.columns([2, 7], gap="medium")
+    with dials:
         load.model_control(study)
         load.load_controls(study)
     with right:
-        bounds.DRAWN[view](load.setting(study), beside)
+        bounds.DRAWN[view](load.setting(study), dials)
+        beside(lesson(study))
 
 
 def because(config: ModelConfig, touched: float) -> str:

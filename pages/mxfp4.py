@@ -6,7 +6,7 @@ from gptoss import units
 from gptoss.app import state, text
 from gptoss.app.controls import row, view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.checkpoint.mxfp4 import dequantise, quantise
 from gptoss.claims import register
@@ -58,6 +58,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     else:
         draw = controls.matrix if chosen == MATRIX else controls.block
         draw(study, source, controls.chosen_place(study, source))
+    beside(lesson(study))
 
 
 def because(grown: measure.Grown) -> str:

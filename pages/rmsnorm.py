@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.lessons.rmsnorm import controls, measure
@@ -36,6 +36,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
             DEPTH: controls.depth}[chosen]
     if chosen not in (ACTIVATIONS, DEPTH) or has_text(tokens, "the model's activations show"):
         draw(study, tokens)
+    beside(lesson(study, tokens))
 
 
 def because(answer: float) -> str:

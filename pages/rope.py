@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss.app import pictures, state
 from gptoss.app.controls import view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.config import ModelConfig
@@ -42,6 +42,7 @@ def picture(study: Study) -> None:
     with shown:
         chosen = view(list(controls.VIEWS), "rope_view")
         controls.VIEWS[chosen](controls.settings(study), study.context)
+        beside(lesson(controls.settings(study), study.context))
     if chosen != controls.READING:
         st.caption(controls.where_the_live_model_differs(study))
 

@@ -6,7 +6,7 @@ from gptoss import units
 from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.lessons.sampling import controls, measure
@@ -47,6 +47,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         place = controls.setting(study, tokens)
     with right:
         controls.VIEWS[chosen](study, tokens, place, left)
+        beside(lesson(study, tokens))
 
 
 def kept(study: Study, tokens: text.Tokens) -> int:

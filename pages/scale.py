@@ -8,7 +8,7 @@ from gptoss import cost, units
 from gptoss.app import controls as shared
 from gptoss.app import stage, state
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.config import ModelConfig
@@ -60,12 +60,13 @@ def picture(study: Study) -> None:
     with shared.row():
         view = shared.view(controls.VIEWS, "scale_view")
         controls.rarer_dials()
-    beside, right = st.columns([2, 7], gap="medium")
-    with beside:
+    dials, right = st.columns([2, 7], gap="medium")
+    with dials:
         controls.common_dials()
     draw = {controls.MEMORY: controls.memory, controls.TIME: controls.time}.get(view, controls.batch_and_schedule)
     with right:
-        draw(study, controls.setting(study), beside)
+        draw(study, controls.setting(study), dials)
+        beside(lesson(study))
         controls.offer_large_model(study)
 
 

@@ -6,7 +6,7 @@ from gptoss import units
 from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, layer_shown, picks, view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.weights import weights_in_words
@@ -48,6 +48,8 @@ def picture(study: Study, tokens: text.Tokens) -> None:
             pictures.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
         with shares:
             pictures.show_chart(weights, key="sinks_weights")
+    with large:
+        beside(lesson(study, tokens))
     more = view(MORE, "sinks_view", "More")
     if more == RETRAINED:
         show_retrained("sinks", study)

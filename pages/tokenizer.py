@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.lessons.tokenizer import controls, measure
@@ -33,6 +33,7 @@ def picture(study: Study, words: str) -> None:
     chosen = view(VIEWS, "tokenizer_view")
     if chosen in (controls.CONVERSATION, controls.SEARCH):
         (controls.conversation if chosen == controls.CONVERSATION else controls.search)()
+        beside(lesson(words))
         return
     writing, drawing = st.columns([1, 3], gap="medium")
     with writing:
@@ -48,6 +49,7 @@ def picture(study: Study, words: str) -> None:
                 controls.merges(words)
             else:
                 controls.sizes(words, study)
+        beside(lesson(words))
 
 
 def because(answer: str) -> str:

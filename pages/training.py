@@ -6,7 +6,7 @@ from gptoss import units
 from gptoss.app import controls, pictures, state
 from gptoss.app.header import header
 from gptoss.app.jobs import JOBS
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.lessons.training import measure
@@ -123,6 +123,7 @@ own = run.current()
 theirs = watching.watched(own)
 pace = watching.pace(own, theirs)
 st.fragment(picture, run_every=pace)(study, pace)
+beside(lesson())
 if pace is None:
     st.fragment(watching.wait, run_every=watching.IDLE)(JOBS.going_on())
 own_pace = run.pace(own)

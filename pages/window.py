@@ -8,7 +8,7 @@ from gptoss import units
 from gptoss.app import pictures, state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below
+from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -48,9 +48,11 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     if shown == COST:
         with pictures.main():
             controls.cost(study)
+        beside(lesson(study, tokens))
     elif shown == RETRAINED:
         with pictures.main():
             show_retrained("window", study)
+        beside(lesson(study, tokens))
     elif has_text(tokens, "the window moves along it"):
         dials, large = st.columns([2, 8], gap="medium")
         with dials:
@@ -61,6 +63,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
                 controls.ladders(study, tokens, setting, layers)
             else:
                 controls.masks(study, tokens, setting)
+            beside(lesson(study, tokens))
         if setting.window and len(tokens) <= setting.window:
             text.offer_longer_text(setting.window)
 

@@ -162,8 +162,7 @@ def beside(lesson: Lesson) -> None:
 
 
 def below(lesson: Lesson) -> None:
-    """Draw the question, the experiments and the lesson's tabs: last on every component page."""
-    beside(lesson)
+    """Draw the lesson's tabs: last on every component page."""
     _tabs(lesson)
 
 

@@ -15,7 +15,7 @@ def a_page():
     import streamlit as st
 
     from gptoss.app import state
-    from gptoss.app.lesson import Lesson, Prediction, Try, below
+    from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
     from gptoss.app.verdicts import COMPUTED, TOPICS, UNDER_STUDY, Claim, Verdict
     from gptoss.model import RMSNorm
 
@@ -37,13 +37,15 @@ def a_page():
     claim = Claim("99", TOPICS[0], "It is <|41|>.", "somebody", COMPUTED, UNDER_STUDY, decide, ("rope",),
                   takes="It multiplies.")
 
-    below(Lesson(
+    lesson = Lesson(
         "rope",
         Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples",
                    mistakes=[(13.0, "That is the sum."), (lambda: calls.append("mistake") or 6**7, "That is a power.")]),
         [Try("One head", "to see MQA", dials={"heads": 1}, text="abc", controls={"rope_near": 3}),
          Try("Two layers", "They alternate.", dials={"layers": 2})],
-        maths=r"$$a^2$$", code=[RMSNorm], claims=[claim], checks=check))
+        maths=r"$$a^2$$", code=[RMSNorm], claims=[claim], checks=check)
+    beside(lesson)
+    below(lesson)
 
 
 @pytest.fixture
