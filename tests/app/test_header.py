@@ -1,14 +1,20 @@
 """The head of a page: its words, its vital signs, and what it makes of a message."""
 
+import re
+
 import pytest
-from head import head, send, title, vital_signs
+from head import head, opening, send, title, vital_signs
 from reader import address, assert_fine, move, open_page, press
 
 from gptoss.app.accounts import figures
 from gptoss.app.book import PAGES
+from gptoss.app.glossary import WORDS, anchor
 from gptoss.app.header import MOVED_BY, signs_of
 from gptoss.app.study import DIALS, Study
 from gptoss.config import PRESETS
+
+# They open otherwise: with what the app is, and with what one does there.
+WITHOUT_OPENING = {"start", "exercises"} | {page.path for page in PAGES if page.path != "attention"}
 
 
 def test_a_dial_moves_the_vital_signs_that_are_shown_for_it_and_no_others():
@@ -30,6 +36,23 @@ def test_a_head_says_what_its_page_is_for(page):
     assert title(at) == page.title and len(vital_signs(at)) == len(signs_of(page))
     for words in (page.teaches, page.objective, f"{page.minutes} min"):
         assert words.replace("'", "&#x27;") in html
+    assert_words_resolve(at)
+    if page.path not in WITHOUT_OPENING:
+        assert_opens_in_three_short_sentences(at)
+
+
+def assert_words_resolve(at):
+    """Every word that is linked, in the head or anywhere below, has its entry in the drawer of the same page."""
+    shown = "".join(str(element.proto) for element in at.main if hasattr(element, "proto"))
+    linked, entries = set(re.findall(r"#(word-[\w-]+)", shown)), {anchor(name) for name in WORDS}
+    assert linked <= entries and all(f'id=\\"{entry}\\"' in shown for entry in entries)
+
+
+def assert_opens_in_three_short_sentences(at):
+    told = opening(at)
+    assert [name for name, _ in told] == ["The problem", "The idea", "GPT-OSS"]
+    for name, sentence in told:
+        assert 5 <= len(sentence.split()) <= 32 and len(sentence) <= 200 and sentence.endswith("."), f"{name}: {sentence}"
 
 
 @pytest.mark.parametrize("message", ["", "on", 5, None, ["back"], {"back": True}])

@@ -36,6 +36,13 @@ def title(at: AppTest) -> str:
     return unescape(re.search("<h1>(.*?)</h1>", head(at))[1])
 
 
+def opening(at: AppTest) -> list[tuple[str, str]]:
+    """The three sentences, each after what it is; none where they are not there."""
+    section = re.search('<section class="head-opening".*?</section>', head(at))
+    found = re.findall("<p><strong>(.*?)</strong> (.*?)</p>", section[0]) if section else []
+    return [(name, unescape(re.sub("<.*?>", "", sentence))) for name, sentence in found]
+
+
 def vital_signs(at: AppTest) -> list[Sign]:
     found = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*?) (?:<small[^>]*>(.*?)</small>)?</dd></div>", head(at))
     return [Sign(*sign) for sign in found]
