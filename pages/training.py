@@ -118,7 +118,7 @@ def lesson() -> Lesson:
 
 
 header("training")
-study = state.study().small
+study = state.study().trainable
 own = run.current()
 theirs = watching.watched(own)
 pace = watching.pace(own, theirs)

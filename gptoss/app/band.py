@@ -10,7 +10,7 @@ from gptoss.app.book import Page
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.weights import CHANGED, SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import ModelConfig
-from gptoss.training.shipped import FAMILIES
+from gptoss.training.shipped import FAMILIES, TEXTS, shipped
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,39 @@ def band_of(study: Study, page: Page, untrained: bool = False) -> Band:
         weights = replace(weights, note="This page builds models beside it, for which the server's checkpoint is too large.")
     if untrained:
         weights = Weights(RANDOM, "", f"random weights, seed {study.seed}", "No model of this page is trained.")
-    model, cut = _model_in_words(study, on_screen.live_config)
+    other = on_screen.preset != study.preset
+    model, cut = _model_in_words(on_screen if other else study, on_screen.live_config)
+    if other:
+        model += f", in place of {escape(study.in_words)}, {_how_long(study.preset)}"
     spoken, kept = _note(study, weights)
-    explained = " ".join(filter(None, (_WHAT_WEIGHTS_SHOW[weights.kind], kept, cut)))
+    explained = " ".join(filter(None, (_WHAT_WEIGHTS_SHOW[weights.kind], _texts(weights), kept, cut)))
     band = Band(Badge(weights.words, *_LOOKS[weights.kind]), _AFTER.get(state.session().last_effect),
                 f"Live: {model}. {escape(spoken)}".strip(), explained)
     if weights.kind in (TRAINED, SERVED) or untrained:
         return band
     there = back_to_trained(study).in_words
     return replace(band, back=f"To {there}, whose weights were trained as they stand.",
-                   train="" if page.path == "training" else "Train this shape" if weights.kind == RANDOM else "Train it so")
+                   train=_way_to_training(study, page, weights))
+
+
+def _texts(weights: Weights) -> str:
+    """On what weights that ship were trained, in a sentence."""
+    return f"They were trained on {TEXTS[shipped()[weights.name].family]}." if weights.name in shipped() else ""
+
+
+def _way_to_training(study: Study, page: Page, weights: Weights) -> str:
+    """What the link to training says, nothing where it would lead to this page."""
+    if page.path == "training":
+        return ""
+    if study.trainable.preset != study.preset:
+        return f"Train {study.trainable.preset} so"
+    return "Train this shape" if weights.kind == RANDOM else "Train it so"
+
+
+def _how_long(preset: str) -> str:
+    """What the training of a shipped model took."""
+    history = shipped()[preset].history()
+    return f"whose training took {history['seconds'] / 60:.0f} minutes on one {history['device']}"
 
 
 def _note(study: Study, weights: Weights) -> tuple[str, str]:

@@ -63,6 +63,8 @@ class Page:
 
     def of(self, study: T) -> T:
         """A study (`gptoss.app.study.Study`) as this page runs it."""
+        if self.path == "training":
+            return study.trainable
         if self.path in _TRAIN_NOTHING:
             return study.scale
         return study.small if self.builds_its_own else study

@@ -17,7 +17,7 @@ from gptoss.app.served import CHECKPOINT
 from gptoss.config import ModelConfig, divisors_of
 from gptoss.cost import scale_model
 from gptoss.tokenizer import CompactVocabulary
-from gptoss.training.shipped import shipped_shapes, vocabulary_of
+from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY, shipped_shapes, vocabulary_of
 
 DEFAULT_PRESET = "classroom"
 SEEDS = 10  # sets of random weights to choose from
@@ -109,6 +109,14 @@ class Study:
     def scale(self) -> Study:
         """This study with a scale model, whatever ships: for pages on which nothing is trained."""
         return replace(self, scaled=True)
+
+    @property
+    def trainable(self) -> Study:
+        """What can learn here while one waits: in place of storyteller `classroom`, with the same dials moved."""
+        if self.preset not in OWN_VOCABULARY:
+            return self.small
+        kept = {name: value for name, value in self.changes.items() if name != "weights"}
+        return Study.of_preset(CLASSROOM).moved(**kept)[0]
 
     @property
     def in_words(self) -> str:
