@@ -272,3 +272,31 @@ def test_dials_reach_a_scale_model_from_where_they_are_and_no_dense_mlp():
     assert Study.of_preset("gpt-oss-20b").reaching(study.live_config, True) == study
     assert CLASSROOM.reaching(study.live_config, True) is None
     assert CLASSROOM.reaching(shipped()["dense"].config, True) is None
+
+
+STORIES = Study.of_preset("storyteller")
+
+
+def test_storyteller_runs_whole_with_its_weights_and_tokens_and_any_other_shape_of_it_is_a_scale_model():
+    assert weights_of(STORIES) == Weights(TRAINED, "storyteller", "weights trained on stories")
+    assert STORIES.live_config == STORIES.config == shipped()["storyteller"].config
+    assert STORIES.vocabulary == shipped()["storyteller"].vocabulary
+    window = STORIES.moved(window=8)[0]
+    assert weights_of(window).words == "weights trained on stories, window changed" and window.live_config == window.config
+    other = STORIES.moved(layers=6)[0]
+    assert weights_of(other).kind == RANDOM and other.live_config != other.config
+    assert other.vocabulary.o200k_ids == STORIES.vocabulary.o200k_ids[:other.live_config.vocab_size]
+    assert back_to_trained(other) == STORIES, "not classroom: the reader came from stories"
+    assert twin(STORIES).live_config == STORIES.live_config
+
+
+def test_weights_that_a_reader_trained_stand_for_the_tokens_of_classroom(shelf):
+    name = trained.keep(MINE, random_weights(MINE), "mine", ME)
+    assert weights_of(moved(weights=name)).name == name
+    weights = weights_of(STORIES.moved(weights=name)[0])
+    assert weights.name == "storyteller" and "do not fit: they stand for other tokens" in weights.note
+
+
+def test_what_trains_in_place_of_storyteller_is_classroom_with_the_same_dials():
+    assert STORIES.trainable == CLASSROOM and moved(kv=4).trainable == moved(kv=4)
+    assert STORIES.moved(kv=4, weights="random")[0].trainable == moved(kv=4)

@@ -32,8 +32,8 @@ OWN_VOCABULARY = (STORYTELLER,)  # presets whose tokens are not the first of `co
 # The same in a clause.
 TEXTS = {CLASSROOM: "documents of 64 tokens: docstrings and code of Python's own library, and four kinds of generated tasks "
                     "(sums, brackets, facts to recall, lines that come back)",
-         STORYTELLER: "simple English stories, explanations and conversations that a larger model wrote, and on sentences of a "
-                      "small grammar about who has what and is where"}
+         STORYTELLER: "simple English stories, explanations and conversations that a larger model wrote, and on sentences "
+                      "of a small grammar about who has what and is where"}
 RECORDING, WEIGHTS = "recording.npz", "model.safetensors"
 SEEDS = (0, 1)  # every variant of classroom was trained from both; the weights of the first ship
 _HERE = Path(__file__).parent

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from reader import assert_fine, captions, open_page, type_text
 
 from gptoss.app.lesson import CHECKS, TRY
@@ -12,6 +13,7 @@ from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, compared
 from gptoss.lessons.gpt2 import controls
 from gptoss.lessons.gpt2.controls import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
 from gptoss.lessons.gpt2.measure import GPT_OSS, MODELS
+from gptoss.training.shipped import shipped
 
 PAGE = "pages/gpt2.py"
 
@@ -139,6 +141,21 @@ def test_the_larger_model_needs_more_compute(preset):
 def test_the_checks_count_the_published_models():
     words = sentences(open_tab(open_page(PAGE, preset="gpt-oss-20b"), CHECKS))
     assert words.count("difference 0.") == 5 and "1,557,611,200" in words
+
+
+@pytest.mark.parametrize("preset, twin", [("storyteller", "storyteller-gpt2"), ("classroom", "gpt2")])
+def test_a_trained_model_stands_beside_the_gpt2_that_was_trained_on_the_same_texts(preset, twin):
+    both, one = controls.pair(Study.of_preset(preset), ACTIVE), shipped()[twin]
+    same = both.same_text("Once upon a time, there was a", special=False)
+    assert both.live.config == one.config and same.gpt2.ids == same.gptoss.ids == one.vocabulary.encode(
+        "Once upon a time, there was a")
+    with torch.no_grad():
+        expected = one.load()(torch.tensor([same.gpt2.ids]))[0, -1].softmax(-1).numpy()
+    np.testing.assert_allclose(controls.next_probabilities(both.gpt2, tuple(same.gpt2.ids)), expected, atol=1e-5)
+    at = show(open_page(PAGE, preset=preset), NEXT)
+    assert_fine(at)
+    assert f"Both were trained on {one.trained_on}" in captions(at)
+    assert "GPT-2's weights are random" in captions(show(at, NEXT, WIDTH)), "only the equal one was trained"
 
 
 @pytest.mark.parametrize("model", MODELS)
