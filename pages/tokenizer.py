@@ -8,8 +8,10 @@ from gptoss.app.header import header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.lessons.tokenizer import controls, measure
-from gptoss.lessons.tokenizer.controls import MERGES, TOKENS, VIEWS
+from gptoss.lessons.tokenizer import measure
+from gptoss.lessons.tokenizer.controls import words as controls
+from gptoss.lessons.tokenizer.controls.conversation import conversation
+from gptoss.lessons.tokenizer.controls.words import MERGES, TOKENS, VIEWS
 from gptoss.tokenizer import encode_text, token_label
 from gptoss.tokenizer.merges import CutVocabulary, merges, pre_tokens
 
@@ -32,7 +34,7 @@ def picture(study: Study, words: str) -> None:
     """The chosen view, beside the reader's text where it is about that text."""
     chosen = view(VIEWS, "tokenizer_view")
     if chosen in (controls.CONVERSATION, controls.SEARCH):
-        (controls.conversation if chosen == controls.CONVERSATION else controls.search)()
+        (conversation if chosen == controls.CONVERSATION else controls.search)()
         beside(lesson(words))
         return
     writing, drawing = st.columns([1, 3], gap="medium")

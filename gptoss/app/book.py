@@ -84,7 +84,8 @@ BOOK = {
         Page("tokenizer", "Tokenizer", ":material/text_fields:",
              "A model reads numbers, so a tokenizer cuts the text into frequent pieces and gives each piece a number.",
              ("hidden",), "predict how a text is cut, and say what a larger vocabulary buys and costs", minutes=8,
-             own="bytes gpt2 measure query size step story talk_drop talk_ending talk_fold talk_ids talk_mode view word"),
+             own="bytes gpt2 measure query size step story talk_broken talk_drop talk_ending talk_fold talk_ids talk_mode "
+                 "view word"),
         Page("attention", "Attention", ":material/hub:",
              "Attention lets a token look up in the tokens before it what it does not know by itself.",
              ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value",

@@ -13,6 +13,9 @@ from gptoss.cost import count_parameters, forward_flops
 from gptoss.tokenizer import SPECIAL_TOKENS, clean_text, encode_prefix, encode_text, printable, token_bytes
 from gptoss.tokenizer.alignment import common_pieces
 from gptoss.tokenizer.compact import O200K_SIZE
+from gptoss.tokenizer.harmony_reader import Reading as Mended
+from gptoss.tokenizer.harmony_reader import read_ids
+from gptoss.tokenizer.harmony_strict import Strict, read_strictly
 from gptoss.tokenizer.languages import language_counts, token_counts
 from gptoss.tokenizer.merges import CutVocabulary, Merge, cut_encoding, merges, neighbours, pre_tokens, tokens_after
 from gptoss.tokenizer.search import search_vocabulary, what_it_is
@@ -32,6 +35,24 @@ SIZES = tuple(sorted([2**power for power in range(8, 18)] + [32_000, 50_257, 100
 _CURVE = [round(BYTES_ONLY * (O200K / BYTES_ONLY) ** (step / 48)) for step in range(49)]
 
 remembered = lru_cache(maxsize=32)
+
+_ANSWER = "<|start|>assistant<|channel|>final<|message|>No, it stays dry in Oslo.<|return|>"
+# Headers as models have broken them, each with a sound answer behind it: from the issues of openai/harmony (38, 60, 80),
+# vllm-project/vllm (51977) and ggml-org/llama.cpp (27720).
+BROKEN = {
+    "Question marks for a channel": f"<|start|>assistant<|channel|>??<|end|>{_ANSWER}",
+    "Thoughts in the header": f"<|start|>assistant<|channel|>We need to look up the weather.<|end|>{_ANSWER}",
+    "A channel with a tail": f"<|start|>assistant<|channel|>commentary?commentary?<|message|>Let me see.<|end|>{_ANSWER}",
+    "The channel twice": "<|start|>assistant<|channel|>commentary<|channel|>commentary to=functions.get_weather<|message|>"
+                         f'{{"place": "Oslo"}}<|call|>{_ANSWER}',
+    "Words behind the call": "<|start|>assistant<|channel|>commentary to=functions.get_weather for Oslo json<|message|>"
+                             f'{{"place": "Oslo"}}<|call|>{_ANSWER}',
+    "An answer without a header": f"I am sorry, I cannot help with that.<|end|>{_ANSWER}",
+    "A line break between messages": f"<|start|>assistant<|channel|>analysis<|message|>Look it up.<|end|>\n{_ANSWER}",
+    "The mark <|channel|> left out": f"<|start|>assistantanalysis<|message|>Look it up.<|end|>{_ANSWER}",
+    "A type on the final answer": "<|start|>assistant<|channel|>final <|constrain|>json<|message|>{}<|return|>",
+    "Nothing broken": f"<|start|>assistant<|channel|>analysis<|message|>Look it up.<|end|>{_ANSWER}",
+}
 
 
 class Reading(NamedTuple):
@@ -80,6 +101,31 @@ def reading(text: str, special: bool) -> Reading:
         [token.data for token in ours], [token.data for token in theirs]))
     return Reading(len(encode_text(text, special=special)), len(encode_text(text, "gpt2", special)), pieces,
                    sum(len(left) for left, _ in pieces))
+
+
+class TwoReadings(NamedTuple):
+    """A stream read to the letter, as OpenAI's package does, and with repairs."""
+
+    strict: Strict
+    mended: Mended
+
+    @property
+    def spots(self) -> frozenset[int]:
+        """The tokens at which something is broken, and that at which the strict reader stops."""
+        stop = () if self.strict.stop is None else (self.strict.stop,)
+        return frozenset([*(remark.token for remark in self.mended.remarks if remark.malformed), *stop])
+
+    @property
+    def misread(self) -> bool:
+        """Whether the strict reader goes through and has other messages than were meant, or such as the format lacks."""
+        return self.strict.stop is None and (not self.mended.well_formed or self.strict.messages != self.mended.messages)
+
+
+@remembered
+def read_twice(text: str) -> TwoReadings:
+    """A stream as a text, in which special tokens are spelt out, read in both ways."""
+    ids = encode_text(clean_text(text), special=True)
+    return TwoReadings(read_strictly(ids), read_ids(ids))
 
 
 @remembered

@@ -6,18 +6,8 @@ import re
 import pytest
 from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
-from gptoss.lessons.tokenizer.controls import (
-    EXAMPLES,
-    LANGUAGE,
-    MAX_MESSAGES,
-    MAX_TOKENS,
-    MERGES,
-    NEW,
-    SEARCH,
-    SIZES,
-    TOKENS,
-    VIEWS,
-)
+from gptoss.lessons.tokenizer.controls.conversation import EXAMPLES, MAX_MESSAGES, MAX_TOKENS, NEW
+from gptoss.lessons.tokenizer.controls.words import LANGUAGE, MERGES, SEARCH, SIZES, TOKENS, VIEWS
 from gptoss.lessons.tokenizer.measure import LONGEST, MAX_CHIPS
 from gptoss.tokenizer import SPECIAL_TOKENS, encode_text, token_bytes
 from gptoss.tokenizer.harmony import EXAMPLE, render

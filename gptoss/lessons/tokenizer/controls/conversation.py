@@ -1,10 +1,9 @@
-"""The tokenizer page's controls and its six views: chips, merges, languages, sizes, a conversation, a search."""
+"""The conversation view: messages that are built into a stream, streams that are read back, and broken headers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -12,11 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss import units
 from gptoss.app import controls, kept, pictures
 from gptoss.app.markdown import literal
-from gptoss.app.study import Study
-from gptoss.charts.chart import Chart
-from gptoss.config import ModelConfig
-from gptoss.lessons.tokenizer import charts, measure
-from gptoss.tokenizer import encode_prefix, printable
+from gptoss.lessons.tokenizer import charts
+from gptoss.lessons.tokenizer.controls.broken import broken_headers
+from gptoss.lessons.tokenizer.controls.remarks import show_remarks, table
+from gptoss.tokenizer import encode_prefix
 from gptoss.tokenizer.harmony import (
     CHANNELS,
     CONSTRAIN,
@@ -35,10 +33,7 @@ from gptoss.tokenizer.harmony import (
 )
 from gptoss.tokenizer.harmony_reader import Reading, parse_ids, read_ids
 from gptoss.tokenizer.harmony_types import functions_from_json, functions_to_json
-from gptoss.tokenizer.languages import LANGUAGES, NOTEBOOK_ESTIMATES
 
-VIEWS = TOKENS, MERGES, LANGUAGE, SIZES, CONVERSATION, SEARCH = (
-    "Tokens", "Merges", "Languages", "Vocabulary size", "Conversation", "Search")
 MAX_MESSAGES = 40
 MAX_CHARACTERS = 20_000  # of one field
 
@@ -52,10 +47,9 @@ NEW: dict[str, Message] = {
     "Developer": Message("developer", DeveloperContent("Answer politely.")),
     "System": Message("system", SystemContent()),
 }
-MODES = BUILD, READ = "Build", "Read back"
+MODES = BUILD, READ, BROKEN = "Build", "Read back", "Broken headers"
 ENDINGS = {"Generated": "training", "History": "history", "Next prompt": "completion"}
 MAX_TOKENS = 4096  # of a stream that is read back
-MAX_REMARKS = 12
 
 _ABOUT_ENDINGS = {
     "Generated": "The last answer closes with <|return|>: the model says it when it is done, and sampling stops. "
@@ -72,130 +66,6 @@ EXAMPLES = {
                        "commentary to=functions.f <|constrain|>json<|message|>{oops<|end|>",
     "A list of ids": "[200006, 1428, 200008, 13225, 200007, 200006, 173781]",
 }
-
-
-@st.fragment
-def tokens(text: str, special: bool) -> None:
-    """The text as chips, o200k's above GPT-2's."""
-    read = measure.reading(text, special)
-    times = f" (×{read.gpt2 / read.o200k:.2f})" if read.o200k else ""
-    place = pictures.main()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}", width="stretch")
-        compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
-                               help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
-        spelt = kept.toggle("Bytes", True, key="tokenizer_bytes")
-    with place:
-        st.html(charts.paired_chips(read.pieces, spelt, compared))
-    if read.shown < read.o200k:
-        st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
-
-
-def say_what_is_counted(text: str, special: bool) -> None:
-    """A notice where the text is longer than what is counted, or its special tokens are."""
-    if len(text) > measure.LONGEST:
-        st.caption(f":material/content_cut: The first {measure.LONGEST:,} of {len(text):,} characters are counted. The box "
-                   "keeps your text.")
-    if special:
-        st.caption(":material/info: Merges, languages and sizes take special tokens for the text that spells them.")
-
-
-@st.fragment
-def merges(text: str) -> None:
-    """How one pre-token is built from its bytes."""
-    place = pictures.main()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        word = _choose_word(text)
-        step = _choose_step(word)
-    built = measure.build(word)
-    with place:
-        st.html(charts.merge_candidates(*built.states[step]))
-        st.html(charts.merge_wall(built.data, built.merges, step, measure.MAX_BYTES))
-        st.markdown(_what_happens(built, step))
-    if len(word.encode()) > measure.MAX_BYTES:
-        st.caption(f":material/content_cut: Drawn: the first {measure.MAX_BYTES} of {len(word.encode()):,} bytes.")
-
-
-def _choose_word(text: str) -> str:
-    """A list of the text's pre-tokens; it begins with the one of most tokens and, among those, most merges."""
-    options, first = measure.words(text), measure.most_merged(text)
-    if st.session_state.get("tokenizer_word", first) not in range(len(options)):
-        st.session_state["tokenizer_word"] = first
-    place = kept.selectbox("Pre-token", range(len(options)), first, key="tokenizer_word", width=240,
-                           format_func=lambda place: f"{place + 1}: {_shortened(options[place])}")
-    return options[place]
-
-
-def _choose_step(word: str) -> int:
-    """How many of a pre-token's merges are made: a slider, a step back and a step forward. None, to begin with."""
-    places, key = range(len(measure.build(word).merges) + 1), "tokenizer_step"
-    if st.session_state.get(key, 0) not in places or st.session_state.get("tokenizer_stepped", word) != word:
-        st.session_state[key] = 0
-    st.session_state["tokenizer_stepped"] = word
-    step = kept.select_slider("Merges made", places, key=key, disabled=len(places) == 1)
-    controls.steps(key, places)
-    return step
-
-
-def _shortened(word: str) -> str:
-    shown = printable(word[:measure.MAX_BYTES].encode())
-    return shown if len(word) <= measure.MAX_BYTES else f"{shown}…"
-
-
-def _what_happens(built: measure.Build, step: int) -> str:
-    """A sentence on how far the merging is and what comes next."""
-    tokens = len(built.states[step][0])
-    here = f"**After {step} of {len(built.merges)} merges: {units.plural(tokens, 'token')}"
-    if step == len(built.merges):
-        return f"{here}, as the model reads {'them' if tokens != 1 else 'it'}.**"
-    merge = built.merges[step]
-    return (f"{here}.** Between neighbours: the rank of both as one token. The lowest comes next: "
-            f"{literal(charts.token_words(built.data[merge.start:merge.end]))}, {merge.rank:,}.")
-
-
-@st.fragment
-def languages(text: str) -> None:
-    """One story in many languages, and the reader's text."""
-    place = pictures.main()
-    quantity = controls.view(charts.MEASURES, "tokenizer_measure", "Measure")
-    with place:
-        pictures.show_chart(_language_chart(text, quantity), key=f"tokenizer_by_language_{quantity}")
-    texts = kept.expander("The story in every language", key="tokenizer_story")
-    if texts.open:
-        texts.table({language.name: language.text for language in LANGUAGES})
-
-
-@lru_cache(maxsize=32)
-def _language_chart(text: str, quantity: str) -> Chart:
-    return charts.language_costs(measure.languages_and(text, charts.OWN_TEXT), quantity, charts.ESTIMATES)
-
-
-@st.fragment
-def sizes(text: str, study: Study) -> None:
-    """Tokens against parameters, for every size of the vocabulary."""
-    place = pictures.main()
-    [size] = controls.main_sliders(controls.Main("Vocabulary (tokens)", "tokenizer_size", measure.SIZES, measure.O200K,
-                                                 show="{:,}".format))
-    with place:
-        pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
-
-
-@lru_cache(maxsize=32)
-def _size_chart(text: str, config: ModelConfig, size: int) -> Chart:
-    return charts.vocabulary_size(measure.tradeoff(text, config), size, measure.counts_of(text)["gpt2"], NOTEBOOK_ESTIMATES)
-
-
-@st.fragment
-def search() -> None:
-    """Tokens of o200k by text or id."""
-    asked, found = st.columns([2, 5], gap="medium")
-    with asked:
-        query = kept.text_input("Text, or an id", key="tokenizer_query",
-                                placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
-        table, words = measure.search(query)
-        st.markdown(words)
-    with found, pictures.main():
-        st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
 
 
 @dataclass
@@ -377,7 +247,7 @@ def _with_functions(now: Talk, number: int, text: str) -> Message:
 
 @st.fragment
 def conversation() -> None:
-    """Draw the view: two modes, each with its controls beside the stream."""
+    """Draw the view: three modes, each with its controls beside the stream."""
     side, picture = st.columns([2, 3], gap="medium")
     with side:
         mode = controls.view(MODES, "tokenizer_talk_mode", "Mode")
@@ -386,8 +256,10 @@ def conversation() -> None:
             chosen = editor()
         with picture:
             _built(chosen)
-    else:
+    elif mode == READ:
         _reader(side, picture)
+    else:
+        broken_headers(side, picture)
 
 
 def _built(chosen: int | None) -> None:
@@ -419,7 +291,7 @@ def _built(chosen: int | None) -> None:
         st.markdown(counts(stream))
     st.caption(literal(_ABOUT_ENDINGS[ending]))
     _copies(stream)
-    _remarks(read_ids(stream.ids))
+    show_remarks(read_ids(stream.ids))
 
 
 def counts(stream: Stream) -> str:
@@ -449,18 +321,6 @@ def _copies(stream: Stream) -> None:
 def _read(text: str) -> None:
     st.session_state["tokenizer_talk_mode"] = READ
     st.session_state["tokenizer_talk_text"] = text
-
-
-def _remarks(reading: Reading) -> None:
-    """The sentences about a stream: what is malformed in one notice, what only explains below it."""
-    malformed = [f"- Token {remark.token}: {literal(remark.sentence)}" for remark in reading.remarks if remark.malformed]
-    if malformed:
-        left = len(malformed) - MAX_REMARKS
-        more = [f"- … and {left} more."] if left > 0 else []
-        st.warning("\n".join([*malformed[:MAX_REMARKS], *more]), icon=":material/error:")
-    notes = [remark for remark in reading.remarks if not remark.malformed]
-    for remark in notes[:MAX_REMARKS]:
-        st.caption(f":material/info: Token {remark.token}: {literal(remark.sentence)}")
 
 
 def _reader(side: DeltaGenerator, picture: DeltaGenerator) -> None:
@@ -500,9 +360,9 @@ def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
     if as_text and reading.stream.pieces:
         st.caption(literal("In a text, <|start|> typed by a person looks like the special token, and here it is read as "
                            "that. Only ids tell the two apart."))
-    _remarks(reading)
+    show_remarks(reading)
     if reading.messages:
-        st.dataframe(_table(reading), hide_index=True, alt="The messages that were read")
+        st.dataframe(table(reading.messages), hide_index=True, alt="The messages that were read")
         st.button("Put these messages into Build", icon=":material/arrow_back:", key="tokenizer_talk_take",
                   disabled=not reading.well_formed, on_click=_take_over, args=(reading,))
 
@@ -516,16 +376,6 @@ def _verdict(reading: Reading) -> str:
     if broken:
         return f":orange-badge[:material/error: malformed] {sentence}, and {units.plural(broken, 'spot')} to mend.{turn}"
     return f":green-badge[:material/check: well formed] {sentence}.{turn}"
-
-
-def _table(reading: Reading) -> dict[str, list]:
-    return {
-        "from": [header_words(message) for message in reading.messages],
-        "to": [message.recipient or "" for message in reading.messages],
-        "channel": [message.channel or "" for message in reading.messages],
-        "type": [message.content_type or "" for message in reading.messages],
-        "says": [message.content[:300] for message in reading.messages],
-    }
 
 
 def _take_over(reading: Reading) -> None:
