@@ -1,60 +1,97 @@
 """Experts: where the router sends the tokens, what an expert computes, and what a mixture costs."""
 
+import math
+
 import streamlit as st
 
+from gptoss import units
 from gptoss.app import controls as kit
 from gptoss.app import pictures, state, text
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.large import TooLong
 from gptoss.app.lesson import Lesson, Prediction, below, beside
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.config import PRESETS
-from gptoss.cost import expected_experts_touched
+from gptoss.cost import count_parameters, expected_experts_touched
 from gptoss.lessons.experts import controls, measure
 from gptoss.model import MLPBlock
 from gptoss.model.experts import swiglu
+from gptoss.notation import with_numbers
 from gptoss.units import number, percent
 
-ASKED, BATCH = PRESETS["gpt-oss-120b"], 32  # of the question
+REAL = PRESETS["gpt-oss-20b"]
 
-MATHS = r"""
-**The router** scores every expert for $u = \mathrm{RMSNorm}(x)$, keeps the $k$ best, and takes a softmax over those:
+OPENING = Opening(
+    problem=f"Attention has fetched facts to a token. An {word('MLP')} makes something of them: its neurons fire on "
+            "patterns and add what they know. More neurons know more, and cost more.",
+    idea=f"Keep many small MLPs, the {word('expert', 'experts')}. A {word('router')} sends each token to the few that suit "
+         "it, and the others do no work.",
+    chosen=f"{REAL.num_experts} experts a layer, {REAL.experts_per_token} for each token: of "
+           f"{units.count(count_parameters(REAL).total)} weights, {units.count(count_parameters(REAL).active)} are "
+           f"{word('active parameters', 'active')}.")
 
-$$
-\ell = W_g u + b_g, \qquad S = \text{top-}k(\ell)
-$$
-
-$$
-w_e = \frac{e^{\ell_e}}{\sum_{j \in S} e^{\ell_j}}
-$$
-
-With the softmax over all $E$ experts first, the kept weights $p_e$ sum to less than 1, and
-$p_e / \sum_{j \in S} p_j = w_e$.
-
-**An expert** is an MLP with a gate. Even rows of $W_1$ give the gate $g$, odd ones the linear half $l$. The block adds
+ROUTER = r"""
+**The router** scores every expert for the stream as RMSNorm gives it, $\mathbf u$. It keeps the $k$ best, which are the set
+$S$, and takes a softmax over those alone:
 
 $$
-\sum_{e \in S} w_e \left( W_2\, \mathrm{swiglu}(W_1 u + b_1) + b_2 \right)
+r_e = \mathbf W_{e} \cdot \mathbf u + \mathbf b_e, \qquad w_e = \frac{e^{r_e}}{\sum_{e' \in S} e^{r_{e'}}}
 $$
 
-with each expert's own $W$ and $b$, and
-
-$$
-\mathrm{swiglu}(g, l) = \hat g \cdot \sigma(1.702\, \hat g) \cdot (\hat l + 1)
-$$
-
-where $\hat g = \min(g, 7)$ and $\hat l$ is $l$ kept between $-7$ and $7$.
-
-**Blind choice**, $T$ tokens with $k$ of $E$ experts each: the squared coefficient of variation of the load has
-
-$$
-\text{mean } \frac{E - k}{T k}, \qquad \text{variance } \frac{2\,(T - 1)(E - k)^2}{T^3 k^2 (E - 1)}
-$$
-
-**Touched** by a batch of $B$ tokens, on average: $E \left(1 - (1 - k/E)^B\right)$ experts.
+With the softmax over all $E$ experts first, the kept shares $p_e$ add up to less than 1. Divided by their sum they are $w_e$
+again, because a softmax only fixes ratios.
 """
+
+EXPERT = r"""
+**An expert** is an MLP with a gate, $F$ neurons wide. Even rows of $\mathbf W_1$ give each neuron its gate $y$, odd ones its
+linear half $t$. The block adds to the stream
+
+$$
+\sum_{e \in S} w_e \left( \mathbf W_2\, \mathrm{swiglu}(\mathbf W_1 \mathbf u + \mathbf b_1) + \mathbf b_2 \right)
+$$
+
+with each expert's own $\mathbf W$ and $\mathbf b$. Gate and linear half are cut off at 7 and written $\hat y$, $\hat t$:
+
+$$
+\mathrm{swiglu}(y, t) = \hat y \cdot \sigma(1.702\, \hat y) \cdot (\hat t + 1)
+$$
+"""
+
+CHANCE = r"""
+**Blind choice**: $n$ tokens with $k$ of $E$ experts each. The squared variation of the load, its standard deviation over its
+mean, has
+
+$$
+\text{mean } \frac{E - k}{n k}, \qquad \text{variance } \frac{2\,(n - 1)(E - k)^2}{n^3 k^2 (E - 1)}
+$$
+"""
+
+TOUCHED = r"""
+**Touched** by a step that writes one token for each of $B$ sequences, on average:
+
+$$
+E \left(1 - (1 - k/E)^B\right)
+$$
+"""
+
+
+def maths(study: Study, tokens: text.Tokens) -> str:
+    """The formulas, each with the numbers of the model on the screen."""
+    live, count = study.live_config, max(len(tokens), 1)
+    hidden, width, experts, active = (f"{number:,}" for number in (
+        live.hidden_size, live.intermediate_size, live.num_experts, live.experts_per_token))
+    mean, spread = measure.variation_squared_moments(count, live.num_experts, live.experts_per_token)
+    touched, batch = expected_experts_touched(live, measure.FIRST_BATCH), measure.FIRST_BATCH
+    return with_numbers(
+        (ROUTER, f"E = {experts} scores, each the sum of D = {hidden} products and a bias; k = {active} are kept."),
+        (EXPERT, f"F = {width} neurons, so that W₁ has {2 * live.intermediate_size:,} × {hidden} weights and W₂ {hidden} × "
+                 f"{width}. A token passes k = {active} of {experts} such pairs."),
+        (CHANCE, f"n = {count} tokens, so that the mean is {units.number(mean)} and the spread {units.number(spread)}. Its "
+                 f"root, {math.sqrt(mean):.2f}, is what Load compares with."),
+        (TOUCHED, f"{units.plural(batch, 'token')} touch {touched:.1f} of {experts} experts."))
 
 
 @st.fragment
@@ -94,11 +131,26 @@ def what_decides(study: Study) -> None:
             st.info(str(why), icon=":material/hourglass:")
 
 
-def because(touched: float) -> str:
-    """What the answer to the prediction means."""
-    return (f"The {BATCH} tokens make {BATCH * ASKED.experts_per_token} choices, but some fall on the same expert: "
-            f"E·(1 − (1 − k/E)^B). One token reads {percent(ASKED.experts_per_token / ASKED.num_experts)} of the experts' "
-            f"weights, this batch {percent(touched / ASKED.num_experts, 0)}.")
+def prediction(study: Study) -> Prediction:
+    """How many experts a batch touches, in a model that is not on the screen."""
+    name = "gpt-oss-20b" if study.preset == "gpt-oss-120b" else "gpt-oss-120b"
+    asked = PRESETS[name]
+    experts, active = asked.num_experts, asked.experts_per_token
+    batch = experts // active
+
+    def because(touched: float) -> str:
+        return (f"The {batch} tokens make {batch * active} choices, but some fall on the same expert: E·(1 − (1 − k/E)^B). "
+                f"One token reads {percent(active / experts)} of the experts' weights, this batch "
+                f"{percent(touched / experts, 0)}.")
+
+    return Prediction(
+        f"{name} has {experts} experts in a layer, {active} active. How many different experts do {batch} independent "
+        "tokens touch?", lambda: expected_experts_touched(asked, batch), because, unit="experts", tolerance=0.03,
+        show="{:.0f}".format, mistakes=[
+            (float(experts), f"{batch} tokens do make {batch * active} choices, as many as there are experts. But tokens do "
+                             "not ask each other, so some choose the same."),
+            (float(batch), f"That is one expert a token, and each chooses {active}."),
+            (float(active), "That is what one token touches. Each of the others chooses for itself.")])
 
 
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
@@ -123,14 +175,11 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
     """Everything below the picture."""
     return Lesson(
-        path="experts", maths=MATHS, code=[MLPBlock, swiglu, expected_experts_touched], tries=controls.TRIES,
-        prediction=Prediction(
-            f"128 experts, 4 active: how many different experts of a layer do {BATCH} independent tokens touch?",
-            lambda: expected_experts_touched(ASKED, BATCH), because, unit="experts", tolerance=0.03, show="{:.0f}".format),
-        claims=register.of_page("experts"), checks=lambda: how_we_know(study, tokens))
+        path="experts", maths=maths(study, tokens), code=[MLPBlock, swiglu, expected_experts_touched], tries=controls.TRIES,
+        prediction=prediction(study), claims=register.of_page("experts"), checks=lambda: how_we_know(study, tokens))
 
 
-header("experts")
+header("experts", OPENING)
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)

@@ -10,7 +10,7 @@ from gptoss.app import route
 from gptoss.app.glossary import WORDS, anchor
 from gptoss.notation import NOTATION, Symbol
 
-_GREEK = {"ell": "ℓ", "omega": "ω", "theta": "θ", "gamma": "γ", "varepsilon": "ε", "eta": "η"}
+_GREEK = {"ell": "ℓ", "omega": "ω", "theta": "θ", "gamma": "γ", "varepsilon": "ε", "eta": "η", "sigma": "σ"}
 _SCRIPT = {"H": "ℋ", "L": "ℒ"}
 
 

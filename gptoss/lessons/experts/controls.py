@@ -12,7 +12,7 @@ from gptoss.app import controls, kept, theme
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import picks
-from gptoss.app.lesson import Try
+from gptoss.app.lesson import Seen, Try
 from gptoss.app.live import NO_TWIN, has_twin, live_model, twin
 from gptoss.app.pictures import Main, show_chart, show_picture
 from gptoss.app.retrained import RETRAINED
@@ -28,7 +28,8 @@ from gptoss.lessons.experts.charts.worksheet import Token as Followed
 from gptoss.lessons.experts.claims import foreseen, live_routing
 from gptoss.lessons.experts.measure import AS_IN_GPT_OSS, LiveRouting, Routing
 from gptoss.lessons.experts.measure.follow import experts_to_show, follow, telling_token
-from gptoss.lessons.experts.measure.routes import CHANCE, DOMAIN, PREDICTORS, TOKEN
+from gptoss.lessons.experts.measure.routes import CHANCE, DOMAIN, HIDDEN, PREDICTORS, TOKEN
+from gptoss.training.shipped import STORYTELLER
 
 ONE, ROUTING, LOAD, FORESEEN, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
     "One token", "Routing", "Load", "What decides", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
@@ -47,13 +48,42 @@ HINTS = {
     TOUCHED: "All experts take memory, only those that the batch touches are read. Tokens of one text are alike, and so "
              "they touch fewer.",
 }
+
+
+def _reads_nearly_all(seen: Seen) -> bool:
+    rows = seen.chart("Experts touched").query("what == 'formula'").set_index("batch")["experts"]
+    return rows[1] == 4 and rows[256] > 127
+
+
+def _far_from_chance(seen: Seen) -> bool:
+    here = seen.chart("variation in every layer").query("layer == 0").set_index("what")["value"]
+    return min(here["this model"], here["untrained twin"]) > 2 * here["chance, 5–95%"]
+
+
+def _on_the_line(seen: Seen) -> bool:
+    rows = seen.chart("Parameters against compute").set_index("design").groupby(level=0).first()
+    mixture, dense = rows.loc["mixture of experts"], rows.loc["dense, equal size"]
+    return abs(mixture["flops"] / dense["flops"] - 1) < 0.05 and abs(mixture["parameters"] / dense["parameters"] - 1) < 0.05
+
+
+def _token_before_kind(seen: Seen) -> bool:
+    rows = seen.chart("Share of the routes").set_index("predictor")
+    kind, token = (rows.loc[name, "share"] - rows.loc[CHANCE, "share"] for name in (DOMAIN, TOKEN))
+    return 0 < kind < token / 2 and rows.loc[HIDDEN, "share"] > rows.loc[TOKEN, "share"]
+
+
 TRIES = (
-    Try("A batch on gpt-oss-120b", "Move the batch: one token reads 4 of 128 experts, a few hundred read them all.",
-        preset="gpt-oss-120b", controls={"experts_view": TOUCHED, "experts_batch": 32}),
-    Try("One word, 64 times", "Equal tokens go the same way, so that the load is very uneven, whatever was learned or not.",
-        text="the" + " the" * 63, controls={"experts_view": LOAD, "layer": 0}),
-    Try("Every expert active", "With 8 of 8 active nothing is saved: the mixture's point falls on the dense line.",
-        dials={"experts": 8, "active": 8}, controls={"experts_view": COST}))
+    Try("A batch on gpt-oss-120b", "One token reads 4 of 128 experts, but a batch of 256 tokens reads nearly all of them, "
+        "because tokens choose differently. Move the batch: reading is saved for small batches only.",
+        preset="gpt-oss-120b", controls={"experts_view": TOUCHED, "experts_batch": 256}, check=_reads_nearly_all),
+    Try("One word, 64 times", "Equal tokens go the same way, so that layer 0's load is more than twice as uneven as chance. "
+        "The untrained twin's is too: it has nothing to do with learning.",
+        text="the" + " the" * 63, controls={"experts_view": LOAD, "layer": 0}, check=_far_from_chance),
+    Try("Every expert active", "With 8 of 8 active nothing is saved, so the mixture's point lies on the line of dense MLPs.",
+        dials={"experts": 8, "active": 8}, controls={"experts_view": COST}, check=_on_the_line),
+    Try("Specialists for stories?", "It reads stories, explanations, conversations and riddles. To know which of them it is "
+        "tells less than half of what the token tells, and the hidden state tells most.",
+        preset=STORYTELLER, controls={"experts_view": FORESEEN, "layer": 1}, check=_token_before_kind))
 
 check_experts = computed(measure.check_experts)  # of (study, live routing, layer)
 followed = computed(lambda model, layer, stream, token: follow(model.block[layer].mlp, stream[0, token]), entries=64)

@@ -111,9 +111,9 @@ def test_32_tokens_touch_82_experts():
 
 
 def test_the_experiments_show_what_they_promise():
-    at = press(open_tab(open_experts(), "experts", "Try this"), "A batch on gpt-oss-120b")
-    assert dial(at, "experts").value == 128 and at.select_slider(key="experts_batch").value == 32
-    assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-120b'), 32):.1f}" in words(at)
+    at = press(open_experts(), "A batch on gpt-oss-120b")
+    assert dial(at, "experts").value == 128 and at.select_slider(key="experts_batch").value == 256
+    assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-120b'), 256):.1f}" in words(at)
     press(at, "One word, 64 times")
     assert at.text_area(key="text").value.split() == ["the"] * 64
     measured, chance = (float(re.search(rf"{word} (\d\.\d\d)", words(at)).group(1))
