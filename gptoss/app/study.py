@@ -306,7 +306,7 @@ _DIALS = (
     Dial("heads", "Query heads", _steps(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128), "new shape",
          "Heads that ask. Their size is the preset's and does not depend on the hidden size."),
     Dial("kv", "KV groups", _kv_options, "new shape",
-         "Key/value heads that answer, each for a group of query heads: as many as query heads is MHA, 1 is MQA.",
+         "Query heads that share keys and values, one KV head a group: as many groups as query heads is MHA, 1 is MQA.",
          lambda values: f"it must divide {values['heads']} query heads"),
     Dial("window", "Sliding window", _steps(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 0), "weights kept",
          "Tokens that the sliding layers see, the query's own included. Off: every layer sees everything."),
