@@ -9,11 +9,11 @@ export default function ({data, parentElement, setTriggerValue}) {
   if (head.theme && head.theme !== theme) setTriggerValue('theme', theme)
   head.theme = theme
   if (head.written !== data.html) head.innerHTML = head.written = data.html
-  fold(head, folded())
+  show(head)
   head.onclick = event => {
     const pressed = event.target.closest('[data-message]')
     if (pressed) setTriggerValue('pressed', pressed.dataset.message)
-    if (event.target.closest('.head-fold')) fold(head, !folded())
+    if (event.target.closest('.head-fold')) fold(head)
   }
   hearOfWords(word => setTriggerValue('word', word), data.live)
   document.documentElement.classList.toggle('stage', data.scheme !== '')
@@ -23,14 +23,21 @@ export default function ({data, parentElement, setTriggerValue}) {
 // The page's opening is there until a reader folds it; then it stays folded in this browser, on all pages.
 const FOLDED = 'gptoss-opening-folded'
 
+let away = false // where the browser keeps nothing
+
 function folded() {
-  try { return localStorage.getItem(FOLDED) === '1' } catch { return document.documentElement.classList.contains('folded') }
+  try { return localStorage.getItem(FOLDED) === '1' } catch { return away }
 }
 
-function fold(head, away) {
-  try { localStorage.setItem(FOLDED, away ? '1' : '0') } catch { /* without storage it stays as long as the page does */ }
-  document.documentElement.classList.toggle('folded', away)
-  head.querySelector('.head-fold')?.setAttribute('aria-expanded', String(!away))
+function fold(head) {
+  away = !folded()
+  try { localStorage.setItem(FOLDED, away ? '1' : '0') } catch { /* then it stays so as long as the page does */ }
+  show(head)
+}
+
+function show(head) {
+  document.documentElement.classList.toggle('folded', folded())
+  head.querySelector('.head-fold')?.setAttribute('aria-expanded', String(!folded()))
 }
 
 // Have Streamlit take the theme that projector mode asks for in place of the system's, or the system's again. It looks at the

@@ -103,7 +103,7 @@ def _html(page: Page, study: Study, band: Band, opening: Opening | None) -> str:
 def _marks(page: Page, opening: Opening | None) -> str:
     """The buttons beside the title: fold the opening, explain the head, projector mode."""
     turn, icon = ("Leave projector mode", "close_fullscreen") if stage.on() else ("Projector mode", "present_to_all")
-    fold = ('<button class="head-fold" aria-expanded="true" aria-controls="head-opening" title="Three sentences" '
+    fold = ('<button class="head-fold fold-button" aria-expanded="true" aria-controls="head-opening" title="In short (i)" '
             f'aria-label="In short: this page in three sentences"><span>In short</span> {_icon("expand_less")}</button>')
     return (f'{fold if opening else ""}<button class="head-mark" popovertarget="head-help" '
             f'title="What this page is for, and what its head says">{page.minutes} min {_icon("help")}</button>'

@@ -86,8 +86,8 @@ function queue(message) {
 }
 
 function act(message) {
-  const step = document.querySelector(`.st-key-steps_${message.does} button:not(:disabled)`)
-  if (step?.checkVisibility()) step.click()
+  const button = document.querySelector(`:is(.st-key-steps_${message.does} button, .${message.does}-button):not(:disabled)`)
+  if (button?.checkVisibility()) button.click()
   else app.now?.send(message)
 }
 

@@ -1,7 +1,8 @@
 """The keys of the whole app, in one table: forward and back as clickers send them, from page to page, the list itself.
 
-`keys.js` listens in the browser. It presses the buttons of a page that plays in steps; what is left to do is done here. It
-also opens the links of class `way`, without a reload. `history.js` goes with it, and keeps the browser's history short.
+`keys.js` listens in the browser. It presses the buttons of a page that plays in steps, and the one that folds its opening;
+what is left to do is done here. It also opens the links of class `way`, without a reload. `history.js` goes with it, and
+keeps the browser's history short.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ SHORTCUTS = (
     Shortcut("Alt+ArrowRight", "Alt\u00a0→", "next", "the next page"),
     Shortcut("Alt+ArrowLeft", "Alt\u00a0←", "previous", "the page before"),
     Shortcut("s", "s", "share", "the link to what is on the screen, with a code for phones"),
+    Shortcut("i", "i", "fold", "in short: the page's three sentences, folded or there again"),
     Shortcut("f", "f", "stage", "projector mode: the picture large on an empty screen, and back"),
     Shortcut("?", "?", "list", "this list"),
 )
@@ -95,13 +97,17 @@ def _turn_stage(_: str) -> None:
     stage.toggle()
 
 
+def _nothing(_: str) -> None:
+    """What a button of the page does in the browser: nothing is left to do where the page has none."""
+
+
 def _ask_for_list(_: str) -> None:
     st.session_state[_LIST] = True
 
 
 _ACTS: dict[str, Callable[[str], None]] = {
     "forward": _next, "back": _previous, "next": _next, "previous": _previous, "stage": _turn_stage,
-    "share": _share,
+    "share": _share, "fold": _nothing,
     "list": _ask_for_list}
 
 

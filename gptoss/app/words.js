@@ -20,7 +20,7 @@ function openWord(event) {
   if (link?.getAttribute('href') === '#words') return openAll(event)
   const entry = link && document.getElementById(link.getAttribute('href').slice(1))
   const card = document.querySelector('.word-card')
-  if (!entry || !card) return // the browser follows the link to the drawer
+  if (!entry || !card?.showPopover) return // the browser follows the link to the drawer
   event.preventDefault()
   card.innerHTML = `<dl>${entry.innerHTML}</dl>`
   card.dataset.word = entry.id

@@ -27,7 +27,7 @@ def sent(monkeypatch):
 
 def test_forward_and_back_go_from_page_to_page_where_no_step_is_left(sent):
     assert sent({"does": "forward"}) == sent({"does": "next"}) == "pages/rope.py"
-    assert sent({"does": "back"}) == sent({"does": "previous"}) == "pages/block.py"
+    assert sent({"does": "back"}) == sent({"does": "previous"}) == "pages/tokenizer.py"
     assert sent({"does": "back"}, "start") is None and sent({"does": "forward"}, PAGES[-1].path) is None
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from accessibility import violations
 from chromium_reader import LAPTOP, PATIENCE, PHONE, at_rest, settle, slider
 from playwright.sync_api import expect
 
@@ -28,6 +29,11 @@ def test_a_stranger_reads_the_opening_opens_words_and_folds_it_for_good(visits):
     assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] and box["y"] + box["height"] <= PHONE["height"]
     page.keyboard.press("Escape")
     page.get_by_role("button", name="In short").click()
+    expect(opening).to_be_hidden()
+    page.keyboard.press("i")
+    expect(opening).to_be_visible()
+    assert violations(page, inside=".page-head") == []
+    page.keyboard.press("i")
     expect(opening).to_be_hidden()
     page.goto(page.url.replace("/attention", "/rope"))
     at_rest(page)
