@@ -44,9 +44,9 @@ def _attention_cases() -> list[Case]:
         return q, k, v, torch.randn(heads, generator=draw) if sinks else None, visible(queries, keys, window)
 
     return [
-        Case("4 tokens, 6 query heads on 2 key/value heads of 5", tensors(4, 4, 6, 2, 5)),
+        Case("4 tokens, 6 query heads in 2 KV groups, of size 5", tensors(4, 4, 6, 2, 5)),
         Case("1 query after 6 keys, all 4 heads share one", tensors(1, 7, 4, 1, 8, batch=2)),
-        Case("every query head has its own key/value head", tensors(3, 3, 3, 3, 4)),
+        Case("every query head has its own KV head", tensors(3, 3, 3, 3, 4)),
         Case("1 token, 1 head", tensors(1, 1, 1, 1, 3)),
         Case("a window of 2 and a softmax with sinks", tensors(5, 5, 4, 2, 6, window=2, sinks=True)),
         Case("bfloat16", tensors(3, 5, 4, 2, 16, dtype=torch.bfloat16)),
@@ -95,10 +95,10 @@ ATTENTION = Exercise(
     story="""\
 A token asks with its query, earlier tokens answer with their keys, and what comes back is a mixture of their values.
 Keys and values have to be kept for every token of a text, so GPT-OSS has few of them: groups of 8 query heads share one
-key/value head, and the cache is an eighth of the size. How scores become weights is handed in as a function, because the
+KV head, and the cache is an eighth of the size. How scores become weights is handed in as a function, because the
 exercise *Attention sink* puts something of its own there.""",
     hints=(
-        "Give every query head the key/value head of its group. After that it is ordinary attention: scores, mask, weights, "
+        "Give every query head the KV head of its group. After that it is ordinary attention: scores, mask, weights, "
         "mixture.",
         "Neighbouring query heads share: `k.repeat_interleave(group, dim=2)`, not `repeat`. The scores are "
         "`torch.einsum(\"bqhd,bkhd->bhqk\", q, k)` divided by `q.shape[-1] ** 0.5`.",
@@ -106,7 +106,7 @@ exercise *Attention sink* puts something of its own there.""",
         "`torch.einsum(\"bhqk,bkhd->bqhd\", weights, v)` the mixture."),
     solution=grouped_attention, ours=explicit_attention, cases=_attention_cases, ask=_ask_attention,
     mistakes=(
-        Mistake("heads dealt round", "Your query head h reads key/value head h modulo kv_heads. Groups are neighbours: "
+        Mistake("heads dealt round", "Your query head h reads KV head h modulo kv_heads. Groups are neighbours: "
                 "h // group, which `repeat_interleave` gives and `repeat` does not.", _dealt_round),
         Mistake("no scale", "The scores are not divided by the root of head_dim, so the softmax is far too "
                 "sharp.", _unscaled),
