@@ -136,7 +136,7 @@ def _our_bytes(config: ModelConfig, context: int) -> tuple[int, int]:
 
 
 def _memory_cases() -> list[Case]:
-    contexts = (131_072, 8192, 200, 100, 33, 33)
+    contexts = (131_072, 8192, 500, 200, 100, 33, 33)
     return [Case(f"{name}, {context:,} tokens", (config, context))
             for (name, config), context in zip(_configs(), contexts, strict=True)] + [
         Case("a window of 7, 5 tokens", (_ODD, 5)), Case("no token", (_ODD, 0))]
