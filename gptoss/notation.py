@@ -24,6 +24,7 @@ NOTATION = (
     Symbol("j", "position of a key"),
     Symbol("V", "tokens of the vocabulary", "vocab_size"),
     Symbol("v", "one token of the vocabulary"),
+    Symbol("r", "rank of a token: the order in which it was learned"),
     # the model's shape
     Symbol("L", "layers", "num_hidden_layers"),
     Symbol(r"\ell", "one layer"),

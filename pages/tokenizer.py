@@ -4,39 +4,73 @@ import streamlit as st
 
 from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
-from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
+from gptoss.app.lesson import Lesson, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
+from gptoss.config import PRESETS
+from gptoss.cost import count_parameters
 from gptoss.lessons.tokenizer import measure
 from gptoss.lessons.tokenizer.controls import words as controls
+from gptoss.lessons.tokenizer.controls.conversation import BROKEN as BROKEN_HEADERS
 from gptoss.lessons.tokenizer.controls.conversation import conversation
-from gptoss.lessons.tokenizer.controls.words import MERGES, TOKENS, VIEWS
+from gptoss.lessons.tokenizer.controls.questions import STRAWBERRY, question
+from gptoss.lessons.tokenizer.controls.words import CONVERSATION, MERGES, TOKENS, VIEWS
+from gptoss.notation import with_numbers
 from gptoss.tokenizer import encode_text, token_label
+from gptoss.tokenizer.harmony_strict import read_strictly
 from gptoss.tokenizer.merges import CutVocabulary, merges, pre_tokens
 
-MATHS = r"""
-A pre-token begins as bytes $b_1, \dots, b_n$. Every token $v$ of the vocabulary has a rank $r(v)$, its id: the order in
-which it was learned. As long as two neighbours $t_i, t_{i+1}$ are a token together, the pair of lowest rank becomes one:
+HINDI = "नमस्ते दुनिया"
+REAL = PRESETS["gpt-oss-20b"]
 
-$$i^* = \arg\min_i \; r(t_i \Vert t_{i+1}), \qquad (t_{i^*},\, t_{i^*+1}) \;\to\; t_{i^*} \Vert t_{i^*+1}$$
+OPENING = Opening(
+    problem="A model computes with numbers. Letter by letter a text would be very long, and no list of words is complete.",
+    idea=f"Cut the text into frequent pieces: common words whole, rare ones in parts, anything else in bytes. Each piece, a "
+         f"{word('token')}, has a number.",
+    chosen=f"A {word('vocabulary')} of {REAL.vocab_size:,} tokens, four times GPT-2's, and special tokens that say where a "
+           "message begins, who speaks and where it ends.")
 
-Cut off after its first $V$ ranks, the vocabulary makes the same merges and stops at the first that needs a rank
-$\ge V$. So a text's length $T(V)$ is its number of bytes less the merges made by then, and falls as $V$ grows, while
+MERGING = r"""
+A pre-token, a word with the space before it, begins as bytes. Every token $v$ of the vocabulary has a rank $r(v)$, its id:
+the order in which it was learned. As long as two neighbours are a token together, the pair of lowest rank becomes one:
 
-$$P(V) = \underbrace{V \cdot d}_{\text{embedding}} + \underbrace{V \cdot d}_{\text{unembedding}}$$
+$$v,\, v' = \arg\min_{\text{neighbours}} r(v v'), \qquad v,\, v' \;\to\; v v'$$
 
-with $d$ the hidden size: one row for every token at each end of the model.
+Cut off after its first $V$ ranks, the vocabulary makes the same merges and stops at the first that needs a rank of $V$ or
+more. So a text has as many tokens as bytes, less one for every merge that was made:
+
+$$n = \text{bytes} - \text{merges}$$
+"""
+
+PARAMETERS = r"""
+More tokens in the vocabulary make texts shorter, and the model larger at both its ends: one row of $D$ numbers, the hidden
+size, for every token in the embedding, and one in the unembedding,
+
+$$N = V \cdot D + V \cdot D$$
 """
 
 
-def picture(study: Study, words: str) -> None:
-    """The chosen view, beside the reader's text where it is about that text."""
+def maths(study: Study) -> str:
+    """The formulas, each with the numbers of the model under study."""
+    config, word_of = study.config, STRAWBERRY.encode()
+    made, ends = len(merges(word_of)), count_parameters(study.config)
+    return with_numbers(
+        (MERGING, f"“{STRAWBERRY}” has {len(word_of)} bytes and {made} merges: {len(word_of)} − {made} = "
+                  f"{len(encode_text(STRAWBERRY))} tokens."),
+        (PARAMETERS, f"V = {config.vocab_size:,} and D = {config.hidden_size:,}, so that both ends have "
+                     f"{ends.embedding + ends.unembedding:,} parameters, "
+                     f"{(ends.embedding + ends.unembedding) / ends.total:.1%} of {study.name}."))
+
+
+def picture(study: Study, words: str) -> str:
+    """The chosen view, beside the reader's text where it is about that text; which one that is."""
     chosen = view(VIEWS, "tokenizer_view")
-    if chosen in (controls.CONVERSATION, controls.SEARCH):
-        (conversation if chosen == controls.CONVERSATION else controls.search)()
-        beside(lesson(words))
-        return
+    if chosen in (CONVERSATION, controls.SEARCH):
+        (conversation if chosen == CONVERSATION else controls.search)()
+        beside(lesson(study, words, chosen))
+        return chosen
     writing, drawing = st.columns([1, 3], gap="medium")
     with writing:
         special = text.text_box()
@@ -51,14 +85,8 @@ def picture(study: Study, words: str) -> None:
                 controls.merges(words)
             else:
                 controls.sizes(words, study)
-        beside(lesson(words))
-
-
-def because(answer: str) -> str:
-    """What the answer to the prediction means."""
-    alone = " ".join(f"“{token_label(token)}”" for token in encode_text("strawberry"))
-    return (f"Alone it is {alone}. After a space it is one token, id {encode_text(' strawberry')[0]:,}: in running text "
-            "words follow a space, so that form was frequent enough to be learned.")
+        beside(lesson(study, words, chosen))
+    return chosen
 
 
 def how_we_know(words: str) -> None:
@@ -71,27 +99,35 @@ def how_we_know(words: str) -> None:
     st.markdown("The vocabularies are tiktoken's own files, checked by the hashes that it pins.")
 
 
-def lesson(words: str) -> Lesson:
-    """What follows below the picture, for a reader's text."""
+def lesson(study: Study, words: str, shown: str) -> Lesson:
+    """What is asked, tried and explained, under one view."""
+    hindi = measure.reading(HINDI, special=False)
     return Lesson(
-        path="tokenizer",
-        prediction=Prediction(
-            "How many tokens are `strawberry` alone, and `␣strawberry` after a space?", because=because,
-            answer=lambda: f"{len(encode_text('strawberry'))} and {len(encode_text(' strawberry'))}",
-            choices=("1 and 1", "1 and 2", "2 and 3", "3 and 1", "3 and 4", "10 and 11")),
+        path="tokenizer", prediction=question(study, shown),
         tries=[
-            Try("12345", "Digits are cut in threes from the left, while we group them from the right: 1234 is 123 and 4.",
-                text="12345 1234 123456789", controls={"tokenizer_view": TOKENS}),
-            Try("नमस्ते दुनिया", "Each letter of this script has three bytes. o200k has learned pieces of words; GPT-2 mostly "
-                "spells bytes.", text="नमस्ते दुनिया", controls={"tokenizer_view": TOKENS}),
-            Try("strawberry, step by step", "Ten bytes, seven merges, three tokens. Nobody chose these pieces: their ranks "
-                "did.", text="strawberry", controls={"tokenizer_view": MERGES})],
-        maths=MATHS, code=(pre_tokens, merges, CutVocabulary, measure.vocabulary_tradeoff),
+            Try("12345", "Digits are cut in threes from the left, while we group them from the right: “1234” is “123” and "
+                "“4”. So the same digit stands in other pieces in a longer number.",
+                text="12345 1234 123456789", controls={"tokenizer_view": TOKENS},
+                check=lambda seen: ["123", "4"] == [token_label(token) for token in encode_text("1234")]
+                and "␣123" not in seen.words and "1234" in seen.text),
+            Try("Hindi", "Each letter of this script takes three bytes. o200k has learned pieces of such words, GPT-2 "
+                f"spells most of them byte by byte: {hindi.gpt2} tokens in place of {hindi.o200k}.",
+                text=HINDI, controls={"tokenizer_view": TOKENS},
+                check=lambda seen: f"o200k: {hindi.o200k} tokens" in seen.words and f"GPT-2: {hindi.gpt2}" in seen.words),
+            Try("strawberry, step by step", "Press Next: the two neighbours of lowest rank become one, seven times, and "
+                "ten bytes are three tokens. Nobody chose these pieces; how often they came in the texts decided.",
+                text=STRAWBERRY, controls={"tokenizer_view": MERGES, "tokenizer_step": 0},
+                check=lambda seen: "After 0 of 7 merges: 10 tokens" in seen.words),
+            Try("A broken header", "The model wrote two question marks where a channel belongs. A reader to the letter "
+                "stops, and the sound answer behind it is lost too. A reader that repairs finds the answer.",
+                controls={"tokenizer_view": CONVERSATION, "tokenizer_talk_mode": BROKEN_HEADERS,
+                          "tokenizer_talk_broken": next(iter(measure.BROKEN))},
+                check=lambda seen: "stops at token" in seen.words and "2 messages, and" in seen.words)],
+        maths=maths(study), code=(pre_tokens, merges, CutVocabulary, measure.vocabulary_tradeoff, read_strictly),
         claims=register.of_page("tokenizer"), checks=lambda: how_we_know(words))
 
 
-header("tokenizer")
+header("tokenizer", OPENING)
 study = state.study()
 words = measure.cut_text(text.current_text())
-picture(study, words)
-below(lesson(words))
+below(lesson(study, words, picture(study, words)))

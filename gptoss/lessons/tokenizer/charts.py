@@ -41,13 +41,17 @@ _PARTS = ["embedding", "unembedding"]
 GPT2_SIZE = 50_257
 _PLAIN_LABEL = "format(datum.value, ',~r')"
 _PAIRS_STYLE = """<style>
-.chips.pairs {gap: 8px 4px; align-items: stretch; max-height: 430px; overflow-y: auto;}
+.chips.pairs {gap: 8px 4px; align-items: stretch;}
+details.more {margin-top: 8px;}
+details.more summary {cursor: pointer; font-size: 0.9rem; margin-bottom: 8px;}
 .chips .pair {display: flex; flex-direction: column; gap: 2px; max-width: 100%; min-width: 0;}
 .chips .row {display: flex; flex-wrap: wrap; gap: 2px; justify-content: center;}
 .chips .row span {flex: 1 0 auto; min-width: 1.2em;}
 .chips .same {font-family: "Source Code Pro", monospace; font-size: 0.72rem; opacity: 0.7; text-align: center;}
 .chips small {white-space: nowrap;}
+@media (max-width: 760px) {.chips.pairs {gap: 5px 3px; font-size: 0.8rem;} .chips .pair > .same {display: none;}}
 </style>"""
+_AT_ONCE = 96  # tokens that are drawn before a reader asks for more
 _BYTES_SHOWN = 8  # of a token, below its id
 _MOST_IDS = 1500  # tokens of a stream that have their ids drawn
 _HEAD, _TAIL = 12, 5  # tokens of a long content that are drawn
@@ -214,16 +218,18 @@ def paired_chips(pieces: Iterable[tuple[Sequence[Token], Sequence[Token]]], show
     have the same one token, only GPT-2's id is written.
     """
     pieces = list(pieces)
-    html, place = [], 0
+    first, later, place = [], [], 0
     for ours, theirs in pieces:
         row = "".join(_o200k_chip(token, place + number, show_bytes) for number, token in enumerate(ours))
         below = _gpt2_row(ours, theirs) if compared else ""
-        html.append(f'<div class="pair"><div class="row">{row}</div>{below}</div>')
+        (first if place < _AT_ONCE else later).append(f'<div class="pair"><div class="row">{row}</div>{below}</div>')
         place += len(ours)
     words = f"{place} tokens of o200k with their ids" + (
         f", above {sum(len(theirs) for _, theirs in pieces)} of GPT-2" if compared else "")
-    return (f'{STYLE}{_PAIRS_STYLE}<div class="chips pairs" role="img" tabindex="0" aria-label="{words}">'
-            f'{"".join(html)}</div>')
+    more = (f'<details class="more"><summary>The tokens after the first {_AT_ONCE}</summary><div class="chips pairs" '
+            f'role="img" aria-label="The later tokens">{"".join(later)}</div></details>') if later else ""
+    return (f'{STYLE}{_PAIRS_STYLE}<div class="chips pairs" role="img" aria-label="{words}">'
+            f'{"".join(first)}</div>{more}')
 
 
 def _o200k_chip(token: Token, place: int, show_bytes: bool) -> str:
@@ -370,7 +376,7 @@ def harmony_stream(spans: Iterable[Span], chosen: int | None = None, ids: bool =
     special = sum(span.kind == "special" for span in spans)
     total = sum(len(span.ids) for span in spans)
     words = f"A stream of {total} tokens, {special} of them special"
-    return f'{_STREAM_STYLE}<div class="stream" role="group" tabindex="0" aria-label="{words}">{lines}</div>'
+    return f'{_STREAM_STYLE}<div class="stream" role="group" aria-label="{words}">{lines}</div>'
 
 
 def _message(spans: Sequence[Span], chosen: bool, ids: bool) -> str:

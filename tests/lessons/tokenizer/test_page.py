@@ -7,8 +7,8 @@ import pytest
 from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
 from gptoss.lessons.tokenizer.controls.conversation import EXAMPLES, MAX_MESSAGES, MAX_TOKENS, NEW
-from gptoss.lessons.tokenizer.controls.words import LANGUAGE, MERGES, SEARCH, SIZES, TOKENS, VIEWS
-from gptoss.lessons.tokenizer.measure import LONGEST, MAX_CHIPS
+from gptoss.lessons.tokenizer.controls.words import CONVERSATION, LANGUAGE, MERGES, SEARCH, SIZES, TOKENS, VIEWS
+from gptoss.lessons.tokenizer.measure import BROKEN, LONGEST, MAX_CHIPS, read_twice
 from gptoss.tokenizer import SPECIAL_TOKENS, encode_text, token_bytes
 from gptoss.tokenizer.harmony import EXAMPLE, render
 from gptoss.tokenizer.harmony_types import functions_to_json
@@ -73,11 +73,19 @@ def test_many_tokens_are_cut_and_said():
 
 def test_bytes_and_gpt2_can_be_left_out():
     at = open_page(PAGE)
+    assert "GPT-2" in drawn(at, "chips pairs")[0] and ">20 61<" not in drawn(at, "chips pairs")[0]
+    at.toggle(key="tokenizer_bytes").set_value(True).run()
     assert "GPT-2" in drawn(at, "chips pairs")[0] and ">20 61<" in drawn(at, "chips pairs")[0]
     at.toggle(key="tokenizer_gpt2").set_value(False).run()
     assert "GPT-2" not in drawn(at, "chips pairs")[0] and ">20 61<" in drawn(at, "chips pairs")[0]
-    at.toggle(key="tokenizer_bytes").set_value(False).run()
-    assert ">20 61<" not in drawn(at, "chips pairs")[0]
+
+
+def test_tokens_beyond_those_that_are_drawn_at_once_are_a_click_away():
+    at = open_page(PAGE, text="a " * 60)
+    assert "<details" not in drawn(at, "chips pairs")[0]
+    type_text(at, "a " * 200)
+    before, after = drawn(at, "chips pairs")[0].split("<details")
+    assert before.count('class="pair"') == 96 and after.count('class="pair"') == len(encode_text("a " * 200)) - 96
 
 
 def state(at):
@@ -190,17 +198,31 @@ def tab(at, name):
 
 
 def test_strawberry_is_three_tokens_and_one():
-    at = tab(open_page(PAGE), "Predict, then look")
-    at.radio(key="tokenizer_guess").set_value("3 and 1").run()
+    at = open_page(PAGE)
+    at.radio(key="tokenizer_tokens_guess").set_value("3 and 1").run()
     at.button(key="tokenizer_commit").click().run()
     sentence = at.success[0].value
-    assert "It is 3 and 1." in sentence and "“st” “raw” “berry”" in sentence and "101,830" in sentence
+    assert "It is 3 and 1." in sentence and "“st” “raw” “berry”" in sentence
+
+
+@pytest.mark.parametrize(("view", "right", "wrong", "told"), [
+    (MERGES, "7", "9", "single token"), (LANGUAGE, "2", "3", "often stand together"), (SIZES, 16.05, 2.8, "all parameters"),
+    (CONVERSATION, "Ordinary tokens that spell it", "The special token, which ends the message", "system's name"),
+    (SEARCH, "about 20", "about 500", "rare words")])
+def test_every_view_has_a_question_of_its_own_and_answers_the_mistake(view, right, wrong, told):
+    for guess, told_now in ((wrong, told), (right, "")):
+        at = open_page(PAGE, preset="gpt-oss-20b", tokenizer_view=view)
+        kind = at.number_input if isinstance(guess, float) else at.radio
+        kind(key=f"tokenizer_{view.lower().replace(' ', '-')}_guess").set_value(guess).run()
+        at.button(key="tokenizer_commit").click().run()
+        [said] = [box.value for box in (*at.success, *at.info) if box.value.startswith("You said")]
+        assert told_now in said and bool(at.success) == (guess == right)
 
 
 @pytest.mark.parametrize("number, text, view", [
     (0, "12345 1234 123456789", TOKENS), (1, "नमस्ते दुनिया", TOKENS), (2, "strawberry", MERGES)])
 def test_every_experiment_sets_its_text_and_view(number, text, view):
-    at = tab(open_page(PAGE, tokenizer_view=SIZES), "Try this")
+    at = open_page(PAGE, tokenizer_view=SIZES)
     at.button(key=f"tokenizer_try_{number}").click().run()
     assert_fine(at)
     assert at.text_area(key="text").value == text and at.segmented_control(key="tokenizer_view").value == view
@@ -450,3 +472,34 @@ def test_a_cut_stream_is_not_called_unfinished():
     assert any(":green-badge" in element.value and "1 message in 4,096 tokens" in element.value for element in at.markdown)
     fill(at, "text", str(encode_text(long, special=True)))
     assert any(":green-badge" in element.value and "1 message in 4,096 tokens" in element.value for element in at.markdown)
+
+
+# Broken headers
+
+
+def open_broken(**address):
+    return open_view(tokenizer_talk_mode="Broken headers", **address)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_header_is_read_to_the_letter_and_with_repairs(name):
+    at = open_broken(tokenizer_talk_broken=name)
+    assert_fine(at)
+    read, text = read_twice(BROKEN[name]), words(at)
+    assert (f"stops at token {read.strict.stop}" in text) == (read.strict.stop is not None)
+    assert ("misreads" in text) == read.misread
+    table = at.dataframe[0].value
+    readers = [("to the letter", message) for message in read.strict.messages] + [
+        ("with repairs", message) for message in read.mended.messages]
+    assert table["reader"].tolist() == [reader for reader, _ in readers]
+    assert table["says"].tolist() == [message.content for _, message in readers]
+    assert read.mended.messages[-1].content, "the sound answer is not found"
+
+
+def test_a_header_of_ones_own_is_read_and_markup_stays_text():
+    at = open_broken()
+    at.text_area(key=f"tokenizer_talk_written_{next(iter(BROKEN))}").set_value(
+        "<|start|>assistant<|channel|>**final** <b><|message|>![x](//e.org)<|return|>").run()
+    assert_fine(at)
+    assert "misreads" in words(at) and "<b><|" not in drawn(at, "stream")[0]
+    assert "&lt;b&gt;" in drawn(at, "stream")[0]

@@ -50,6 +50,7 @@ NEW: dict[str, Message] = {
 MODES = BUILD, READ, BROKEN = "Build", "Read back", "Broken headers"
 ENDINGS = {"Generated": "training", "History": "history", "Next prompt": "completion"}
 MAX_TOKENS = 4096  # of a stream that is read back
+MAX_AT_ONCE = 800  # tokens of a stream that is drawn without scrolling in it
 
 _ABOUT_ENDINGS = {
     "Generated": "The last answer closes with <|return|>: the model says it when it is done, and sampling stops. "
@@ -286,12 +287,17 @@ def _built(chosen: int | None) -> None:
              *(charts.Span("absent", _left_out(n, messages[n]), (), n) for n in absent)]
     spans.sort(key=lambda span: span.message)
     with shown:
-        with st.container(height=430, border=False):
+        with _room_for(stream):
             st.html(charts.harmony_stream(spans, place, ids))
         st.markdown(counts(stream))
     st.caption(literal(_ABOUT_ENDINGS[ending]))
     _copies(stream)
     show_remarks(read_ids(stream.ids))
+
+
+def _room_for(stream: Stream) -> DeltaGenerator:
+    """Where a stream is drawn: as high as it is, unless it would hide all that is below it."""
+    return st.container(height="content" if len(stream.ids) <= MAX_AT_ONCE else 600, border=False)
 
 
 def counts(stream: Stream) -> str:
@@ -354,7 +360,7 @@ def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
         reading = replace(reading, remarks=tuple(remark for remark in reading.remarks if remark.token < MAX_TOKENS))
     wrong = frozenset(remark.token for remark in reading.remarks if remark.malformed)
     with pictures.main():
-        with st.container(height=330, border=False):
+        with _room_for(reading.stream):
             st.html(charts.harmony_stream(charts.stream_spans(reading.stream, ids, wrong), ids=ids))
         st.markdown(_verdict(reading))
     if as_text and reading.stream.pieces:

@@ -30,7 +30,7 @@ def tokens(text: str, special: bool) -> None:
         st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}", width="stretch")
         compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
                                help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
-        spelt = kept.toggle("Bytes", True, key="tokenizer_bytes")
+        spelt = kept.toggle("Bytes", key="tokenizer_bytes", help="What each token stands for, in hexadecimal.")
     with place:
         st.html(charts.paired_chips(read.pieces, spelt, compared))
     if read.shown < read.o200k:
