@@ -1,5 +1,7 @@
 """Tokenizer: a text cut into tokens, the merges that made them, and what they cost by language and vocabulary."""
 
+import re
+
 import streamlit as st
 
 from gptoss.app import state, text
@@ -18,7 +20,7 @@ from gptoss.lessons.tokenizer.controls.conversation import conversation
 from gptoss.lessons.tokenizer.controls.questions import STRAWBERRY, question
 from gptoss.lessons.tokenizer.controls.words import CONVERSATION, MERGES, TOKENS, VIEWS
 from gptoss.notation import with_numbers
-from gptoss.tokenizer import encode_text, token_label
+from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.harmony_strict import read_strictly
 from gptoss.tokenizer.merges import CutVocabulary, merges, pre_tokens
 
@@ -108,8 +110,7 @@ def lesson(study: Study, words: str, shown: str) -> Lesson:
             Try("12345", "Digits are cut in threes from the left, while we group them from the right: “1234” is “123” and "
                 "“4”. So the same digit stands in other pieces in a longer number.",
                 text="12345 1234 123456789", controls={"tokenizer_view": TOKENS},
-                check=lambda seen: ["123", "4"] == [token_label(token) for token in encode_text("1234")]
-                and "␣123" not in seen.words and "1234" in seen.text),
+                check=lambda seen: re.search(r"123\s+{}\b[\s=\d]*?\s4\s+{}\b".format(*encode_text("1234")), seen.words)),
             Try("Hindi", "Each letter of this script takes three bytes. o200k has learned pieces of such words, GPT-2 "
                 f"spells most of them byte by byte: {hindi.gpt2} tokens in place of {hindi.o200k}.",
                 text=HINDI, controls={"tokenizer_view": TOKENS},

@@ -156,10 +156,14 @@ def verdicts(at):
     return [box.value for box in (*at.success, *at.info) if box.value.startswith("You said")]
 
 
+def asked(at, page):
+    """What the reader answers with, whatever that is and under whichever view."""
+    return next(control for control in (*at.number_input, *at.radio, *at.selectbox)
+                if str(control.key).startswith(f"{page.path}_") and control.key.endswith("_guess"))
+
+
 def commit(at, page, guess):
-    """Predict, whatever the question is answered with."""
-    key = f"{page.path}_guess"
-    next(control for control in (*at.number_input, *at.radio, *at.selectbox) if control.key == key).set_value(guess).run()
+    asked(at, page).set_value(guess).run()
     assert not verdicts(at), "the answer shows before the commit"
     at.button(key=f"{page.path}_commit").click().run()
     assert_fine(at)
@@ -175,8 +179,7 @@ def test_the_reader_commits_before_the_answer_shows(page, monkeypatch):
         assert not verdicts(at)
         at.button(key=f"{page.path}_commit").click().run()
         assert not verdicts(at) and not answers, "an empty prediction is taken"
-        choices = [control.options for control in (*at.radio, *at.selectbox) if control.key == f"{page.path}_guess"]
-        guesses = choices[0][:2] if choices else [-987.5]
+        guesses = getattr(asked(at, page), "options", [-987.5])[:2]
         commit(at, page, guesses[0])
         if answers[0] == guesses[0]:
             at.button(key=f"{page.path}_again").click().run()
