@@ -19,7 +19,7 @@ from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
 from gptoss.app.study import DIALS, Study, unknown_settings
-from gptoss.app.text import current_text, sample_of, set_text, text_from_query, text_to_query
+from gptoss.app.text import current_text, offer, sample_of, set_text, text_from_query, text_to_query
 from gptoss.app.weights import weights_of
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY
@@ -118,6 +118,7 @@ def synchronise(page: str = "") -> None:
         memory.past = [step for step in memory.past if not step.alone]  # nobody would see what Undo does
         _carry_over(memory.now.text)
     memory.controls, memory.stepped, kept.kept().left_out = kept.values(PAGE_KEYS), False, []
+    offer(weights_of(memory.now.study).name)
     _write_address(memory)
 
 

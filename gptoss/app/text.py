@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import streamlit as st
 
 from gptoss.app import kept
+from gptoss.app.markdown import literal
 from gptoss.app.served import MAX_LIVE_TOKENS, most_live_tokens
+from gptoss.app.starters import STARTERS, Starter
 from gptoss.app.study import Study
-from gptoss.tokenizer import DEFAULT_SAMPLE, SAMPLES, STORIES, CompactVocabulary, Sample, encode_text
+from gptoss.tokenizer import (
+    DEFAULT_SAMPLE,
+    SAMPLES,
+    STORIES,
+    CompactVocabulary,
+    Sample,
+    clean_text,
+    encode_text,
+    token_label,
+)
 from gptoss.training.shipped import STORYTELLER
 
 OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
 TOO_LONG = "too-long"  # what the link says instead
+_OFFERED, _STARTER = "offered", "starter"  # whose weights run; the starter that is in the box
 _BY_NAME = {sample.name: sample for sample in SAMPLES}
+
+
+class Split(NamedTuple):
+    """A token of o200k that a smaller vocabulary spells in pieces: both as something to print."""
+
+    whole: str
+    pieces: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,8 @@ class Tokens:
     labels: tuple[str, ...]  # printable, white space visible
     characters_used: int
     characters: int
+    real: int = 0  # tokens that gpt-oss needs for the same characters
+    split: Split | None = None  # the first of them that this vocabulary has not, where there is one
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,12 +59,14 @@ class Tokens:
 def text_box(height: int = 130) -> bool:
     """The box labelled `Text` and the list of examples above it. Both keep their content from page to page.
 
-    Returns whether spellings such as `<|start|>` are to be read as the special tokens they name.
+    Beside it is what the model under study can do, to be clicked. Returns whether spellings such as `<|start|>` are to be
+    read as the special tokens they name.
     """
     st.selectbox("Example", [*_BY_NAME, OWN_TEXT], key="sample", on_change=_load_sample, persist_state="session",
                  format_func=lambda name: _BY_NAME[name].label if name in _BY_NAME else "Own text")
     st.text_area("Text", key="text", height=height, persist_state="session", on_change=_name_own_text,
                  placeholder=f"Type or paste a text; up to {MAX_LIVE_TOKENS} tokens run live.")
+    _starters()
     if "<|" not in current_text():
         return False
     return kept.toggle("Read <|…|> as special tokens", key="special",
@@ -63,15 +87,42 @@ def tokens_from_drawer(vocabulary: CompactVocabulary) -> Tokens:
     return tokens
 
 
+def offer(model: str) -> None:
+    """Say which weights run, by their name: what they can do stands beside the box from now on."""
+    st.session_state[_OFFERED] = model
+
+
+def _starters() -> None:
+    """What the model under study can do, as texts to start it with; of the one that is in the box, what to look for."""
+    model = st.session_state.get(_OFFERED, "")
+    offered = {starter.label: starter for starter in STARTERS.get(model, ())}
+    if not offered:
+        return
+    chosen = next((starter for starter in offered.values() if starter.text == current_text()), None)
+    st.session_state[_STARTER] = chosen and chosen.label
+    st.pills(f"What {model} can do", [*offered], key=_STARTER, on_change=_start, args=(offered,), wrap=True)
+    if chosen:
+        st.caption(literal(chosen.promise))
+
+
 def say_what_was_cut(tokens: Tokens) -> None:
-    """A notice where the text is longer than what runs."""
+    """How many tokens run, how many gpt-oss needs for them and why, and a notice where the text is longer than that."""
     if tokens.characters_used < tokens.characters:
         st.caption(f":material/content_cut: The first {len(tokens)} tokens run: {tokens.characters_used:,} of "
                    f"{tokens.characters:,} characters. The box keeps your text.")
     else:
-        st.caption(f"{len(tokens)} tokens")
+        st.caption(f"{len(tokens)} tokens{in_gpt_oss(tokens)}")
     if tokens.characters > LONGEST_IN_ADDRESS:
         st.caption(":material/link_off: Too long for the address: a link to this page goes without the text.")
+
+
+def in_gpt_oss(tokens: Tokens) -> str:
+    """How many tokens the real model needs for the same text, and why, in Markdown; nothing where it needs as many."""
+    if tokens.split is None or tokens.real == len(tokens):
+        return ""
+    whole, pieces = literal(tokens.split.whole), " ".join(f"“{literal(piece)}”" for piece in tokens.split.pieces)
+    return (f" here, {tokens.real} in gpt-oss, because its vocabulary has words whole that this model's smaller one spells "
+            f"in pieces: “{whole}” is {pieces}.")
 
 
 def offer_longer_text(window: int) -> None:
@@ -167,13 +218,27 @@ def live_tokens(text: str, vocabulary: CompactVocabulary, special: bool) -> Toke
     """
     most = most_live_tokens(vocabulary.size)
     prefix = vocabulary.encode_prefix(text, most, special=special)
+    real = encode_text(clean_text(text)[:prefix.characters_used], special=special)
     return Tokens(tuple(prefix.ids), tuple(vocabulary.to_o200k(prefix.ids)),
-                  tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters)
+                  tuple(vocabulary.label(i) for i in prefix.ids), prefix.characters_used, prefix.total_characters, len(real),
+                  _first_split(real, vocabulary))
+
+
+def _first_split(real: Sequence[int], vocabulary: CompactVocabulary) -> Split | None:
+    spelt = ((token, vocabulary.from_o200k([token])) for token in real)
+    return next((Split(token_label(token), tuple(map(vocabulary.label, pieces)))
+                 for token, pieces in spelt if len(pieces) > 1), None)
 
 
 def example_tokens(study: Study) -> Tokens:
     """The first example of a study's preset in its live tokens: what is measured where no reader's text counts."""
     return live_tokens(first_example(study.preset).text, study.vocabulary, special=False)
+
+
+def _start(offered: Mapping[str, Starter]) -> None:
+    chosen = offered.get(st.session_state[_STARTER])
+    if chosen:
+        set_text(chosen.text)
 
 
 def _load_sample() -> None:
