@@ -7,7 +7,7 @@ from functools import cache
 from html import escape
 
 from gptoss.app import route
-from gptoss.app.glossary import WORDS, anchor
+from gptoss.app.glossary import WORDS, anchor, row
 from gptoss.notation import NOTATION, Symbol
 
 _GREEK = {"ell": "ℓ", "omega": "ω", "theta": "θ", "gamma": "γ", "varepsilon": "ε", "eta": "η", "sigma": "σ"}
@@ -18,12 +18,11 @@ _SCRIPT = {"H": "ℋ", "L": "ℒ"}
 def drawer() -> str:
     """Its HTML, which never changes: the browser asks for the numbers when somebody opens a word, or all of them."""
     words = "".join(_word(name) for name in sorted(WORDS, key=str.lower))
-    letters = "".join(f"<tr><td>{letter(symbol.latex)}</td><td>{escape(symbol.meaning)}</td>"
-                      f"<td>{_field(symbol)}</td></tr>" for symbol in NOTATION)
     return ('<details class="words" id="words"><summary>Words and letters</summary>'
             f"<dl>{words}</dl><table><caption>Letters in formulas, the same on all pages</caption>"
-            f'<thead><tr><th scope="col">letter</th><th scope="col">means</th><th scope="col">in the configuration</th></tr>'
-            f"</thead><tbody>{letters}</tbody></table></details>")
+            '<thead><tr><th scope="col">letter</th><th scope="col">means</th><th scope="col">here</th>'
+            '<th scope="col">in the configuration</th></tr></thead>'
+            f"<tbody>{''.join(map(_row, NOTATION))}</tbody></table></details>")
 
 
 def letter(latex: str) -> str:
@@ -40,5 +39,8 @@ def _word(name: str) -> str:
             f"{route.link(route.page_at(word.page), f'See {route.page_at(word.page).title}')}</dd></div>")
 
 
-def _field(symbol: Symbol) -> str:
-    return f"<code>{symbol.field}</code>" if symbol.field else ""
+def _row(symbol: Symbol) -> str:
+    """One letter; where it is a field, the place of its value in the model under study."""
+    place, field = (f' id="{row(symbol)}"', f"<code>{symbol.field}</code>") if symbol.field else ("", "")
+    return (f"<tr{place}><td>{letter(symbol.latex)}</td><td>{escape(symbol.meaning)}</td>"
+            f'<td class="word-live"></td><td>{field}</td></tr>')

@@ -17,6 +17,7 @@ from gptoss.cost import ACCELERATORS, kv_slots, training_memory, weight_bytes
 from gptoss.cost.inference import Load, decode_operators
 from gptoss.cost.roofline import ridge
 from gptoss.model.rope import inverse_frequencies
+from gptoss.notation import NOTATION, Symbol
 from gptoss.tokenizer import SPECIAL_TOKENS
 from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.units import count, decimal, fixed, flops, number, percent, plural, seconds, size, spelled
@@ -339,10 +340,19 @@ def anchor(name: str) -> str:
 
 
 def live(study: Study, anchors: str) -> dict[str, str]:
-    """The sentences with numbers of the words at `anchors`, one of them or `ALL`, by anchor. Others are passed over."""
+    """The sentences with numbers of the words at `anchors`, by anchor: of one of them, or of `ALL` together with the numbers
+    that letters stand for. Other anchors are passed over.
+    """
     model = Model(study.config, study.context, YOURS if study.changes else study.name,
                   study.preset if study.preset in shipped() else CLASSROOM)
-    return {at: WORDS[name].live(model) for name, at in _ANCHORS.items() if anchors in (at, ALL)}
+    words = {at: WORDS[name].live(model) for name, at in _ANCHORS.items() if anchors in (at, ALL)}
+    return words | {row(symbol): number(getattr(study.config, symbol.field), 7) for symbol in NOTATION
+                    if symbol.field and anchors == ALL}
+
+
+def row(symbol: Symbol) -> str:
+    """The id of a letter's row in the drawer, by its field of the configuration."""
+    return f"letter-{symbol.field}"
 
 
 ALL = "all"

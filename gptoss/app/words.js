@@ -11,7 +11,7 @@ function hearOfWords(ask, live) {
     document.addEventListener('click', openWord)
     document.addEventListener('toggle', openDrawer, true) // it does not bubble
   }
-  for (const entry of document.querySelectorAll('.words[open] [id^=word-], .word-card:popover-open')) fill(entry)
+  for (const entry of document.querySelectorAll('.words[open] [id], .word-card:popover-open')) fill(entry)
 }
 
 function openWord(event) {

@@ -44,12 +44,13 @@ def test_the_drawer_has_all_words_whose_numbers_follow_the_model(visits):
     page = visits.open("/gqa", preset="gpt-oss-20b")
     page.locator(".head-mark").click()
     page.get_by_role("link", name="All words and letters").click()
-    numbers = page.locator(".words .word-live")
+    numbers = page.locator(".words dl .word-live")
     expect(numbers.last).not_to_be_empty(timeout=PATIENCE)
-    assert numbers.count() == len(WORDS)
+    assert page.locator(".words dl .word-live").count() == len(WORDS)
     heads = page.locator("#word-head .word-live")
     before = heads.inner_text()
     slider(page, "Query heads").press("Home")
     expect(heads).not_to_have_text(before, timeout=PATIENCE)
     settle(page)
     assert page.locator("details.words").get_attribute("open") is not None
+    assert violations(page, inside="details.words") == []
