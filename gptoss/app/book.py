@@ -145,15 +145,15 @@ BOOK = {
              own="accumulation balance batch behind clip domain floor head moment peak precision run seed share_arithmetic "
                  "share_brackets share_code share_prose share_recall share_repetition source steps warmup who"),
         Page("scale", "Training at scale", ":material/dns:",
-             "What it takes to train the model under study: tokens, compute, hours, and memory on every accelerator.",
+             "What it takes to train a large model: tokens, compute, hours, and memory on every accelerator.",
              ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",
              "Training", 10,
-             own="batch expert gradients keep micro peak sequence tensor tokens utilisation view warmup world"),
+             own="batch expert gradients keep micro model peak sequence tensor tokens utilisation view warmup world"),
     ),
     "True numbers": (
         Page("memory", "Memory and compute", ":material/memory:",
              "What a model takes to run: how much memory it needs, which machines hold it, and what limits its speed.",
-             MAIN_DIALS, "work out what a model needs to be served, and say what bounds its speed", "Block", 10,
+             MAIN_DIALS[:-1], "work out what a model needs to be served, and say what bounds its speed", "Block", 10,
              own="batch context experts kv machine model operator phase prompt rest view"),
         Page("mxfp4", "MXFP4", ":material/grid_4x4:",
              "The experts' weights take 4.25 bits each, because thirty-two neighbours share one scale and keep only their "

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gptoss.config import ModelConfig
+from gptoss.cost import count_parameters
 
 T = TypeVar("T")
+SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"  # that pages of accounts can show
+LARGE_MODEL = 10**9  # parameters from which on memory and time are a question
 LAST = "last"  # the token at the end of a text, however long
 LINE = 100  # characters of a literal's line, as a rule
 
@@ -70,6 +73,15 @@ class Here:
         """The value of the page's own widget called `name`; `default` where it is not drawn, or is none of `among`."""
         value = self.controls.get(f"{self.path}_{name}", default)
         return default if value is None or among and value not in among else value
+
+    def published(self, first: str) -> str | None:
+        """The published model that a page of accounts shows; None where it is the one under study.
+
+        Until the reader chooses, that is `first`, unless the one under study is large itself.
+        """
+        at_first = UNDER_STUDY if count_parameters(self.real).total >= LARGE_MODEL else first
+        name = self.control("model", at_first, MODELS)
+        return None if name == UNDER_STUDY else name
 
     def place(self, name: str, count: int, default: int = 0) -> int:
         """The position of a slider over `count` places, by its whole key."""

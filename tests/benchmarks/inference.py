@@ -15,7 +15,7 @@ import torch
 
 from gptoss.config import PRESETS
 from gptoss.cost import scale_model
-from gptoss.lessons.memory.measure import FORMATS, PARTS, MachineRates, live_counts, machine_rates, measured_pass
+from gptoss.lessons.memory.measure.passes import FORMATS, PARTS, MachineRates, live_counts, machine_rates, measured_pass
 from gptoss.model import Transformer
 from gptoss.training.step_memory import random_tokens
 from tests.benchmarks.measure import table, write_json

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gptoss.config import PRESETS
 from gptoss.cost import Load, moments, pass_activation_bytes, pass_moments, serving_bytes
-from gptoss.lessons.memory.measure import live_pass
+from gptoss.lessons.memory.measure.passes import live_pass
 from gptoss.model import Transformer
 from gptoss.model.fast import experts
 

@@ -34,8 +34,6 @@ from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.lessons.memory import charts
 from gptoss.lessons.memory.charts import CACHE_OF, DECODE, PREFILL
 
-SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"
-LARGE_MODEL = 10**9  # parameters from which on serving a model is a question
 LONGEST = 131_072  # tokens
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 EXPERT_FORMATS = ("MXFP4", "bf16", "fp32")

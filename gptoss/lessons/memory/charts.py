@@ -64,7 +64,7 @@ def _memory_spec() -> dict:
     bars = blank_chart().transform_filter("datum.part !== ''").mark_bar(
         opacity={"expr": "datum.chosen ? 1 : 0.4"}).encode(
         y=y, x=x, x2="stop:Q",
-        color=alt.Color("part:N", scale=scale_of(palette.SERVING), legend=squares(columns=2)),
+        color=alt.Color("part:N", scale=scale_of(palette.SERVING), legend=squares(columns={"expr": "width > 560 ? 4 : 2"})),
         tooltip=tooltip(("part:N",), ("size:N", "memory")))
     ends = blank_chart().transform_filter("datum.total !== ''")
     totals = ends.mark_text(align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=x, text="total:N")
@@ -101,13 +101,15 @@ def _verdict(users: int, batch: int, times: float) -> str:
 
 def _say_machines(machines: pd.DataFrame, batch: int) -> str:
     fitting = machines[machines["users"] >= batch]
-    users = "1 user fits" if batch == 1 else f"{batch:,} users at once fit"
+    users = "one user" if batch == 1 else f"{batch:,} users at once"
     if fitting.empty:
-        return f"{users} into none of {len(machines)} machines."
+        return f"None of the {len(machines)} machines has room for the weights and {users}."
     first = fitting.loc[fitting["memory"].idxmin()]
     most = machines.loc[machines["users"].idxmax()]
-    return (f"{users} into {len(fitting)} of {len(machines)} machines, the smallest of them {first['machine']} with "
-            f"{units.decimal(first['memory'], 'B')}. The most users, {most['users']:,}, fit into {most['machine']}.")
+    has = "has" if len(fitting) == 1 else "have"
+    return (f"{len(fitting)} of the {len(machines)} machines {has} room for the weights and {users}; the smallest of them "
+            f"is {first['machine']} with {units.decimal(first['memory'], 'B')}. The most users, "
+            f"{most['users']:,}, have room in {most['machine']}.")
 
 
 @cache
@@ -198,6 +200,40 @@ def _totals_spec() -> dict:
     names = blank_chart().transform_calculate(name="slice(datum.design, 3) + ': ' + datum.figure").mark_text(
         align="left", baseline="bottom", dy=_ABOVE_BAR, fontSize=FONT_SIZE).encode(y=y, x=alt.value(0), text="name:N")
     return specification(alt.layer(bars, names), height=HEIGHT)
+
+
+def found_again(missed: pd.DataFrame, asked: Mapping[str, int]) -> Chart:
+    """How often a model misses what stood earlier in the text, by how its KV cache is kept, and by kind of text.
+
+    `missed` has the columns `way`, `kind`, `missed` (share, 0 to 1) and `loss` (nats of those tokens); `asked` are the
+    tokens of each kind.
+    """
+    data = missed.assign(
+        row=[f"{place:02d} {way}" for place, way in zip(pd.factorize(missed["way"])[0], missed["way"], strict=True)],
+        missed=missed["missed"].round(6), loss=missed["loss"].round(4),
+        figure=[units.percent(share) for share in missed["missed"]])
+    said = "; ".join(f"{way} " + ", ".join(f"{row.figure} of {row.kind}" for row in rows.itertuples())
+                     for way, rows in data.groupby("way", sort=False))
+    counts = ", ".join(f"{asked[kind]:,} of {kind}" for kind in dict.fromkeys(missed["kind"]))
+    return Chart(_found_spec(), data[["row", "kind", "missed", "loss", "figure"]], "What is not found again, by kind of "
+                                                                                   "cache",
+                 f"Tokens that come again: {counts}. Not found, by how the cache is kept: {said}.")
+
+
+@cache
+def _found_spec() -> dict:
+    kinds = alt.Color("kind:N", sort=None, legend=squares(columns=2), scale=alt.Scale(range=[palette.ACCENT, palette.MUTED]))
+    base = blank_chart().encode(
+        y=alt.Y("row:N", sort="ascending", scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(
+            title="how the cache is kept", titleOpacity=0, labelExpr=_WITHOUT_PLACE, labelLimit=230, labelOverlap=False,
+            ticks=False, domain=False)),
+        yOffset=alt.YOffset("kind:N", sort=None),
+        x=alt.X("missed:Q", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(
+            title="not found again (% of the tokens that come again)", format=".2~%", tickCount=4, grid=False)))
+    bars = base.mark_bar().encode(color=kinds, tooltip=tooltip(
+        ("kind:N",), ("missed:Q", "not found", ".2%"), ("loss:Q", "loss (nats)", ".4f")))
+    figures = base.mark_text(align="left", dx=6, fontSize=14).encode(text="figure:N")
+    return specification(alt.layer(bars, figures), height=HEIGHT, right=60)
 
 
 def roofline(operators: pd.DataFrame, machine: str, bandwidth: float, ceilings: Mapping[str, float],

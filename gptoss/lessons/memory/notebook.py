@@ -6,16 +6,15 @@ from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import Load, count_parameters
 from gptoss.lessons.memory import accounts
 from gptoss.take_home import show
-from gptoss.take_home.here import Here
+from gptoss.take_home.here import LARGE_MODEL, SMALL, Here
 
 
 def values(here: Here) -> dict[str, object]:
     """What is asked of which model on which machine: at first of the one under study, if it is large."""
-    is_large = count_parameters(here.real).total >= accounts.LARGE_MODEL
+    is_large = count_parameters(here.real).total >= LARGE_MODEL
     chosen = {name: here.control(name, default) for name, default in accounts.DEFAULTS.items()}
     context = here.control("context", here.context if is_large else accounts.LONGEST)
-    model = here.control("model", accounts.UNDER_STUDY if is_large else accounts.SMALL, accounts.MODELS)
-    return chosen | {"model": None if model == accounts.UNDER_STUDY else model, "context": context,
+    return chosen | {"model": here.published(SMALL), "context": context,
                      "prompt": min(chosen["prompt"], context)}
 
 

@@ -13,6 +13,7 @@ from gptoss.lessons.memory.charts import (
     cache_totals,
     experts_touched,
     film_strip,
+    found_again,
     machines_filled,
     memory_by_format,
     roofline,
@@ -129,8 +130,10 @@ def test_machines_are_filled_up_to_their_memory_and_say_who_fits():
 
 
 @pytest.mark.parametrize(("batch", "words"), [
-    (1, "1 user fits into 1 of 2 machines, the smallest of them large with 80 GB. The most users, 12, fit into large."),
-    (12, "12 users at once fit into 1 of 2 machines"), (13, "13 users at once fit into none of 2 machines.")])
+    (1, "1 of the 2 machines has room for the weights and one user; the smallest of them is large with 80 GB. The most "
+        "users, 12, have room in large."),
+    (12, "1 of the 2 machines has room for the weights and 12 users at once"),
+    (13, "None of the 2 machines has room for the weights and 13 users at once.")])
 def test_machines_in_words(batch, words):
     assert words in machines_filled(MACHINES, HELD, batch).alt
 
@@ -244,3 +247,12 @@ def test_reasons_add_up_to_what_was_measured():
     assert np.allclose(second["stop"], [0.3, 0.3, 0.8, 1])  # what the matrices spare is cut from the bound
     assert list(second["time"]) == ["400 µs", "−100 µs", "500 µs", "200 µs"]
     assert "Of 3 ms for 2 passes: bound 47%, matrices alone 13%, calls 27%, all else 13%." in chart.alt
+
+
+def test_what_is_not_found_again():
+    rows = pd.DataFrame({"way": ["bf16", "bf16", "FP8", "FP8"], "kind": ["recall", "repetition"] * 2,
+                         "missed": [0.0, 0.01, 0.0, 0.125], "loss": [0.001, 0.01, 0.002, 0.3]})
+    chart = found_again(rows, {"recall": 300, "repetition": 1000})
+    assert_well_made(chart, found_again(rows.assign(missed=0.5), {"recall": 3, "repetition": 10}))
+    assert chart.data["row"].tolist() == ["00 bf16", "00 bf16", "01 FP8", "01 FP8"]
+    assert "300 of recall, 1,000 of repetition" in chart.alt and "FP8 0.0% of recall, 12.5% of repetition" in chart.alt

@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import Load, bound_seconds, decode_operators, prefill_operators, scale_model
-from gptoss.lessons.memory import measure
-from gptoss.lessons.memory.measure import (
+from gptoss.lessons.memory.measure import passes as measure
+from gptoss.lessons.memory.measure.passes import (
     ACTIVATIONS,
     DECODE,
     EXPERTS,

@@ -17,19 +17,19 @@ from gptoss.lessons.memory.controls.load import (
     CACHE,
     EXPERT_FORMATS,
     KV_WIDTHS,
-    LARGE,
     MEASURED,
     MEMORY,
     OPERATORS,
     REST_FORMATS,
     ROOFLINE,
-    SMALL,
+    ROUNDED,
     SPEED,
-    UNDER_STUDY,
     key,
     possible_experts,
 )
+from gptoss.lessons.memory.controls.questions import HARDLY, NEXT_TO_NOTHING
 from gptoss.lessons.memory.controls.timing import passes_of, sequences, work_in_words
+from gptoss.take_home.here import LARGE, SMALL, UNDER_STUDY
 
 PAGE = "pages/memory.py"
 SLIDERS = ("batch", "context", "prompt")
@@ -45,7 +45,7 @@ def show(at: AppTest, name: str) -> AppTest:
 
 
 def model_shown(at: AppTest) -> str:
-    return at.segmented_control(key="memory_model").value
+    return at.selectbox(key="memory_model").value
 
 
 def test_at_first_a_published_model_is_shown():
@@ -53,25 +53,24 @@ def test_at_first_a_published_model_is_shown():
     assert_fine(at)
     assert model_shown(at) == SMALL and len(charts(at)) == 2 and not at.warning
     assert "Memory: MXFP4, rest bf16 17.1 GB; all bf16 45.1 GB; all fp32 87.1 GB." in page_text(at)
-    assert f"1 user fits into 17 of {len(MACHINES)} machines, the smallest of them L4 with 24 GB." in page_text(at)
+    assert (f"17 of the {len(MACHINES)} machines have room for the weights and one user; the smallest of them is L4 with "
+            "24 GB.") in page_text(at)
+    assert "Move a dial in the sidebar, and" in page_text(at)
     assert "**gpt-oss-20b**, 20.91 B parameters" in page_text(at)
 
 
-def test_the_sidebar_steers_as_soon_as_it_holds_a_large_model():
-    at = open_page(PAGE)
-    dial(at, "preset").set_value(LARGE).run()
-    assert model_shown(at) == UNDER_STUDY and "**gpt-oss-120b**, 116.83 B" in page_text(at)
+def test_moving_a_dial_shows_the_model_that_it_moves():
+    at = open_page(PAGE, preset="classroom")
+    assert model_shown(at) == SMALL
     move(at, "layers", 0)
     assert_fine(at)
-    assert "**custom, from gpt-oss-120b**" in page_text(at)
-    at.segmented_control(key="memory_model").set_value(SMALL).run()
-    move(at, "layers", -1)
-    assert model_shown(at) == SMALL and "**gpt-oss-20b**, 20.91 B" in page_text(at)  # the reader's choice outlasts dials
-    dial(at, "preset").set_value("classroom").run()
-    assert model_shown(at) == SMALL
-    at.segmented_control(key="memory_model").set_value(UNDER_STUDY).run()
-    assert_fine(at)
-    assert "**classroom**, 2.80 M" in page_text(at)
+    assert model_shown(at) == UNDER_STUDY and "as the dials in the sidebar stand" in page_text(at)
+    at.selectbox(key="memory_model").set_value(LARGE).run()
+    assert "**gpt-oss-120b**, 116.83 B parameters, as published" in page_text(at)
+    dial(at, "preset").set_value(SMALL).run()
+    assert model_shown(at) == UNDER_STUDY and "**gpt-oss-20b**, 20.91 B" in page_text(at)
+    move(at, "layers", 0)
+    assert "**custom, from gpt-oss-20b**" in page_text(at)
 
 
 def test_the_context_goes_along_with_the_sidebars():
@@ -252,33 +251,56 @@ def test_passes_in_words():
     assert (work_in_words(4, 128, 128), work_in_words(4, 1, 128)) == ("prefill 4 × 128", "decode 4 at 128")
 
 
-@pytest.mark.parametrize(("preset", "answer"), [("classroom", "28.2"), (LARGE, "51")])
-def test_the_prediction_asks_about_a_large_model(preset, answer):
-    at = open_page(PAGE, preset=preset)
-    at.number_input(key="memory_guess").set_value(float(answer)).run()
+def answer(at: AppTest, view: str, guess) -> AppTest:
+    """Say something to the question of a view."""
+    name = "memory_guess" if view == MEMORY else f"memory_{view.lower().replace(' ', '-')}_guess"
+    (at.radio if isinstance(guess, str) else at.number_input)(key=name).set_value(guess).run()
     at.button(key="memory_commit").click().run()
-    assert f"**It is {answer} experts.**" in page_text(at) and at.success
+    assert_fine(at)
+    return at
+
+
+@pytest.mark.parametrize(("preset", "view", "right"), [
+    ("classroom", MEMORY, 28.2), (LARGE, MEMORY, 51.0), (SMALL, CACHE, 24.576), (LARGE, CACHE, 36.864),
+    (SMALL, ROOFLINE, 333.0), (SMALL, SPEED, HARDLY), (SMALL, ROUNDED, NEXT_TO_NOTHING)])
+def test_every_view_has_a_question_of_its_own_about_the_model_shown(preset, view, right):
+    assert answer(open_page(PAGE, preset=preset, memory_view=view), view, right).success
+
+
+@pytest.mark.parametrize(("view", "wrong", "sentence"), [
+    (MEMORY, 64.0, "16 tokens make 64 choices"), (CACHE, 49.152, "Their rings are full"), (CACHE, 196.608, "share them"),
+    (ROOFLINE, 590.0, "two FLOPs, not one")])
+def test_typical_mistakes_are_answered(view, wrong, sentence):
+    at = answer(open_page(PAGE, preset=SMALL, memory_view=view), view, wrong)
+    assert not at.success and sentence in page_text(at)
 
 
 def test_where_every_expert_is_active_the_question_is_of_another_model():
-    assert f"**{SMALL} writes one token" in page_text(open_page(PAGE, preset=LARGE, experts="4", active="4"))
+    assert f"{SMALL} writes one token" in page_text(open_page(PAGE, preset=LARGE, experts="4", active="4"))
 
 
-@pytest.mark.parametrize(("number", "sentence"), [
-    (0, "The most users, "), (1, "16 users at once fit into"), (2, "24 full layers"),
-    (3, "compute binds qkv, out, unembedding"), (4, "For Ryzen AI Max+ 395 not all peaks are published")])
-def test_every_experiment_can_be_tried(number, sentence):
-    at = open_tab(open_page(PAGE, preset="classroom", memory_batch="4", memory_experts="fp32"), "memory", "Try this")
-    at.button(key=f"memory_try_{number}").click().run()
+def test_an_experiment_puts_formats_and_load_back():
+    at = open_page(PAGE, preset="classroom", memory_batch="4", memory_experts="fp32")
+    at.button(key="memory_try_0").click().run()
     assert_fine(at)
-    assert sentence in page_text(at)
+    assert model_shown(at) == LARGE and at.radio(key=key("experts")).value == "MXFP4"
 
 
 def test_windows_off_is_the_model_under_study():
-    at = open_tab(open_page(PAGE), "memory", "Try this")
+    at = open_page(PAGE)
     at.button(key="memory_try_2").click().run()
     assert model_shown(at) == UNDER_STUDY and dial(at, "window").value == 0
     assert "sliding" not in next(text.value for text in at.caption if "One sequence of" in text.value)
+
+
+def test_a_cache_in_fp8_is_judged_on_trained_weights_not_on_random_ones():
+    at = open_page(PAGE, preset="classroom", memory_view=ROUNDED)
+    assert_fine(at)
+    words = page_text(at)
+    assert "bf16 0.0% of recall" in words and "sums over the values are kept in e4m3" in words
+    assert "91%" in words and "**classroom**: weights trained on tasks and code" in words
+    words = page_text(open_page(PAGE, preset="notebook", memory_view=ROUNDED))
+    assert "**classroom**" in words and "The model under study has random weights" in words
 
 
 def test_how_we_know_gives_published_sizes_and_every_source():

@@ -1,6 +1,12 @@
-"""The memory page's views of closed forms: what is kept, the KV cache, the roofline, and how fast it can be at best."""
+"""The memory page's views of closed forms: what is kept, the KV cache, the roofline, and how fast it can be at best.
+
+Each is given what is asked of which model, the column beside the picture, the words on which model it is, and what asks
+the reader right under the picture.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -20,8 +26,10 @@ from gptoss.lessons.memory.accounts import (
 )
 from gptoss.lessons.memory.charts import DECODE
 from gptoss.lessons.memory.controls.load import (
-    VIEWS,
-    about_model,
+    CACHE,
+    MEMORY,
+    ROOFLINE,
+    SPEED,
     choose_operator,
     machine,
     machine_control,
@@ -29,50 +37,54 @@ from gptoss.lessons.memory.controls.load import (
 )
 
 
-def memory(chosen: Setting, _: DeltaGenerator) -> None:
+def memory(chosen: Setting, _: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
     """All that is kept in memory, by formats and part, and what that fills of which machine."""
     by_format, machines = memory_charts(chosen)
     with pictures.main():
         pictures.show_chart(by_format, key="memory_formats",
-                            words=f"{about_model(chosen)} GB are 10⁹ bytes, as on data sheets.")
+                            words=f"{about} GB are 10⁹ bytes, as on data sheets.")
+    ask()
     pictures.show_chart(machines, key="memory_machines", words=(
         "Beside a machine: the users of this context that fit into it with the weights, or how many times its memory all "
         "this takes. Activations are left out there, since a server can read prompts in pieces."))
 
 
-def cache(chosen: Setting, _: DeltaGenerator) -> None:
+def cache(chosen: Setting, _: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
     """The KV cache layer by layer, and against other designs."""
     by_layer, totals = cache_charts(chosen)
     with pictures.main():
         pictures.show_chart(by_layer, key="memory_film", words=(
-            f"{about_model(chosen)} Sliding layers keep a ring of the window's size, full layers every token. GiB are 2³⁰ "
+            f"{about} Sliding layers keep a ring of the window's size, full layers every token. GiB are 2³⁰ "
             "bytes."))
+    ask()
     pictures.show_chart(totals, key="memory_designs", words=(
         "MHA has a KV head for each query head, MQA one for all; windows as they are, unless every layer is full."))
 
 
-def roofline(chosen: Setting, beside: DeltaGenerator) -> None:
+def roofline(chosen: Setting, dials: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
     """Every operator under the machine's roof, and one of them worked out."""
-    with beside:
+    with dials:
         machine_control()
     place = pictures.main()
     phase, operator = operator_controls()
     st.markdown(worked_out(chosen, machine(), phase, operator))
     with place:
         pictures.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
-                                then=choose_operator, words=f"{about_model(chosen)} A mark's area is its share of its "
+                                then=choose_operator, words=f"{about} A mark's area is its share of its "
                                 "phase's time. Click one, or choose it below.")
+    ask()
 
 
-def speed(chosen: Setting, beside: DeltaGenerator) -> None:
+def speed(chosen: Setting, dials: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
     """The least time of both phases, tokens a second and experts touched against the batch."""
-    with beside:
+    with dials:
         machine_control()
     on = machine()
     with pictures.main():
         pictures.show_chart(speed_chart(chosen, on), key="memory_speed", words=(
-            f"{about_model(chosen)} Solid: the batch fits into the machine's memory; dashed: it does not. "
+            f"{about} Solid: the batch fits into the machine's memory; dashed: it does not. "
             f"{about_bound(on, chosen)}"))
+    ask()
     pictures.show_chart(time_chart(chosen, on), key="memory_time")
     pictures.show_chart(touched_chart(chosen.config, chosen.load.batch_size), key="memory_touched")
 
@@ -85,4 +97,4 @@ def about_bound(on: Accelerator, chosen: Setting) -> str:
     return sentences
 
 
-DRAWN = dict(zip(VIEWS, (memory, cache, roofline, speed), strict=False))  # all but the view that measures
+DRAWN = {MEMORY: memory, CACHE: cache, ROOFLINE: roofline, SPEED: speed}  # all but the views that measure

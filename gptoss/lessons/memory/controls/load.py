@@ -10,26 +10,24 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import kept
 from gptoss.app.controls import Main, Own, main_sliders
+from gptoss.app.published import in_words, is_large, model_control, shown
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, count_parameters, kv_cache_bytes
+from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, kv_cache_bytes
 from gptoss.lessons.memory.accounts import (
     BATCHES,
     BY_NAME,
     DEFAULTS,
     EXPERT_FORMATS,
-    LARGE,
-    LARGE_MODEL,
     LONGEST,
-    MODELS,
-    SMALL,
-    UNDER_STUDY,
     Setting,
     possible_experts,
 )
 from gptoss.lessons.memory.charts import PHASES
+from gptoss.take_home.here import LARGE, SMALL
 
-MEMORY, CACHE, ROOFLINE, SPEED, MEASURED = VIEWS = "Memory", "KV cache", "Roofline", "Speed", "Measured here"
+MEMORY, CACHE, ROUNDED, ROOFLINE, SPEED, MEASURED = VIEWS = (
+    "Memory", "KV cache", "FP8 cache", "Roofline", "Speed", "Measured here")
 PROMPTS = CONTEXTS = tuple(2**power for power in range(7, 18))
 REST_FORMATS, KV_WIDTHS = ("bf16", "fp32"), (1, 2, 4)
 OPERATORS = ("qkv", "scores", "values", "out", "router", "mlp1", "mlp2", "unembedding")
@@ -39,39 +37,35 @@ key, value = OWN.key, OWN.value
 moved = partial(OWN.moved, tuple(DEFAULTS), view=MEMORY, model=SMALL)  # an experiment sets all of them
 
 
-def is_large(study: Study) -> bool:
-    """Whether serving the model under study is a question."""
-    return count_parameters(study.config).total >= LARGE_MODEL
-
-
 def asked_about(study: Study) -> tuple[str, ModelConfig]:
-    """The model of the question: the one under study, or gpt-oss-20b where that is small or does not choose experts."""
-    asked = study.config.num_experts > study.config.experts_per_token and is_large(study)
-    return (study.name, study.config) if asked else (SMALL, PRESETS[SMALL])
-
-
-def model_control(study: Study) -> None:
-    """Which model is shown: at first the one under study, or gpt-oss-20b where that is too small to be a question."""
-    default = UNDER_STUDY if is_large(study) else SMALL
-    _follow("model", default)
-    kept.segmented_control("Model", MODELS, default=default, key=key("model"),
-                           label_visibility="collapsed", wrap=True,
-                           help=f"The published models, or {study.name}, as the sidebar's dials stand.")
+    """The model of questions about experts: the one shown, or gpt-oss-20b where that does not choose experts."""
+    name, config = shown(study, key("model"), SMALL)
+    return (name, config) if config.num_experts > config.experts_per_token else (SMALL, PRESETS[SMALL])
 
 
 def load_controls(study: Study) -> None:
-    """Batch, context and prompt. The sidebar's context moves this one along."""
+    """Batch, tokens of a user and prompt. The sidebar's context moves the tokens along where that model is large."""
     start = study.context if is_large(study) else LONGEST
     _follow("context", start)
     main_sliders(Main("Batch (sequences)", key("batch"), BATCHES, DEFAULTS["batch"], "Users that are served at once.",
                       "{:,}".format))
-    longest = _slider("Context (tokens)", "context", CONTEXTS, start,
+    longest = _slider("Tokens of a user", "context", CONTEXTS, start,
                       "Tokens of each sequence in the cache while it is continued.")
     within = [tokens for tokens in PROMPTS if tokens <= longest]
     if st.session_state.get(key("prompt"), within[0]) not in within:
         st.session_state[key("prompt")] = within[-1]
     _slider("Prompt (tokens)", "prompt", within, min(DEFAULTS["prompt"], longest),
             "Tokens of each sequence that are read at once before the first is written.")
+
+
+def choose_model(study: Study) -> None:
+    """Which model is shown: at first gpt-oss-20b where the one under study is too small to be a question."""
+    model_control(study, key("model"), SMALL)
+
+
+def about_model(study: Study, chosen: Setting) -> str:
+    """Which model a picture shows, and what moves it, in Markdown."""
+    return in_words(study, chosen.name, chosen.config)
 
 
 def formats_control() -> None:
@@ -109,24 +103,18 @@ def machine() -> Accelerator:
 
 def setting(study: Study) -> Setting:
     """What the controls say, made possible; a sentence on the page where that is something else."""
-    name = value_of_model(study)
-    config = study.config if name == UNDER_STUDY else PRESETS[name]
-    experts, refused = possible_experts(config, value("experts"))
+    possible, refused = possible_setting(study)
     if refused:
         st.warning(refused, icon=":material/block:")
+    return possible
+
+
+def possible_setting(study: Study) -> tuple[Setting, str]:
+    """The possible setting nearest to what the controls say, and a sentence where it is another one."""
+    name, config = shown(study, key("model"), SMALL)
+    experts, refused = possible_experts(config, value("experts"))
     load = Load(value("batch"), value("prompt"), value("context"), experts.lower(), value("rest"), value("kv"))
-    return Setting(study.name if name == UNDER_STUDY else name, config, load)
-
-
-def value_of_model(study: Study) -> str:
-    """The model that the control names."""
-    return st.session_state.get(key("model")) or (UNDER_STUDY if is_large(study) else SMALL)
-
-
-def about_model(chosen: Setting) -> str:
-    """Which model a picture shows, since it need not be the one under study."""
-    parameters = units.count(count_parameters(chosen.config).total)
-    return f":material/deployed_code: **{chosen.name}**, {parameters} parameters."
+    return Setting(name, config, load), refused
 
 
 def sizes_table() -> str:

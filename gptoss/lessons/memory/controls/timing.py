@@ -22,7 +22,7 @@ from gptoss.charts import Chart
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes, pass_activation_bytes
 from gptoss.lessons.memory.charts import times_on_trial, where_time_goes
-from gptoss.lessons.memory.measure import (
+from gptoss.lessons.memory.measure.passes import (
     DECODE,
     PARTS,
     Count,
