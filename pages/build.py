@@ -6,8 +6,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import pictures, stage, state, text
-from gptoss.app.controls import has_text, layer, view
+from gptoss.app import kept, pictures, stage, state, text
+from gptoss.app.controls import has_text, view
 from gptoss.app.header import header
 from gptoss.app.lesson import code_drawer
 from gptoss.app.live import live_model, live_run
@@ -29,26 +29,28 @@ def picture(study: Study, tokens: text.Tokens, beside: DeltaGenerator) -> Callab
     shown = view(list(controls.VIEWS), key="view")
     if not has_text(tokens, "the model runs on it"):
         return None
+    named = controls.named_heads(study, tokens)
     with beside:
-        place = layer(study, "Layer shown")
+        place = controls.layer(study, named)
     live, run = live_model(study), live_run(study, tokens.ids, place)
-    generate = controls.VIEWS[shown](study, tokens, run, place, beside)
+    generate = controls.VIEWS[shown](study, tokens, run, place, named, beside)
     st.caption(f":material/timer: Built in {units.seconds(live.build_seconds)}, with {weights_in_words(study)}; "
                f"{units.plural(len(tokens), 'token')} ran in {units.seconds(run.run_seconds)}.")
     return generate
 
 
 def accounting(study: Study) -> None:
-    """What the architecture costs at its real size."""
-    st.header(f"What it costs at the real size: {study.name}", anchor=False)
-    shown = view(["Parameters", "KV cache", "FLOPs per token"], key="cost", label="Cost", default="KV cache")
-    sizes = study.config, state.pinned() and state.pinned().config
-    if shown == "Parameters":
-        pictures.show_chart(parameters_chart(*sizes), key="parameters")
-    elif shown == "KV cache":
-        pictures.show_chart(kv_cache_chart(*sizes, study.context), key="kv_cache")
-    else:
-        pictures.show_chart(flops_chart(*sizes, study.context), key="flops")
+    """What the architecture costs at its real size, in a drawer that does no work while it is closed."""
+    with kept.expander("What it costs at the real size", icon=":material/receipt_long:", key="accounts") as drawer:
+        if drawer.open:
+            shown = view(["Parameters", "KV cache", "FLOPs per token"], key="cost", label="Cost", default="KV cache")
+            sizes = study.config, state.pinned() and state.pinned().config
+            if shown == "Parameters":
+                pictures.show_chart(parameters_chart(*sizes), key="parameters")
+            elif shown == "KV cache":
+                pictures.show_chart(kv_cache_chart(*sizes, study.context), key="kv_cache")
+            else:
+                pictures.show_chart(flops_chart(*sizes, study.context), key="flops")
 
 
 header("build")
@@ -58,8 +60,7 @@ with left:
     tokens = writing(study)
 with right:
     generate = picture(study, tokens, left)
-with left:
-    controls.chips(tokens)
+controls.chips(tokens)
 if not stage.on():
     accounting(study)
 code_drawer(Transformer, LanguageModel, TransformerBlock, AttentionBlock, MLPBlock)

@@ -122,7 +122,7 @@ BOOK = {
         Page("build", "Build and run", ":material/build:",
              "Type a text, move a slider: the model is rebuilt, reads your text, and shows every tensor on the way.",
              MAIN_DIALS, "watch the whole model at work on your own text", "Block", 10,
-             own="view cost temperature top_k top_p new_tokens"),
+             own="accounts view cost temperature top_k top_p new_tokens"),
         Page("sampling", "Sampling", ":material/casino:",
              "The model gives every possible next token a probability; sampling decides which one it writes.",
              ("layers", "experts", "active"),

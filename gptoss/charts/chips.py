@@ -62,12 +62,12 @@ def chip(label: str, shade: Shade) -> str:
 
 
 def shaded_text(labels: Sequence[str], shades: Sequence[Shade], words: str, kind: str = "", start: int = 0,
-                most: int | None = None, scrolls: bool = False) -> str:
+                most: int | None = None) -> str:
     """The tokens of a text in order, each with its shade; `words` are its alternative text.
 
     `kind` is "close" for chips that nearly touch and "framed" for chips with room for a border. Of a text of more than
     `most` tokens those from `start` on are shown, as far as there are so many, and a line says how many are left out.
-    A text that `scrolls` takes the focus, so that keys can move it. Raises `ValueError` unless there is one shade a token.
+    Raises `ValueError` unless there is one shade a token.
     """
     count = len(labels)
     start = min(max(start, 0), max(count - most, 0)) if most else 0
@@ -75,8 +75,7 @@ def shaded_text(labels: Sequence[str], shades: Sequence[Shade], words: str, kind
     chips = [chip(label, shade) for label, shade in zip(labels, shades, strict=True)][start:stop]
     before, after = (chip(f"… {left} {where}", FAINT) if left else ""
                      for left, where in ((start, "earlier"), (count - stop, "later")))
-    focus = ' tabindex="0"' * scrolls
-    return (f'{STYLE}<div class="chips {kind}" role="img"{focus} aria-label="{escape(words)}">'
+    return (f'{STYLE}<div class="chips {kind}" role="img" aria-label="{escape(words)}">'
             f"{before}{''.join(chips)}{after}</div>")
 
 
@@ -85,7 +84,7 @@ def legend(shades: Sequence[tuple[str, Shade]]) -> str:
     return f'<div class="chips framed legend">{"".join(chip(words, shade) for words, shade in shades)}</div>'
 
 
-def token_chips(labels: Sequence[str], ids: Sequence[int]) -> str:
-    """The tokens of a text, each with its id below."""
+def token_chips(labels: Sequence[str], ids: Sequence[int], most: int | None = None) -> str:
+    """The tokens of a text, each with its id below; of a text with more than `most` tokens the first."""
     return shaded_text(labels, [Shade(changing(place), title=f"token {place}, id {number}", below=(str(number),))
-                                for place, number in enumerate(ids)], f"{len(labels)} tokens with their ids", scrolls=True)
+                                for place, number in enumerate(ids)], f"{len(labels)} tokens with their ids", most=most)

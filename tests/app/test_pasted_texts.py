@@ -48,7 +48,8 @@ def test_no_text_asks_for_one_and_keeps_the_accounts():
     at = open_page()
     type_text(at, "")
     assert_fine(at)
-    assert at.info and at.segmented_control(key="cost").value
+    at.session_state["accounts"] = True
+    assert at.info and at.run().segmented_control(key="cost").value
     assert address(at) == {"preset": DEFAULT_PRESET, "text": ""}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import escape
 
 import numpy as np
 import streamlit as st
@@ -11,46 +13,107 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
 from gptoss.app import controls, kept, pictures, text, theme
+from gptoss.app.browser_side import text_of
 from gptoss.app.live import LiveRun, Running, live_model, running, turn
-from gptoss.app.study import RANDOM, Study
-from gptoss.app.weights import weights_in_words
+from gptoss.app.named_heads import heads_with_names
+from gptoss.app.study import RANDOM, TRAINED, Study
+from gptoss.app.weights import weights_in_words, weights_of
 from gptoss.charts import expert_load, head_grid, head_map, next_token, routing_map, token_chips
 from gptoss.model import next_token_probabilities
 from gptoss.trace import meaning, summary
+from gptoss.training.head_names import NamedHead, name_of, telling
 
+MOST_CHIPS = 160  # tokens of the text that are shown with their ids
+TILES, MOST_HEADS = "build_heads", 128
 REPAINT = 0.05  # s between two updates of the streamed text
 Generator = Callable[[], None]
+_tiles = st.components.v2.component(
+    "build_heads", html='<div class="head-tiles"></div>', isolate_styles=False, js=text_of("heads.js", __file__),
+    css=text_of("heads.css", __file__))
 
 
 def chips(tokens: text.Tokens) -> None:
-    """The tokens of the text with their ids, a long one in a box that scrolls; and what was cut."""
+    """The tokens of the text with their ids, and what was cut."""
     text.say_what_was_cut(tokens)
-    st.html(f'<div style="max-height: 240px; overflow-y: auto">{token_chips(tokens.labels, tokens.o200k)}</div>')
+    st.html(token_chips(tokens.labels, tokens.o200k, MOST_CHIPS))
 
 
-def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
-    """One head large, with what the last token looks at framed, and all heads small beside it."""
+def named_heads(study: Study, tokens: text.Tokens) -> tuple[NamedHead, ...]:
+    """The heads that do something on the text, by name, under the settings that the model was trained with.
+
+    So they are measured once a text, and not anew while a dial is dragged; where a dial gives another shape there are none.
+    """
+    own = replace(Study.of_preset(study.preset), weights=study.weights, seed=study.seed)
+    return heads_with_names(own, tokens) if own.live_config.shape == study.live_config.shape else ()
+
+
+def layer(study: Study, named: Sequence[NamedHead]) -> int:
+    """The layer shown: at first that of the head which visibly does something."""
+    first = telling(named)
+    return controls.layer(study, "Layer shown", first.layer if first else 0, stay=_moved_by_hand())
+
+
+def _moved_by_hand() -> bool:
+    return controls.moved_by_hand(controls.LAYER, controls.HEAD)
+
+
+def attention(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],
+              beside: DeltaGenerator) -> None:
+    """One head large, with what one token looks at framed, and all heads small beside it, each to choose."""
+    first = telling(named)
     with beside:
-        head = controls.head(study, "Head shown")
+        head = controls.head(study, "Head shown", first.head if first else 0, stay=_moved_by_hand())
     weights = run.trace[f"block.{layer}.attn.weights"][0].float().numpy()
     sink = run.trace[f"block.{layer}.attn.sink_mass"][0].float().numpy()
-    window, last = study.config.window_of(layer), len(tokens) - 1
-    framed = last, int(weights[head, last].argmax())
+    window, known = study.config.window_of(layer), name_of(named, layer, head)
+    token = known.token if known else len(tokens) - 1
+    framed = token, int(weights[head, token].argmax())
     with pictures.main():
         large, small = st.columns([2, 1], gap="small")
         with large:
             pictures.show_chart(head_map(weights[head], sink[head], tokens.labels, window, framed, theme.is_dark()),
-                                key="attention_map", height=480)
+                                key="attention_map", height=480, words=_in_words(study, head, known))
         with small:
-            with_sinks = np.concatenate([sink[..., None], weights], axis=-1)
-            pictures.show_picture(
-                head_grid(with_sinks, columns=8 if study.heads > 8 else 4, selected=head, width=640, enlarge=False),
-                f"Layer {layer}: query heads {study.heads}, KV heads {study.kv}. Pink is what the sink takes.")
+            columns = 8 if study.heads > 8 else 4
+            picture = head_grid(np.concatenate([sink[..., None], weights], axis=-1), columns, head, 640, enlarge=False)
+            _tiles(key=TILES, on_head_change=_choose_head, data={"html": head_tiles(
+                picture.address(theme.is_dark()), picture.alt, study.heads, columns, head,
+                {one.head: one.name for one in named if one.layer == layer})})
+            st.caption(f"Layer {layer}: {units.plural(study.heads, 'query head')} in {units.plural(study.kv, 'KV group')}. "
+                       "Press one to see it large. Pink is what its sink takes.")
     if study.window and window and len(tokens) <= study.window:
         text.offer_longer_text(study.window)
 
 
-def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
+def _in_words(study: Study, head: int, known: NamedHead | None) -> str:
+    """What the head shown is known for."""
+    if not known:
+        return ""
+    moved = "" if weights_of(study).kind == TRAINED else " with the settings that it was trained with"
+    even = units.percent(known.chance, 0)
+    return f"**Head {head}, “{known.name}”,** {known.words}{moved}; an even look would give {even}."
+
+
+def head_tiles(address: str, alt: str, heads: int, columns: int, selected: int, names: Mapping[int, str]) -> str:
+    """One picture of all heads of a layer in HTML, with a button over each. `names` are of those that have one."""
+    columns = min(columns, heads)
+    buttons = "".join(
+        f'<button type="button" data-head="{head}" aria-pressed="{"true" if head == selected else "false"}" '
+        f'title="Head {head}{f": {names[head]}" if head in names else ""}" aria-label="Head {head}">'
+        f"<span>{head}</span></button>" for head in range(heads))
+    return (f'<figure style="--columns: {columns}"><img src="{address}" alt="{escape(alt)}"><div role="group" '
+            f'aria-label="Heads of the layer">{buttons}</div></figure>')
+
+
+def _choose_head() -> None:
+    """What a pressed tile does. The message comes from the browser: only a head that there is moves the slider."""
+    head = st.session_state.get(TILES, {}).get("head")
+    if isinstance(head, int) and not isinstance(head, bool) and 0 <= head < MOST_HEADS:
+        controls.HEAD.set(head)
+
+
+def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],
+            beside: DeltaGenerator) -> None:
     """Where each token went, and how often each expert was used."""
     chosen = run.trace[f"block.{layer}.mlp.experts"][0].numpy()
     weights = run.trace[f"block.{layer}.mlp.expert_weights"][0].float().numpy()
@@ -67,7 +130,8 @@ def experts(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
                 "shows both."))
 
 
-def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> None:
+def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],
+            beside: DeltaGenerator) -> None:
     """Every tensor of the pass, one after the other, in the order in which they came to be."""
     with beside:
         name = controls.step_through("Tensor", list(run.trace), key="tensor")
@@ -80,7 +144,8 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside:
     st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
 
 
-def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, beside: DeltaGenerator) -> Generator | None:
+def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],
+                beside: DeltaGenerator) -> Generator | None:
     """The distribution of the next token under the sampling dials, and text drawn from it at the page's end."""
     with beside:
         temperature = kept.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="temperature")

@@ -20,7 +20,9 @@ from gptoss.trace import summary, trace
 def values(here: Here) -> dict[str, object]:
     """What is shown of the pass, and how the next token is drawn. The keys of this page's widgets are bare."""
     top_k = here.controls.get("top_k", "all")
-    return {"layer": here.layer, "head": here.head, "expert": here.expert,
+    layer, head, _ = here.telling or (0, 0, 0)
+    return {"layer": here.place("layer", here.live.num_hidden_layers, layer),
+            "head": here.place("head", here.live.num_attention_heads, head), "expert": here.expert,
             "temperature": here.controls.get("temperature", 1.0), "top_k": None if top_k == "all" else top_k,
             "top_p": here.controls.get("top_p", 1.0), "new_tokens": here.controls.get("new_tokens", 60)}
 

@@ -1,12 +1,19 @@
 """The build page: every tensor, every account, what gives way when the model shrinks, and generated text."""
 
+from unittest import mock
+
 import pytest
-from head import band
+import streamlit as st
+from head import band, head
 from reader import assert_fine, button, captions, dial, move, open_page, page_text, press, show
 from reader import charts as drawn_charts
 
+from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
+from gptoss.app.text import example_tokens
+from gptoss.lessons.build import controls
 from gptoss.trace import MEANINGS
+from gptoss.training.head_names import telling
 
 
 def charts(at):
@@ -18,11 +25,39 @@ def opened(view, **settings):
     return show(open_page(preset="classroom", **settings), view)
 
 
-def test_each_view_draws_beside_the_accounts():
+def test_each_view_draws_and_the_accounts_wait_in_their_drawer():
     at = open_page(preset="classroom")
     for view in ("Attention", "Experts", "Tensors", "Next token"):
         show(at, view)
-        assert len(charts(at)) >= 2
+        assert charts(at) and "cost" not in [control.key for control in at.segmented_control]
+
+
+def test_it_opens_on_a_head_that_does_something_and_says_what():
+    study = Study.of_preset("classroom")
+    first = telling(heads_with_names(study, example_tokens(study)))
+    at = open_page(preset="classroom")
+    assert at.select_slider(key="layer").value == first.layer and at.select_slider(key="head").value == first.head
+    assert f"“{first.name}”" in page_text(at) and f"{first.words};" in page_text(at)
+    move(at, "window", 0)
+    assert at.select_slider(key="layer").value == first.layer, "it leaves the head as a dial is dragged"
+    assert f"{first.words} with the settings that it was trained with" in page_text(at)
+    random = open_page(preset="classroom", weights="random")
+    assert "an even look would give" not in page_text(random) and random.select_slider(key="layer").value == 0
+
+
+@pytest.mark.parametrize(("sent", "head"), [(5, 5), (7, 7), (128, 2), (-1, 2), (True, 2), ("3", 2), (None, 2)])
+def test_a_tile_chooses_its_head_and_no_other_message_does(sent, head):
+    at = open_page(preset="classroom", head="2")
+    at.session_state[controls.TILES] = {"head": sent}
+    with mock.patch.object(st, "session_state", at.session_state):
+        controls._choose_head()
+    assert at.run().select_slider(key="head").value == head
+
+
+def test_tiles_are_buttons_over_one_picture():
+    html = controls.head_tiles("data:x", '"x"', 3, 8, 1, {2: "previous word"})
+    assert html.count("<button") == 3 and html.count("<img") == 1 and "--columns: 3" in html
+    assert html.count('aria-pressed="true"') == 1 and 'title="Head 2: previous word"' in html and "&quot;x&quot;" in html
 
 
 def test_every_tensor_can_be_stepped_through():
@@ -81,6 +116,8 @@ def test_every_account_is_drawn_alone_and_beside_a_pinned_model(pinned):
     if pinned:
         press(at, "Pin for comparison")
         dial(at, "preset").set_value("gpt-oss-120b").run()
+    at.session_state["accounts"] = True
+    at.run()
     for account in at.segmented_control(key="cost").options:
         at.segmented_control(key="cost").set_value(getattr(account, "content", account)).run()
         assert_fine(at)
@@ -111,9 +148,9 @@ def test_the_model_on_the_screen_is_named():
 @pytest.mark.parametrize("name, words", [("heads", "new"), ("window", "kept"), ("context", "")])
 def test_a_move_says_what_it_did_to_the_weights(name, words):
     at = open_page()
-    before = page_text(at)
+    before = page_text(at), head(at)
     move(at, name, 0)
-    assert before != page_text(at) and words in band(at)
+    assert before != (page_text(at), head(at)) and words in band(at)
 
 
 def generated(at) -> str:
