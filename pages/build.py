@@ -8,14 +8,25 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss import units
 from gptoss.app import kept, pictures, stage, state, text
 from gptoss.app.controls import has_text, view
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import code_drawer
 from gptoss.app.live import live_model, live_run
 from gptoss.app.study import Study
 from gptoss.app.weights import weights_in_words
 from gptoss.charts.accounts import flops_chart, kv_cache_chart, parameters_chart
+from gptoss.config import PRESETS
 from gptoss.lessons.build import controls
 from gptoss.model import AttentionBlock, LanguageModel, MLPBlock, Transformer, TransformerBlock
+
+REAL = PRESETS["gpt-oss-20b"]
+
+OPENING = Opening(
+    problem="Each part is simple alone. What a model does shows only when all of them run on a text, one after the other.",
+    idea=f"Follow the text: every {word('token')} becomes a row of numbers, each {word('layer')} adds to it twice, and the "
+         "last row says what comes next.",
+    chosen=f"{REAL.num_hidden_layers} layers of attention and experts. Here a smaller model of the same build runs, so that "
+           f"every {word('weight')} can be moved and every number seen.")
 
 
 def writing(study: Study) -> text.Tokens:
@@ -53,7 +64,7 @@ def accounting(study: Study) -> None:
                 pictures.show_chart(flops_chart(*sizes, study.context), key="flops")
 
 
-header("build")
+header("build", OPENING)
 study = state.study()
 left, right = st.columns([1, 3], gap="medium")
 with left:
