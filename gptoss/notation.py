@@ -49,7 +49,10 @@ NOTATION = (
     Symbol(r"\mathbf o", "what a head gives back: its mixed value"),
     Symbol("s_{ij}", "score: how well query i and key j match"),
     Symbol("a_{ij}", "attention weight: the share that query i takes from token j"),
+    Symbol("M_{ij}", "whether a layer lets query i look at key j"),
+    Symbol("R_{ij}", "whether token j has reached the stream of token i"),
     Symbol("b_h", "the sink's logit of a head"),
+    Symbol(r"\mathbf w_h", "what a head's gate learns, where there is one: GPT-OSS has none"),
     Symbol("z", "logits"),
     Symbol("p", "probabilities"),
     # the experts

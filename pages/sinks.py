@@ -1,64 +1,134 @@
 """Attention sinks: one logit a head that opens and closes it like a gate, tried on the reader's text."""
 
+import math
+
 import streamlit as st
 
 from gptoss import units
 from gptoss.app import pictures, state, text
-from gptoss.app.controls import has_text, layer_shown, picks, view
-from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.controls import has_text, layer_shown, view
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
+from gptoss.app.lesson import Lesson, Prediction, Seen, Try, answered, below, beside
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import RANDOM, Study
-from gptoss.app.weights import weights_in_words
 from gptoss.claims import register
-from gptoss.lessons.sinks import charts, controls, measure
+from gptoss.config import PRESETS
+from gptoss.cost import count_parameters
+from gptoss.lessons.sinks import controls, measure
 from gptoss.model.attention import explicit_attention
+from gptoss.model.gated import GatedAttention
+from gptoss.notation import with_numbers
+from gptoss.training.echo import GATED, PLAIN, SINKS
 
-REMOVAL, BY_POSITION, _ = MORE = "Without sinks", "By position", RETRAINED
+HEAD, REMOVAL, BY_POSITION, GATES, _ = VIEWS = (
+    "One head", "Without sinks", "By position", "Sinks or gates", RETRAINED)
 EQUAL_KEYS = 128
-MATHS = r"""
-One head's scores of the keys that a query can see are $z_1 \dots z_n$; its sink is one learned number $s$, the same for
+LONGER, SHORTER, ELSEWHERE, SAME = "it gets longer", "it gets shorter", "it points elsewhere", "it stays as it is"
+ABOUT_REMOVAL = Prediction(
+    "Take the sinks of a layer away and keep all weights. What becomes of one head's answer?",
+    answer=lambda: LONGER, choices=(LONGER, SHORTER, ELSEWHERE, SAME), hides=True, view="removal",
+    because=lambda _: "Every key's weight grows by one and the same factor, and so does the sum of the values.",
+    mistakes={SHORTER: "The share that the sink had goes back to the keys, so they bring more, not less.",
+              ELSEWHERE: "The sink has no value vector, and all keys gain by the same factor.",
+              SAME: "The sink's share was taken from the keys; without it they get it back."})
+_REAL = PRESETS["gpt-oss-20b"]
+OPENING = Opening(
+    problem=f"The {word('softmax')} shares out all of a head's {word('attention')}, so a head that finds nothing to fetch "
+            "has to look somewhere all the same.",
+    idea=f"Give it a {word('sink')}: a drain that takes the attention nobody needs and brings nothing back. Then the head "
+         "can keep quiet.",
+    chosen=f"One learned number for every head, {_REAL.num_attention_heads} in each of {_REAL.num_hidden_layers} layers of "
+           "gpt-oss-20b, the same for every token.")
+
+
+def maths(study: Study) -> str:
+    """The formulas, each with the numbers of the model under study."""
+    config = study.config
+    keys = config.sliding_window or study.context
+    return with_numbers((r"""
+One head's scores of the keys that query $i$ can see are $s_{ij}$; its sink is one learned number $b_h$, the same for
 every query. It enters the softmax's denominator and nothing else:
 
-$$w_j = \frac{e^{z_j}}{e^{s} + \sum_i e^{z_i}} \qquad\qquad \sum_j w_j = \sigma\Big(\log \sum_i e^{z_i} - s\Big)$$
+$$a_{ij} = \frac{e^{s_{ij}}}{e^{b_h} + \sum_{j} e^{s_{ij}}}$$
+""", f"{study.name} learns {config.num_attention_heads} · {config.num_hidden_layers} = "
+     f"{config.num_attention_heads * config.num_hidden_layers:,} numbers $b_h$."), (r"""
+So the keys' weights add up to less than 1. What is left to them is a gate between 0 and 1:
 
-The ratio of two keys' weights is $w_j / w_k = e^{z_j - z_k}$: no $s$ in it. So the head's answer
-$\sum_j w_j v_j$ keeps its direction, and its length is multiplied by the second formula: a gate between 0 and 1. It
-stands at one half where $s = \log \sum_i e^{z_i}$, and for $n$ equal scores of 0 that is $\ln n$. With $s = 0$ the sink
-then takes $1 / (n + 1)$.
-"""
+$$\sum_j a_{ij} = \sigma\Big(\ln \sum_j e^{s_{ij}} - b_h\Big)$$
+
+The ratio of two keys' weights has no $b_h$ in it. So the head's answer $\mathbf o_i = \sum_j a_{ij} \mathbf v_j$ keeps
+its direction, and its length is multiplied by the gate. The gate stands at one half where $b_h = \ln \sum_j e^{s_{ij}}$,
+and for $n$ equal scores of 0 that is $\ln n$.
+""", f"a query that sees {keys:,} keys with equal scores of 0 gives half away at $b_h = \\ln {keys:,} = "
+     f"{measure.halving_among_equals(keys):.2f}$; at $b_h = 0$ the sink takes $1 / {keys + 1:,}$."), (r"""
+A gate in a sink's place asks the token itself, with a vector $\mathbf w_h$ of $D$ learned numbers for each head, and a bias:
+
+$$\mathbf o_i = \sigma\big(\mathbf w_h \cdot \text{RMSNorm}(\mathbf x_i)\big) \sum_j a_{ij} \mathbf v_j$$
+""", f"{units.count(measure.gate_weights(config))} weights of gates would stand where "
+     f"{config.num_attention_heads * config.num_hidden_layers:,} sinks are."))
 
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """The gate of one head, the weights behind it, and what becomes of the model."""
-    left, large = st.columns([5, 13], gap="medium")
-    with left:
-        setting = controls.setting(study, len(tokens))
-    now = controls.sink_pass(study, tokens.ids, setting.layer, setting.override)
-    query, head = now.query(setting.position), setting.head
-    own = controls.own_pass(study, tokens.ids, setting.layer).sinks[head].item()
-    gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
-                            query.halving[head].item(), head, own if setting.override else None)
-    weights = charts.gated_weights(query.weights(head).numpy(), query.weights_without(head).numpy(),
-                                   tokens.labels[query.first_key:query.position + 1], query.first_key)
-    with large, pictures.main():
-        gates, shares = st.columns(2, gap="medium")
-        with gates:
-            pictures.show_chart(gate, key="sinks_gate", on_select=picks("sinks_gate", head="head"))
-        with shares:
-            pictures.show_chart(weights, key="sinks_weights")
-    with large:
-        beside(lesson(study, tokens))
-    more = view(MORE, "sinks_view", "More")
-    if more == RETRAINED:
-        show_retrained("sinks", study)
-    elif more == BY_POSITION:
-        pictures.show_chart(charts.sink_share(measure.sink_share_by_position(now)), key="sinks_by_position")
-        st.caption("Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0: an artefact of not training. "
-                   f"Uneven scores favour keys over a sink. Drawn: {weights_in_words(study)}.")
-    else:
-        controls.removed(study, setting, now, controls.sink_pass(study, tokens.ids, setting.layer, setting.without))
+    """The gate of one head and the weights behind it; what becomes of the model; what was trained beside it."""
+    shown = view(VIEWS, "sinks_view")
+    if shown == GATES:
+        controls.sinks_or_gates()
+    elif shown == RETRAINED:
+        with pictures.main():
+            show_retrained("sinks", study)
+    elif has_text(tokens, "the gate shows on it"):
+        side, large = st.columns([5, 13], gap="medium")
+        with side:
+            setting = controls.setting(study, tokens)
+        now = controls.sink_pass(study, tokens.ids, setting.layer, setting.override)
+        with large, pictures.main():
+            if shown == HEAD:
+                controls.one_head(study, tokens, setting, now)
+            elif shown == BY_POSITION:
+                controls.by_position(study, now)
+            else:
+                controls.removed(study, tokens, setting, now, told=answered("sinks", ABOUT_REMOVAL))
+    beside(lesson(study, tokens, shown))
+
+
+def how_many() -> dict[str, Prediction]:
+    """The questions about the numbers of the real model."""
+    sinks, gates = count_parameters(_REAL).sinks, measure.gate_weights(_REAL)
+    few = "1 in more than a million"
+    return {GATES: Prediction(
+        f"gpt-oss-20b learns {sinks:,} sinks. How many numbers would it learn for gates in their place, one a head?",
+        answer=lambda: gates, show="{:,.0f}".format, tolerance=0.001, view="gates",
+        because=lambda _: (f"Each of {sinks:,} gates has a weight for each of the stream's {_REAL.hidden_size:,} numbers, "
+                           "and a bias: a gate asks the token, a sink is the same for all of them."),
+        mistakes=[(sinks, "A gate reads the token, so one number a head is not enough."),
+                  (gates / _REAL.num_hidden_layers, "That is one layer's."),
+                  (gates / _REAL.num_attention_heads, "That would be one gate a layer; each head has its own.")]),
+        RETRAINED: Prediction(
+        "How many of gpt-oss-20b's numbers are sinks?", answer=lambda: few, view="retrained",
+        choices=("1 in 10", "1 in 100", "1 in 10,000", few),
+        because=lambda _: f"{sinks:,} of {units.count(count_parameters(_REAL).total)}: hardly anything is as cheap.",
+        mistakes=dict.fromkeys(("1 in 10", "1 in 100", "1 in 10,000"),
+                               "A sink is one number, and all else in a head is a matrix."))}
+
+
+def question(shown: str) -> Prediction:
+    """What is asked beside a view."""
+    asked = {REMOVAL: ABOUT_REMOVAL, BY_POSITION: Prediction(
+        "All scores are 0, and so is the sink's logit. One query sees 9 keys, a later one 99. How many times as much does "
+        "the sink take from the first?", view="position", unit="times",
+        answer=lambda: measure.share_among_equals(9) / measure.share_among_equals(99),
+        because=lambda _: "The sink counts as one more key: it takes 1 / 10 there and 1 / 100 here.",
+        mistakes=[(11, "99 is 11 times 9, but the sink itself is one of the shares."),
+                  (1, "The logit is the same, but the sum that it stands in has grown.")])} | how_many()
+    return asked.get(shown) or Prediction(
+        f"A query sees {EQUAL_KEYS} keys, and all their scores are 0. Which sink logit takes half of the attention?",
+        answer=lambda: measure.halving_among_equals(EQUAL_KEYS), because=because, show="{:.2f}".format, mistakes=[
+            (0, f"A logit of 0 counts as much as one of the {EQUAL_KEYS} keys, not as much as all of them."),
+            (0.5, "Half is the share that is wanted. The logit is what leads to it."),
+            (EQUAL_KEYS, "The logit stands in an exponent, and e to that power is far more."),
+            (math.log2(EQUAL_KEYS), "That is the logarithm to base 2, but a softmax takes powers of e.")])
 
 
 def because(logit: float) -> str:
@@ -84,32 +154,64 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
         st.caption(f":material/content_cut: The first {controls.MAX_CHECKED} of {len(tokens)} tokens.")
 
 
-def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What is below the picture."""
+def keys_alike(seen: Seen) -> bool:
+    """Whether every key that is drawn keeps the same share of its weight, and the sink takes the rest."""
+    bars = seen.chart("Attention weights of one query")
+    keys = bars[(bars["kind"] != "sink") & (bars["without"] > 1e-3)]
+    kept = keys["with"] / keys["without"]
+    return bool(kept.max() - kept.min() < 0.01 and abs(1 - kept.mean() - bars["with"].iloc[-1]) < 0.01)
+
+
+def nothing_is_left_over(seen: Seen) -> bool:
+    """Whether the real keys get all of the attention."""
+    bars = seen.chart("Attention weights of one query")
+    return bars["with"].iloc[-1] < 1e-5 and abs(bars["with"].sum() - 1) < 1e-3
+
+
+def less_than_one_more_key(seen: Seen) -> bool:
+    """Whether the sinks take less than one more key would, and less still of later queries."""
+    shares = seen.chart("What the sinks take")
+    mean = shares["mean"]
+    return bool(mean.mean() < shares["even"].mean() and mean.tail(8).mean() < mean.head(8).mean())
+
+
+def each_in_its_way(seen: Seen) -> bool:
+    """Whether the three small models say nothing in three ways, and all do the same at "again"."""
+    bars = seen.chart("On what a head")
+    spent = bars[bars["kind"] != ""].groupby(["asks", "model", "kind"])["share"].sum()
+    idle = [spent[False, model].drop("other tokens").idxmax() for model in (PLAIN, SINKS, GATED)]
+    return idle == ["first token", "sink", "gate shut"] and all(
+        spent[True, model].idxmax() == "word before" for model in (PLAIN, SINKS, GATED))
+
+
+def lesson(study: Study, tokens: text.Tokens, shown: str = HEAD) -> Lesson:
+    """All that a view of the page asks, suggests and explains."""
     return Lesson(
-        path="sinks",
-        prediction=Prediction(
-            f"A query sees {EQUAL_KEYS} keys, and all their scores are 0. Which sink logit takes half of the attention?",
-            answer=lambda: measure.halving_among_equals(EQUAL_KEYS), because=because, show="{:.2f}".format),
+        path="sinks", prediction=question(shown),
         tries=[
-            Try("Close one head",
-                "At a logit of 8 the head adds next to nothing, and the factors beside the bars stay equal.",
-                controls={"sinks_scope": "Head", "sinks_logit": "8"}),
-            Try("Take all sinks away", "Plain softmax: every head must spend its whole attention on real keys.",
-                controls={"sinks_scope": "All", "sinks_logit": "none"}),
-            Try("Nothing learned", "Random sinks take what one more key would: look at the line by position.",
-                dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION}),
+            Try("Close one head", "The sink of this head grows, and every key keeps one and the same share of its weight. "
+                "So the bars get shorter and their order stays.",
+                controls={"sinks_view": HEAD, "sinks_scope": "Head", "sinks_logit": "8"}, check=keys_alike),
+            Try("Take all sinks away", "This is plain softmax. The real keys get 100% together, so the head has to look "
+                "somewhere, whether anything fits or not.",
+                controls={"sinks_view": HEAD, "sinks_scope": "All", "sinks_logit": "none"}, check=nothing_is_left_over),
+            Try("Nothing learned", "Untrained sinks take less than one more key of equal score would (dashed), because "
+                "among scores that scatter some keys stand out. And the more keys, the less is left for the sink.",
+                dials={"weights": RANDOM}, controls={"sinks_logit": "own", "sinks_view": BY_POSITION},
+                check=less_than_one_more_key),
+            Try("Three ways to say nothing", "Where there is nothing to fetch, one model turns to the first token (blue), "
+                "one to its sink (pink), and one shuts its gate (grey). At “again” all fetch the word before (orange).",
+                controls={"sinks_view": GATES}, check=each_in_its_way),
         ],
-        maths=MATHS, code=[explicit_attention, measure.mass_on_keys, measure.run_with_sinks],
+        maths=maths(study), code=[explicit_attention, measure.mass_on_keys, measure.run_with_sinks, GatedAttention],
         claims=register.of_page("sinks"),
         checks=lambda: how_we_know(study, tokens))
 
 
-header("sinks")
+header("sinks", OPENING)
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
-    if has_text(tokens, "the gate shows on it"):
-        picture(study, tokens)
+    picture(study, tokens)
 below(lesson(study, tokens))

@@ -104,7 +104,7 @@ BOOK = {
              own="layers output view w"),
         Page("sinks", "Attention sinks", ":material/filter_alt:",
              "Each head has a sink that can take its attention, so that it need not look at a token when none fits.",
-             ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5, own="logit scope view"),
+             ("heads", "sinks"), "explain why a sink is a gate and no token", "Attention", 5, own="echo logit scope view"),
         Page("rmsnorm", "RMSNorm", ":material/straighten:",
              "RMSNorm brings a vector to one size before a layer reads it, because vectors grow from layer to layer.",
              ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Attention", 5,

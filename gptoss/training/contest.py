@@ -48,8 +48,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= len(self.contestants) <= MOST:
             raise ValueError(f"{len(self.contestants)} models cannot be trained; allowed: 1 to {MOST}")
-        for what, different in (("name", {one.name for one in self.contestants}),
-                                ("model", {(one.config, one.sinks, one.balanced) for one in self.contestants})):
+        models = {(one.config, one.sinks, one.balanced, one.gated) for one in self.contestants}
+        for what, different in (("name", {one.name for one in self.contestants}), ("model", models)):
             if len(different) < len(self.contestants):
                 raise ValueError(f"two contestants have the same {what}")
         if len({one.config.vocab_size for one in self.contestants}) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.cost.matching import ACTIVE, matched_gpt2
 from gptoss.model import GPT2, LanguageModel, Transformer
+from gptoss.model.gated import GatedTransformer
 from gptoss.training.trainer import initialise_for_training
 from gptoss.units import plural
 
@@ -20,6 +21,7 @@ class Contestant:
         title: what a reader sees.
         config: its shape. Where `sinks` is False every sink is minus infinity and stays there.
         balanced: whether the recipe's load-balancing loss applies to it.
+        gated: whether its heads have gates instead of sinks, which GPT-OSS has not.
     """
 
     name: str
@@ -27,11 +29,16 @@ class Contestant:
     config: ModelConfig | GPT2Config
     sinks: bool = True
     balanced: bool = True
+    gated: bool = False
+
+    def on_meta(self) -> LanguageModel:
+        """The model's parts, names and shapes, without memory."""
+        kind = GPT2 if isinstance(self.config, GPT2Config) else GatedTransformer if self.gated else Transformer
+        return kind(self.config, device="meta")
 
     def build(self, seed: int = 0, device: str = "cpu") -> LanguageModel:
         """The model with random weights to train from."""
-        model = (GPT2 if isinstance(self.config, GPT2Config) else Transformer)(self.config, device="meta")
-        return initialise_for_training(model.to_empty(device=device), seed, self.sinks)
+        return initialise_for_training(self.on_meta().to_empty(device=device), seed, self.sinks)
 
 
 STUDY, BASELINE = "study", "gpt2"

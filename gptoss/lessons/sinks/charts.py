@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import altair as alt
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gptoss.charts import palette
-from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, tooltip
+from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, squares, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
 from gptoss.units import number
 
@@ -22,6 +22,11 @@ _LOGITS = (-8, 8)
 _KEY, _REST, _SINK = "key", "other keys", "sink"
 # Rows after the tokens, in the shape of `axis_keys` and sorted behind them.
 _REST_ROW, _SINK_ROW = "9998 … {} more", "9999 sink"
+
+# On what a head spends itself, each in its colour: what says something strong, what says nothing apart from it.
+_SPENT = {"word before": palette.KEY, "other tokens": palette.fade(palette.KEY, 0.3), "first token": palette.MAGNITUDE,
+          "sink": palette.SINK, "gate shut": palette.MUTED}
+_APART = 0.09  # between two models' bars, as a share of a bar's whole length
 
 
 def sink_gate(curves: pd.DataFrame, sinks: np.ndarray, mass: np.ndarray, halving: float, head: int,
@@ -48,15 +53,21 @@ def sink_gate(curves: pd.DataFrame, sinks: np.ndarray, mass: np.ndarray, halving
 
 
 def _marks(head: int, halving: float, own: float | None) -> list[tuple]:
-    """Rows of the marks at one half and at the model's own logit, and of their labels, kept inside the axis."""
+    """Rows of the marks at one half and at the model's own logit, and of their labels, where the head's curve is not."""
     low, high = _LOGITS
-    beyond = "" if low <= halving <= high else ", right of here" if halving > high else ", left of here"
-    end = high - 0.5 if beyond else max(halving - 0.9, low + 6.2)  # labels end here, and need room at their left
-    rows = [("rule", _HALF, head, 0.0, 0.5, ""), ("label", _HALF, head, end, 0.54, f"half at {halving:.2f}{beyond}")]
-    if not beyond:
-        rows.append(("diamond", _HALF, head, halving, 0.5, ""))
+    half = f"half at {halving:.2f}"
+    rows = [("rule", _HALF, head, 0.0, 0.5, "")]
+    if halving > high:
+        rows.append(("label", _HALF, head, high - 0.5, 0.56, f"{half}, right of here"))
+    elif halving < low:
+        rows.append(("label after", _HALF, head, low + 0.5, 0.56, f"{half}, left of here"))
+    elif halving > 0:  # the curve comes from the upper left and leaves to the lower right
+        rows += [("diamond", _HALF, head, halving, 0.5, ""), ("label", _HALF, head, halving - 0.6, 0.43, half)]
+    else:
+        rows += [("diamond", _HALF, head, halving, 0.5, ""), ("label after", _HALF, head, halving + 0.6, 0.57, half)]
     if own is not None and low <= own <= high:
-        rows += [("own", _OWN, head, own, 0.0, ""), ("label", _OWN, head, max(own - 0.4, low + 3.6), 0.3, "its own")]
+        what, place = ("label", own - 0.4) if own > 0 else ("label after", own + 0.4)
+        rows += [("own", _OWN, head, own, 0.0, ""), (what, _OWN, head, place, 0.06 if own < halving else 0.94, "its own")]
     return rows
 
 
@@ -101,6 +112,44 @@ def sink_share(shares: pd.DataFrame) -> Chart:
                  f"At position 0 they take {shares.iloc[0]['mean']:.1%}, beside {shares.iloc[0]['even']:.1%}.")
 
 
+def spent_rows(models: Mapping[str, np.ndarray], kinds: Sequence[str], labels: Sequence[str],
+               asking: Sequence[bool]) -> Chart:
+    """A row for each token of a text, and in it a bar for each model: on what one of its heads spends itself there.
+
+    `models` maps names to shares (tokens, kinds) that add up to 1; `kinds` are those of `_SPENT` in the columns' order,
+    and `asking` says at which tokens there is something to fetch. Raises `ValueError` where the lengths differ.
+    """
+    if any(shares.shape != (len(labels), len(kinds)) for shares in models.values()) or len(asking) != len(labels):
+        raise ValueError(f"{ {name: shares.shape for name, shares in models.items()} } do not fit {len(labels)} labels")
+    order = [kinds.index(kind) for kind in _SPENT]
+    frames = []
+    for place, shares in enumerate(models.values()):
+        ends = place * (1 + _APART) + shares[:, order].cumsum(axis=1)
+        frames.append(pd.DataFrame({
+            "token": np.repeat(axis_keys(labels), len(_SPENT)), "model": [*models][place], "kind": [*_SPENT] * len(labels),
+            "share": shares[:, order].ravel().round(5), "start": (ends - shares[:, order]).ravel().round(5),
+            "end": ends.ravel().round(5), "asks": np.repeat(np.asarray(asking), len(_SPENT))}))
+    data = pd.concat(frames, ignore_index=True)
+    data = data[data["share"] > 0].reset_index(drop=True)
+    short = [name.replace("without", "no").replace("with ", "") for name in models]
+    titles = pd.DataFrame({"model": [*models], "short": short, "kind": "", "token": "", "asks": False,
+                           "start": [place * (1 + _APART) for place in range(len(models))]})
+    return Chart(_spent_spec(len(models)), pd.concat([data.assign(short=""), titles], ignore_index=True).fillna(
+        {"share": 0, "end": 0}),
+                 "On what a head of each model spends itself, token by token", _describe_spent(models, kinds, asking))
+
+
+def _describe_spent(models: Mapping[str, np.ndarray], kinds: Sequence[str], asking: Sequence[bool]) -> str:
+    """For each model which one place takes most where there is nothing to fetch, and what is fetched where there is."""
+    asks, before = np.asarray(asking), kinds.index("word before")
+    places = [kinds.index(kind) for kind in ("first token", "sink", "gate shut")]
+    said = [f"{name}, {kinds[places[int(idle.argmax())]]} {idle.max():.0%}" for name, shares in models.items()
+            for idle in [shares[~asks][:, places].mean(axis=0)]]
+    fetched = ", ".join(f"{shares[asks, before].mean():.0%}" for shares in models.values()) if asks.any() else ""
+    return (f"Where there is nothing to fetch, what is not needed goes here on average: {'; '.join(said)}."
+            + (f" Where there is, the word before gets {fetched}." if fetched else ""))
+
+
 def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: int) -> str:
     at = f"a sink logit of {sink:.2f}" if math.isfinite(sink) else "no sink"
     return (f"Head {head} of {heads}: with {at} the real keys get {mass:.1%} of this query's attention "
@@ -138,8 +187,8 @@ def _gate_spec() -> dict:
 def _gate_marks(base: alt.Chart) -> list[alt.Chart]:
     """One half across, and down to the logit that takes it; the logit of the model itself, where another is tried."""
     dashes = {"color": palette.MUTED, "strokeWidth": 2, "strokeDash": [6, 4], "tooltip": False}
-    across, half, own, labels = (
-        base.transform_filter(alt.datum.what == what) for what in ("rule", "diamond", "own", "label"))
+    across, half, own, labels, after = (
+        base.transform_filter(alt.datum.what == what) for what in ("rule", "diamond", "own", "label", "label after"))
     return [
         across.mark_rule(**dashes).encode(x=alt.value(0), x2=alt.value("width")),
         half.mark_rule(**dashes).encode(y2=alt.value("height")),
@@ -147,6 +196,7 @@ def _gate_marks(base: alt.Chart) -> list[alt.Chart]:
         own.mark_rule(color=palette.SINK, strokeWidth=3, strokeDash=[2, 3], tooltip=False).encode(
             y=alt.value(0), y2=alt.value("height")),
         labels.mark_text(align="right", fontSize=FONT_SIZE).encode(text="label:N"),
+        after.mark_text(align="left", fontSize=FONT_SIZE).encode(text="label:N"),
     ]
 
 
@@ -191,3 +241,22 @@ def _share_spec() -> dict:
     even = base.mark_line(color=palette.MUTED, strokeWidth=3, strokeDash=[6, 4], tooltip=False).encode(
         y=alt.Y("even:Q", axis=alt.Axis(**title)))
     return specification(alt.layer(band, even, line), height=300)
+
+
+@cache
+def _spent_spec(models: int) -> dict:
+    whole = models + _APART * (models - 1)
+    scale = alt.Scale(domain=[0, whole], nice=False)
+    base = blank_chart().encode(y=alt.Y("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.12), axis=alt.Axis(
+        title="query (token)", labelExpr=TOKEN_OF_LABEL, labelLimit=110, labelOverlap=False, ticks=False, domain=False,
+        grid=False)))
+    bars = base.transform_filter("datum.kind !== ''").mark_bar().encode(
+        x=alt.X("start:Q", scale=scale, axis=None), x2="end:Q",
+        opacity=alt.condition("datum.asks", alt.value(1), alt.value(0.75)),
+        color=alt.Color("kind:N", legend=squares(symbolStrokeWidth=0, columns={"expr": "width > 520 ? 5 : 2"}),
+                        scale=scale_of(_SPENT)),
+        tooltip=tooltip(("model:N",), ("token:N", "position, token"), ("kind:N", "goes to"), ("share:Q", "share", ".1%")))
+    titles = base.transform_filter("datum.kind === ''").transform_calculate(
+        title="width > 360 ? datum.model : datum.short").mark_text(align="left", baseline="middle", tooltip=False).encode(
+        x=alt.X("start:Q", scale=scale, axis=None), text="title:N")
+    return specification(alt.layer(bars, titles), height=560)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pandas as pd
 import streamlit as st
+import torch
 
 from gptoss.app import controls, kept, pictures, text
+from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed, traced
+from gptoss.app.live import Built
+from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
+from gptoss.app.weights import weights_in_words
 from gptoss.charts import next_token
-from gptoss.lessons.sinks import measure
+from gptoss.lessons.sinks import charts, measure
 from gptoss.lessons.sinks.claims import check_sinks
 from gptoss.lessons.sinks.measure import (
     FIRST_LOGIT,
@@ -19,13 +25,22 @@ from gptoss.lessons.sinks.measure import (
     OWN,
     REMOVED,
     SCOPE_NAMES,
+    SHUT,
+    TO_BEFORE,
+    TO_FIRST,
+    TO_SINK,
     SinkChecks,
     SinkOverride,
     SinkPass,
 )
+from gptoss.training.domains import Documents
+from gptoss.training.echo import CONTESTANTS, SEEDS, history, load
+from gptoss.training.echo.corpus import ECHO, EchoCorpus
+from gptoss.training.head_names import SINK, NamedHead, name_of, strongest
 
 LOGITS = (OWN, NONE, *(f"{quarter / 4:g}" for quarter in range(-32, 33)))
 MAX_CHECKED = 128  # tokens; the checks keep every weight of every head twice
+ECHO_TEXTS, ECHO_TOKENS, MEASURED = 8, 20, 64  # texts to choose from, tokens shown of each, texts that are averaged over
 
 
 class Setting(NamedTuple):
@@ -48,10 +63,17 @@ class Setting(NamedTuple):
         return SinkOverride(REMOVED, self.scope, self.layer, self.head)
 
 
-def setting(study: Study, tokens: int) -> Setting:
-    """Layer, head, query token, and the dial that sets the sinks."""
-    layer, head = controls.layer(study), controls.head(study, "Query head")
-    position = controls.token(tokens, FIRST_QUERY, "Query token")
+def resting(study: Study, tokens: text.Tokens) -> NamedHead | None:
+    """The head that rests most on its sink on this text, as far as one does."""
+    return next((head for head in strongest(heads_with_names(study, tokens)) if head.name == SINK), None)
+
+
+def setting(study: Study, tokens: text.Tokens) -> Setting:
+    """Layer, head, query token, and the dial that sets the sinks: at first the head that rests most, where one does."""
+    rests = resting(study, tokens)
+    layer = controls.layer(study, first=rests.layer if rests else 0)
+    head = controls.head(study, "Query head", first=rests.head if rests else 0)
+    position = controls.token(len(tokens), rests.token if rests else FIRST_QUERY, "Query token")
     scope = kept.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope",
                                    width="stretch")
     [logit] = controls.main_sliders(controls.Main(
@@ -70,6 +92,14 @@ def sink_pass(study: Study, tokens: tuple[int, ...], layer: int, override: SinkO
     return own_pass(study, tokens, layer) if override is None else set_pass(study, tokens, layer, override)
 
 
+def said_of(study: Study, tokens: text.Tokens, setting: Setting) -> str:
+    """What the head in question is known for on this text, in a sentence, or nothing."""
+    named = name_of(heads_with_names(study, tokens), setting.layer, setting.head)
+    if setting.override or named is None:
+        return ""
+    return f"Over the whole text this head {named.words}, so its name is “{named.name}”."
+
+
 def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
     """What is said of sinks, compared with the live model's weights in one layer.
 
@@ -79,18 +109,99 @@ def checks(study: Study, tokens: tuple[int, ...], layer: int) -> SinkChecks:
     return check_sinks(study, tokens[:MAX_CHECKED], layer)
 
 
-def removed(study: Study, setting: Setting, now: SinkPass, without: SinkPass) -> None:
-    """The same weights with and without sinks: the head's answer, the layer's, and the next token."""
+def one_head(study: Study, tokens: text.Tokens, setting: Setting, now: SinkPass) -> None:
+    """The gate of one head, and one query's weights with the sink and without it."""
+    query, head = now.query(setting.position), setting.head
+    own = own_pass(study, tokens.ids, setting.layer).sinks[head].item()
+    gate = charts.sink_gate(measure.gate_curves(query, head), query.sinks.numpy(), query.mass.numpy(),
+                            query.halving[head].item(), head, own if setting.override else None)
+    weights = charts.gated_weights(query.weights(head).numpy(), query.weights_without(head).numpy(),
+                                   tokens.labels[query.first_key:query.position + 1], query.first_key)
+    gates, shares = st.columns(2, gap="medium")
+    with gates:
+        pictures.show_chart(gate, key="sinks_gate", on_select=controls.picks("sinks_gate", head="head"),
+                            words=said_of(study, tokens, setting))
+    with shares:
+        pictures.show_chart(weights, key="sinks_weights")
+
+
+def removed(study: Study, tokens: text.Tokens, setting: Setting, now: SinkPass, told: bool) -> None:
+    """The same weights with and without sinks: the next token, and once it may be `told` what becomes of the answers."""
+    without = sink_pass(study, tokens.ids, setting.layer, setting.without)
     effect = measure.removal(now, without, setting.position, setting.head)
-    words, chart = st.columns([2, 3], gap="medium")
-    with words:
-        st.markdown(
-            f"Beside the same weights without these sinks:\n"
-            f"- **The head's answer** is {effect.head_length:.3f} times as long, cosine {effect.head_cosine:.4f}.\n"
-            f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long, cosine "
-            f"{effect.layer_cosine:.4f}: each head closes by its own factor.\n"
-            f"- **The next token**: {effect.moved:.1%} of the probability lies elsewhere.")
-    with chart:
-        pictures.show_chart(next_token(
-            text.vocabulary_labels(study.vocabulary), now.probabilities.numpy(), top=5,
-            before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
+    pictures.show_chart(next_token(
+        text.vocabulary_labels(study.vocabulary), now.probabilities.numpy(), top=5,
+        before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
+    moved = f"Beside the same weights without these sinks {effect.moved:.1%} of the probability lies elsewhere."
+    if not told:
+        st.caption(f"{moved} What becomes of the head's answer stands here once you have said yours below.")
+        return
+    st.markdown(
+        f"{moved}\n"
+        f"- **The head's answer** is {effect.head_length:.3f} times as long, cosine {effect.head_cosine:.4f}.\n"
+        f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long, cosine "
+        f"{effect.layer_cosine:.4f}, because each head closes by its own factor.")
+
+
+def by_position(study: Study, now: SinkPass) -> None:
+    """What the sinks of the layer take from the query at each position."""
+    pictures.show_chart(charts.sink_share(measure.sink_share_by_position(now)), key="sinks_by_position", words=(
+        "Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0, which is what a model shows before it has "
+        f"learned anything. Uneven scores favour keys over a sink. Drawn: {weights_in_words(study)}."))
+
+
+def _echoes() -> Documents:
+    """The texts on which the three small models are measured: none of them was trained on."""
+    return EchoCorpus().validation(MEASURED)[ECHO]
+
+
+habits = computed(lambda model: measure.habits(model, _echoes()))
+spending = computed(lambda model, text: measure.spending(
+    model, torch.as_tensor(_echoes().tokens[text:text + 1, :ECHO_TOKENS]))[0])
+
+
+def _three(seed: int = 0) -> dict[str, Built]:
+    return {name: Built(load, (name, seed)) for name in CONTESTANTS}
+
+
+def sinks_or_gates() -> None:
+    """Three small models that were trained alike, and on what a head of each spends itself."""
+    side, large = st.columns([5, 9], gap="medium")
+    with side:
+        st.markdown("**What a head does when it has nothing to say.** In these texts “again” says once more the word before "
+                    "it. Only there has a head something to fetch; after any other word it has not.")
+        chosen = kept.select_slider("Text", range(1, ECHO_TEXTS + 1), 2, key="sinks_echo") - 1
+    documents, vocabulary = _echoes(), EchoCorpus().vocabulary
+    labels = [vocabulary.label(token) for token in documents.tokens[chosen, :ECHO_TOKENS].tolist()]
+    shares = {name: spending(key, chosen)[measure.fetching_head(habits(key))] for name, key in _three().items()}
+    with large, pictures.main():
+        pictures.show_chart(charts.spent_rows(shares, measure.SPENT, labels,
+                                              documents.distance[chosen, 1:ECHO_TOKENS + 1] > 0), key="sinks_echoes")
+    st.table(_three_in_figures(), hide_index=True, alt="What the three models lose, and where their heads turn")
+    st.caption(how_the_three_were_made())
+
+
+@remembered
+def _three_in_figures() -> pd.DataFrame:
+    """Of each model and head: where it turns with nothing to fetch, where with something, and the loss above the floor."""
+    rows = []
+    for name, key in _three().items():
+        idle, busy = (of.set_index("head") for _, of in habits(key).groupby("fetches"))
+        silent = {"sinks": TO_SINK, "gated": SHUT}.get(CONTESTANTS[name].name)
+        above = [history(name, seed)["evaluations"] for seed in SEEDS]
+        rows.append((name, *(" · ".join(f"{of.loc[head, kind]:.0%}" for head in of.index) if kind else "–" for of, kind in (
+            (idle, TO_FIRST), (idle, silent), (busy, TO_BEFORE))),
+            " · ".join(f"{one[max(one, key=int)]['losses'][ECHO] - history(name)['floor']:.3f}" for one in above)))
+    return pd.DataFrame(rows, columns=["Model", "nothing to fetch: first token", "nothing to fetch: sink or gate",
+                                       "at “again”: the word before", "loss above floor (nats)"])
+
+
+@remembered
+def how_the_three_were_made() -> str:
+    """What is behind the picture, and where the idea comes from."""
+    recipe = history(next(iter(CONTESTANTS)))["recipe"]
+    return (f"Each of the three has one layer and two heads, and was trained for {recipe['steps']:,} steps of "
+            f"{recipe['batch']} texts of {recipe['length']} tokens, from two seeds. Drawn is the head that fetches most, at "
+            f"seed {SEEDS[0]}. The table has the shares of both heads, head 0 first, and how far each seed's loss is above "
+            "the least possible. Gates: arXiv 2505.06708. Gates and sinks compared: "
+            "2602.01203. Texts after 2410.13835.")

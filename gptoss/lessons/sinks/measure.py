@@ -1,7 +1,8 @@
 """What a sink does: one learned logit a head, in the softmax's denominator and nowhere else.
 
 Sinks: Xiao et al., arXiv 2309.17453. gpt-oss learns one logit a query head: `sinks` of `AttentionBlock` in OpenAI's
-`gpt_oss/torch/model.py`. It is no token: it has no position, no key that a query could turn to, and no value.
+`gpt_oss/torch/model.py`. It is no token: it has no position, no key that a query could turn to, and no value. Gates, the
+other way to say nothing: Qiu et al., arXiv 2505.06708; both compared: Fu et al., arXiv 2602.01203.
 """
 
 from __future__ import annotations
@@ -10,23 +11,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gptoss.model import Transformer
+from gptoss.config import ModelConfig
+from gptoss.model import LanguageModel, Transformer
 from gptoss.model.mask import visible
 from gptoss.trace import trace
+from gptoss.training.domains import Documents
 
 LOWEST, HIGHEST = -8.0, 8.0  # sink logits that the gate is drawn for
 REMOVED = float("-inf")  # the sink logit that takes nothing: plain softmax attention
 HEAD, LAYER, MODEL = SCOPES = ("head", "layer", "model")
 SCOPE_NAMES = {"Head": HEAD, "Layer": LAYER, "All": MODEL}  # as the page names them
 FIRST_QUERY = 21  # far enough into a text to have keys to weigh
-FIRST_LOGIT = "4"  # a gate half open in many a head, so that there is something to see
 OWN, NONE = "own", "none"
+FIRST_LOGIT = OWN  # the page opens at what the model has learned
 
 _FINE, _COARSE = 97, 17  # points of the chosen head's curve and of each other head's
+# On what a head spends itself at one token, and how many keys a query has to see to be counted.
+TO_FIRST, TO_BEFORE, TO_OTHERS, TO_SINK, SHUT = SPENT = (
+    "first token", "word before", "other tokens", "sink", "gate shut")
+FEWEST_KEYS = 8
 SINK_TENSORS = ("attn.q_rope", "attn.k_rope", "attn.sink_mass", "attn.mixed", "attn.out", "logits")
 
 
@@ -51,6 +59,11 @@ def halving_among_equals(keys: int) -> float:
 def share_among_equals(keys: int) -> float:
     """What a sink of 0 takes beside `keys` keys that all score 0."""
     return 1 - mass_on_keys(torch.zeros(keys, dtype=torch.float64), torch.tensor(0.0)).item()
+
+
+def gate_weights(config: ModelConfig) -> int:
+    """What gates would take where a model has sinks: in each layer a row of D numbers and a bias for every head."""
+    return config.num_hidden_layers * config.num_attention_heads * (config.hidden_size + 1)
 
 
 def logit_of(setting: str) -> float | None:
@@ -233,3 +246,43 @@ def check_sinks(model: Transformer, tokens: Sequence[int], layer: int) -> SinkCh
     by_formula = mass_on_keys(scores, model.block[layer].attn.sinks.double()[:, None])
     return SinkChecks(len(tokens), (mass - by_formula).abs().max().item(), (shares - without).abs().max().item(),
                       shares[:, -1, 0].mean().item(), without[:, -1, 0].mean().item())
+
+
+@torch.no_grad()
+def spending(model: LanguageModel, tokens: Tensor) -> np.ndarray:
+    """On what each head of a one-layer model spends itself: (texts, tokens) ids -> (texts, heads, tokens, len(SPENT)).
+
+    Shares of 1. A query's weights are counted by where they go: to the first token, to the word before, which may stand at
+    several places, or to others. What the sink takes and what a gate shuts off is spent on nothing; a gate multiplies all
+    the rest.
+    """
+    flow = trace(model, tokens)
+    weights = flow["block.0.attn.weights"].double()  # (texts, heads, queries, keys)
+    same = tokens[:, None, :] == torch.nn.functional.pad(tokens, (1, 0), value=-1)[:, :-1, None]  # (texts, queries, keys)
+    same[..., 0] = False
+    first, before = weights[..., 0], (weights * same[:, None]).sum(dim=-1)  # (texts, heads, queries)
+    nothing = torch.zeros_like(first)
+    sink = flow["block.0.attn.sink_mass"].double() if "block.0.attn.sink_mass" in flow else nothing
+    gate = flow["block.0.attn.gates"].double().transpose(1, 2) if "block.0.attn.gates" in flow else nothing + 1
+    parts = (first, before, weights.sum(dim=-1) - first - before, sink)
+    return torch.stack([*(part * gate for part in parts), 1 - gate], dim=-1).numpy()
+
+
+def habits(model: LanguageModel, documents: Documents) -> pd.DataFrame:
+    """What each head does on average where there is something to fetch, and where there is nothing.
+
+    `documents` mark the tokens that repeat an earlier one, so the query before such a token has something to fetch. Columns:
+    head, fetches (bool), and a share for each of `SPENT`. Queries that see fewer than `FEWEST_KEYS` keys are left out.
+    """
+    spent = spending(model, torch.as_tensor(documents.tokens[:, :-1]))
+    asked = documents.distance[:, 1:] > 0
+    counted = np.arange(asked.shape[1]) >= FEWEST_KEYS - 1
+    rows = [(head, fetches, *spent[:, head][(asked == fetches) & counted].mean(axis=0))
+            for head in range(spent.shape[1]) for fetches in (False, True)]
+    return pd.DataFrame(rows, columns=["head", "fetches", *SPENT])
+
+
+def fetching_head(of_model: pd.DataFrame) -> int:
+    """The head that turns most to the word before where there is something to fetch; from what `habits` gives."""
+    asked = of_model[of_model["fetches"]]
+    return int(asked["head"].iloc[int(asked[TO_BEFORE].argmax())])

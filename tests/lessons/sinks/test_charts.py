@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from chart_checks import assert_well_made, axis_titles
 
-from gptoss.lessons.sinks.charts import KEYS_SHOWN, gated_weights, sink_gate, sink_share
+from gptoss.lessons.sinks.charts import KEYS_SHOWN, gated_weights, sink_gate, sink_share, spent_rows
 
 
 def sigmoid(x):
@@ -60,7 +60,7 @@ def test_the_gate_draws_curves_dots_one_half_and_the_models_own_logit():
 def test_a_half_beyond_the_axis_is_named_and_not_drawn(halving, words):
     chart = gate(halving=(halving,), sinks=(0.0,), head=0)
     assert not len(rows(chart, "diamond"))
-    label = rows(chart, "label").iloc[0]
+    label = chart.data[chart.data["what"].str.startswith("label")].iloc[0]
     assert label["label"] == words and -8 <= label["logit"] <= 8
     assert len(rows(chart, "rule")) == 1
 
@@ -129,3 +129,47 @@ def test_the_share_by_position_is_well_made_and_in_words():
     assert axis_titles(chart.spec) == {"x": "position of the query (token)", "y": "attention taken (%)"}
     assert "sees 9 keys. The sinks take 11.0%" in chart.alt and "would be 10.0%" in chart.alt
     assert "At position 0 they take 55.0%, beside 50.0%" in chart.alt
+
+
+KINDS = ["first token", "word before", "other tokens", "sink", "gate shut"]
+
+
+def spent(models=3, tokens=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return {f"model {n}": rng.dirichlet(np.ones(len(KINDS)), size=tokens) for n in range(models)}
+
+
+def test_rows_of_what_is_spent_are_well_made_and_full():
+    asking = [False, False, True, False]
+    chart = spent_rows(spent(), KINDS, labels(4), asking)
+    assert_well_made(chart, spent_rows(spent(seed=3), KINDS, labels(4), asking))
+    bars = chart.data[chart.data["kind"] != ""]
+    for (model, _), row in bars.groupby(["model", "token"]):
+        row = row.sort_values("start")
+        place = int(model.split()[1])
+        assert row["start"].iloc[0] == pytest.approx(place * 1.09) and row["end"].iloc[-1] == pytest.approx(place * 1.09 + 1)
+        np.testing.assert_allclose(row["end"].iloc[:-1], row["start"].iloc[1:], atol=1e-4)
+    for model, shares in spent().items():
+        kinds = bars[bars["model"] == model].groupby("kind")["share"].sum()
+        np.testing.assert_allclose(kinds[KINDS], shares.sum(axis=0), atol=1e-4)
+    assert bars.loc[bars["asks"], "token"].unique().tolist() == ["0002 <b>"]
+
+
+def test_what_is_spent_is_said_of_tokens_with_and_without_something_to_fetch():
+    idle, busy = [0.5, 0.1, 0.2, 0.2, 0.0], [0.05, 0.9, 0.05, 0.0, 0.0]
+    chart = spent_rows({"one": np.array([idle, busy])}, KINDS, labels(2), [False, True])
+    assert "one, first token 50%" in chart.alt and "the word before gets 90%" in chart.alt
+    assert "Where there is," not in spent_rows({"one": np.array([idle])}, KINDS, labels(1), [False]).alt
+
+
+def test_rows_that_do_not_fit_their_tokens_are_refused():
+    with pytest.raises(ValueError, match="do not fit 3 labels"):
+        spent_rows(spent(), KINDS, labels(3), [False] * 3)
+
+
+@pytest.mark.parametrize(("halving", "what"), [(3.0, "label"), (-3.0, "label after")])
+def test_the_label_of_one_half_keeps_off_the_curve(halving, what):
+    """Right of the upper half of the falling curve, or left of its lower half."""
+    row = rows(gate(halving=(0.0, halving, 1.0)), what).iloc[0]
+    curve = sigmoid(halving - row["logit"])
+    assert (row["mass"] > curve + 0.05) if what == "label after" else (row["mass"] < curve - 0.05)

@@ -11,23 +11,36 @@ from hypothesis import strategies as st
 from random_models import SMALL, random_model, random_tokens, small_configs
 from torch.testing import assert_close
 
+from gptoss.config import PRESETS
 from gptoss.lessons.sinks.measure import (
+    FEWEST_KEYS,
     HEAD,
     HIGHEST,
     LAYER,
     LOWEST,
     MODEL,
     REMOVED,
+    SPENT,
+    TO_BEFORE,
     SinkOverride,
     check_sinks,
+    fetching_head,
     gate_curves,
+    gate_weights,
+    habits,
     halving_logit,
     mass_on_keys,
     removal,
     run_with_sinks,
     sink_share_by_position,
+    spending,
 )
+from gptoss.model import Transformer
+from gptoss.model.gated import GatedTransformer
 from gptoss.trace import trace
+from gptoss.training.domains import Documents
+from gptoss.training.echo import CONTESTANTS, GATED, PLAIN, SHAPE, load
+from gptoss.training.echo.corpus import ECHO, EchoCorpus
 
 TEXT = tuple(random_tokens(SMALL, 11, seed=4).tolist())
 
@@ -194,3 +207,58 @@ def test_a_sink_has_no_position_and_no_value():
     query = run.query(9)
     by_hand = query.weights(3) @ values[query.first_key:10, 3 // SMALL.group_size]
     assert_close(run.mixed[9, 3], by_hand, atol=1e-5, rtol=1e-4)
+
+
+def test_gates_take_what_a_gated_model_has_more():
+    for config in (SMALL, SHAPE):
+        sizes = [sum(weight.numel() for weight in kind(config, device="meta").parameters())
+                 for kind in (Transformer, GatedTransformer)]
+        sinks = config.num_hidden_layers * config.num_attention_heads
+        assert gate_weights(config) == sizes[1] - sizes[0] + sinks
+    assert gate_weights(PRESETS["gpt-oss-20b"]) == 24 * 64 * 2881
+
+
+@pytest.mark.parametrize("name", CONTESTANTS)
+def test_what_a_head_spends_itself_on_is_all_there_is(name):
+    """Counted weight by weight, in a loop, from what the model recorded."""
+    model = load(name)
+    tokens = torch.as_tensor(EchoCorpus().validation(64)[ECHO].tokens[:2, :12])
+    spent, flow = spending(model, tokens), trace(model, tokens)
+    assert spent.shape == (2, SHAPE.num_attention_heads, 12, len(SPENT))
+    np.testing.assert_allclose(spent.sum(axis=-1), 1, atol=1e-6)
+    weights = flow["block.0.attn.weights"].numpy()
+    for text, head, query in np.ndindex(spent.shape[:3]):
+        gate = flow["block.0.attn.gates"][text, query, head].item() if name == GATED else 1.0
+        row = weights[text, head, query] * gate
+        word = tokens[text, query - 1] if query else -1
+        first, before = row[0], sum(row[key] for key in range(1, query + 1) if tokens[text, key] == word)
+        sink = 0.0 if name == GATED else flow["block.0.attn.sink_mass"][text, head, query].item() * gate
+        np.testing.assert_allclose(spent[text, head, query], [first, before, row.sum() - first - before, sink, 1 - gate],
+                                   atol=1e-6)
+
+
+def test_habits_are_means_over_queries_with_and_without_something_to_fetch():
+    texts = EchoCorpus().validation(64)[ECHO]
+    few = Documents(*(of[:3, :20] for of in (texts.tokens, texts.entropy, texts.distance)))
+    table = habits(load(PLAIN), few)
+    spent = spending(load(PLAIN), torch.as_tensor(few.tokens[:, :-1]))
+    for row in table.to_dict("records"):
+        chosen = [spent[text, row["head"], query] for text in range(3) for query in range(FEWEST_KEYS - 1, 19)
+                  if (few.distance[text, query + 1] > 0) == row["fetches"]]
+        np.testing.assert_allclose([row[kind] for kind in SPENT], np.mean(chosen, axis=0))
+    best = table[table["fetches"]].set_index("head")[TO_BEFORE]
+    assert fetching_head(table) == best.idxmax()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_three_models_say_nothing_each_in_its_way(seed):
+    """What the page shows and says holds for both seeds, over all validation texts."""
+    texts = EchoCorpus().validation(64)[ECHO]
+    idle, busy = {}, {}
+    for name in CONTESTANTS:
+        table = habits(load(name, seed), texts)
+        head = table[table["head"] == fetching_head(table)].set_index("fetches")
+        idle[name], busy[name] = (head.loc[fetches, list(SPENT)].astype(float) for fetches in (False, True))
+    strangers = {name: shares.drop("other tokens").idxmax() for name, shares in idle.items()}
+    assert list(strangers.values()) == ["first token", "sink", "gate shut"]
+    assert all(shares.idxmax() == TO_BEFORE for shares in busy.values())

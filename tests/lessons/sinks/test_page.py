@@ -5,7 +5,10 @@ import math
 import pytest
 from reader import assert_fine, captions, charts, dial, move, open_page, open_tab, page_text, type_text
 
-from gptoss.lessons.sinks.controls import FIRST_LOGIT, LOGITS, SCOPE_NAMES
+from gptoss.app.study import Study
+from gptoss.app.text import live_tokens
+from gptoss.lessons.sinks.controls import FIRST_LOGIT, LOGITS, SCOPE_NAMES, own_pass, resting
+from gptoss.tokenizer import DEFAULT_SAMPLE
 
 PAGE = "pages/sinks.py"
 
@@ -18,11 +21,14 @@ def turn(at, logit, scope="Layer"):
     return at
 
 
-def test_each_view_draws_three_charts():
-    at = open_page(PAGE, preset="gpt-oss-20b")
-    for view in ("Without sinks", "By position"):
-        at.segmented_control(key="sinks_view").set_value(view).run()
-        assert len(charts(at)) == 3
+def show(at, view):
+    return at.segmented_control(key="sinks_view").set_value(view).run()
+
+
+@pytest.mark.parametrize(("view", "count"), [
+    ("One head", 2), ("Without sinks", 1), ("By position", 1), ("Sinks or gates", 1)])
+def test_each_view_draws_its_charts(view, count):
+    assert len(charts(show(open_page(PAGE, preset="gpt-oss-20b"), view))) == count
 
 
 def test_sinks_of_every_scope_are_set():
@@ -31,15 +37,44 @@ def test_sinks_of_every_scope_are_set():
         for logit in ("-8", "0.25"):
             assert f"with a sink logit of {float(logit):.2f}" in captions(turn(at, logit, scope))
         turn(at, "none", scope)
-        assert "with no sink the real keys get 100.0%" in captions(at) and "it stays so" in captions(at)
-        assert "1.000 times as long, cosine 1.0000" in page_text(at) and "0.0% of the probability" in page_text(at)
+        assert "with no sink the real keys get 100.0%" in captions(at)
 
 
-def test_an_untouched_page_shows_a_gate_half_open():
-    at = open_page(PAGE, preset="gpt-oss-20b")
-    assert dial(at, "sinks_logit").value == FIRST_LOGIT
-    assert "the real keys get 50.4% of this query" in captions(at)
-    assert "every one of 22 keys keeps 50.36% of its weight" in captions(at)
+def test_what_becomes_of_an_answer_without_its_sink_is_told_once_it_was_guessed():
+    at = show(open_page(PAGE, preset="classroom", sinks_logit="none"), "Without sinks")
+    assert "0.0% of the probability" in captions(at) and "cosine" not in page_text(at)
+    at.radio(key="sinks_removal_guess").set_value("it points elsewhere").run()
+    at.button(key="sinks_commit").click().run()
+    assert "The sink has no value vector" in page_text(at) and "1.000 times as long, cosine 1.0000" in page_text(at)
+
+
+def test_an_untouched_page_shows_the_head_that_rests_most_on_the_sink_that_it_has_learned():
+    at = open_page(PAGE, preset="classroom")
+    study = Study.of_preset("classroom")
+    tokens = live_tokens(DEFAULT_SAMPLE.text, study.vocabulary, False)
+    rests = resting(study, tokens)
+    assert rests.name == "rests on its sink" and rests.score > 0.25
+    assert dial(at, "sinks_logit").value == FIRST_LOGIT == "own"
+    assert [at.select_slider(key=key).value for key in ("layer", "head")] == [rests.layer, rests.head]
+    assert dial(at, "token").value == rests.token
+    assert f"this head {rests.words}" in captions(at) and "of its weight" in captions(at)
+    taken = own_pass(study, tokens.ids, rests.layer).sink_mass[rests.head, rests.token].item()
+    assert f"the sink {taken:.1%} (pink)" in captions(at)
+
+
+def test_of_random_weights_no_head_has_a_name():
+    at = open_page(PAGE, preset="classroom", weights="random")
+    assert at.select_slider(key="layer").value == 0 and dial(at, "token").value == 21
+    assert "rests on its sink" not in captions(at)
+
+
+@pytest.mark.parametrize("chosen", [1, 5])
+def test_three_models_say_nothing_in_three_ways(chosen):
+    at = show(open_page(PAGE, sinks_echo=str(chosen)), "Sinks or gates")
+    words = captions(at)
+    assert "without sinks, first token" in words and "with sinks, sink" in words and "with gates, gate shut" in words
+    [table] = at.table
+    assert table.value["Model"].tolist() == ["without sinks", "with sinks", "with gates"]
 
 
 def test_the_dial_is_one_half_where_the_page_says_so():
@@ -53,7 +88,7 @@ def test_the_dial_is_one_half_where_the_page_says_so():
 
 def test_a_long_text_is_checked_in_part_and_without_a_text_no_chart_is_drawn():
     at = open_tab(type_text(open_page(PAGE, preset="classroom"), "The sea is wide. " * 300), "sinks", "How we know")
-    assert "first 128 of 512 tokens" in captions(at).lower() and len(charts(at)) == 3
+    assert "first 128 of 512 tokens" in captions(at).lower() and len(charts(at)) == 2
     type_text(at, "")
     assert "Type a text" in page_text(at) and not charts(at)
 
@@ -83,13 +118,6 @@ def test_the_prediction_is_answered_with_figures(guess, right):
     at.number_input(key="sinks_guess").set_value(guess).run()
     at.button(key="sinks_commit").click().run()
     assert len(at.success) == right and "It is 4.85." in page_text(at) and "0.78%" in page_text(at)
-
-
-def test_an_experiment_sets_the_sinks():
-    for number, logit in enumerate(("8", "none", "own")):
-        at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "sinks", "Try this")
-        at.button(key=f"sinks_try_{number}").click().run()
-        assert dial(at, "sinks_logit").value == logit
 
 
 def test_how_we_know_names_small_differences():
