@@ -4,11 +4,12 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app import state, text
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import RANDOM, Study
 from gptoss.claims import register
-from gptoss.config import GPT2_PRESETS
+from gptoss.config import GPT2_PRESETS, PRESETS
 from gptoss.cost import count_parameters
 from gptoss.cost.matching import ACTIVE, COMPUTE, TOTAL, compared_figure, matched_gpt2
 from gptoss.lessons.gpt2 import controls, measure
@@ -17,6 +18,14 @@ from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
 
 CONTEXT = 1024
 XL = "GPT-2 XL"
+REAL = PRESETS["gpt-oss-20b"]
+OPENING = Opening(
+    problem=f"In GPT-2 every {word('token')} passes through all weights, and every {word('layer')} remembers every token: "
+            "whatever makes the model larger makes each word dearer.",
+    idea="Put GPT-2 and GPT-OSS on the same text, equal in one respect of your choice, and see what each change saves.",
+    chosen=f"GPT-OSS has many small MLPs of which a token uses few, lets {REAL.group_size} heads share keys and values, and "
+           "lets every other layer look back over a short window only.")
+
 MATHS = r"""
 With width $d$, $L$ layers, a vocabulary of $V$ and $n$ positions GPT-2 has
 
@@ -109,7 +118,7 @@ def lesson(study: Study, both: controls.Pair, ids: tuple[int, ...]) -> Lesson:
         checks=lambda: how_we_know(both, ids))
 
 
-header("gpt2")
+header("gpt2", OPENING)
 study = state.study().small
 above = st.container()
 special = text.text_drawer()

@@ -5,15 +5,25 @@ import torch
 
 from gptoss import units
 from gptoss.app import pictures, state, text
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
+from gptoss.config import PRESETS
 from gptoss.cost import kv_cache_bytes, kv_cache_bytes_per_layer
 from gptoss.lessons.gqa import charts, controls, measure
 from gptoss.model import KVCache
 from gptoss.model.attention import explicit_attention
 from gptoss.model.kv_cache import LayerCache
+
+REAL = PRESETS["gpt-oss-20b"]
+OPENING = Opening(
+    problem=f"Every token leaves its keys and values in the {word('KV cache')}. With a pair of them for each of "
+            f"{REAL.num_attention_heads} heads, a long text soon fills the memory.",
+    idea="Let several heads share: each asks a question of its own, and all of a group search the same keys and values.",
+    chosen=f"{REAL.num_attention_heads} query heads in {REAL.num_key_value_heads} {word('KV group', 'KV groups')}: the "
+           f"cache is {REAL.group_size} times smaller, and the questions are as many as before.")
 
 MATHS = r"""
 Of $H$ query heads, $H / G$ share each of $G$ key/value heads: query head $h$ reads head $g = \lfloor h\,G/H \rfloor$,
@@ -107,7 +117,7 @@ def lesson(study: Study) -> Lesson:
         claims=register.of_page("gqa"), checks=lambda: how_we_know(study))
 
 
-header("gqa")
+header("gqa", OPENING)
 study = state.study()
 picture(study)
 below(lesson(study))

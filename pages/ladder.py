@@ -5,7 +5,7 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import pictures, state
 from gptoss.app.controls import view
-from gptoss.app.header import header
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -16,6 +16,11 @@ from gptoss.model import LadderModel
 from gptoss.model.ladder import DenseMLP, Experts, LadderAttention, LadderBlock
 
 CHECKED = tuple(range(64))  # ids that every live vocabulary has: single bytes
+OPENING = Opening(
+    problem="Between GPT-2 and GPT-OSS nearly everything changed at once, so nobody can see which change did what.",
+    idea="Make the changes one by one, like the rungs of a ladder: each model in between can be built, and it runs.",
+    chosen=f"GPT-OSS takes all {len(RUNGS)} rungs. Some spare memory, some spare work, and some spend what others spare.")
+
 MATHS = r"""
 **One block, with parts to choose from.** Whatever the rungs, both halves read the stream $x$ and add to it:
 
@@ -112,7 +117,7 @@ def lesson(study: Study) -> Lesson:
         claims=register.of_page("ladder"), checks=lambda: how_we_know(study))
 
 
-header("ladder", untrained=True)
+header("ladder", OPENING, untrained=True)
 study = state.study().scale
 picture(study)
 below(lesson(study))

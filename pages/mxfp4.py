@@ -5,17 +5,29 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import state, text
 from gptoss.app.controls import row, view
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.checkpoint.mxfp4 import dequantise, quantise
 from gptoss.claims import register
+from gptoss.config import PRESETS
+from gptoss.cost import checkpoint_bytes, count_parameters
 from gptoss.lessons.mxfp4 import controls, measure
 from gptoss.lessons.mxfp4.charts import scale_in_words
 from gptoss.lessons.mxfp4.controls import BLOCK, KNOWN, MATRIX, MODEL, UNROUNDED, key
 from gptoss.training.shipped import CLASSROOM
 
 ASKED_TIMES = 10  # by how much the largest value grows in the question
+REAL = PRESETS["gpt-oss-20b"]
+OPENING = Opening(
+    problem=f"In two bytes each the {units.spelled(count_parameters(REAL).total)} weights of gpt-oss-20b take "
+            f"{units.size(2 * count_parameters(REAL).total)}: more than a laptop or most graphics cards hold.",
+    idea=f"Write each {word('weight')} in four bits, as one of fifteen ticks, and let 32 neighbours share one "
+         f"{word('block scale')} that stretches the ticks to fit them.",
+    chosen=f"Its experts are stored in {word('MXFP4')}, all the rest in {word('bf16')}. So the {word('checkpoint')} of "
+           f"gpt-oss-20b takes {units.size(checkpoint_bytes(REAL))}.")
+
 MATHS = r"""
 **An element** is a sign and one of eight magnitudes in four bits (E2M1: two bits of exponent, one of mantissa):
 $\{0, \tfrac12, 1, 1\tfrac12, 2, 3, 4, 6\}$. Plus and minus 0 are one value, so a scale allows fifteen ticks.
@@ -112,7 +124,7 @@ def lesson(study: Study) -> Lesson:
               measure.with_outlier, measure.with_rounded_experts, measure.effect], checks=lambda: how_we_know(study))
 
 
-header("mxfp4")
+header("mxfp4", OPENING)
 study = state.study().small
 above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)

@@ -5,10 +5,12 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
+from gptoss.config import PRESETS
 from gptoss.lessons.sampling import controls, measure
 from gptoss.lessons.sampling.controls import OFF
 from gptoss.model import LanguageModel, next_token_probabilities
@@ -17,6 +19,14 @@ from gptoss.model.sampling import Sampling
 DISTRIBUTION, DRAWS, TEXTS = tuple(controls.VIEWS)
 TOP_P = 0.9
 CHOICES = {"1": 1, "2 to 5": 5, "6 to 20": 20, "21 to 100": 100, "101 to 500": 500, "more than 500": float("inf")}
+OPENING = Opening(
+    problem=f"The model does not write. After each token it gives every possible next one a score, its {word('logit')}, and "
+            "somebody has to take one.",
+    idea=f"Draw lots: the likely tokens often, the unlikely ones seldom. {word('temperature', 'Temperature')}, "
+         f"{word('top-k')} and {word('top-p')} say how daring the draw is.",
+    chosen=f"gpt-oss scores {PRESETS['gpt-oss-20b'].vocab_size:,} tokens at every step and leaves the draw to whoever "
+           "runs it.")
+
 MATHS = r"""
 The model gives each token $i$ of the vocabulary a score $z_i$, its **logit**. With temperature $T$ its probability is
 
@@ -105,7 +115,7 @@ def lesson(study: Study, tokens: text.Tokens) -> Lesson:
         claims=register.of_page("sampling"), checks=lambda: how_we_know(study, tokens))
 
 
-header("sampling")
+header("sampling", OPENING)
 study = state.study()
 above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)

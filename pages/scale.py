@@ -7,11 +7,12 @@ import streamlit as st
 from gptoss import cost, units
 from gptoss.app import controls as shared
 from gptoss.app import stage, state
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.config import ModelConfig
+from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost.activations import RECOMPUTED
 from gptoss.cost.scale import rank_config
 from gptoss.lessons.scale import controls
@@ -19,6 +20,15 @@ from gptoss.lessons.scale.measure import state_bytes
 from gptoss.training.step_memory import training_step
 
 ASKED_MEMORY = 80 * 10**9  # bytes of the accelerator in the question
+REAL = PRESETS["gpt-oss-20b"]
+OPENING = Opening(
+    problem="To train a model takes several times the memory of its weights: for gpt-oss-20b "
+            f"{units.size(sum(cost.training_memory(REAL).values()))}, more than any accelerator has.",
+    idea=f"Many accelerators share the work. Each reads its own part of the {word('batch')} and keeps its own part of the "
+         f"weights, the {word('gradient', 'gradients')} and what {word('AdamW')} remembers.",
+    chosen=f"gpt-oss-120b was trained in {units.spelled(controls.CARD_HOURS)} hours of H100, says its model card. With few "
+           f"{word('active parameters')} it needed fewer {word('FLOP', 'FLOPs')} than its size suggests.")
+
 MATHS = r"""
 **A batch.** $w$ accelerators, of which $t$ divide each matrix, read $w/t$ different micro batches of $m$ sequences of $s$
 tokens. A batch of $B$ tokens takes $a = \frac{B}{m\,s\,w/t}$ accumulation steps: a whole number, or it is no batch.
@@ -120,7 +130,7 @@ def lesson(study: Study) -> Lesson:
               cost.activation_bytes, training_step])
 
 
-header("scale")
+header("scale", OPENING)
 study = state.study().small
 picture(study)
 if not stage.on():
