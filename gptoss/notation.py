@@ -58,8 +58,8 @@ NOTATION = (
     # the experts
     Symbol("S", "the experts that are chosen for a token"),
     Symbol(r"\mathbf u", "the stream after RMSNorm, as the router and the experts read it"),
-    Symbol("r", "the router's scores, one for each expert"),
-    Symbol("w", "weights of the chosen experts' answers"),
+    Symbol("r_e", "the router's score of an expert"),
+    Symbol("w_e", "weight of a chosen expert's answer"),
     Symbol(r"\mathbf W", "a matrix of weights"),
     Symbol(r"\mathbf b", "biases: learned numbers that are added"),
     Symbol("y", "gate of a neuron"),
