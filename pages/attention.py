@@ -173,7 +173,8 @@ def lesson(study: Study) -> Lesson:
 header("attention", OPENING)
 study = state.study()
 above = st.container()
-*places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
+with st.container(key="controls_below"):  # a phone has the question before them
+    *places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
 with drawer:
     special = text.text_drawer()
 tokens = text.live_tokens(text.current_text(), study.vocabulary, special)
@@ -183,6 +184,5 @@ if has_text(tokens, "the heads look at it"):
     with above:
         picture(study, tokens, places, more)
     text.say_what_was_cut(tokens)
-with questions:
-    beside(lesson(study))
+beside(lesson(study), questions)
 below(lesson(study))

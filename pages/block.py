@@ -61,8 +61,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
             controls.VIEWS[shown](run, side)
         except TooLong as why:
             st.info(str(why), icon=":material/hourglass:")
-    with large:
-        beside(lesson(study, tokens))
+    beside(lesson(study, tokens))
 
 
 def because(run: TokenRun, worst: str) -> str:

@@ -53,9 +53,9 @@ def picture(study: Study) -> None:
         with pictures.main():
             pictures.show_chart(controls.strip(CLAIMS, reached, names, chosen), key="claims_strip",
                                 on_select=controls.picks_claim, words=controls.summary(reached))
-        beside(lesson(study))
         progress = st.container()
         controls.measure_all(reached, study)
+    beside(lesson(study))
     code_drawer(*chosen.decided_by, label="The code that decides it")
     if not stage.on():
         controls.claims_in_words(CLAIMS, reached, names)

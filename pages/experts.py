@@ -113,9 +113,6 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         with right:
             place = pictures.main()
         controls.OF_A_TEXT[shown](study, tokens, controls.live_routing(study, tokens.ids), layer, dials, place)
-        with right:
-            beside(lesson(study, tokens))
-        return
     beside(lesson(study, tokens))
 
 

@@ -76,8 +76,8 @@ def picture(study: Study) -> None:
     draw = {controls.MEMORY: controls.memory, controls.TIME: controls.time}.get(view, controls.batch_and_schedule)
     with right:
         draw(study, controls.setting(study), dials)
-        beside(lesson(study))
         controls.offer_large_model(study)
+    beside(lesson(study))
 
 
 def because(config: ModelConfig, _: float) -> str:

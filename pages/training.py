@@ -123,7 +123,7 @@ own = run.current()
 theirs = watching.watched(own)
 pace = watching.pace(own, theirs)
 st.fragment(picture, run_every=pace)(study, pace)
-beside(lesson())
+beside(lesson(), st.container())  # not inside what looks again by itself
 if pace is None:
     st.fragment(watching.wait, run_every=watching.IDLE)(JOBS.going_on())
 own_pace = run.pace(own)

@@ -9,8 +9,9 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import kept, route, stage, state
+from gptoss.app import kept, pictures, route, stage, state
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
 from gptoss.app.state import Moment
@@ -150,9 +151,15 @@ def answered(path: str, asked: Prediction) -> bool:
     return asked.question in _committed(path)
 
 
+def beside(lesson: Lesson, place: DeltaGenerator | None = None) -> None:
+    """Draw the question and the experiments right under the main picture, or at a `place`: once a run, after the picture."""
+    under = pictures.under_main()
+    with place or under or st.container():
+        _beside(lesson)
+
+
 @st.fragment
-def beside(lesson: Lesson) -> None:
-    """Draw the question and the experiments, right under the picture that they are about, once a run."""
+def _beside(lesson: Lesson) -> None:
     with st.container(key=BESIDE, border=True, gap="small"):
         try:
             _predict(lesson)

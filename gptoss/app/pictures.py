@@ -22,6 +22,7 @@ from gptoss.trace import as_matrix
 _CLICK = ":material/touch_app: A click chooses."  # below what can be clicked, since a touch screen has no pointer to show it
 MAIN = "main_picture"  # the key of its place, by which style.css, projector mode and the browser tests find it
 _inside_main: ContextVar[bool] = ContextVar("inside_main", default=False)
+_under_main: ContextVar[DeltaGenerator | None] = ContextVar("under_main", default=None)
 
 
 class Main:
@@ -30,6 +31,7 @@ class Main:
     def __init__(self) -> None:
         self._place = st.container(key=MAIN)
         self._token: Token | None = None
+        _under_main.set(st.container())
 
     def __enter__(self) -> DeltaGenerator:
         self._token = _inside_main.set(True)
@@ -46,6 +48,13 @@ def main() -> Main:
     It holds what the chosen view is about and nothing above it: charts side by side are both in it, controls are not.
     """
     return Main()
+
+
+def under_main() -> DeltaGenerator | None:
+    """The place right under the main picture of this run, once, for what belongs to it; none without a picture."""
+    place = _under_main.get()
+    _under_main.set(None)
+    return place
 
 
 _in_dark = once_for_each(palette.in_dark)
