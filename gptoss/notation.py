@@ -24,7 +24,6 @@ NOTATION = (
     Symbol("j", "position of a key"),
     Symbol("V", "tokens of the vocabulary", "vocab_size"),
     Symbol("v", "one token of the vocabulary"),
-    Symbol("r", "rank of a token: the order in which it was learned"),
     # the model's shape
     Symbol("L", "layers", "num_hidden_layers"),
     Symbol(r"\ell", "one layer"),
@@ -73,6 +72,10 @@ NOTATION = (
     Symbol(r"\omega_m", "frequency of pair m, in radians a token"),
     Symbol(r"\theta", "RoPE's base", "rope_theta"),
     Symbol("s", "YaRN's factor", "rope_scaling_factor"),
+    Symbol(r"\rho_m", "YaRN's ramp at pair m: 0 keeps its frequency, 1 slows it by the whole factor"),
+    Symbol(r"\alpha", "turns in training up to which YaRN slows a pair by the whole factor", "rope_ntk_alpha"),
+    Symbol(r"\beta", "turns in training from which YaRN keeps a pair", "rope_ntk_beta"),
+    Symbol("n_0", "tokens of the trained context", "initial_context_length"),
     Symbol(r"\gamma", "RMSNorm's learned scale"),
     Symbol(r"\varepsilon", "a small number that keeps a division from being one by zero"),
     # training

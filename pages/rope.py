@@ -1,98 +1,129 @@
 """RoPE and YaRN: two arrows that turn together, scores by distance, wavelengths, and how they are stretched."""
 
+import math
+
 import streamlit as st
 
 from gptoss.app import pictures, state
 from gptoss.app.controls import view
-from gptoss.app.header import header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
+from gptoss.app.lesson import Lesson, answered, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
-from gptoss.config import ModelConfig
-from gptoss.lessons.rope import charts, controls, measure
+from gptoss.config import PRESETS, ModelConfig
+from gptoss.lessons.rope import charts, measure
+from gptoss.lessons.rope.controls import views
+from gptoss.lessons.rope.controls.questions import question, tries
+from gptoss.lessons.rope.controls.views import ARROWS, READING
 from gptoss.model import RotaryEmbedding
 from gptoss.model.rope import concentration, inverse_frequencies, yarn_ramp, yarn_range
-from gptoss.units import number
+from gptoss.notation import with_numbers
+from gptoss.units import fixed, number
 
-MATHS = r"""
-Pair $i$ of a query or key, dimensions $i$ and $i + d/2$, is turned by its position ($m$, $n$) times the pair's own speed:
+REAL = PRESETS["gpt-oss-20b"]
+FURTHER_ON = 8  # tokens: the distance of the worked score
 
-$$\theta_i = \text{theta}^{-2i/d}, \qquad q_m = q \, e^{\mathrm{i} m \theta_i}, \qquad k_n = k \, e^{\mathrm{i} n \theta_i}$$
+OPENING = Opening(
+    problem="Attention by itself does not know order: “dog bites man” and “man bites dog” make the same queries, keys and "
+            "values.",
+    idea=f"Turn every {word('query')} and {word('key')} like the hand of a clock, a little more with each position. The "
+         "angle between two hands then tells how far apart they are.",
+    chosen=f"{REAL.head_dim // 2} hands a head, from fast to very slow, trained on {REAL.initial_context_length:,} tokens. "
+           f"{word('YaRN')} slows the slow ones {number(REAL.rope_scaling_factor)} times for {REAL.max_context_length:,} "
+           "tokens.")
 
-The score sees only the distance:
+TURNED = r"""
+Pair $m$ of a query or a key, its dimensions $m$ and $m + d/2$, is turned by an angle: its position times the pair's own
+frequency, in radians a token. Those of the head size $d$ go from fast to slow:
 
-$$\operatorname{Re}(q_m \bar k_n) = \operatorname{Re}(q \bar k \, e^{\mathrm{i}(m-n)\theta_i})$$
-
-YaRN with factor $s$ slows each pair by its place on a ramp $r_i$, from 0 below *low* to 1 above *high*:
-
-$$\theta_i' = \theta_i (1 - r_i) + \frac{\theta_i}{s} r_i, \qquad r_i = \frac{i - \text{low}}{\text{high} - \text{low}}$$
-
-$$\text{low} = p(\beta), \quad \text{high} = p(\alpha), \quad p(x) = \frac{d}{2} \frac{\ln(L / 2\pi x)}{\ln \text{theta}}$$
-
-$L$ is the trained context. The concentration $0.1 \ln s + 1$ multiplies cosines and sines, so queries and keys grow by it
-and scores by its square.
+$$
+\omega_m = \theta^{-2m/d}, \qquad \mathbf q_{i,m} \to \operatorname{turn}(\mathbf q_{i,m},\; i\,\omega_m), \qquad
+\mathbf k_{j,m} \to \operatorname{turn}(\mathbf k_{j,m},\; j\,\omega_m)
+$$
 """
+
+DISTANCE = r"""
+If two arrows turn by the same angle, nothing changes between them. So the score sees only the distance $i - j$:
+
+$$
+\operatorname{turn}(\mathbf q_{i,m},\; i\,\omega_m) \cdot \operatorname{turn}(\mathbf k_{j,m},\; j\,\omega_m)
+= \operatorname{turn}(\mathbf q_{i,m},\; (i - j)\,\omega_m) \cdot \mathbf k_{j,m}
+$$
+"""
+
+STRETCHED = r"""
+YaRN with factor $s$ slows each pair by its place on a ramp $\rho_m$, from 0 below *low* to 1 above *high*, because pairs
+that turned often in the $n_0$ tokens of training know the whole circle, and the others do not:
+
+$$
+\omega_m' = \omega_m (1 - \rho_m) + \frac{\omega_m}{s}\, \rho_m, \qquad
+\rho_m = \frac{m - \text{low}}{\text{high} - \text{low}}
+$$
+
+$$
+\text{low} = \frac d2\, \frac{\ln (n_0 / 2\pi\beta)}{\ln \theta}, \qquad
+\text{high} = \frac d2\, \frac{\ln (n_0 / 2\pi\alpha)}{\ln \theta}
+$$
+
+The concentration, $0.1 \ln s + 1$, multiplies cosines and sines: queries and keys grow by it, and scores by its square.
+"""
+
+
+def maths(config: ModelConfig) -> str:
+    """The formulas, each with the numbers of the page's heads."""
+    plain = inverse_frequencies(config.replace(rope_scaling_factor=1.0))
+    low, high = yarn_range(config)
+    grown = concentration(config)
+    last = len(plain) - 1
+    return with_numbers(
+        (TURNED, f"d = {config.head_dim} and θ = {number(config.rope_theta, 9)}. Pair 0 turns by {number(plain[0].item())} "
+                 f"radians a token, a whole turn in {number(2 * math.pi / plain[0].item(), 3)} tokens; pair {last} takes "
+                 f"{2 * math.pi / plain[-1].item():,.0f}."),
+        (DISTANCE, f"a query {FURTHER_ON} tokens behind a key is turned by {FURTHER_ON} · {number(plain[0].item())} "
+                   f"radians in pair 0, {number(math.degrees(FURTHER_ON * plain[0].item()))}°, wherever the two stand."),
+        (STRETCHED, f"s = {number(config.rope_scaling_factor)}, n₀ = {config.initial_context_length:,}, β = "
+                    f"{number(config.rope_ntk_beta)} and α = {number(config.rope_ntk_alpha)} make low = {fixed(low)} and "
+                    f"high = {fixed(high)}. The concentration is {grown:.3f}, so that scores grow {number(grown**2, 3)} "
+                    "times."))
 
 
 @st.fragment
 def picture(study: Study) -> None:
     """The chosen view, which alone does work."""
     shown = st.container()  # filled last, since it depends on the dials below it
-    controls.further_dials(study)
+    views.further_dials(study)
     with shown:
-        chosen = view(list(controls.VIEWS), "rope_view")
-        controls.VIEWS[chosen](controls.settings(study), study.context)
-        beside(lesson(controls.settings(study), study.context))
-    if chosen != controls.READING:
-        st.caption(controls.where_the_live_model_differs(study))
-
-
-def because(config: ModelConfig) -> str:
-    """What the answer to the prediction means."""
-    other = 150_000.0 if config.rope_theta == 10_000 else 10_000.0
-    return ("These pairs see only a part of the circle in training: longer texts turn them to angles that are new. With "
-            f"theta {other:,.0f} it would be {measure.never_turning(config.replace(rope_theta=other))}.")
+        chosen, config = view(list(views.VIEWS), "rope_view"), views.settings(study)
+        about = lesson(config, study.context, chosen)
+        told = {"told": answered("rope", about.prediction)} if chosen == READING else {}
+        views.VIEWS[chosen](config, study.context, **told)
+        beside(about)
+    if chosen != READING:
+        st.caption(views.where_the_live_model_differs(study))
 
 
 def how_we_know(config: ModelConfig, context: int) -> None:
     """Rotation compared with the complex plane, the page's tables with the model's, and the spread of equal scores."""
     table, plane = measure.rotation_checks(config)
     st.markdown(
-        f"- The model's rotation against multiplication by e^(i·position·θ) in double precision, 512 random vectors: "
-        f"largest difference **{number(plane, 2)}**.\n"
+        f"- The model's rotation against multiplication by e^(i·position·frequency) in double precision, 512 random "
+        f"vectors: largest difference **{number(plane, 2)}**.\n"
         f"- Cosines and sines on this page against the table that the model reads, 512 positions: **{number(table, 2)}**.\n"
         f"- Scores of equal distance, with the key at {', '.join(f'{at:,}' for at in measure.places(context))}. In exact "
         f"arithmetic they are equal; each number format keeps that as far as it can tell angles apart:")
     pictures.show_chart(charts.spread_by_format(measure.spread_frame(config, measure.AGREEING, context)), key="rope_spread")
 
 
-def lesson(config: ModelConfig, context: int) -> Lesson:
-    """What follows below the picture, at the settings of this moment."""
-    pairs, trained = config.head_dim // 2, config.initial_context_length
+def lesson(config: ModelConfig, context: int, shown: str) -> Lesson:
+    """What is asked, tried and explained, at the settings of this moment and under one view."""
     return Lesson(
-        path="rope",
-        prediction=Prediction(
-            f"Plain RoPE with theta {config.rope_theta:,.0f}: how many of {pairs} pairs never turn once in {trained:,} "
-            "tokens?", answer=lambda: measure.never_turning(config), because=lambda _: because(config), unit="pairs",
-            tolerance=0, show="{:.0f}".format),
-        tries=[
-            Try("Theta 10,000", "The base of the first RoPE models. See where the wavelengths cross the trained context.",
-                preset="gpt-oss-20b", dials={"theta": 10_000}, controls={"rope_view": "Wavelengths"}),
-            Try("Factor 1, plain RoPE", "Without YaRN the arrows keep their length, and no frequency changes.",
-                dials={"factor": 1}, controls={"rope_view": "YaRN"}),
-            Try("The slowest pair", "Move both arrows as far as you like: this pair hardly notices. It can carry content.",
-                controls={"rope_view": "Arrows", "rope_pair": 31}),
-            Try("Random vectors", "Scores fall with distance only for vectors that agree in every pair.",
-                controls={"rope_view": "Score and distance", "rope_vectors": measure.RANDOM}),
-            Try("Four times as far", "The same trained weights under four rotations: only one of them still finds what was "
-                "said.", controls={"rope_view": controls.READING}),
-            Try("Where the reference stops", "A small head and a short trained context push the ramp's start below 0.",
-                preset="classroom", controls={"rope_view": "YaRN", "rope_initial": "128", "rope_beta": "32"})],
-        maths=MATHS, code=[RotaryEmbedding, inverse_frequencies, yarn_range, yarn_ramp, concentration],
+        path="rope", prediction=question(config, context, shown), tries=tries(config), maths=maths(config),
+        code=[RotaryEmbedding, inverse_frequencies, yarn_range, yarn_ramp, concentration],
         claims=register.of_page("rope"), checks=lambda: how_we_know(config, context))
 
 
-header("rope")
+header("rope", OPENING)
 study = state.study()
 picture(study)
-below(lesson(controls.settings(study), study.context))
+below(lesson(views.settings(study), study.context, ARROWS))

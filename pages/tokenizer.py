@@ -35,10 +35,10 @@ OPENING = Opening(
            "message begins, who speaks and where it ends.")
 
 MERGING = r"""
-A pre-token, a word with the space before it, begins as bytes. Every token $v$ of the vocabulary has a rank $r(v)$, its id:
+A pre-token, a word with the space before it, begins as bytes. Every token $v$ of the vocabulary has a rank, its id:
 the order in which it was learned. As long as two neighbours are a token together, the pair of lowest rank becomes one:
 
-$$v,\, v' = \arg\min_{\text{neighbours}} r(v v'), \qquad v,\, v' \;\to\; v v'$$
+$$v,\, v' = \arg\min_{\text{neighbours}} \operatorname{rank}(v v'), \qquad v,\, v' \;\to\; v v'$$
 
 Cut off after its first $V$ ranks, the vocabulary makes the same merges and stops at the first that needs a rank of $V$ or
 more. So a text has as many tokens as bytes, less one for every merge that was made:

@@ -9,7 +9,6 @@ from chromium_reader import (
     expect_address,
     expect_position,
     marks,
-    open_tab,
     press,
     settle,
 )
@@ -66,14 +65,13 @@ def test_a_button_that_sets_the_drawers_dials_is_not_undone_by_the_next_move(vis
     expect(page.get_by_role("option")).to_have_count(1, timeout=PATIENCE)
     context.press("Enter")
     expect_address(page, rope_initial="1024")
-    expect(page.get_by_text("in 1,024 tokens?")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("n₀ = 1,024")).to_be_visible(timeout=PATIENCE)
     at_rest(page)
     settle(page)  # while a run ends, what it replaces is still beside it
     page.get_by_role("button", name="Back to published").click()
     expect_address(page, rope_initial=None)
     at_rest(page)
     drawer.click()
-    open_tab(page, "Try this")
     page.get_by_role("button", name="Where the reference stops").click()
     expect(page.get_by_text("low is −0.39, high is 2.62")).to_be_visible(timeout=PATIENCE)
     press(page, "YaRN factor", "ArrowRight")

@@ -25,7 +25,8 @@ def story(config: ModelConfig, context: int, seed: int, query_at: int, key_at: i
     before = measure.hands(config, query_at, key_at)
     after = measure.hands(config, query_at + shift, key_at + shift)
     show(charts.clock(before.of(pair), after.of(pair), pair, config.head_dim // 2, query_at + shift, key_at + shift))
-    print(charts.describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, measure.step(config, pair)))
+    print(charts.describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, measure.step(config, pair),
+                               shift))
 
     """All pairs at once: the angle between the hands depends on the distance alone."""
     show(charts.clock_grid(after.query, after.key, pair))

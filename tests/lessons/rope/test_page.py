@@ -8,7 +8,7 @@ from reader import address, assert_fine, captions, dial, move, open_page
 
 from gptoss.config import PRESETS
 from gptoss.lessons.rope.claims import read_further
-from gptoss.lessons.rope.controls import READING, in_words
+from gptoss.lessons.rope.controls.views import READING, in_words
 from gptoss.lessons.rope.measure import READ, TRAINED, shares
 from gptoss.training.schemes import INTERPOLATION, NOTEBOOK, PLAIN, SCHEMES, YARN
 
@@ -68,25 +68,25 @@ def test_each_view_draws_its_pictures():
 def test_both_arrows_move_and_the_angle_stays():
     at = open_rope()
     text = captions(at)
-    angle = re.search(r"The angle was ([\d.]+)° before both were moved and is ([\d.]+)° now", text)
+    angle = re.search(r"The angle was ([\d.]+)° and is ([\d.]+)° after both have moved by 20 tokens", text)
     assert angle and angle[1] == angle[2] == "114.6"
     assert "1.3466" in text
     before = drawings(at)[0]
     dial(at, "rope_shift").set_value(33).run()
     assert_fine(at)
-    assert drawings(at)[0] != before and "is 114.6° now" in captions(at)
+    assert drawings(at)[0] != before and "is 114.6° after both have moved by 33 tokens" in captions(at)
 
 
 def test_every_pair_of_a_head_can_be_shown():
     for preset in ("gpt-oss-20b", "classroom"):
         pair = open_rope(preset=preset).select_slider(key="rope_pair")
         assert len(pair.options) == PRESETS[preset].head_dim // 2
-        assert f"Pair {pair.options[-1]} turns" in captions(pair.set_value(pair.options[-1]).run())
+        assert f"turns pair {pair.options[-1]} by" in captions(pair.set_value(pair.options[-1]).run())
 
 
 def test_the_last_pair_gives_way_to_smaller_heads():
     at = open_rope(rope_pair="31")
-    assert "Pair 31 turns" in captions(at)
+    assert "turns pair 31 by" in captions(at)
     dial(at, "preset").set_value("classroom").run()
     assert_drawn(at, "Arrows")
     assert at.select_slider(key="rope_pair").value == 7
@@ -135,12 +135,12 @@ def test_the_further_dials_go_back_to_published():
 
 def test_the_further_dials_reach_the_picture_and_the_lesson():
     at = show(open_rope(), "YaRN")
-    assert "in 4,096 tokens?" in words(at)
+    assert "n₀ = 4,096" in words(at)
     at.selectbox(key="rope_initial").set_value("1024").run()
     text = words(at)
-    assert "in 1,024 tokens?" in text and "8.09" not in text
+    assert "n₀ = 1,024" in text and "8.09" not in text
     at.button(key="rope_back").click().run()
-    assert "in 4,096 tokens?" in words(at) and "8.09 to 17.40" in words(at)
+    assert "n₀ = 4,096" in words(at) and "8.09 to 17.40" in words(at)
 
 
 def test_where_the_references_assertion_fails():
@@ -150,16 +150,16 @@ def test_where_the_references_assertion_fails():
 
 def test_the_page_says_where_the_live_model_differs():
     at = open_rope(preset="gpt-oss-20b")
-    assert "real head size 64. The live scale model has heads of" in captions(at)
+    assert "64 numbers, as in the real model. Those of the live scale model have" in captions(at)
     at = open_rope(preset="classroom")
-    assert "head size 16, which the live model has too" in captions(at)
+    assert "16 numbers, as those of the live model" in captions(at)
 
 
 @pytest.mark.parametrize("theta, right", [(150_000, 14), (10_000, 9)])
 def test_the_prediction_counts_the_pairs_that_never_turn(theta, right):
     at = open_rope(theta=str(theta))
     assert f"theta {theta:,}: how many of 32 pairs never turn once in 4,096 tokens?" in words(at)
-    at.number_input(key="rope_guess").set_value(float(right)).run()
+    at.number_input(key="rope_arrows_guess").set_value(float(right)).run()
     at.button(key="rope_commit").click().run()
     other, there = (10_000, 9) if theta == 150_000 else (150_000, 14)
     assert f"**It is {right} pairs.**" in at.success[0].value
@@ -184,14 +184,13 @@ def test_checks_are_measured_at_other_settings(query):
 @pytest.mark.parametrize("label, check", [
     ("Theta 10,000", lambda at: (dial(at, "theta").value == 10_000, charts(at), "9 of 32 pairs never turn" in captions(at))),
     ("Factor 1, plain RoPE", lambda at: (dial(at, "factor").value == 1, "Factor 1 is plain RoPE" in words(at))),
-    ("The slowest pair", lambda at: (drawings(at), "Pair 31 turns" in captions(at))),
+    ("The slowest pair", lambda at: (drawings(at), "turns pair 31 by" in captions(at))),
     ("Random vectors", lambda at: (at.radio(key="rope_vectors").value == "random", charts(at))),
     ("Four times as far", lambda at: (at.segmented_control(key="rope_view").value == READING, charts(at))),
     ("Where the reference stops", lambda at: (address(at)["preset"] == "classroom", "low is −0.39" in words(at))),
 ])
 def test_every_experiment_sets_what_it_says(label, check):
     at = open_rope()
-    open_tab(at, "Try this")
     next(button for button in at.button if button.label == label).click().run()
     assert_fine(at)
     assert all(check(at))
@@ -207,7 +206,8 @@ def test_reading_beyond_training_is_told_as_counted():
     sentences = in_words(read)
     assert "right answers: plain RoPE 100%, YaRN 100%, the notebook's blend 100%, position interpolation 50%" in sentences
     assert "in the same documents**: plain RoPE 0%, YaRN 100%, the notebook's blend 50%" in sentences
-    assert "after token 128 plain RoPE finds 0% and YaRN 100%" in sentences
+    assert "after token 128, plain RoPE finds 0% and YaRN 100%" in sentences
+    assert "finds 0%" not in in_words(read, late=False)
 
 
 def test_the_documents_are_measured_once_and_have_answers_both_within_and_beyond_training():
@@ -224,8 +224,25 @@ def test_the_shipped_model_reads_further_whatever_is_under_study(preset):
     text = words(at)
     assert len(charts(at)) == 1 and "Trained on 64 tokens. Right answers at 1 to 32 tokens back" in text
     assert re.search(r"In the first 64 tokens\*\*.*right answers: plain RoPE \d+%, YaRN \d+%", text)
-    assert "whatever model is under study: 24 documents of 256 tokens" in text and "head size" not in text
+    assert "whatever model is under study: 24 documents of 256 tokens" in text and "as in the real model" not in text
     for name in ("theta", "factor"):
         move(at, name, -1)
         assert_fine(at)
         assert re.search(r"right answers: plain RoPE.*", words(at))[0] == re.search(r"right answers: plain RoPE.*", text)[0]
+
+
+@pytest.mark.parametrize(("view", "right", "wrong", "told"), [
+    ("Score and distance", "They stay about as large", "They become zero", "length of both"),
+    ("Wavelengths", 9.3, 10.0, "not quite"), ("YaRN", 0.0, 14.0, "already"),
+    (READING, "about half of them", "nearly all of them", "only distance counts"),
+    ("Tables", 32 * 131_072.0, 64 * 131_072.0, "share one angle")])
+def test_every_view_has_a_question_of_its_own_and_answers_the_mistake(view, right, wrong, told):
+    for guess in (wrong, right):
+        at = open_rope(rope_view=view)
+        assert "Late in the text" not in words(at), "the answer stands there before"
+        kind = at.radio if isinstance(guess, str) else at.number_input
+        next(one for one in kind if one.key.endswith("_guess")).set_value(guess).run()
+        at.button(key="rope_commit").click().run()
+        [said] = [box.value for box in (*at.success, *at.info) if box.value.startswith("You said")]
+        assert bool(at.success) == (guess == right) and (told in said) == (guess == wrong)
+        assert ("Late in the text" in words(at)) == (view == READING)

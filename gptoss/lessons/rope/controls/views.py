@@ -21,7 +21,8 @@ from gptoss.training.schemes import INTERPOLATION, NOTEBOOK, PLAIN, YARN
 from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.units import fixed, number, percent
 
-READING = f"Trained on {TRAINED}, reading {READ}"  # the view's name
+ARROWS, SCORES, LENGTHS, YARN_VIEW, READING, TABLES = NAMES = (
+    "Arrows", "Score and distance", "Wavelengths", "YaRN", f"Trained on {TRAINED}, reading {READ}", "Tables")
 ENDS = (0, 32, 64, 96, 128, 160, READ)  # tokens back; few answers are farther away
 PUBLISHED = "as published"
 # By the key of the control: its label, and what it does.
@@ -76,10 +77,10 @@ def where_the_live_model_differs(study: Study) -> str:
     """A sentence on the scale model, whose heads may be smaller than the real ones that the page shows."""
     real, live = settings(study), settings(study, live=True)
     if real.head_dim == live.head_dim:
-        return f"Computed at the head size {real.head_dim}, which the live model has too."
+        return f"The heads on this page have {real.head_dim} numbers, as those of the live model."
     ramp = measure.ramp_of(live)
-    return (f"Computed at the real head size {real.head_dim}. The live scale model has heads of {live.head_dim}: "
-            f"{live.head_dim // 2} pairs, with YaRN's ramp from {fixed(ramp.low)} to {fixed(ramp.high)}.")
+    return (f"The heads on this page have {real.head_dim} numbers, as in the real model. Those of the live scale model have "
+            f"{live.head_dim}: {live.head_dim // 2} pairs, with YaRN's ramp from {fixed(ramp.low)} to {fixed(ramp.high)}.")
 
 
 PLACES = range(65)  # positions at which a query or a key can be put
@@ -104,7 +105,8 @@ def arrows(config: ModelConfig, context: int) -> None:
                                                key_at + shift))
         with small:
             pictures.show_drawing(charts.clock_grid(after.query, after.key, pair))
-    st.caption(charts.describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, measure.step(config, pair)))
+    st.caption(charts.describe_clock(before.of(pair), after.of(pair), pair, query_at - key_at, measure.step(config, pair),
+                                     shift))
 
 
 def scores(config: ModelConfig, context: int) -> None:
@@ -182,35 +184,38 @@ def tables(config: ModelConfig, context: int) -> None:
                 pictures.show_drawing(charts.rotation_table(values, name, start, theme.is_dark()))
 
 
-def reading(config: ModelConfig, context: int) -> None:
-    """The shipped model on texts four times as long as those of its training: the same, whatever is under study."""
+def reading(config: ModelConfig, context: int, told: bool = True) -> None:
+    """The shipped model on texts four times as long as those of its training: the same, whatever is under study.
+
+    What the page asks about is `told` after the reader's answer.
+    """
     with st.spinner(f"The model reads {DOCUMENTS} documents four times …", show_time=True):
         read = read_further()
     large, words = st.columns([4, 3], gap="medium")
     with large, pictures.main():
         pictures.show_chart(charts.accuracy_by_distance(accuracy_by_distance(read, ENDS), TRAINED), key="rope_reading")
     with words:
-        st.markdown(in_words(read))
+        st.markdown(in_words(read, told))
     st.caption(f"Measured on this server with the trained `{CLASSROOM}` that ships, whatever model is under study: "
                f"{DOCUMENTS} documents of {READ} tokens that no training saw. They state facts and ask for them, for some "
                f"more than once: the distance is to where the answer last stood. An answer guessed among {KEYS} values "
                f"would be right {percent(1 / KEYS, 0)} of the time.")
 
 
-def in_words(read: pd.DataFrame) -> str:
-    """What the answers say, as a list in Markdown."""
+def in_words(read: pd.DataFrame, late: bool = True) -> str:
+    """What the answers say, as a list in Markdown; the last point, on what is near and `late` in the text, on demand."""
     recipe = shipped()[CLASSROOM].history()["recipe"]
     within, beyond = ([f"{scheme} {share[scheme]:.0%}" for scheme in (PLAIN, YARN, NOTEBOOK, INTERPOLATION)]
                       for share in measure.shares(read))
-    late = measure.late_and_near(read)
+    found = measure.late_and_near(read)
+    last = (f"\n- Late in the text even what is near gets lost: of answers that last stood at most {NEAR} tokens back, "
+            f"after token {2 * TRAINED}, plain RoPE finds {found[PLAIN]:.0%} and YaRN {found[YARN]:.0%}.")
     return (f"- **In the first {TRAINED} tokens**, the length of training, right answers: {', '.join(within)}.\n"
             f"- **After them, in the same documents**: {', '.join(beyond)}.\n"
             f"- The weights are the same four times; only the rotation differs. Training used plain RoPE, and after "
             f"{recipe['yarn_from']:.0%} of the steps YaRN with factor {number(READER.rope_scaling_factor)} in every other "
-            f"one, always on {TRAINED} tokens. So plain RoPE and YaRN are known to these weights, the other two are not.\n"
-            f"- Late in the text even what is near gets lost: of answers that last stood at most {NEAR} tokens back, after "
-            f"token {2 * TRAINED} plain RoPE finds {late[PLAIN]:.0%} and YaRN {late[YARN]:.0%}.")
+            f"one, always on {TRAINED} tokens. So plain RoPE and YaRN are known to these weights, the other two are "
+            "not." + last * late)
 
 
-VIEWS = {"Arrows": arrows, "Score and distance": scores, "Wavelengths": wavelengths, "YaRN": yarn, READING: reading,
-         "Tables": tables}
+VIEWS = dict(zip(NAMES, (arrows, scores, wavelengths, yarn, reading, tables), strict=True))
