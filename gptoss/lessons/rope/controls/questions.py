@@ -130,7 +130,7 @@ def tries(config: ModelConfig) -> list[Try]:
         Try("Where the reference stops", "A small head and a short trained context push the ramp's start below 0, where "
             "OpenAI's code would stop. Here the ramp is cut to the head, and all pairs are slowed at least in part.",
             preset="classroom", controls={"rope_view": YARN_VIEW, "rope_initial": "128", "rope_beta": "32"},
-            check=lambda seen: "would stop" in seen.words and "it keeps 0" in seen.words)]
+            check=lambda seen: "low is −" in seen.words and "it keeps 0" in seen.words)]
 
 
 def _as_large_far_away(seen: Seen) -> bool:
@@ -140,6 +140,6 @@ def _as_large_far_away(seen: Seen) -> bool:
 
 
 def _only_yarn_finds_it(seen: Seen) -> bool:
-    right = seen.chart("ight answers")
+    right = seen.chart("Accuracy of recall")
     far = right[right["label"].eq("") & (right["distance"] > measure.TRAINED)].groupby("scheme")["accuracy"]
     return far.min()[YARN] > 0.9 and far.max().drop(YARN).max() < 0.7 and far.max()[PLAIN] < 0.7
