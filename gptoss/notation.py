@@ -20,7 +20,7 @@ class Symbol(NamedTuple):
 NOTATION = (
     # the text
     Symbol("n", "tokens of the text"),
-    Symbol("i", "position of a token, of the query where there are two"),
+    Symbol("i", "position: of a token, of the query where there are two, or of a number in its row"),
     Symbol("j", "position of a key"),
     Symbol("V", "tokens of the vocabulary", "vocab_size"),
     Symbol("v", "one token of the vocabulary"),
@@ -78,6 +78,10 @@ NOTATION = (
     Symbol("n_0", "tokens of the trained context", "initial_context_length"),
     Symbol(r"\gamma", "RMSNorm's learned scale"),
     Symbol(r"\varepsilon", "a small number that keeps a division from being one by zero"),
+    # numbers in four bits
+    Symbol("x", "one number of a row: of the stream, or of a block of weights"),
+    Symbol(r"\mu", "the largest size in a block"),
+    Symbol(r"\kappa", "exponent of a block's scale"),
     # training
     Symbol("B", "sequences of a batch"),
     Symbol(r"\eta", "learning rate"),

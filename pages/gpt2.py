@@ -1,5 +1,7 @@
 """GPT-2 vs GPT-OSS: two real models on the same text, equal in one respect of the reader's choice."""
 
+import math
+
 import streamlit as st
 
 from gptoss import units
@@ -9,12 +11,13 @@ from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import RANDOM, Study
 from gptoss.claims import register
-from gptoss.config import GPT2_PRESETS, PRESETS
+from gptoss.config import GPT2_PRESETS, PRESETS, GPT2Config
 from gptoss.cost import count_parameters
 from gptoss.cost.matching import ACTIVE, COMPUTE, TOTAL, compared_figure, matched_gpt2
 from gptoss.lessons.gpt2 import controls, measure
 from gptoss.model import GPT2
 from gptoss.model.gpt2 import GPT2MLP, GPT2Attention
+from gptoss.notation import with_numbers
 
 CONTEXT = 1024
 XL = "GPT-2 XL"
@@ -26,28 +29,55 @@ OPENING = Opening(
     chosen=f"GPT-OSS has many small MLPs of which a token uses few, lets {REAL.group_size} heads share keys and values, and "
            "lets every other layer look back over a short window only.")
 
-MATHS = r"""
-With width $d$, $L$ layers, a vocabulary of $V$ and $n$ positions GPT-2 has
+SIZE = r"""
+**Size.** A GPT-2 of $L$ layers and hidden size $D$, with a vocabulary of $V$ and $n$ positions, has
 
-$$ \text{total} = \underbrace{V d + n d}_{\text{tokens, positions}}
-+ L\,\big(\underbrace{12 d^2 + 13 d}_{\text{one block}}\big) + 2d $$
+$$ N = \underbrace{V D + n D}_{\text{tokens, positions}} + L\,\big(\underbrace{12 D^2 + 13 D}_{\text{one block}}\big) + 2D $$
 
-parameters, and a token uses all but the positions: $4d^2$ of a block in attention, $8d^2$ in the MLP. In GPT-OSS a layer
-has $E$ experts of width $m$, of which a token uses $k$, and queries of $H$ heads on $G$ key/value heads of size $h$:
-
-$$ \text{total} \approx L\,\big(2 d h (H + G) + 3 E d m\big) + 2 V d
-\qquad \text{active} \approx L\,\big(2 d h (H + G) + 3 k d m\big) + V d. $$
-
-One more token after $n - 1$ others costs about two operations an active parameter, and attention on top:
-
-$$ \text{FLOPs} \approx 2 \cdot \text{active} + 4 H h \sum_{\ell} \min(n, W_\ell), $$
-
-with $W_\ell$ the window of layer $\ell$. GPT-2 has none, and $H h = d$. The cache holds $2 \cdot 2$ bytes times $G h$ for
-each token and layer: in GPT-2 $G h = d$.
-
-A distribution $p$ over the next token has the entropy $-\sum_i p_i \log_2 p_i$ bits. It is at most $\log_2 V$, so that two
-models with other vocabularies cannot be compared by their bits a token.
+parameters, and a token uses all but the positions: $4 D^2$ of a block in attention, $8 D^2$ in the MLP.
 """
+
+MIXTURE = r"""
+In GPT-OSS a layer has $E$ experts of width $F$, of which a token uses $k$, and $H$ query heads in $G$ KV groups, with
+heads of size $d$. Biases, norms, sinks and routers left out, it has
+
+$$ N \approx L\,\big(2 D d\,(H + G) + 3 E D F\big) + 2 V D $$
+
+parameters. Of these a token uses $k$ experts in place of $E$, and one of the two matrices of $V D$.
+"""
+
+WORK = r"""
+**Work and memory.** One more token after $n - 1$ others costs about two operations an active parameter, and attention:
+
+$$ C \approx 2 \cdot \text{active} + 4 H d \sum_{\ell} \min(n, W_\ell) $$
+
+with $W_\ell$ the window of layer $\ell$. GPT-2 has none, and $H d = D$. The cache holds $2 \cdot 2$ bytes times $G d$ for
+each token and layer: in GPT-2 $G d = D$.
+"""
+
+GUESS = r"""
+**How unsure.** A distribution over the next token has the entropy
+
+$$ \mathcal H = -\sum_v p_v \log_2 p_v \le \log_2 V $$
+
+bits, so that two models with other vocabularies cannot be compared by their bits a token.
+"""
+
+
+def maths(study: Study, gpt2: GPT2Config) -> str:
+    """The formulas, with the numbers of the model under study and of the GPT-2 beside it."""
+    ours, counts = study.config, count_parameters(study.config)
+    rough = (ours.num_hidden_layers * (2 * ours.hidden_size * ours.head_dim * (ours.num_attention_heads
+             + ours.num_key_value_heads) + 3 * ours.num_experts * ours.hidden_size * ours.intermediate_size)
+             + 2 * ours.vocab_size * ours.hidden_size)
+    work = [compared_figure(config, COMPUTE, CONTEXT) for config in (gpt2, ours)]
+    return with_numbers(
+        (SIZE, f"L = {gpt2.num_hidden_layers}, D = {gpt2.hidden_size:,}, V = {gpt2.vocab_size:,} and n = "
+               f"{gpt2.max_context_length:,} make N = {count_parameters(gpt2).total:,}."),
+        (MIXTURE, f"for {study.name} the formula gives {units.count(rough)}; with all that it leaves out there are "
+                  f"{units.count(counts.total)}, of which a token uses {units.count(counts.active)}."),
+        (WORK, f"at n = {CONTEXT:,} the GPT-2 needs {units.flops(work[0])}, {study.name} {units.flops(work[1])}."),
+        (GUESS, f"at most {math.log2(gpt2.vocab_size):.2f} bits there and {math.log2(ours.vocab_size):.2f} here."))
 
 
 @st.fragment
@@ -114,8 +144,8 @@ def lesson(study: Study, both: controls.Pair, ids: tuple[int, ...]) -> Lesson:
                 controls={"gpt2_equal": ACTIVE, "gpt2_view": controls.SIZES}),
             Try("Two guesses", "With random weights both entropies are near the most that their vocabularies allow.",
                 dials={"weights": RANDOM}, controls={"gpt2_view": controls.NEXT})],
-        maths=MATHS, code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2), claims=register.of_page("gpt2"),
-        checks=lambda: how_we_know(both, ids))
+        maths=maths(study, both.real.config), code=(GPT2, GPT2Attention, GPT2MLP, matched_gpt2),
+        claims=register.of_page("gpt2"), checks=lambda: how_we_know(both, ids))
 
 
 header("gpt2", OPENING)

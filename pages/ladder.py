@@ -14,36 +14,62 @@ from gptoss.lessons.ladder import charts, controls, measure
 from gptoss.lessons.ladder.measure import ACTIVE, CACHE, FLOPS, PARAMETERS, TIME
 from gptoss.model import LadderModel
 from gptoss.model.ladder import DenseMLP, Experts, LadderAttention, LadderBlock
+from gptoss.notation import with_numbers
 
+CONTEXT = 1024  # tokens that every model of the ladder has positions for
 CHECKED = tuple(range(64))  # ids that every live vocabulary has: single bytes
 OPENING = Opening(
     problem="Between GPT-2 and GPT-OSS nearly everything changed at once, so nobody can see which change did what.",
     idea="Make the changes one by one, like the rungs of a ladder: each model in between can be built, and it runs.",
     chosen=f"GPT-OSS takes all {len(RUNGS)} rungs. Some spare memory, some spare work, and some spend what others spare.")
 
-MATHS = r"""
-**One block, with parts to choose from.** Whatever the rungs, both halves read the stream $x$ and add to it:
+BLOCK = r"""
+**One block, with parts to choose from.** Whatever the rungs, both halves read the stream and add to it:
 
-$$y = x + \text{attention}(\text{norm}(x)), \qquad z = y + \text{mlp}(\text{norm}(y))$$
-
-- **Norm.** $\gamma \odot \frac{x - \bar x}{\sqrt{\mathrm{var}(x) + \varepsilon}} + \beta$ becomes
-  $\gamma \odot \frac{x}{\sqrt{\overline{x^2} + \varepsilon}}$.
-- **Position.** A learned vector $w_p$ is added to each token, for 1,024 positions $p$; or $q$ and $k$ are turned by angles
-  $p\,\theta_i$, which YaRN makes smaller where they turn slowly.
-- **Heads.** $H$ heads of size $\text{width} / H$; or of a free size. $H$ keys and values; or $H / g$, in groups of $g$.
-- **Softmax.** $\frac{e^{s_j}}{\sum_i e^{s_i}}$ over all earlier tokens; or over a window, and with a sink
-  $\frac{e^{s_j}}{e^{\text{sink}} + \sum_i e^{s_i}}$.
-- **MLP.** $W_2\,\mathrm{gelu}(W_1 u)$; or $\sum_{e \in \text{top-}k} w_e\, W_2^{(e)} \mathrm{swiglu}(W_1^{(e)} u)$, biases
-  left out.
-- **Logits.** $E\,x$ with the embedding $E$ itself; or $U x$ with a matrix of its own.
-
-A dense SwiGLU has three matrices where GELU has two. For as many parameters it is two thirds as wide: about
-$\tfrac{8}{3}$ of the stream's width in place of 4.
-
-**Effects do not commute.** A rung's bar is $f(S \cup \{r\}) - f(S)$ after the rungs $S$ before it. After another $S$ it is
-another number: windows save more of the cache before keys and values are shared than after. Only the ends do not depend
-on the order.
+$$\mathbf x \leftarrow \mathbf x + \text{attention}(\text{norm}(\mathbf x)), \qquad
+\mathbf x \leftarrow \mathbf x + \text{mlp}(\text{norm}(\mathbf x))$$
 """
+
+PARTS = r"""
+- **Norm.** $\gamma \odot \frac{\mathbf x - \text{mean}}{\sqrt{\text{variance} + \varepsilon}} + \mathbf b$ becomes
+  $\gamma \odot \frac{\mathbf x}{\sqrt{\text{mean square} + \varepsilon}}$.
+- **Position.** A learned vector is added to each token, one for each of 1,024 positions; or $\mathbf q_i$ and $\mathbf
+  k_i$ are turned by angles $i\,\omega_m$, which YaRN makes smaller where they turn slowly.
+- **Heads.** $H$ heads of size $D / H$; or of a size $d$ of their own. Keys and values for every head; or for each of $G$
+  KV groups.
+- **Softmax.** $a_{ij} = \frac{e^{s_{ij}}}{\sum_{j'} e^{s_{ij'}}}$ over all earlier tokens; or over a window of $W$, and
+  with a sink $\frac{e^{s_{ij}}}{e^{b_h} + \sum_{j'} e^{s_{ij'}}}$.
+- **MLP.** $\mathbf W_2\,\mathrm{gelu}(\mathbf W_1 \mathbf u)$; or the sum of $k$ experts, each $w_e \mathbf W_2\,
+  \mathrm{swiglu}(\mathbf W_1 \mathbf u)$ with matrices of its own, biases left out.
+- **Logits.** $\mathbf W \mathbf x$, where $\mathbf W$ is the embedding itself, or a matrix of its own.
+"""
+
+DENSE = r"""
+**As wide as is fair.** A dense SwiGLU has three matrices where GELU has two. For as many parameters it is two thirds as
+wide: about $\tfrac83 D$ in place of $4 D$.
+"""
+
+ORDER = r"""
+**Effects do not commute.** A rung's bar is what the model costs with it, less what it costs without, after the rungs before
+it. After other rungs it is another number. Only the ends do not depend on the order.
+"""
+
+
+def maths(study: Study) -> str:
+    """The formulas, with the numbers of the model under study and of the GPT-2 of its depth and width."""
+    top = LadderConfig.climbed(study.config)
+    bottom, width = top.replace(()), study.config.hidden_size
+    apart, together = (measure.cost(top.replace(rungs), CACHE, CONTEXT) for rungs in (["window"], ["gqa", "window"]))
+    saved = [units.size(measure.cost(top.replace(rungs), CACHE, CONTEXT) - left)
+             for rungs, left in (((), apart), (["gqa"], together))]
+    return with_numbers(
+        (BLOCK, f"{2 * study.layers} half blocks add to D = {width:,} numbers."),
+        (PARTS, f"H = {bottom.num_attention_heads} heads of {bottom.head_dim} become {top.num_attention_heads} of d = "
+                f"{top.head_dim} in G = {units.plural(top.num_key_value_heads, 'group')}, and one MLP becomes E = "
+                f"{study.experts} of F = {top.intermediate_size:,}, k = {study.active} of them for a token."),
+        (DENSE, f"a GELU of {4 * width:,} gives way to a SwiGLU of about {8 * width / 3:,.0f}."),
+        (ORDER, f"at {CONTEXT:,} tokens windows save {saved[0]} of the cache before keys and values are shared, and "
+                f"{saved[1]} after."))
 
 
 @st.fragment
@@ -113,7 +139,7 @@ def lesson(study: Study) -> Lesson:
                 controls={rungs: ["experts"], quantity: FLOPS}),
             Try("All rungs, the cache", "YaRN makes the long context possible; grouped queries and windows pay for it.",
                 controls={rungs: list(RUNGS), quantity: CACHE})],
-        maths=MATHS, code=[LadderModel, LadderBlock, LadderAttention, DenseMLP, Experts, LadderConfig],
+        maths=maths(study), code=[LadderModel, LadderBlock, LadderAttention, DenseMLP, Experts, LadderConfig],
         claims=register.of_page("ladder"), checks=lambda: how_we_know(study))
 
 

@@ -1,5 +1,7 @@
 """MXFP4: a block of thirty-two weights on fifteen ticks, and what that does to the model."""
 
+import math
+
 import streamlit as st
 
 from gptoss import units
@@ -16,6 +18,7 @@ from gptoss.cost import checkpoint_bytes, count_parameters
 from gptoss.lessons.mxfp4 import controls, measure
 from gptoss.lessons.mxfp4.charts import scale_in_words
 from gptoss.lessons.mxfp4.controls import BLOCK, KNOWN, MATRIX, MODEL, UNROUNDED, key
+from gptoss.notation import with_numbers
 from gptoss.training.shipped import CLASSROOM
 
 ASKED_TIMES = 10  # by how much the largest value grows in the question
@@ -28,26 +31,49 @@ OPENING = Opening(
     chosen=f"Its experts are stored in {word('MXFP4')}, all the rest in {word('bf16')}. So the {word('checkpoint')} of "
            f"gpt-oss-20b takes {units.size(checkpoint_bytes(REAL))}.")
 
-MATHS = r"""
+TICKS = r"""
 **An element** is a sign and one of eight magnitudes in four bits (E2M1: two bits of exponent, one of mantissa):
-$\{0, \tfrac12, 1, 1\tfrac12, 2, 3, 4, 6\}$. Plus and minus 0 are one value, so a scale allows fifteen ticks.
+$0, \tfrac12, 1, 1\tfrac12, 2, 3, 4, 6$. Plus and minus 0 are one value, so a scale allows fifteen ticks.
 
-**A scale** is one byte $b$ that stands for $2^{b-127}$ (E8M0: an exponent and nothing else). Thirty-two neighbours along the
-last dimension share it. One block takes $32 \cdot 4 + 8 = 136$ bits, $4.25$ bits a weight.
-
-**Which scale.** With $m = \max_i |w_i|$ the MX specification takes the exponent $\lfloor \log_2 m \rfloor - 2$, so that
-$m$ lies between 4 and 8 units of the scale. Between 6 and 8 there is no tick, and what lies above 6 is clipped to it. Here
-the next exponent is taken where $m$ lies above 7 units:
-
-$$e = \lfloor \log_2 m \rfloor - 2 + \big[\, m > 7 \cdot 2^{\lfloor \log_2 m \rfloor - 2} \,\big]
-\qquad c_i = \operatorname{nearest}\big(w_i\, 2^{-e}\big) \qquad \hat w_i = c_i\, 2^{e}$$
-
-Ties go to the even code. No value is then farther from its tick than half the gap around it: $\tfrac14 \cdot 2^e$ up to 2
-units, $\tfrac12 \cdot 2^e$ up to 4, $2^e$ beyond. Whatever is below $\tfrac14 \cdot 2^e$ becomes 0.
-
-**An outlier** that is $k$ times as large as the largest raises $e$ by about $\log_2 k$, and the bar below which its
-31 neighbours become 0 by the factor $k$. The other blocks of the matrix do not notice.
+**A scale** is one byte that stands for a power of two, $2^\kappa$ (E8M0: an exponent and nothing else). Thirty-two
+neighbours along the last dimension share it. One block takes $32 \cdot 4 + 8 = 136$ bits, $4.25$ bits a weight.
 """
+
+SCALE = r"""
+**Which scale.** With $\mu = \max_i |x_i|$ over a block the MX specification takes the exponent $\lfloor \log_2 \mu
+\rfloor - 2$, so that $\mu$ lies between 4 and 8 units of the scale. Between 6 and 8 there is no tick, and what lies above
+6 is clipped to it. Here the next exponent is taken where $\mu$ lies above 7 units:
+
+$$\kappa = \lfloor \log_2 \mu \rfloor - 2 + \big[\, \mu > 7 \cdot 2^{\lfloor \log_2 \mu \rfloor - 2} \,\big]
+\qquad \hat x_i = 2^\kappa \operatorname{nearest}\big(x_i\, 2^{-\kappa}\big)$$
+
+Ties go to the even code. No value is then farther from its tick than half the gap around it: $\tfrac14 \cdot 2^\kappa$ up
+to 2 units, $\tfrac12 \cdot 2^\kappa$ up to 4, $2^\kappa$ beyond. Whatever is below $\tfrac14 \cdot 2^\kappa$ becomes 0.
+"""
+
+OUTLIER = r"""
+**An outlier** that makes $\mu$ larger by a factor raises $\kappa$ by about $\log_2$ of that factor, and by the factor
+itself the bar below which its 31 neighbours become 0. The other blocks of the matrix do not notice.
+"""
+
+
+def maths(study: Study) -> str:
+    """The formulas, with the numbers of the experts of the model under study and of the block that is asked about."""
+    weights = 3 * study.layers * study.experts * study.config.hidden_size * study.config.intermediate_size
+    grown = "a factor of " + f"{ASKED_TIMES} is {math.log2(ASKED_TIMES):.2f} steps of the exponent."
+    scale = "an eighth of a unit lies below a quarter of it, and becomes 0."
+    if measure.possible_matrices(study.live_config):
+        source = controls.source_of(study)
+        change = measure.grown(measure.block_values(source.model, controls.chosen_place(study, source)), ASKED_TIMES)
+        largest = change.own.values.abs().max().item()
+        scale = (f"the block that is shown has μ = {units.number(largest)}, so that κ = {change.own.exponent} and its unit "
+                 f"is {scale_in_words(change.own.exponent)}.")
+        grown = (f"{ASKED_TIMES} times as large, its largest value makes κ = {change.block.exponent}, and "
+                 f"{change.fallen[1]} of 31 neighbours become 0 where {change.fallen[0]} did.")
+    return with_numbers(
+        (TICKS, f"the experts of {study.name} are {units.count(weights)} weights: {units.size(weights * 17 / 32)} in MXFP4, "
+                f"{units.size(2 * weights)} in bf16."),
+        (SCALE, scale), (OUTLIER, grown))
 
 
 @st.fragment
@@ -119,7 +145,7 @@ def lesson(study: Study) -> Lesson:
             controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED}),
     ]
     return Lesson(
-        path="mxfp4", prediction=prediction(study), tries=tries, maths=MATHS, claims=register.of_page("mxfp4"),
+        path="mxfp4", prediction=prediction(study), tries=tries, maths=maths(study), claims=register.of_page("mxfp4"),
         code=[quantise, dequantise, measure.clipping, measure.toward_zero, measure.scale_raised, measure.int8,
               measure.with_outlier, measure.with_rounded_experts, measure.effect], checks=lambda: how_we_know(study))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from html import escape
 
@@ -10,7 +11,6 @@ from gptoss.app import route
 from gptoss.app.glossary import WORDS, anchor, row
 from gptoss.notation import NOTATION, Symbol
 
-_GREEK = {"ell": "ℓ", "omega": "ω", "theta": "θ", "gamma": "γ", "varepsilon": "ε", "eta": "η", "sigma": "σ"}
 _SCRIPT = {"H": "ℋ", "L": "ℒ"}
 
 
@@ -28,9 +28,17 @@ def drawer() -> str:
 def letter(latex: str) -> str:
     r"""A symbol of the table in HTML: `\mathbf q` in bold, `s_{ij}` with its index below."""
     style, name, index = re.fullmatch(r"(?:\\(mathbf|mathcal) )?\\?(\w+?)(?:_\{?(\w+)\}?)?", latex).groups()
-    shown = _SCRIPT[name] if style == "mathcal" else _GREEK.get(name, name)
+    shown = _SCRIPT[name] if style == "mathcal" else _sign(name)
     shown = f"<b>{shown}</b>" if style == "mathbf" else f"<i>{shown}</i>"
     return shown + (f"<sub><i>{index}</i></sub>" if index else "")
+
+
+def _sign(name: str) -> str:
+    """A letter as itself, of Greek ones by what LaTeX calls it. KeyError for a name that is none."""
+    if len(name) == 1 or name == "ell":
+        return name if len(name) == 1 else "ℓ"
+    kind, spelt = "CAPITAL" if name[0].isupper() else "SMALL", name.removeprefix("var").upper().replace("LAMBDA", "LAMDA")
+    return unicodedata.lookup(f"GREEK {kind} LETTER {spelt}")
 
 
 def _word(name: str) -> str:
