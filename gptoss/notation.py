@@ -65,6 +65,8 @@ NOTATION = (
     Symbol("t", "linear half of a neuron"),
     Symbol(r"\sigma", "the logistic function, from 0 to 1"),
     Symbol("T", "temperature"),
+    Symbol("K", "tokens that sampling keeps"),
+    Symbol("c", "share of the probability at which top-p cuts"),
     Symbol(r"\mathcal H", "entropy"),
     Symbol(r"\mathcal L", "loss"),
     # RoPE, YaRN and RMSNorm

@@ -3,6 +3,7 @@
 import math
 
 import streamlit as st
+import torch
 
 from gptoss import units
 from gptoss.app import controls as kit
@@ -113,13 +114,13 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         with right:
             place = pictures.main()
         controls.OF_A_TEXT[shown](study, tokens, controls.live_routing(study, tokens.ids), layer, dials, place)
-    beside(lesson(study, tokens))
+    beside(lesson(study, tokens, shown))
 
 
 def what_decides(study: Study) -> None:
     """What foresees the route of a token, in texts that ship with the app."""
-    beside, right = st.columns([2, 9], gap="medium")
-    with beside:
+    dials, right = st.columns([2, 9], gap="medium")
+    with dials:
         layer = kit.layer(study)
     with right, pictures.main():
         try:
@@ -128,7 +129,23 @@ def what_decides(study: Study) -> None:
             st.info(str(why), icon=":material/hourglass:")
 
 
-def prediction(study: Study) -> Prediction:
+def share_of_the_better() -> Prediction:
+    """How much weight the better of two experts gets: the step that the picture shows with other numbers."""
+    def because(_: float) -> str:
+        return ("A softmax takes e to the power of each score: e² / (e² + e¹) = 7.39 / (7.39 + 2.72). Only the difference "
+                "of the scores counts: 102 and 101 would share alike.")
+
+    return Prediction(
+        "A router keeps two experts, with scores 2 and 1. How much weight does the answer of the better one get?",
+        lambda: 100 * float(measure.route(torch.tensor([[2.0, 1.0]]), 2).weights[0, 0]), because, unit="%",
+        show="{:.0f}".format, mistakes=[
+            (200 / 3, "That is 2 / (2 + 1), as if scores were shares. But scores can be negative, so a softmax makes powers "
+                      "of e of them first."),
+            (50.0, "Equal weights would need equal scores."),
+            (100.0, "The better one does not take all: both answer, each by its weight.")])
+
+
+def touched_by_a_batch(study: Study) -> Prediction:
     """How many experts a batch touches, in a model that is not on the screen."""
     name = "gpt-oss-20b" if study.preset == "gpt-oss-120b" else "gpt-oss-120b"
     asked = PRESETS[name]
@@ -143,7 +160,7 @@ def prediction(study: Study) -> Prediction:
     return Prediction(
         f"{name} has {experts} experts in a layer, {active} active. How many different experts do {batch} independent "
         "tokens touch?", lambda: expected_experts_touched(asked, batch), because, unit="experts", tolerance=0.03,
-        show="{:.0f}".format, mistakes=[
+        show="{:.0f}".format, view="touched", mistakes=[
             (float(experts), f"{batch} tokens do make {batch * active} choices, as many as there are experts. But tokens do "
                              "not ask each other, so some choose the same."),
             (float(batch), f"That is one expert a token, and each chooses {active}."),
@@ -169,11 +186,13 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
         "which the grey bands are read (a Monte Carlo null).")
 
 
-def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """Everything below the picture."""
+def lesson(study: Study, tokens: text.Tokens, shown: str) -> Lesson:
+    """What is asked, tried and explained: of one token on its way, or of many."""
+    of_one = shown in (controls.ONE, controls.ROUTING, controls.ROUTER, controls.SWIGLU)
     return Lesson(
         path="experts", maths=maths(study, tokens), code=[MLPBlock, swiglu, expected_experts_touched], tries=controls.TRIES,
-        prediction=prediction(study), claims=register.of_page("experts"), checks=lambda: how_we_know(study, tokens))
+        prediction=share_of_the_better() if of_one else touched_by_a_batch(study),
+        claims=register.of_page("experts"), checks=lambda: how_we_know(study, tokens))
 
 
 header("experts", OPENING)
@@ -182,4 +201,4 @@ above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
     picture(study, tokens)
-below(lesson(study, tokens))
+below(lesson(study, tokens, controls.ONE))

@@ -1,5 +1,7 @@
 """Sampling: how one token is taken from the model's distribution, and what temperature, top-k and top-p make of it."""
 
+import math
+
 import streamlit as st
 
 from gptoss import units
@@ -7,45 +9,73 @@ from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.lesson import Lesson, Prediction, below, beside
+from gptoss.app.markdown import literal
 from gptoss.app.study import Study
+from gptoss.charts import visible_token
 from gptoss.claims import register
 from gptoss.config import PRESETS
 from gptoss.lessons.sampling import controls, measure
-from gptoss.lessons.sampling.controls import OFF
 from gptoss.model import LanguageModel, next_token_probabilities
 from gptoss.model.sampling import Sampling
+from gptoss.notation import with_numbers
 
-DISTRIBUTION, DRAWS, TEXTS = tuple(controls.VIEWS)
-TOP_P = 0.9
-CHOICES = {"1": 1, "2 to 5": 5, "6 to 20": 20, "21 to 100": 100, "101 to 500": 500, "more than 500": float("inf")}
+COLD = 0.5  # the temperature of the question
+REAL = PRESETS["gpt-oss-20b"]
+
 OPENING = Opening(
-    problem=f"The model does not write. After each token it gives every possible next one a score, its {word('logit')}, and "
-            "somebody has to take one.",
-    idea=f"Draw lots: the likely tokens often, the unlikely ones seldom. {word('temperature', 'Temperature')}, "
-         f"{word('top-k')} and {word('top-p')} say how daring the draw is.",
-    chosen=f"gpt-oss scores {PRESETS['gpt-oss-20b'].vocab_size:,} tokens at every step and leaves the draw to whoever "
-           "runs it.")
+    problem=f"A model writes no word. It gives each of {REAL.vocab_size:,} {word('token', 'tokens')} a {word('logit')}, of "
+            "which a probability is made, and something has to choose one.",
+    idea=f"Draw lots. {word('temperature', 'Temperature')} makes likely tokens likelier, or less so; {word('top-k')} and "
+         f"{word('top-p')} take unlikely ones out of the draw.",
+    chosen="GPT-OSS leaves the choice to whoever runs it. OpenAI recommends temperature 1 and top-p 1: draw from what the "
+           "model says, with nothing cut.")
 
-MATHS = r"""
-The model gives each token $i$ of the vocabulary a score $z_i$, its **logit**. With temperature $T$ its probability is
+SOFTMAX = r"""
+The model gives each token $v$ of the vocabulary a score $z_v$, its **logit**. With temperature $T$ its probability is
 
-$$p_i = \frac{e^{z_i / T}}{\sum_j e^{z_j / T}} \qquad\qquad \frac{p_i}{p_j} = e^{(z_i - z_j) / T}$$
+$$p_v = \frac{e^{z_v / T}}{\sum_{v'} e^{z_{v'} / T}} \qquad\qquad \frac{p_v}{p_{v'}} = e^{(z_v - z_{v'}) / T}$$
 
 so that $T$ changes how far apart tokens are and never their order. At $T = 1$ this is the plain softmax; towards
 $T = 0$ everything goes to the largest logit, towards $T = \infty$ all become equally likely.
-
-**Top-k** keeps the $k$ most likely tokens. **Top-p** keeps the *nucleus*: in order of probability, the fewest tokens
-whose sum reaches $p$, the one that reaches it included,
-
-$$V_p = \{1, \dots, m\} \qquad m = \min\Big\{ n : \sum_{i \le n} p_i \ge p \Big\}$$
-
-Either way what is left is divided by its sum. Each cut reads what the one before it has left: temperature, then top-k,
-then top-p.
-
-The **entropy** $H = -\sum_i p_i \ln p_i$ is the mean surprise of a draw, in nats. For $n$ equally likely tokens it is
-$\ln n$, and so $e^H$ says among how many equally likely tokens one would be as unsure.
 """
+
+CUTS = r"""
+Both cuts keep the $K$ most likely tokens. **Top-k** says how many. **Top-p** says which share $c$ they have to hold: with
+the tokens in order of probability, the most likely first,
+
+$$K = \min\Big\{ K' : \sum_{v \le K'} p_v \ge c \Big\}$$
+
+What is left is divided by its sum. Each cut reads what the one before it has left: temperature, then top-k, then top-p.
+"""
+
+ENTROPY = r"""
+The **entropy** is the mean surprise of a draw, in nats:
+
+$$\mathcal H = -\sum_v p_v \ln p_v$$
+
+Of $K$ equally likely tokens it is $\ln K$. So $e^{\mathcal H}$ says among how many equally likely tokens one would be as
+unsure.
+"""
+
+
+def maths(study: Study, tokens: text.Tokens) -> str:
+    """The formulas, each with the numbers of the token and the dials on the screen."""
+    tokens = tokens if len(tokens) else text.example_tokens(study)
+    place = controls.place_shown(tokens)
+    logits = controls.logits_after(study, tokens.ids, place.position)
+    found, lead = controls.stages(logits, place.dials), logits.topk(2).values.tolist()
+    warm = place.dials.temperature
+    apart = "at T = 0 the first has everything." if not warm else (
+        f"at T = {warm:g} the first is e^({units.fixed(lead[0] - lead[1])} / {warm:g}) = "
+        f"{units.number(measure.times_as_likely(logits, warm))} times as likely.")
+    share = f"c = {place.dials.top_p:g}" if place.dials.top_p else "top-p is off, c = 1"
+    return with_numbers(
+        (SOFTMAX, f"V = {study.live_config.vocab_size:,} logits; the two largest are {units.fixed(lead[0])} and "
+                  f"{units.fixed(lead[1])}, so that {apart}"),
+        (CUTS, f"{share}, and K = {found.last.left:,} tokens are left of {found.top_k.left:,}."),
+        (ENTROPY, f"the entropy is {units.fixed(found.last.entropy)} nats, and e to that power is "
+                  f"{units.number(found.last.as_many_as)}."))
 
 
 @st.fragment
@@ -60,18 +90,29 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         beside(lesson(study, tokens))
 
 
-def kept(study: Study, tokens: text.Tokens) -> int:
-    """The answer to the prediction as a number, on the first example where there is no text."""
+def prediction(study: Study, tokens: text.Tokens) -> Prediction:
+    """What a lower temperature does to the two tokens that the model holds most likely after the text."""
+    where = "your text" if len(tokens) else "the first example"
     ids = (tokens if len(tokens) else text.example_tokens(study)).ids
-    return measure.kept_by_top_p(controls.logits_after(study, ids, len(ids) - 1), TOP_P)
+    best = next_token_probabilities(controls.logits_after(study, ids, len(ids) - 1)).topk(2)
+    labels = text.vocabulary_labels(study.vocabulary)
+    (first, second), (one, other) = ([labels[place] for place in best.indices.tolist()], best.values.tolist())
+    ratio = one / other
 
+    def because(answer: float) -> str:
+        return (f"Logits are divided by {COLD}, so their difference doubles. A ratio of probabilities is e to the power of "
+                f"the difference, so it is squared: {units.number(ratio)} · {units.number(ratio)}.")
 
-def because(study: Study, tokens: text.Tokens) -> str:
-    """What the answer to the prediction means."""
-    count = kept(study, tokens)
-    return (f"It keeps {units.plural(count, 'token')}, {units.percent(count / study.live_config.vocab_size, 2)} of the "
-            "vocabulary. Where the model is sure, the same p keeps one or two; where it is not, hundreds. Top-k keeps the "
-            "same number everywhere.")
+    return Prediction(
+        f"After the last token of {where}, “{literal(visible_token(first))}” has {units.percent(one)} and "
+        f"“{literal(visible_token(second))}” {units.percent(other)} at temperature 1: the first is {units.number(ratio)} "
+        f"times as likely. How many times as likely is it at temperature {COLD}?",
+        answer=lambda: measure.times_as_likely(controls.logits_after(study, ids, len(ids) - 1), COLD), because=because,
+        unit="times", show=units.number, tolerance=0.03, mistakes=[
+            (ratio, "Temperature keeps the order of the tokens, but not how far apart they are."),
+            (2 * ratio, "The difference of the logits doubles, and the ratio is e to the power of it: it does not double."),
+            (ratio / 2, "Cold pulls tokens apart; heat brings them together."),
+            (math.sqrt(ratio), "That is what temperature 2 would do. Cold pulls tokens apart.")])
 
 
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
@@ -91,26 +132,9 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
 
 
 def lesson(study: Study, tokens: text.Tokens) -> Lesson:
-    """What stands below the picture."""
-    where = "your text" if len(tokens) else "the first example"
-    free = {"sampling_k": OFF, "sampling_p": 1.0}
+    """What is asked, tried and explained."""
     return Lesson(
-        path="sampling",
-        prediction=Prediction(
-            f"The model knows {study.live_config.vocab_size:,} tokens. At temperature 1, how many of them does "
-            f"top-p = {TOP_P} keep after the last token of {where}?",
-            answer=lambda: next(words for words, most in CHOICES.items() if kept(study, tokens) <= most),
-            because=lambda _: because(study, tokens), choices=list(CHOICES)),
-        tries=[
-            Try("Greedy", "At temperature 0 every seed writes the same text. Then move the temperature up, step by step.",
-                controls=free | {"sampling_temperature": 0.0, "sampling_view": TEXTS}),
-            Try("Too hot", "At temperature 2 with no cut, unlikely tokens hold most of the probability together.",
-                controls=free | {"sampling_temperature": 2.0, "sampling_view": DISTRIBUTION}),
-            Try("Hot, with the tail cut off", "The same temperature, and top-p 0.5 after it: compare the texts with those "
-                "of top-p 1.",
-                controls={"sampling_k": OFF, "sampling_temperature": 2.0, "sampling_p": 0.5, "sampling_view": TEXTS}),
-        ],
-        maths=MATHS,
+        path="sampling", prediction=prediction(study, tokens), tries=controls.TRIES, maths=maths(study, tokens),
         code=[next_token_probabilities, Sampling, LanguageModel.generate, measure.stages, measure.draws],
         claims=register.of_page("sampling"), checks=lambda: how_we_know(study, tokens))
 
@@ -122,4 +146,6 @@ tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
     if has_text(tokens, "the model says what comes next"):
         picture(study, tokens)
+    else:
+        beside(lesson(study, tokens))
 below(lesson(study, tokens))

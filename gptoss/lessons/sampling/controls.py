@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from gptoss import units
 from gptoss.app import controls, kept, pictures, text
 from gptoss.app.computed import computed, traced
 from gptoss.app.controls import Key, Main, every
+from gptoss.app.glossary import word
 from gptoss.app.large import TooLong
+from gptoss.app.lesson import Seen, Try
 from gptoss.app.markdown import literal
 from gptoss.app.positions import spelt_number
 from gptoss.app.study import Study
@@ -53,7 +56,7 @@ class Place(NamedTuple):
 
 def setting(study: Study, tokens: text.Tokens) -> Place:
     """The token after which the model is asked, and the three dials."""
-    position = controls.token(len(tokens), len(tokens) - 1, "Next token after token")
+    position = controls.token(len(tokens), len(tokens) - 1, "Go on after token")
     read = _text(study, tokens.ids[max(0, position + 1 - CONTEXT_SHOWN):position + 1])
     st.caption(f"{'… ' * (position >= CONTEXT_SHOWN)}{literal(' '.join(read.split()))} **?**")
     temperature, top_k, top_p = controls.main_sliders(
@@ -94,12 +97,13 @@ def distribution(study: Study, tokens: text.Tokens, place: Place, _: DeltaGenera
 def summary(study: Study, found: Stages) -> None:
     """What is left, and how hard the next token is to guess, before and after the dials."""
     model, last, vocab = found.model, found.last, study.live_config.vocab_size
-    guess = "is certain" if last.left == 1 else (
-        f"is as hard to guess as among **{units.number(last.as_many_as, 3)} equally likely tokens**")
+    guess = "The next one is certain" if last.left == 1 else (
+        f"The next one is as hard to guess as among **{units.number(last.as_many_as, 3)} equally likely tokens**")
     st.markdown(
         f"**{last.left:,} of {vocab:,} tokens {'is' if last.left == 1 else 'are'} left**, with {units.percent(last.held)} "
-        f"of the probability at this temperature. The next one {guess} (entropy {units.fixed(last.entropy)} nats); as the "
-        f"model gave it, as among {units.number(model.as_many_as, 3)} ({units.fixed(model.entropy)} nats).")
+        f"of the probability at this temperature. {guess} ({word('entropy')} {units.fixed(last.entropy)} "
+        f"{word('nat', 'nats')}). Before the dials it was as hard as among {units.number(model.as_many_as, 3)} "
+        f"({units.fixed(model.entropy)} nats).")
 
 
 def table(found: Stages, dials: Dials) -> None:
@@ -157,14 +161,50 @@ def texts(study: Study, tokens: text.Tokens, place: Place, beside: DeltaGenerato
         st.info(str(why), icon=":material/hourglass:")
         return
     apart = sum(bool(card.own) for card in found)
-    st.caption(f"{CONTINUATIONS} times {measure.NEW_TOKENS} tokens after token {place.position}: "
-               f"{units.plural(len(written), 'different text')}, {apart} of them other than the greedy one, marked from "
-               f"where they leave it. Written with {weights_in_words(study)}. Every token is drawn from a distribution that "
-               "depends on all before it, so texts that part once do not meet again as a rule.")
+    st.caption(f"{CONTINUATIONS} texts of {measure.NEW_TOKENS} tokens each, written after token {place.position} with "
+               f"{weights_in_words(study)}. {_how_different(len(written), apart)} Each token is drawn from a distribution "
+               "that depends on all tokens before it, so texts that have parted rarely meet again.")
     summary(study, stages(logits_after(study, tokens.ids, place.position), place.dials))
 
 
+def _how_different(texts: int, apart: int) -> str:
+    """How many of the texts differ from each other, and from the greedy one."""
+    if texts == 1:
+        return f"All are the same text{', and not the greedy one.' if apart else ', the greedy one.'}"
+    leave = "one leaves" if apart == 1 else f"{apart} leave"
+    return f"{texts} of them are different, and {leave} the greedy text: marked from where."
+
+
 VIEWS = {"Distribution": distribution, "Draws": drawing, "Twelve continuations": texts}
+DISTRIBUTION, _, TEXTS = VIEWS
+
+
+def _all_greedy(seen: Seen) -> bool:
+    return "All are the same text, the greedy one." in seen.words
+
+
+def _tail_holds_most(seen: Seen) -> bool:
+    rows = seen.chart("hold together").query("what == 'curve' and kind == 'at this temperature'")
+    return float(rows[rows["rank"] <= 10]["share"].max()) < 0.5
+
+
+def _half_is_cut(seen: Seen) -> bool:
+    cold = re.search(r"\*\*([\d,]+) of ([\d,]+) tokens (?:is|are) left\*\*, with ([\d.]+)%", seen.words)
+    left, of = (int(cold[place].replace(",", "")) for place in (1, 2))
+    return left < of / 4 and 50 <= float(cold[3]) < 75
+
+
+_FREE = {TOP_K.name: OFF, TOP_P.name: 1.0}
+TRIES = (
+    Try("Greedy", "At temperature 0 every seed writes the same text, because the most likely token has everything. Now move "
+        "the temperature up, step by step.",
+        controls=_FREE | {TEMPERATURE.name: 0.0, "sampling_view": TEXTS}, check=_all_greedy),
+    Try("Too hot", "At temperature 2 with nothing cut, the ten most likely tokens together hold less than half: most draws "
+        "come from the long tail.",
+        controls=_FREE | {TEMPERATURE.name: 2.0, "sampling_view": DISTRIBUTION}, check=_tail_holds_most),
+    Try("Hot, with the tail cut off", "Top-p 0.5 keeps only the likeliest tokens that hold half, less than a quarter of the "
+        "vocabulary. So even at temperature 2 the texts stay closer to words that fit.",
+        controls={TOP_K.name: OFF, TEMPERATURE.name: 2.0, TOP_P.name: 0.5, "sampling_view": TEXTS}, check=_half_is_cut))
 
 
 def _first_seed() -> int:

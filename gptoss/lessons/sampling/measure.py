@@ -89,9 +89,10 @@ def stages(logits: Tensor, dials: Dials) -> Stages:
                   *(Stage(each, warm.double()[each > 0].sum().item()) for each in cut))
 
 
-def kept_by_top_p(logits: Tensor, top_p: float) -> int:
-    """How many tokens top-p keeps at temperature 1."""
-    return int((next_token_probabilities(logits, top_p=top_p) > 0).sum())
+def times_as_likely(logits: Tensor, temperature: float) -> float:
+    """How many times as likely the most likely token is as the next one at a temperature above 0."""
+    best = next_token_probabilities(logits, temperature).double().topk(2).values
+    return (best[0] / best[1]).item()
 
 
 def draws(logits: Tensor, dials: Dials, first_seed: int, count: int) -> Tensor:

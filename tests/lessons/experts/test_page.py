@@ -104,8 +104,8 @@ def test_the_address_restores_the_controls():
 
 
 def test_32_tokens_touch_82_experts():
-    at = open_experts()
-    at.number_input(key="experts_guess").set_value(82.0).run()
+    at = open_experts("Touched")
+    at.number_input(key="experts_touched_guess").set_value(82.0).run()
     press(at, "Commit")
     assert at.success and "It is 82 experts." in words(at) and "One token reads 3.1% of the experts" in words(at)
 

@@ -19,11 +19,11 @@ from gptoss.lessons.sampling.measure import (
     difference_to_written_out,
     draws,
     entropy,
-    kept_by_top_p,
     logits_after,
     repeat,
     seeds_kept,
     stages,
+    times_as_likely,
     written_out,
 )
 from gptoss.trace import trace
@@ -78,13 +78,15 @@ def test_temperature_keeps_the_order_and_raises_entropy():
     assert (greedy.temperature.left, greedy.last.left, greedy.last.held, greedy.last.entropy) == (1, 1, 1.0, 0.0)
 
 
-@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 1.0])
-def test_what_top_p_keeps_is_counted(top_p):
-    logits, total, count = random_logits(7), 0.0, 0
-    for share in sorted(logits.double().softmax(dim=-1).tolist(), reverse=True):
-        if total < top_p:
-            total, count = total + share, count + 1
-    assert kept_by_top_p(logits, top_p) == count
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 2.0])
+def test_a_ratio_is_e_to_the_difference_of_the_logits(temperature):
+    logits = random_logits(7)
+    first, second = sorted(logits.tolist(), reverse=True)[:2]
+    assert times_as_likely(logits, temperature) == pytest.approx(math.exp((first - second) / temperature), rel=1e-3)
+
+
+def test_a_token_that_is_too_unlikely_for_a_number_is_infinitely_less_likely():
+    assert times_as_likely(torch.tensor([200.0, 0.0]), 0.05) == math.inf
 
 
 @torch.no_grad()

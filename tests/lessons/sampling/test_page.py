@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from reader import assert_fine, captions, dial, open_page, press, type_text
 
 from gptoss.app.study import Study
@@ -63,7 +64,7 @@ def test_the_figures_are_those_of_the_distribution():
     at = dials(open_page(PAGE, preset="classroom"), 0.7, 20, 0.9)
     assert left(at) == found.last.left < 20
     assert f"{found.last.held:.1%} of the probability" in said(at)
-    assert f"entropy {found.last.entropy:.2f} nats" in said(at) and f"({found.model.entropy:.2f} nats)" in said(at)
+    assert f"{found.last.entropy:.2f} [nats]" in said(at) and f"({found.model.entropy:.2f} nats)" in said(at)
     table = html(at, "class=order")
     rows = ["the model", "temperature 0.7", "top-k 20", "top-p 0.9"]
     assert [table.index(name) for name in rows] == sorted(table.index(name) for name in rows)
@@ -105,26 +106,29 @@ def test_a_dozen_texts_are_what_the_model_writes():
     assert names == ["temperature 0, greedy", *(f"seed {seed}" for seed in range(CONTINUATIONS))]
     assert any("<b>" in text for _, text in cards(at))
     dials(at, 0.0)
-    assert len({text for _, text in cards(at)}) == 1 and "1 different text, 0 of them other" in captions(at)
+    assert len({text for _, text in cards(at)}) == 1 and "All are the same text, the greedy one." in captions(at)
 
 
 def test_no_text_leaves_the_lesson_and_its_answer():
     at = open_page(PAGE, preset="classroom")
     type_text(at, "")
-    assert "Type a text" in said(at) and "after the last token of the first example" in said(at)
+    assert "Type a text" in said(at) and "After the last token of the first example" in said(at)
     at.session_state["sampling_lesson"] = "How we know"
     assert_fine(at.run())
 
 
-def test_the_prediction_is_counted_on_the_live_model():
+def test_the_prediction_is_computed_on_the_live_model_and_its_mistakes_are_answered():
     _, logits = first_example()
-    kept = measure.kept_by_top_p(logits, 0.9)
-    assert 101 <= kept <= 500
-    at = open_page(PAGE, preset="classroom")
-    at.radio(key="sampling_guess").set_value("101 to 500").run()
-    at.button(key="sampling_commit").click().run()
-    assert_fine(at)
-    assert len(at.success) == 1 and f"It keeps {kept} tokens, {kept / 4096:.2%} of the vocabulary" in said(at)
+    warm, cold = (torch.softmax(logits.double() / temperature, -1).topk(2).values for temperature in (1, 0.5))
+    ratio, answer = float(warm[0] / warm[1]), float(cold[0] / cold[1])
+    assert answer == pytest.approx(ratio**2)
+    for guess, words in ((answer, "so it is squared"), (2 * ratio, "it does not double"), (ratio, "keeps the order")):
+        at = open_page(PAGE, preset="classroom")
+        assert f"{warm[0]:.1%}" in said(at) and f"{warm[1]:.1%}" in said(at)
+        at.number_input(key="sampling_guess").set_value(guess).run()
+        at.button(key="sampling_commit").click().run()
+        assert_fine(at)
+        assert len(at.success) == (guess == answer) and words in said(at)
 
 
 @pytest.mark.parametrize("setting", [{}, {"temperature": 0.0}, {"temperature": 2.0, "top_k": 10, "top_p": 0.5}], ids=str)
