@@ -121,7 +121,8 @@ def _operators(config: ModelConfig, load: Load, tokens: int, pairs: int, slots: 
     """Operators on `tokens` tokens, with `pairs` query-key pairs and `slots` keys of one sequence in all layers together."""
     weights = weight_bytes(config, load.experts, load.rest)
     width = {"bytes a value": BYTES_PER_VALUE[load.rest]}
-    cached = {"KV heads": config.num_key_value_heads, "head size": config.head_dim, "bytes a value": load.kv_bytes_per_value}
+    cached = {"KV groups": config.num_key_value_heads, "head size": config.head_dim,
+              "bytes a value": load.kv_bytes_per_value}
     heads = {"query heads": config.num_attention_heads, "head size": config.head_dim}
     layers, sequences = {"layers": config.num_hidden_layers}, {"sequences": load.batch_size}
     hidden, attended = config.hidden_size, config.num_attention_heads * config.head_dim

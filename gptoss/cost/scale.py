@@ -58,7 +58,7 @@ class Layout:
 def check_layout(config: ModelConfig, layout: Layout) -> None:
     """Raise `Indivisible` where the degrees of `layout` do not fit `config` or each other: tensor degree first."""
     limits = {"accelerators": layout.world, "query heads": config.num_attention_heads,
-              "KV heads": config.num_key_value_heads, "columns of an expert": config.intermediate_size}
+              "KV groups": config.num_key_value_heads, "columns of an expert": config.intermediate_size}
     _must_divide("Tensor parallel", layout.tensor, limits)
     _must_divide("Expert parallel", layout.expert, {
         "experts": config.num_experts, "accelerators that read different sequences": layout.data})

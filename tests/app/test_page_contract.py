@@ -33,7 +33,7 @@ EXTREMES = {
                  "context": "128", "factor": "1", "theta": "1000", "precision": "bfloat16", "every": "1"},
 }
 OTHER_LETTERS = {page.path for page in PAGES} - {  # pages whose formulas are older
-    "attention", "experts", "tokenizer", "gpt2", "ladder", "mxfp4"}
+    "attention", "experts", "tokenizer", "gpt2", "ladder", "mxfp4", "memory", "scale"}
 BAD = ("", ["1", "<b>"], "9" * 40, "-987654", "NaN", "1e400", MARKUP)
 
 

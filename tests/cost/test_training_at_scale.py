@@ -89,8 +89,8 @@ def test_the_block_at_work_is_the_largest_thing_that_is_gathered():
 
 
 @pytest.mark.parametrize(("layout", "words", "nearest"), [
-    (Layout(64, tensor=16), "Tensor parallel 16 does not divide 8 KV heads.", 8),
-    (Layout(64, tensor=3), "Tensor parallel 3 does not divide 64 accelerators and 64 query heads and 8 KV heads.", 4),
+    (Layout(64, tensor=16), "Tensor parallel 16 does not divide 8 KV groups.", 8),
+    (Layout(64, tensor=3), "Tensor parallel 3 does not divide 64 accelerators and 64 query heads and 8 KV groups.", 4),
     (Layout(6, tensor=4), "Tensor parallel 4 does not divide 6 accelerators.", 2),
     (Layout(512, expert=256), "Expert parallel 256 does not divide 128 experts.", 128),
     (Layout(64, tensor=8, expert=16), "Expert parallel 16 does not divide 8 accelerators that read different", 8),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -17,7 +18,8 @@ EXACT, THUMB = "exactly", "6 × active"
 PREDICTED, MEASURED = "predicted", "measured"
 
 _ABOVE = " "  # the row above the stages, where memories are written
-_BEYOND = 1.25  # bars are cut at this many times the largest memory: nothing longer fits anywhere
+_BEYOND = 1.25  # from this many times the largest memory on, which nothing longer fits into, the axis is logarithmic
+_GAP, _DOUBLING = 0.04, 0.16  # between both parts of that axis, and for a doubling there: shares of its linear part
 _DAY = 86_400  # s
 _NEAR = 2.0  # a memory is drawn where it is at most this many times the longest bar
 _AMOUNT = "datum.value < 1000 ? format(datum.value, '.3~r') : replace(format(datum.value, '.3~s'), 'G', 'B')"
@@ -27,52 +29,64 @@ _BYTES = "format(datum.value, '.3~s') + 'B'"
 def memory_by_stage(stages: Mapping[str, Mapping[str, int]], memories: Sequence[int]) -> Chart:
     """What one accelerator holds at each stage of dividing, stacked by part, against memories that can be bought.
 
-    `stages` has the bytes of each of `palette.TRAINING` by stage; `memories` are bytes. Bars that no memory could hold are
-    cut, with an arrow at their figure.
+    `stages` has the bytes of each of `palette.TRAINING` by stage; `memories` are bytes. Where a bar is longer than any
+    memory could hold, the axis goes on behind a gap, and there each doubling takes the same length.
     """
     totals = {stage: sum(parts.values()) for stage, parts in stages.items()}
+    longest = max(totals.values())
     limit = _BEYOND * max(memories)
-    longest = min(max(totals.values()), limit)
+    limit = limit if longest > limit else 0.0
     rows = [row for stage, parts in stages.items() for row in _stacked(stage, parts, limit)]
-    rows += [("total", stage, "", end := min(total, limit), end, decimal(total, "B") + (" ▸" if total > limit else ""))
-             for stage, total in totals.items()]
+    rows += [("total", stage, "", end := _along(total, limit), end, decimal(total, "B")) for stage, total in totals.items()]
     near = [memory for memory in sorted({*memories}) if memory <= _NEAR * longest]
     rows += [(f"memory {place % 2}", _ABOVE, "", memory, memory, decimal(memory, "B")) for place, memory in enumerate(near)]
     data = pd.DataFrame(rows, columns=["kind", "stage", "part", "start", "stop", "figure"])
-    return Chart(_memory_spec(tuple(stages)), data, "Memory of one accelerator by stage of dividing",
-                 _say_memory(stages, totals))
+    return Chart(_memory_spec(tuple(stages), limit), data, "Memory of one accelerator by stage of dividing",
+                 _say_memory(stages, totals, limit))
+
+
+def _along(size: float, limit: float) -> float:
+    """Where an amount of bytes is along the axis: at its own, or behind the gap. Without a limit there is none."""
+    if not limit or size <= limit:
+        return float(size)
+    return limit * (1 + _GAP + _DOUBLING * math.log2(size / limit))
 
 
 def _stacked(stage: str, parts: Mapping[str, int], limit: float) -> list[tuple]:
+    """The bars of a stage; one that crosses the gap is two."""
     rows, stop = [], 0
     for part, size in parts.items():
         start, stop = stop, stop + size
-        if size and start < limit:
-            rows.append(("part", stage, part, float(start), float(min(stop, limit)), decimal(size, "B")))
+        if not size:
+            continue
+        ends = [(start, stop)] if not limit or stop <= limit or start >= limit else [(start, limit), (limit + 1, stop)]
+        rows += [("part", stage, part, _along(low, limit), _along(high, limit), decimal(size, "B")) for low, high in ends]
     return rows
 
 
-def _say_memory(stages: Mapping[str, Mapping[str, int]], totals: Mapping[str, int]) -> str:
+def _say_memory(stages: Mapping[str, Mapping[str, int]], totals: Mapping[str, int], limit: float) -> str:
     figures = "; ".join(f"{stage} {decimal(total, 'B')}" for stage, total in totals.items())
     last = [*stages][-1]
     largest, size = max(stages[last].items(), key=lambda part: part[1])
     return (f"Memory of one accelerator: {figures}. Under {last} most of it, {percent(size / totals[last], 0)}, is "
-            f"{largest} with {decimal(size, 'B')}.")
+            f"{largest} with {decimal(size, 'B')}." + (
+                f" Behind the gap, from {decimal(limit, 'B')} on, each doubling takes the same length." if limit else ""))
 
 
 @cache
-def _memory_spec(stages: tuple[str, ...]) -> dict:
+def _memory_spec(stages: tuple[str, ...], limit: float) -> dict:
     order = [_ABOVE, *stages]
     y = alt.Y("stage:N", sort=order, scale=alt.Scale(domain=order, paddingInner=0.35), axis=alt.Axis(
         title="how training is divided", titleOpacity=0, ticks=False, domain=False))
     x = alt.X("start:Q", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(
-        title="memory of one accelerator (bytes)", labelExpr=_BYTES, tickCount=5, grid=False))
+        title="memory of one accelerator (bytes)", grid=False, **(_broken_ticks(limit) if limit else {
+            "labelExpr": _BYTES, "tickCount": 5})))
     bars = blank_chart().transform_filter("datum.kind === 'part'").mark_bar().encode(
         y=y, x=x, x2="stop:Q",
         color=alt.Color("part:N", scale=scale_of(palette.TRAINING), legend=squares(columns={"expr": "width > 420 ? 3 : 2"})),
         tooltip=tooltip(("stage:N",), ("part:N",), ("figure:N", "memory")))
     totals = blank_chart().transform_filter("datum.kind === 'total'").mark_text(
-        align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=x, text="figure:N")
+        align="left", dx=6, fontSize=FONT_SIZE).encode(y=y, x=alt.value("width"), text="figure:N")  # off the rules
     memories = blank_chart().transform_filter("datum.stage === ' '")
     rules = memories.mark_rule(color=palette.MUTED, strokeDash=[5, 4], opacity=0.7).encode(
         x=x, y=alt.value(40), y2=alt.value("height"))
@@ -80,6 +94,17 @@ def _memory_spec(stages: tuple[str, ...]) -> dict:
         align="center", dy=dy, fontSize=14, opacity={"expr": "width > 220 ? 1 : 0"}).encode(y=y, x=x, text="figure:N")
         for level, dy in ((0, -9), (1, 9))]
     return specification(alt.layer(rules, bars, totals, *names), height=370, right=80)
+
+
+def _broken_ticks(limit: float) -> dict:
+    """Where the axis with a gap has its labels, and what they say."""
+    step = max(digit * 10.0**power for power in range(9, 14) for digit in (1, 2, 5) if digit * 10.0**power <= limit / 4)
+    before = [step * count for count in range(math.ceil(limit / step)) if step * count < 0.9 * limit]
+    behind = [digit * 10.0**power for power in range(9, 17) for digit in (1, 2, 5) if digit * 10.0**power > 1.3 * limit]
+    size = f"{limit} * pow(2, (datum.value / {limit} - {1 + _GAP}) / {_DOUBLING})"
+    return {"values": [*before, *(_along(size, limit) for size in behind)], "ticks": False, "labelExpr": (
+        f"datum.value > domain('x')[1] ? '' : replace(format(datum.value <= {limit} ? datum.value : {size}, '.3~s'), "
+        "/$/, 'B')")}
 
 
 def what_fits(needs: Mapping[str, int], accelerators: Mapping[str, int]) -> Chart:

@@ -1,5 +1,7 @@
 """Charts of training at scale: bars that add up, verdicts that follow from the figures, words made from the data."""
 
+import math
+
 import pandas as pd
 import pytest
 from chart_checks import assert_well_made, axis_titles
@@ -74,11 +76,16 @@ def test_parts_are_stacked_without_gaps_and_end_at_the_total():
     assert "29%, is activations with 3.6 GB" in chart.alt
 
 
-def test_bars_too_long_for_any_memory_are_cut_and_say_so():
-    data = memory_by_stage(stages(10**10), tuple(MEMORIES.values())).data
-    limit = 1.25 * 192e9
-    assert data["stop"].max() == limit
-    assert list(data[data["kind"] == "total"]["figure"]) == ["2.1 TB ▸", "1.26 TB ▸"]
+def test_bars_too_long_for_any_memory_go_on_behind_a_gap_each_as_long_as_its_total_says():
+    chart = memory_by_stage(stages(10**10), tuple(MEMORIES.values()))
+    limit, totals = 1.25 * 192e9, chart.data[chart.data["kind"] == "total"]
+    assert list(totals["figure"]) == ["2.1 TB", "1.26 TB"] and "Behind the gap, from 240 GB on" in chart.alt
+    first, second = totals["stop"]
+    assert first > second > limit and (first - second) / limit == pytest.approx(0.16 * math.log2(2.1 / 1.26))
+    bars = chart.data[chart.data["kind"] == "part"]
+    assert not ((bars["start"] < limit) & (bars["stop"] > limit)).any(), "nothing is drawn over the gap"
+    assert bars["start"][bars["start"] > limit].min() == pytest.approx(1.04 * limit, rel=1e-6)
+    assert memory_by_stage(stages(10**8), tuple(MEMORIES.values())).spec is not chart.spec
 
 
 def test_memories_out_of_sight_are_left_out():

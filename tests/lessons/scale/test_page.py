@@ -7,7 +7,8 @@ from reader import address, assert_fine, charts, dial, open_page, open_tab, page
 
 from gptoss.config import PRESETS
 from gptoss.cost import checkpoint_bytes, count_parameters
-from gptoss.lessons.scale.controls import VIEWS
+from gptoss.lessons.scale.controls.questions import BOTH, HALF
+from gptoss.lessons.scale.controls.views import VIEWS
 
 PAGE = "pages/scale.py"
 LARGE = {"preset": "gpt-oss-120b"}
@@ -20,13 +21,14 @@ def view(at, name):
     return at
 
 
-def test_at_first_the_page_says_what_fits():
-    at = open_page(PAGE, **LARGE)
+@pytest.mark.parametrize("preset", ["gpt-oss-120b", "classroom", "storyteller"])
+def test_at_first_the_page_says_what_fits_of_a_large_model(preset):
+    at = open_page(PAGE, preset=preset)
     assert_fine(at)
-    assert len(charts(at)) == 2 and not at.warning
+    assert len(charts(at)) == 2 and not at.warning and "gpt-oss-120b" in page_text(at)
     assert "DDP 1.92 TB; ZeRO-1 538 GB; ZeRO-2 314 GB; FSDP 90.7 GB" in page_text(at)
     assert "FSDP: 4 of 8 (TPU v5p, H200, B200, MI300X)" in page_text(at)
-    assert "take gpt-oss-120b" not in "".join(button.label for button in at.button)
+    assert "scale_take_large" not in [button.key for button in at.button]
 
 
 def test_every_view_at_the_longest_sequences():
@@ -51,7 +53,7 @@ def test_degrees_that_do_not_divide_are_refused_and_the_nearest_is_shown():
     at = open_page(PAGE, **LARGE, scale_tensor="16", scale_expert="3")
     assert_fine(at)
     first, second = (warning.value for warning in at.warning)
-    assert first.startswith("Tensor parallel 16 does not divide 8 KV heads. The nearest that does: 8.")
+    assert first.startswith("Tensor parallel 16 does not divide 8 KV groups. The nearest that does: 8.")
     assert second.startswith("Expert parallel 3 does not divide 128 experts and 8 accelerators")
     shown = page_text(at)
     at.select_slider(key="scale_tensor").set_value("8").run()
@@ -99,11 +101,15 @@ def test_settings_of_a_view_outlast_a_look_at_another():
     assert at.select_slider(key="scale_utilisation").value == 20
 
 
-def test_a_small_model_offers_the_way_to_a_large_one():
+def test_moving_a_dial_shows_the_model_that_it_moves_and_the_way_back_to_a_large_one():
     at = open_page(PAGE, preset="classroom")
+    dial(at, "layers").set_value(2).run()
+    assert_fine(at)
+    assert at.selectbox(key="scale_model").value == "under study" and "custom, from classroom" in page_text(at)
     at.button(key="scale_take_large").click().run()
     assert_fine(at)
-    assert address(at)["preset"] == "gpt-oss-120b" and "FSDP 90.7 GB" in page_text(at)
+    assert at.selectbox(key="scale_model").value == "gpt-oss-120b" and "FSDP 90.7 GB" in page_text(at)
+    assert address(at)["layers"] == "2", "the model under study stays as it is"
 
 
 @pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
@@ -117,12 +123,27 @@ def test_a_real_step_is_measured_on_demand(preset):
         assert ("the prediction is off by 0 bytes" in page_text(at)) == ("kept: experts by" in page_text(at))
 
 
-@pytest.mark.parametrize(("preset", "answer"), [("gpt-oss-20b", 5), ("classroom", 24)])
-def test_the_prediction_asks_about_a_large_model(preset, answer):
-    at = open_page(PAGE, preset=preset)
-    at.number_input(key="scale_guess").set_value(float(answer)).run()
+def answer(at, name, guess):
+    """Say something to the question of a view."""
+    key = "scale_guess" if name == MEMORY else f"scale_{name.lower().replace(' ', '-')}_guess"
+    (at.radio if isinstance(guess, str) else at.number_input)(key=key).set_value(guess).run()
     at.button(key="scale_commit").click().run()
-    assert f"**It is {answer} accelerators.**" in page_text(at) and at.success
+    assert_fine(at)
+    return at
+
+
+@pytest.mark.parametrize(("preset", "name", "right"), [
+    ("gpt-oss-20b", MEMORY, 5.0), ("classroom", MEMORY, 24.0), ("classroom", TIME, 1.42), ("classroom", SCHEDULE, HALF)])
+def test_every_view_has_a_question_of_its_own(preset, name, right):
+    assert answer(open_page(PAGE, preset=preset, scale_view=name), name, right).success
+
+
+@pytest.mark.parametrize(("name", "wrong", "sentence"), [
+    (MEMORY, 1.0, "That holds the checkpoint"), (MEMORY, 3.0, "weights in bf16"), (MEMORY, 18.0, "master weights"),
+    (TIME, 5.59, "the active ones only"), (TIME, 4.0, "chooses as many as before"), (SCHEDULE, BOTH, "a step a batch")])
+def test_typical_mistakes_are_answered(name, wrong, sentence):
+    at = answer(open_page(PAGE, preset="classroom", scale_view=name), name, wrong)
+    assert not at.success and sentence in page_text(at)
 
 
 def test_the_question_names_its_checkpoint():
@@ -133,11 +154,11 @@ def test_the_question_names_its_checkpoint():
 
 @pytest.mark.parametrize(("number", "words"), [
     (0, "FSDP 90.7 GB"), (1, "FSDP 46.3 GB"), (2, "ZeRO-2 41.5 GB"), (3, "The nearest that does: 8."), (4, "B200 10,100;")])
-def test_every_experiment_can_be_tried(number, words):
-    at = open_tab(open_page(PAGE, preset="classroom", scale_tensor="2"), "scale", "Try this")
+def test_every_experiment_is_of_the_large_model_and_keeps_the_readers_own(number, words):
+    at = open_page(PAGE, preset="classroom", scale_tensor="2")
     at.button(key=f"scale_try_{number}").click().run()
     assert_fine(at)
-    assert words in page_text(at) and dial(at, "experts").value == 128
+    assert words in page_text(at) and dial(at, "experts").value == 8
 
 
 def test_how_we_know_is_exact_and_names_every_source():

@@ -1,15 +1,19 @@
-"""The scale page's dials, brought to what is possible, its three views, and the step that is weighed on demand."""
+"""The scale page's dials, brought to what is possible, its three views, and the step that is weighed on demand.
+
+Each view is given the model, its setting, the column beside the picture, the words on which model it is, and what asks the
+reader right under the picture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import kept, pictures, state
+from gptoss.app import kept, pictures, published
 from gptoss.app.controls import Main, Own, main_sliders
 from gptoss.app.study import Study
 from gptoss.charts import Chart
@@ -27,11 +31,10 @@ from gptoss.cost.scale import fitting_layout
 from gptoss.lessons.scale import charts, measure
 from gptoss.lessons.scale.claims import weighed_step
 from gptoss.lessons.scale.measure import AS_TRAINED, DEFAULTS, STEP_BATCH, STEP_TOKENS, Setting
+from gptoss.take_home.here import LARGE, LARGE_MODEL
 from gptoss.training.step_memory import MeasuredStep
 
 MEMORY, TIME, SCHEDULE = VIEWS = "Memory", "Time", "Batch and schedule"
-LARGE = "gpt-oss-120b"
-SMALL_MODEL = 10**9  # parameters below which nobody needs more than one accelerator
 CARD_HOURS = 2.1e6  # H100 hours of gpt-oss-120b, from its model card, arXiv 2508.10925
 
 WORLDS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
@@ -46,7 +49,7 @@ PEAKS = (1e-4, 2e-4, 3e-4, 4e-4, 6e-4, 8e-4, 1e-3, 2e-3, 3e-3)
 OWN = Own("scale", DEFAULTS)
 key, value = OWN.key, OWN.value
 # An experiment sets these, and what it moves.
-moved = partial(OWN.moved, ("world", "micro", "sequence", "tensor", "expert", "keep"), view=MEMORY)
+moved = partial(OWN.moved, ("world", "micro", "sequence", "tensor", "expert", "keep"), view=MEMORY, model=LARGE)
 
 
 def dial(label: str, name: str, options: Sequence, help: str | None = None):
@@ -81,26 +84,43 @@ def rarer_dials() -> None:
         kept.radio("Gradients are added up in", ("bf16", "fp32"), key=key("gradients"), horizontal=True)
 
 
-def setting(study: Study) -> Setting:
+def choose_model(study: Study) -> None:
+    """Which model is trained: at first gpt-oss-120b where the one under study needs no dividing."""
+    published.model_control(study, key("model"), LARGE)
+
+
+def model_shown(study: Study) -> tuple[str, ModelConfig]:
+    """Its name, and its configuration at its real size."""
+    return published.shown(study, key("model"), LARGE)
+
+
+def setting(config: ModelConfig) -> Setting:
     """The possible setting nearest to what the controls say; a sentence on the page for every wish that gives way."""
-    layout, refusals = fitting_layout(study.config, Layout(value("world"), value("tensor"), value("expert")))
+    chosen, refusals = possible_setting(config)
     for sentence in refusals:
         _refuse(sentence)
-    sequence = study.config.initial_context_length if value("sequence") == AS_TRAINED else value("sequence")
-    return Setting(layout, value("micro"), max(sequence, 2), value("keep"), value("gradients"))
+    return chosen
+
+
+def possible_setting(config: ModelConfig) -> tuple[Setting, list[str]]:
+    """The possible setting nearest to what the controls say, and a sentence for every wish that gives way."""
+    layout, refusals = fitting_layout(config, Layout(value("world"), value("tensor"), value("expert")))
+    sequence = config.initial_context_length if value("sequence") == AS_TRAINED else value("sequence")
+    return Setting(layout, value("micro"), max(sequence, 2), value("keep"), value("gradients")), [*refusals]
 
 
 def _refuse(sentence: str) -> None:
     st.warning(f"{sentence} That is what is shown.", icon=":material/block:")
 
 
-def memory(study: Study, chosen: Setting, _: DeltaGenerator) -> None:
+def memory(config: ModelConfig, chosen: Setting, _: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
     """What one accelerator holds, however training is divided, and which accelerators are large enough."""
-    by_stage, fitting = _memory_charts(study.config, chosen)
+    by_stage, fitting = _memory_charts(config, chosen)
     with pictures.main():
         pictures.show_chart(by_stage, key="scale_memory", words=(
-            ":material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer states and "
-            "master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights."))
+            f"{about} :material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer "
+            "states and master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights."))
+    ask()
     pictures.show_chart(fitting, key="scale_fits", words=(
         "Full circle: fits, with the share of memory taken. Ring: too large, and how many times."))
 
@@ -114,20 +134,21 @@ def _memory_charts(config: ModelConfig, chosen: Setting) -> tuple[Chart, Chart]:
     return charts.memory_by_stage(by_stage, tuple(memories.values())), charts.what_fits(needs, memories)
 
 
-def time(study: Study, chosen: Setting, beside: DeltaGenerator) -> None:
+def time(config: ModelConfig, chosen: Setting, dials: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
     """Compute of the whole training, and the hours it takes."""
-    with beside:
+    with dials:
         tokens = dial("Tokens to train on", "tokens", TOKENS)
         utilisation = dial("Utilisation of the peak (%)", "utilisation", range(5, 81, 5),
                            "The model's own FLOPs as a share of what the data sheet promises.")
-    hours, compute = _time_charts(study.config, chosen, tokens, utilisation)
-    exact = measure.training_flops(study.config, chosen.sequence, tokens)
+    hours, compute = _time_charts(config, chosen, tokens, utilisation)
+    exact = measure.training_flops(config, chosen.sequence, tokens)
     with pictures.main():
         pictures.show_chart(hours, key="scale_hours", words=(
-            ":material/schedule: Bars: hours of one accelerator, in colour where its part of the memory fits under FSDP. "
-            "Beside them: the time that all of them together take."))
+            f"{about} :material/schedule: Bars: hours of one accelerator, in colour where its part of the memory fits "
+            "under FSDP. Beside them: the time that all of them together take."))
+    ask()
     st.markdown(f"{units.spelled(tokens)} tokens: **{units.number(exact)} FLOPs** counted exactly, "
-                f"{units.number(tokens * rule_of_thumb(study.config))} by 6 × active × tokens.")
+                f"{units.number(tokens * rule_of_thumb(config))} by 6 × active × tokens.")
     pictures.show_chart(compute, key="scale_compute")
 
 
@@ -139,9 +160,10 @@ def _time_charts(config: ModelConfig, chosen: Setting, tokens: int, utilisation:
     return charts.hours_by_accelerator(hours, chosen.layout.world), charts.compute_parts(exact, thumb, chosen.sequence)
 
 
-def batch_and_schedule(_: Study, chosen: Setting, beside: DeltaGenerator) -> None:
+def batch_and_schedule(_: ModelConfig, chosen: Setting, dials: DeltaGenerator, __: str,
+                       ask: Callable[[], None]) -> None:
     """From tokens to batches to steps, and the learning rate over them."""
-    with beside:
+    with dials:
         wanted = dial("Tokens a batch", "batch", BATCHES)
         tokens = dial("Tokens to train on", "tokens", TOKENS)
         warmup = dial("Warmup (steps)", "warmup", WARMUPS)
@@ -155,6 +177,7 @@ def batch_and_schedule(_: Study, chosen: Setting, beside: DeltaGenerator) -> Non
     with pictures.main():
         pictures.show_chart(_schedule(steps, min(warmup, steps), peak), key="scale_schedule", words=(
             ":material/info: An example of its kind: OpenAI has published no schedule for gpt-oss."))
+    ask()
     st.markdown(f"**{batch:,} tokens a batch** = {units.plural(chosen.micro_batch, 'sequence')} × {chosen.sequence:,} "
                 f"tokens × {readers} × **{units.plural(accumulation, 'accumulation step')}** · "
                 f"**{units.plural(steps, 'optimizer step')}**")
@@ -166,11 +189,18 @@ def _schedule(steps: int, warmup: int, peak: float) -> Chart:
     return charts.schedule_curve(measure.schedule(steps, warmup, peak), warmup)
 
 
-def offer_large_model(study: Study) -> None:
+DRAWN = {MEMORY: memory, TIME: time, SCHEDULE: batch_and_schedule}
+
+
+def offer_large_model(config: ModelConfig) -> None:
     """A small model fits everywhere: the way to one that does not."""
-    if count_parameters(study.config).total < SMALL_MODEL:
-        st.button(f"Nothing to divide here: take {LARGE}", icon=":material/dns:", type="tertiary", key="scale_take_large",
-                  on_click=state.go_to, args=(Study.of_preset(LARGE),))
+    if count_parameters(config).total < LARGE_MODEL:
+        st.button(f"Nothing to divide here: show {LARGE}", icon=":material/dns:", type="tertiary", key="scale_take_large",
+                  on_click=_show_large)
+
+
+def _show_large() -> None:
+    st.session_state[key("model")] = LARGE
 
 
 @st.fragment
