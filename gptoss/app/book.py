@@ -108,7 +108,7 @@ BOOK = {
         Page("rmsnorm", "RMSNorm", ":material/straighten:",
              "RMSNorm brings a vector to one size before a layer reads it, because vectors grow from layer to layer.",
              ("hidden",), "say what RMSNorm keeps, what it removes, and how LayerNorm differs", "Attention", 5,
-             own="outlier place scale shift size view width"),
+             own="a b c outlier place scale shift size view width"),
         Page("experts", "Experts", ":material/lan:",
              "Many small networks, the experts, hold what the model knows; a router sends each token through only a few.",
              ("experts", "active"), "separate total, active and touched parameters, and tell routing from chance", "RMSNorm",

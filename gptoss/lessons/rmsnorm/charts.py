@@ -23,6 +23,49 @@ _BOTH = alt.Scale(domain=[RMS, LAYER], range=[palette.ACCENT, palette.GPT2])
 _AXES = {2: ("feature 1", "feature 2"), 0: ("mean of the features", "spread of the features")}
 
 
+def worked_by_hand(numbers: Sequence[float], squares: Sequence[float], mean: float, root: float,
+                   divided: Sequence[float]) -> str:
+    """RMSNorm of a few numbers as a table in HTML: each step a row, with bars where the numbers come in and go out."""
+    shown = [units.number(value) for value in squares]
+    size = units.number(math.sqrt(sum(value**2 for value in divided) / len(divided)))
+    rows = (
+        ("The numbers", _cells(numbers, palette.MAGNITUDE, max(map(abs, numbers)))),
+        ("Square each", "".join(f"<td>{value}</td>" for value in shown)),
+        ("Take the mean", _wide(f"({' + '.join(shown)}) / {len(shown)} = <b>{units.number(mean)}</b>", len(shown))),
+        ("Take its root", _wide(f"√{units.number(mean)} = <b>{units.number(root)}</b>, the root mean square", len(shown))),
+        ("Divide each by it", _cells(divided, palette.ACCENT, math.sqrt(len(divided)))),
+        ("Their size now", _wide(f"root mean square <b>{size}</b>", len(shown))))
+    return _HAND_STYLE + '<table class="by-hand">' + "".join(
+        f'<tr><th scope="row">{name}</th>{cells}</tr>' for name, cells in rows) + "</table>"
+
+
+def _cells(values: Sequence[float], colour: str, full: float) -> str:
+    """Numbers, each over a bar from the middle of its cell, to the left where it is negative; `full` fills half a cell."""
+    parts, colour = [], palette.in_both_themes(colour)
+    for value in values:
+        width = 50 * min(abs(value) / full, 1) if full else 0
+        place = f"left:{50 - (width if value < 0 else 0):.1f}%;width:{width:.1f}%"
+        parts.append(f'<td><b>{units.number(value)}</b><i><u style="{place};background:{colour}"></u></i></td>')
+    return "".join(parts)
+
+
+def _wide(words: str, columns: int) -> str:
+    return f'<td colspan="{columns}">{words}</td>'
+
+
+_HAND_STYLE = palette.in_both_themes(f"""<style>
+.by-hand {{border-collapse: collapse; width: 100%; max-width: 760px; font-size: 1.1rem; direction: ltr}}
+.by-hand th {{text-align: left; font-weight: 400; opacity: 0.85; padding: 8px 10px 8px 0; width: 9.5rem}}
+.by-hand td {{text-align: center; padding: 8px; font-variant-numeric: tabular-nums; border-left: 3px solid transparent}}
+.by-hand tr {{border-bottom: 1px solid {palette.GRID}}}
+.by-hand i {{display: block; position: relative; height: 14px; margin-top: 4px; background: {palette.IDLE}}}
+.by-hand i::after {{content: ""; position: absolute; left: 50%; top: -3px; height: 20px;
+                    border-left: 2px solid {palette.MUTED}}}
+.by-hand u {{position: absolute; top: 0; height: 14px}}
+@media (max-width: 640px) {{.by-hand {{font-size: 1rem}} .by-hand th {{width: 5.6rem}} .by-hand td {{padding: 8px 4px}}}}
+</style>""")
+
+
 def plane_before(points: np.ndarray, width: int, marked: Sequence[int] = ()) -> Chart:
     """Vectors as points (count, 2) before a norm; those with the numbers `marked` have a line from the origin.
 

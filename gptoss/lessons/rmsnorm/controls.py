@@ -23,6 +23,7 @@ from gptoss.units import plural
 SHIFTS = every(-10, 10, 0.5)
 SCALES = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100)
 OUTLIERS = (0, 3, 10, 30, 100)
+SMALL_NUMBERS = tuple(range(-9, 10))
 COLUMNS = [3, 10]  # controls and pictures
 _STREAM = ("embedding", "after_attn", "after_mlp")
 
@@ -46,6 +47,20 @@ def _side_by_side(place: DeltaGenerator, **shown: Chart) -> None:
         for column, (name, chart) in zip(st.columns(2, gap="medium"), shown.items(), strict=True):
             with column:
                 pictures.show_chart(chart, key=f"rmsnorm_{name}")
+
+
+def by_hand(study: Study, tokens: Tokens) -> None:
+    """Three numbers, and every step that RMSNorm takes with them."""
+    controls, place = st.columns(COLUMNS, gap="medium")
+    with controls:
+        *numbers, scale = main_sliders(
+            *(Main(f"{name} number", f"rmsnorm_{key}", SMALL_NUMBERS, first) for name, key, first in zip(
+                ("First", "Second", "Third"), "abc", measure.NUMBERS, strict=True)),
+            Main("All of them times", "rmsnorm_scale", SCALES, 1, "Multiplies all three numbers."))
+    with place, pictures.main():
+        st.html(charts.worked_by_hand(*measure.by_hand([number * scale for number in numbers])))
+    st.caption("A token's numbers in the model go the same way, all at once. Then each is multiplied by a scale γ of its "
+               "own, which is 1 until it is learned.")
 
 
 def plane(study: Study, tokens: Tokens) -> None:

@@ -25,6 +25,7 @@ EPS = RMSNorm(1).eps
 NOTEBOOK_EPS = 1e-6  # of the notebook that this grew from
 CURVE = tuple(10 ** (step / 8) for step in range(-36, 33))  # input sizes of the closed form
 POINTS = 160  # vectors in the plane
+NUMBERS = (1, -1, 5)  # worked by hand at first: their root mean square is 3
 WIDTHS = (2, 3, 8, 64, 512, 2880)
 BINS = np.linspace(-5, 5, 81)  # of the activations after a norm
 SIZES = (0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000)  # of inputs, as root mean squares
@@ -49,6 +50,24 @@ class Distortion:
         x = x * self.scale + self.shift
         x[..., 0] += self.outlier * self.scale
         return x
+
+
+class ByHand(NamedTuple):
+    """RMSNorm of a few numbers, step by step."""
+
+    numbers: tuple[float, ...]
+    squares: tuple[float, ...]
+    mean: float
+    root: float
+    divided: tuple[float, ...]  # what the model's own class gives, with a scale of 1
+
+
+def by_hand(numbers: Sequence[float]) -> ByHand:
+    """Every step of RMSNorm on a few numbers; the last one is the model's own class."""
+    squares = tuple(number**2 for number in numbers)
+    mean = sum(squares) / len(squares)
+    return ByHand(tuple(numbers), squares, mean, math.sqrt(mean),
+                  tuple(rms_norm(torch.tensor(numbers, dtype=torch.float32)).tolist()))
 
 
 def root_mean_square(x: Tensor) -> Tensor:
@@ -199,6 +218,29 @@ def output_size(size: float, eps: float = EPS, width: int = 2880) -> float:
     x = vectors(width, count=1).double()
     x = (x * (size / x.square().mean().sqrt())).float()
     return root_mean_square(rms_norm(x, eps)).item()
+
+
+def output_length(width: int) -> float:
+    """How long a vector of `width` numbers is that has left the model's RMSNorm, with a scale of 1."""
+    return rms_norm(vectors(width, count=1)).norm().item()
+
+
+def changed_by_a_shift() -> int:
+    """Which norm's result a shift of all features changes: 0 RMSNorm's alone, 1 LayerNorm's alone, 2 that of both."""
+    x = vectors(64, count=4)
+    rms, layer = (not torch.allclose(norm(x), norm(x + 1), atol=1e-4) for norm in (rms_norm, layer_norm))
+    return {(True, False): 0, (False, True): 1, (True, True): 2}[rms, layer]
+
+
+def after_addition(stream: float, added: float) -> float:
+    """The root mean square of a stream after an addition at a right angle to it, both given by theirs."""
+    x = torch.tensor([[stream, stream], [added, -added]], dtype=torch.float64)
+    return x.sum(dim=0).square().mean().sqrt().item()
+
+
+def sum_in_bfloat16(one: float, other: float) -> float:
+    """What bfloat16 makes of a sum."""
+    return (torch.tensor(one, dtype=torch.bfloat16) + torch.tensor(other, dtype=torch.bfloat16)).item()
 
 
 def normalise_in(dtype: torch.dtype, x: Tensor, eps: float = EPS, one_by_one: bool = False) -> Tensor:

@@ -14,7 +14,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, squares, tooltip
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, legend, shaded_text
 from gptoss.charts.labels import CONTEXT_LABEL, COUNT_LABEL, TOKEN_OF_LABEL, axis_keys, visible_token
-from gptoss.units import number, plural, size, spelled
+from gptoss.units import fixed, number, plural, signed, size, spelled
 
 HEIGHT = 400  # px of a page's main picture
 
@@ -129,7 +129,10 @@ def context_lines(frame: pd.DataFrame, column: str, context: int) -> Chart:
     now = frame[frame["context"] == context]
     sizes = "; ".join(f"{name}, {in_words(value)}" for name, value in zip(now["layers"], now[column], strict=True))
     words = _QUANTITIES[column]
-    return Chart(_context_spec(column), data, f"{words} against context length", f"{words} at {context:,} tokens: {sizes}.")
+    alike = frame.groupby("context")[column].nunique().eq(1)
+    same = f" Up to {alike.index[alike].max():,} tokens the three lines are one." if alike.any() else ""
+    return Chart(_context_spec(column), data, f"{words} against context length",
+                 f"{words} at {context:,} tokens: {sizes}.{same}")
 
 
 def cache_strip(kinds: Mapping[str, tuple[int, int]], context: int) -> Chart:
@@ -158,6 +161,29 @@ def output_distances(frame: pd.DataFrame, own: int) -> Chart:
     text = (f"With the same weights the next-token distribution differs most from that of the model's own window at "
             f"window {names[largest]}: total variation {frame['distance'][largest]:.3f}.")
     return Chart(_outputs_spec(), data, "Change of the next-token distribution by window", text)
+
+
+def off_by_one(changes: pd.DataFrame, window: int) -> tuple[Chart, Chart]:
+    """What one key too many changes, token by token: the logits, and the loss of the text's own next token.
+
+    `changes` has the columns `position`, `moved` (largest change of any logit), `loss` and `other` (nats, NaN where there is
+    no next token). `window` is the right one in tokens: from that position on a query sees one key more.
+    """
+    data = pd.DataFrame({"position": changes["position"], "moved": changes["moved"].round(6),
+                         "change": (changes["other"] - changes["loss"]).fillna(0).round(6), "window": window})
+    data["what"] = np.where(data["change"] > 0, "more loss", "less loss")
+    before, after = data[data["position"] < window]["moved"], data[data["position"] >= window]["moved"]
+    if len(after):
+        moved = (f"Up to position {window - 1} the logits differ by {number(before.max(), 2)}, because no query sees more "
+                 f"than it should. From position {window} (dashed) on one moves by up to {number(after.max())}, at the "
+                 f"median by {number(after.median())}.")
+    else:
+        moved = f"The text ends before position {window}, the first that would see one key more, so nothing differs."
+    right, wrong = changes["loss"].mean(), changes["other"].mean()
+    loss = (f"Mean loss of the text: {right:.4f} nats a token with a window of {window}, {wrong:.4f} with {window + 1}, "
+            f"{signed(wrong - right, fixed, 4)}. Nothing breaks, so nothing tells you.")
+    return (Chart(_moved_spec(), data, "How far the logits move with one key too many", moved),
+            Chart(_change_spec(), data, "What one key too many does to the loss of each next token", loss))
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -312,3 +338,28 @@ def _outputs_spec() -> dict:
     own = base.transform_filter("datum.own").mark_point(shape="diamond", filled=True, size=200, color=palette.ACCENT,
                                                         opacity=1)
     return specification(alt.layer(bars, own), height=240)
+
+
+def _first_that_differs() -> alt.Chart:
+    return blank_chart().mark_rule(color=palette.MUTED, strokeWidth=1.5, strokeDash=[6, 4], tooltip=False).encode(
+        x="max(window):Q")
+
+
+@cache
+def _moved_spec() -> dict:
+    x = alt.X("position:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
+        title="token (position)", grid=False, tickMinStep=1, format="d"))
+    bars = blank_chart().mark_rule(color=palette.SLIDING, strokeWidth=4, tooltip=ROW).encode(
+        x=x, y=alt.Y("moved:Q", scale=alt.Scale(zero=True), axis=alt.Axis(title="largest change of a logit", tickCount=5)))
+    return specification(alt.layer(bars, _first_that_differs()), height=300)
+
+
+@cache
+def _change_spec() -> dict:
+    x = alt.X("position:Q", scale=alt.Scale(nice=False), axis=alt.Axis(
+        title="token (position)", grid=False, tickMinStep=1, format="d", offset=4))
+    bars = blank_chart().mark_rule(strokeWidth=4, tooltip=ROW).encode(
+        x=x, y=alt.Y("change:Q", axis=alt.Axis(title="change of the loss (nats)", tickCount=5)), color=alt.Color(
+            "what:N", legend=squares(symbolStrokeWidth=8, symbolSize=60),
+            scale=scale_of({"more loss": palette.POSITIVE, "less loss": palette.NEGATIVE})))
+    return specification(alt.layer(bars, _first_that_differs()), height=300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,12 +21,13 @@ from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
 
 CHECKED_TOKENS = 96  # of the text, for what runs the live model many times
 DIAL = DIALS["window"]
-WINDOW = controls.Key("window_w", measure.SMALL_WINDOW)
+WINDOW = "window_w"
 
 _POSITIONS = DIAL.options(None)
 _FOLLOWED = "followed_window"  # the sidebar's window when the picture last took it over
 
 check_windows = computed(measure.check_windows, entries=8, many_passes="This check")
+off_by_one_on = computed(measure.off_by_one, entries=8)
 outputs_by_window = computed(measure.outputs_by_window, entries=8, many_passes="Trying every window")
 
 
@@ -36,16 +38,15 @@ class Setting(NamedTuple):
     token: int  # position of the query
 
 
-def setting(study: Study, tokens: int) -> Setting:
-    """The window drawn and the query."""
-    window = _window(study)
-    return Setting(window, controls.token(tokens, measure.first_token(tokens), "Query (token)",
-                                          help="Hold an arrow key and the window moves."))
+def query(tokens: int) -> int:
+    """The query in question, by its position."""
+    return controls.token(tokens, measure.first_token(tokens), "Query (token)",
+                          help="Hold an arrow key and the window moves.")
 
 
-def setting_shown(tokens: int) -> Setting:
-    """The same for the tabs below the picture."""
-    return Setting(WINDOW.value, controls.token_shown(tokens, measure.first_token(tokens)))
+def setting_shown(study: Study, tokens: int) -> Setting:
+    """What they say, for the tabs below the picture."""
+    return Setting(st.session_state.get(WINDOW, study.window), controls.token_shown(tokens, measure.first_token(tokens)))
 
 
 def layers_drawn() -> int:
@@ -63,8 +64,8 @@ def masks(study: Study, tokens: text.Tokens, setting: Setting) -> None:
         with square:
             pictures.show_chart(charts.window_mask(sliding, full, tokens.labels, setting.token), key="window_mask",
                                 on_select=controls.picks("window_mask", token="query"))
-    st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in even layers, "
-               f"of a context of {study.config.max_context_length:,} tokens.")
+    st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in layers "
+               f"0, {study.every}, {2 * study.every} and so on, of a context of {study.config.max_context_length:,} tokens.")
 
 
 def ladders(study: Study, tokens: text.Tokens, setting: Setting, layers: int) -> None:
@@ -119,19 +120,32 @@ def same_weights_drawer(study: Study, ids: Sequence[int]) -> None:
                 st.info(str(why), icon=":material/hourglass:")
 
 
-def _window(study: Study) -> int:
-    """The window that the pictures show: small at first, and the model's own as soon as the sidebar's dial moves.
-
-    The real window is longer than most texts on a page, so that a picture of it would show nothing.
-    """
-    as_published = study.window == Study.of_preset(study.preset).window
+def window_drawn(study: Study) -> int:
+    """The window that the pictures show: the model's own, until the reader drags it, and again when the sidebar's moves."""
     followed = st.session_state.setdefault(_FOLLOWED, study.window)
     if study.window != followed:
         st.session_state[_FOLLOWED] = study.window
-        WINDOW.set(study.window)
+        st.session_state[WINDOW] = study.window
+    positions = sorted({*_POSITIONS, study.window}, key=lambda step: (step == 0, step))
     [window] = controls.main_sliders(controls.Main(
-        "Window drawn (tokens)", WINDOW.name, _POSITIONS, measure.SMALL_WINDOW if as_published else study.window,
-        "What a sliding layer sees, the query's own token included. The picture has a window of its own, since a published "
-        f"model's is often longer than the text; here the model's is {DIAL.show(study.window)}. Move the one in the "
-        "sidebar, and this one moves too.", DIAL.spell))
+        "Window drawn (tokens)", WINDOW, positions, study.window,
+        "What a sliding layer sees, the query's own token included: at first the model's own window, here "
+        f"{DIAL.show(study.window)}. Drag it, and the picture alone changes; move the one in the sidebar, and this one "
+        "moves with it.", DIAL.spell))
     return window
+
+
+def off_by_one(study: Study, tokens: text.Tokens, window: int) -> None:
+    """The live model with the window drawn, and with one key more in every sliding layer."""
+    if not window:
+        st.info("Without a window there is nothing to be off by one. Draw one.", icon=":material/width_normal:")
+        return
+    changes = off_by_one_on(replace(study, window=window), tokens.ids)
+    with pictures.main():
+        for place, chart, key in zip(st.columns(2, gap="medium"), charts.off_by_one(changes, window),
+                                     ("window_moved_by_one", "window_loss_by_one"), strict=True):
+            with place:
+                pictures.show_chart(chart, key=key)
+    st.caption("A window of N counts the query itself, so it holds N keys. FlashAttention's `window_size=(N, 0)` counts the "
+               f"keys before the query alone, so it shows N + 1: who hands the number over as it is runs another model. "
+               f"Here that runs on {weights_in_words(study)}. Found in the wild: huggingface/transformers issue 39408.")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from gptoss.config import ModelConfig
 from gptoss.cost import kv_cache_bytes_per_layer, visible_pairs
@@ -22,16 +23,14 @@ from gptoss.model.attention import explicit_attention
 from gptoss.model.fast.attention import fused_attention_in_parts
 from gptoss.model.mask import visible
 
-SMALL_WINDOW = 8  # tokens: small enough to be seen on a short text
 LAYERS_DRAWN = 4  # of a ladder, at first
-_FIRST_TOKEN = 47  # of the first example: room before it for four windows of 8, and some text after it
 EVERY_LAYER_FULL, ALTERNATING, EVERY_LAYER_SLIDING = PATTERNS = (
     "every layer full", "alternating", "every layer sliding")
 
 
 def first_token(tokens: int) -> int:
-    """The query that is shown at first, in a text of so many tokens."""
-    return min(_FIRST_TOKEN, 2 * tokens // 3)
+    """The query that is shown at first, in a text of so many tokens: much of it stands before the query, some after."""
+    return 2 * tokens // 3
 
 
 def windows_of(pattern: str, layers: int, window: int) -> tuple[int, ...]:
@@ -213,6 +212,37 @@ def outputs_by_window(model: Transformer, ids: Sequence[int], windows: Iterable[
         twin = with_windows(model, windows_of(ALTERNATING, layers, window))
         rows.append((window, total_variation(own, next_token_probabilities(twin(tokens)[0, -1]))))
     return pd.DataFrame(rows, columns=["window", "distance"])
+
+
+@torch.no_grad()
+def off_by_one(model: Transformer, ids: Sequence[int]) -> pd.DataFrame:
+    """What changes when every sliding layer sees one key more than it should, token by token; no weight changes.
+
+    So a model runs where its window of N is handed to a library whose window counts the keys before the query alone:
+    FlashAttention's `window_size` of (N, 0) sees N + 1 keys. Columns: `position`, `moved` (the largest change of any
+    logit), `loss` and `other` (nats, of the text's own next token, under the own window and under one more; NaN at the end
+    of the text).
+    """
+    tokens = torch.tensor([list(ids)])
+    wider = with_windows(model, [window and window + 1 for window in windows_in(model)])
+    logits, other = (variant(tokens)[0].double() for variant in (model, wider))
+    following = torch.tensor([*ids[1:], 0])
+    losses = [cross_entropy(each, following, reduction="none").numpy() for each in (logits, other)]
+    for each in losses:
+        each[-1] = np.nan
+    return pd.DataFrame({"position": np.arange(len(ids)), "moved": (other - logits).abs().amax(dim=-1).numpy(),
+                         "loss": losses[0], "other": losses[1]})
+
+
+def first_seen(tokens: int, window: int) -> int:
+    """The position of the first key that the last of so many tokens sees in a sliding layer."""
+    return int(mask(tokens, window)[-1].int().argmax())
+
+
+def cache_saved(config: ModelConfig, tokens: int) -> float:
+    """Which share of the KV cache windows save at so many tokens: 0 to 1."""
+    return 1 - sum(kv_cache_bytes_per_layer(config, tokens)) / sum(
+        kv_cache_bytes_per_layer(config.replace(sliding_window=0), tokens))
 
 
 def total_variation(p: Tensor, q: Tensor) -> float:

@@ -13,8 +13,7 @@ from gptoss.take_home.here import Here
 
 def values(here: Here) -> dict[str, object]:
     """The window that is drawn, the query, and how many layers a ladder has."""
-    first = here.real.sliding_window if "window" in here.query else measure.SMALL_WINDOW
-    return {"window": here.control("w", first), "token": here.token(measure.first_token(here.tokens)),
+    return {"window": here.control("w", here.real.sliding_window), "token": here.token(measure.first_token(here.tokens)),
             "layers": here.control("layers", measure.LAYERS_DRAWN)}
 
 

@@ -187,3 +187,17 @@ def test_ratios_of_times():
     layer, rms = (times[times["norm"] == name].sum(numeric_only=True) for name in norms.CONTENDERS[1::-1])
     assert middle == pytest.approx(layer["median"] / rms["median"])
     assert low == pytest.approx(layer["low"] / rms["high"]) and high == pytest.approx(layer["high"] / rms["low"])
+
+
+def test_by_hand_is_what_the_model_does():
+    worked = norms.by_hand((1, -1, 5))
+    assert (worked.squares, worked.mean, worked.root) == ((1, 1, 25), 9, 3)
+    assert worked.divided == pytest.approx((1 / 3, -1 / 3, 5 / 3), abs=1e-5)
+    assert norms.by_hand((0, 0, 0)).divided == (0, 0, 0)
+
+
+def test_what_the_questions_ask_is_measured():
+    assert norms.output_length(2880) == pytest.approx(2880**0.5, rel=1e-4)
+    assert norms.changed_by_a_shift() == 0, "RMSNorm's alone"
+    assert norms.after_addition(10, 1) == pytest.approx(101**0.5)
+    assert (norms.sum_in_bfloat16(256, 1), norms.sum_in_bfloat16(128, 1)) == (256, 129)

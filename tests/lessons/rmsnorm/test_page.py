@@ -2,14 +2,15 @@
 
 import re
 
+import pytest
 from reader import assert_fine, captions, dial, move, open_page, press, type_text
 
-from gptoss.app.lesson import CHECKS, MATHS, PREDICT, TRY
+from gptoss.app.lesson import CHECKS, MATHS
 from gptoss.lessons.rmsnorm.claims import timed
 from gptoss.lessons.rmsnorm.controls import SCALES
 
 PAGE = "pages/rmsnorm.py"
-VIEWS = ["Plane", "Activations", "Depth", "Number formats", "Time"]
+VIEWS = ["By hand", "Plane", "Activations", "Depth", "Number formats", "Time"]
 
 
 def open_rmsnorm(**address):
@@ -39,11 +40,11 @@ def read(at, tab):
 def test_each_view_draws_its_charts():
     timed.cache.clear()  # what another test of this process has measured would show
     at = open_rmsnorm()
-    assert [len(charts(show(at, view))) for view in VIEWS] == [2, 2, 1, 2, 0]
+    assert [len(charts(show(at, view))) for view in VIEWS] == [0, 2, 2, 1, 2, 0]
 
 
 def test_a_circle_and_two_points_are_there_at_once():
-    at = open_rmsnorm()
+    at = show(open_rmsnorm(), "Plane")
     assert "at a distance of 1.41 from the origin" in captions(at)
     assert re.search(r"LayerNorm puts 1\d\d of them on two points", captions(at))
 
@@ -51,7 +52,7 @@ def test_a_circle_and_two_points_are_there_at_once():
 def test_only_two_views_need_a_text():
     timed.cache.clear()
     at = type_text(open_rmsnorm(), "")
-    assert [len(charts(show(at, view))) for view in VIEWS] == [2, 0, 0, 2, 0]
+    assert [len(charts(show(at, view))) for view in VIEWS] == [0, 2, 0, 0, 2, 0]
     assert "Type a text, or choose an example, and the model's activations show." in show(at, "Depth").info[0].value
     assert "and its norms are compared" in read(at, CHECKS)
 
@@ -66,32 +67,54 @@ def test_the_last_norm_gives_way_when_layers_go():
 
 
 def test_good_values_in_the_address_are_taken():
-    at = open_rmsnorm(rmsnorm_shift="2.5", rmsnorm_scale="0.001", rmsnorm_width="64")
+    at = open_rmsnorm(rmsnorm_view="Plane", rmsnorm_shift="2.5", rmsnorm_scale="0.001", rmsnorm_width="64")
     assert (slider(at, "shift").value, slider(at, "width").value) == (2.5, 64)
     assert slider(at, "scale").value == SCALES[0]
 
 
-def test_experiments_set_the_state():
+def rows(at):
+    """The worksheet by the name of each row: the texts of its cells."""
+    [table] = [html.proto.body for html in at.get("html") if 'class="by-hand"' in html.proto.body]
+    found = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table)
+    return {name: [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", cells)] for name, cells in found}
+
+
+def test_three_numbers_are_worked_by_hand_and_follow_the_sliders():
     at = open_rmsnorm()
-    read(at, TRY)
-    press(at, "Scale × 100")
-    assert_fine(at)
-    assert slider(at, "scale").value == 100 and "at a distance of 1.41 from" in captions(at)
-    press(at, "Width 2, shift +10")
-    assert_fine(at)
-    assert (slider(at, "width").value, slider(at, "shift").value) == (2, 10.0)
-    assert re.search(r"LayerNorm puts 1\d\d of them on two points", captions(at))
-    press(at, "One large outlier")
-    assert_fine(at)
-    assert at.segmented_control(key="rmsnorm_view").value == "Activations" and slider(at, "outlier").value == 30
+    assert rows(at) == {
+        "The numbers": ["1", "−1", "5"], "Square each": ["1", "1", "25"], "Take the mean": ["(1 + 1 + 25) / 3 = 9"],
+        "Take its root": ["√9 = 3, the root mean square"], "Divide each by it": ["0.333", "−0.333", "1.67"],
+        "Their size now": ["root mean square 1"]}
+    slider(at, "a").set_value("7").run()
+    assert rows(at)["The numbers"] == ["7", "−1", "5"] and rows(at)["Take the mean"] == ["(49 + 1 + 25) / 3 = 25"]
+    for name in "abc":
+        slider(at, name).set_value("0").run()
+    assert rows(at)["Divide each by it"] == ["0", "0", "0"] and rows(at)["Their size now"] == ["root mean square 0"]
 
 
 def test_the_prediction_is_what_eps_leaves():
-    at = open_rmsnorm()
-    assert "0.30" not in read(at, PREDICT)
-    at.number_input(key="rmsnorm_guess").set_value(0.30).run()
+    at = show(open_rmsnorm(), "Time")
+    at.number_input(key="rmsnorm_time_guess").set_value(0.30).run()
     at.button(key="rmsnorm_commit").click().run()
     assert "**It is 0.30.**" in at.success[0].value and "it makes 0.9995." in at.success[0].value
+
+
+@pytest.mark.parametrize(("view", "key", "guess", "answer", "said"), [
+    ("By hand", "", 166.67, "1.67", "it has grown as well"), ("Plane", "plane_", 2880, "53.67", "square of the length"),
+    ("Depth", "depth_", 11, "10.05", "pointed the same way"),
+    ("Number formats", "formats_", 257, "256", "nine binary digits")])
+def test_typical_mistakes_are_answered(view, key, guess, answer, said):
+    at = show(open_rmsnorm(), view)
+    at.number_input(key=f"rmsnorm_{key}guess").set_value(float(guess)).run()
+    at.button(key="rmsnorm_commit").click().run()
+    assert f"**It is {answer}.**" in at.info[0].value and said in at.info[0].value
+
+
+def test_only_rmsnorm_is_changed_by_a_shift():
+    at = show(open_rmsnorm(), "Activations")
+    at.radio(key="rmsnorm_activations_guess").set_value("both").run()
+    at.button(key="rmsnorm_commit").click().run()
+    assert "**It is RMSNorm alone.**" in at.info[0].value
 
 
 def test_checks_state_small_differences():
@@ -102,8 +125,9 @@ def test_checks_state_small_differences():
 
 
 def test_the_formulas_are_blocks_of_their_own():
-    blocks = [line for line in read(open_rmsnorm(), MATHS).splitlines() if "$$" in line]
-    assert len(blocks) == 2 and all(line.startswith("$$") and line.endswith("$$") for line in blocks)
+    words = read(open_rmsnorm(), MATHS)
+    blocks = re.findall(r"\$\$(.+?)\$\$", words, re.DOTALL)
+    assert len(blocks) == 2 and "1, −1, 5 have a root mean square of 3, so they become 0.333, −0.333, 1.67." in words
 
 
 def test_times_are_shared_and_belong_to_their_width():

@@ -234,3 +234,31 @@ def test_a_long_text_is_cut_around_the_query_and_says_so(query):
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises(ValueError):
         call()
+
+
+def changes(tokens=12, window=5):
+    position = np.arange(tokens)
+    loss = np.append(np.full(tokens - 1, 2.0), np.nan)
+    return pd.DataFrame({"position": position, "moved": np.where(position < window, 0, 0.5), "loss": loss,
+                         "other": np.where(position < window, loss, loss + 0.25)})
+
+
+def test_what_one_key_too_many_changes_is_drawn_and_said():
+    moved, loss = charts.off_by_one(changes(), 5)
+    assert_well_made(moved, charts.off_by_one(changes(20, 7), 7)[0])
+    assert_well_made(loss, charts.off_by_one(changes(20, 7), 7)[1])
+    assert "Up to position 4 the logits differ by 0" in moved.alt
+    assert "From position 5 (dashed) on one moves by up to 0.5" in moved.alt
+    assert moved.data.loc[moved.data["moved"] > 0, "position"].tolist() == [*range(5, 12)]
+    assert "2.0000 nats a token with a window of 5, 2.1364 with 6, +0.1364" in loss.alt
+    assert loss.data["change"].tolist() == [0.0] * 5 + [0.25] * 6 + [0.0]
+
+
+def test_a_text_that_ends_in_its_window_shows_no_difference():
+    assert "The text ends before position 30" in charts.off_by_one(changes(), 30)[0].alt
+
+
+def test_lines_that_lie_on_each_other_are_named():
+    frame = costs_by_context(ModelConfig.preset("gpt-oss-20b"), (128, 1024))
+    assert "Up to 128 tokens the three lines are one." in charts.context_lines(frame, "bytes", 1024).alt
+    assert "one." not in charts.context_lines(frame[frame["context"] > 128], "bytes", 1024).alt

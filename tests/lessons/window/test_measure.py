@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import random_models
 import torch
@@ -209,3 +210,31 @@ def test_outputs_move_away_from_the_models_own_window():
         one = Transformer(SMALL.replace(sliding_window=1)).eval()  # the same seed, the same weights
         p, q = (torch.softmax(network(torch.tensor([ids]))[0, -1].double(), dim=-1) for network in (model, one))
     assert math.isclose(distance[1], (p - q).clamp(min=0).sum().item(), rel_tol=1e-3)
+
+
+@torch.no_grad()
+def test_one_key_too_many_is_a_mask_with_one_more_place_a_row():
+    """Against a model whose sliding layers are built with a window that is one wider."""
+    model, ids = random_models.random_model(SMALL, 3), random_models.random_tokens(SMALL, 14, seed=2)
+    wider = Transformer(SMALL.replace(sliding_window=SMALL.sliding_window + 1)).eval()
+    wider.load_state_dict(model.state_dict())
+    changes = measure.off_by_one(model, ids.tolist())
+    logits, other = (each(ids[None])[0].double() for each in (model, wider))
+    np.testing.assert_allclose(changes["moved"], (other - logits).abs().amax(dim=-1), atol=1e-5)
+    early = changes["position"] < SMALL.sliding_window
+    assert (changes["moved"][early] < 1e-5).all() and (changes["moved"][~early] > 1e-3).all()
+    for name, each in (("loss", logits), ("other", other)):
+        expected = [-each[place].log_softmax(dim=-1)[ids[place + 1]].item() for place in range(13)]
+        np.testing.assert_allclose(changes[name][:-1], expected, atol=1e-5)
+        assert np.isnan(changes[name].iloc[-1])
+
+
+@pytest.mark.parametrize(("tokens", "window", "first"), [(100, 32, 68), (5, 8, 0), (9, 0, 0), (9, 1, 8)])
+def test_the_first_position_seen(tokens, window, first):
+    assert measure.first_seen(tokens, window) == first
+
+
+def test_windows_save_half_of_what_does_not_fit_in_them():
+    config = ModelConfig.preset("gpt-oss-20b")
+    assert measure.cache_saved(config, 200) == pytest.approx((200 - 128) / 200 / 2)
+    assert measure.cache_saved(config, 128) == 0 and measure.cache_saved(config, 131_072) == pytest.approx(0.5, abs=0.001)

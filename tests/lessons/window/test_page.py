@@ -1,10 +1,12 @@
 """The window page: what each view draws and says, which window it draws, experiments, predictions and checks."""
 
+import re
+
 import pytest
 from reader import address, assert_fine, charts, dial, move, open_page, open_tab, page_text, press, type_text
 
 FILE = "pages/window.py"
-PICTURES = {"Mask": (1, 1), "Reach": (1, 0), "Cost": (3, 0)}  # charts, and texts with a window
+PICTURES = {"Mask": (1, 1), "Reach": (1, 0), "Cost": (3, 0), "Off by one": (2, 0)}  # charts, and texts with a window
 
 
 def open_window(**address):
@@ -25,18 +27,18 @@ def drawn(at):
     return len(charts(at)), sum('class="chips framed"' in html.proto.body for html in at.get("html"))
 
 
-def test_the_default_page_tells_the_story_with_a_small_window():
-    at = open_window()
+def test_the_page_opens_at_the_models_own_window():
+    at = open_window(preset="classroom")
     assert_fine(at)
     assert drawn(at) == (1, 1)
-    assert dial(at, "window_w").value == 8 and dial(at, "window").value == 128
-    assert "The window drawn: 8. The model's own: 128, in even layers, of a context of 131,072 tokens." in page_text(at)
-    assert "sees 8 keys in a sliding layer and 48 keys in a full one" in page_text(at)
-    assert address(at) == {"preset": "gpt-oss-20b"}
+    assert dial(at, "window_w").value == dial(at, "window").value == 16
+    assert "The window drawn: 16. The model's own: 16, in layers 0, 2, 4 and so on, of a context of 256" in page_text(at)
+    assert re.search("Token 47, “.So”, sees 16 keys in a sliding layer and 48 keys in a full one", page_text(at))
+    assert address(at) == {"preset": "classroom"}
 
 
 def test_the_ends_of_the_controls_are_in_the_picture():
-    at = show(open_window(), "Reach")
+    at = show(open_window(window_w="8"), "Reach")
     slide(at, "window_layers", -1)
     slide(at, "token", -1)
     assert "Every layer sliding: layer by layer it knows 1, 8, 15, 22, 29, 36, 43 tokens" in page_text(at)
@@ -93,7 +95,7 @@ def test_no_text_asks_for_one_and_leaves_the_costs():
 
 
 def test_where_the_window_is_longer_than_the_text_a_longer_one_is_offered():
-    at = open_window()
+    at = open_window(window_w="8")
 
     def offers():
         return [button for button in at.button if button.label.startswith("Use a longer text")]
@@ -127,10 +129,30 @@ def test_the_experiment_at_full_context_shows_the_costs_of_the_largest_model():
 
 
 def test_four_layers_of_a_window_of_16_reach_60_tokens():
-    at = open_window()
-    at.number_input(key="window_guess").set_value(64.0).run()
+    at = show(open_window(), "Reach")
+    at.number_input(key="window_reach_guess").set_value(64.0).run()
     verdict = press(at, "Commit").info[0].value
-    assert "You said 64 tokens. **It is 60 tokens.**" in verdict and "4 · 15 = 60" in verdict
+    assert "You said 64 tokens. A window of 16 counts its own query" in verdict
+    assert "**It is 60 tokens.**" in verdict and "4 · 15 = 60" in verdict
+
+
+@pytest.mark.parametrize(("view", "guess", "answer"), [("Mask", 67, "It is 68."), ("Cost", 50, "It is 18 %.")])
+def test_typical_mistakes_are_answered_in_other_views(view, guess, answer):
+    at = show(open_window(), view)
+    key = "window_guess" if view == "Mask" else f"window_{view.lower()}_guess"
+    at.number_input(key=key).set_value(float(guess)).run()
+    verdict = press(at, "Commit").info[0].value
+    assert answer in verdict and ("33 tokens" in verdict or "still keeps its window" in verdict)
+
+
+def test_one_key_too_many_moves_logits_from_the_window_on():
+    at = show(open_window(preset="classroom"), "Off by one")
+    assert drawn(at) == (2, 0)
+    assert "Up to position 15 the logits differ by 0, because" in page_text(at)
+    assert "From position 16 (dashed) on" in page_text(at)
+    assert "with a window of 16, " in page_text(at) and "with 17, " in page_text(at)
+    dial(at, "window_w").set_value("off").run()
+    assert drawn(at) == (0, 0) and "nothing to be off by one" in page_text(at)
 
 
 def test_the_code_is_what_ran():
