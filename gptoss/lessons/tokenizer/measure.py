@@ -10,9 +10,11 @@ import pandas as pd
 
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, forward_flops
+from gptoss.model import Transformer
 from gptoss.tokenizer import SPECIAL_TOKENS, clean_text, encode_prefix, encode_text, printable, token_bytes
 from gptoss.tokenizer.alignment import common_pieces
 from gptoss.tokenizer.compact import O200K_SIZE
+from gptoss.tokenizer.harmony import Message, render
 from gptoss.tokenizer.harmony_reader import Reading as Mended
 from gptoss.tokenizer.harmony_reader import read_ids
 from gptoss.tokenizer.harmony_strict import Strict, read_strictly
@@ -20,12 +22,16 @@ from gptoss.tokenizer.languages import language_counts, token_counts
 from gptoss.tokenizer.merges import CutVocabulary, Merge, cut_encoding, merges, neighbours, pre_tokens, tokens_after
 from gptoss.tokenizer.search import search_vocabulary, what_it_is
 from gptoss.tokenizer.text import Token, spelt_bytes, tokens_of
+from gptoss.training.stories.texts import SYSTEMS
+from gptoss.training.storyteller import storyteller_vocabulary
 
 LONGEST = 20_000  # characters that are counted; a longer text is cut
 MAX_CHIPS = 256  # tokens that are drawn
 MAX_WORDS = 200  # pre-tokens to choose from
 MAX_BYTES = 32  # of a pre-token that are drawn
 CHECKED_SIZE = 32_000
+LONGEST_ANSWER = 120  # tokens that a model may write
+TEMPERATURE = 0.7  # at which it does
 BYTES_ONLY, O200K = 256, 201_088
 
 # The sizes to choose from: powers of two, and those that people talk about.
@@ -129,6 +135,27 @@ def read_twice(text: str) -> TwoReadings:
 
 
 @remembered
+@lru_cache(maxsize=64)
+def prompt_for(question: str) -> tuple[int, ...]:
+    """A question in harmony format, with the short system message that storyteller was trained on, in o200k ids.
+
+    It ends in `<|start|>assistant`, from where a model goes on.
+    """
+    return tuple(render([Message("system", SYSTEMS[0]), Message("user", question)], "completion").ids)
+
+
+def answer(model: Transformer, prompt: tuple[int, ...], seed: int) -> tuple[int, ...]:
+    """What storyteller writes after a prompt of o200k ids, in such ids, up to the token that closes its message."""
+    vocabulary = storyteller_vocabulary()
+    closing = {*vocabulary.from_o200k(SPECIAL_TOKENS[name] for name in ("<|end|>", "<|return|>", "<|call|>"))}
+    written = []
+    for token in model.generate(vocabulary.from_o200k(prompt), LONGEST_ANSWER, TEMPERATURE, seed=seed):
+        written.append(token)
+        if token in closing:
+            break
+    return tuple(vocabulary.to_o200k(written))
+
+
 def words(text: str) -> tuple[str, ...]:
     """The different pre-tokens of a text, the first of them; at least one, if it is a space."""
     return tuple(dict.fromkeys(pre_tokens(text)))[:MAX_WORDS]

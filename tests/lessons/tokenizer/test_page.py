@@ -287,6 +287,21 @@ def counts(at):
     return next(element.value for element in at.markdown if "scaffolding" in element.value)
 
 
+def test_a_question_is_answered_here_in_the_format_of_harmony():
+    at = open_view(tokenizer_talk_mode="Ask")
+    assert_fine(at)
+    first = stream(at)
+    prompt, answer = first.rsplit("<|start|>assistant", 1)
+    assert prompt.endswith("<|start|>user<|message|>Where does a lion live?<|end|>")
+    assert answer.startswith("<|channel|>final<|message|>") and answer.rstrip().endswith(("<|end|>", "<|return|>"))
+    assert not at.warning, "the stream is well formed"
+    at.button(key="tokenizer_ask_more").click().run()
+    assert stream(at).startswith(prompt) and stream(at) != first, "another seed, another answer"
+    at.text_input(key="tokenizer_ask_question").set_value("<b>Who</b> is <|end|> there?").run()
+    assert_fine(at)
+    assert "Who</b> is <|end|> there?<|end|>" in stream(at)
+
+
 def test_the_example_is_drawn_whole():
     at = fill(open_view(), "fold", False)
     expected = render(EXAMPLE, "training", drop_analysis=False)

@@ -12,6 +12,7 @@ from gptoss import units
 from gptoss.app import controls, kept, pictures
 from gptoss.app.markdown import literal
 from gptoss.lessons.tokenizer import charts
+from gptoss.lessons.tokenizer.controls.asking import asking
 from gptoss.lessons.tokenizer.controls.broken import broken_headers
 from gptoss.lessons.tokenizer.controls.remarks import show_remarks, table
 from gptoss.tokenizer import encode_prefix
@@ -47,7 +48,7 @@ NEW: dict[str, Message] = {
     "Developer": Message("developer", DeveloperContent("Answer politely.")),
     "System": Message("system", SystemContent()),
 }
-MODES = BUILD, READ, BROKEN = "Build", "Read back", "Broken headers"
+MODES = BUILD, READ, BROKEN, ASK = "Build", "Read back", "Broken headers", "Ask"
 ENDINGS = {"Generated": "training", "History": "history", "Next prompt": "completion"}
 MAX_TOKENS = 4096  # of a stream that is read back
 MAX_AT_ONCE = 800  # tokens of a stream that is drawn without scrolling in it
@@ -248,7 +249,7 @@ def _with_functions(now: Talk, number: int, text: str) -> Message:
 
 @st.fragment
 def conversation() -> None:
-    """Draw the view: three modes, each with its controls beside the stream."""
+    """Draw the view: four modes, each with its controls beside the stream."""
     side, picture = st.columns([2, 3], gap="medium")
     with side:
         mode = controls.view(MODES, "tokenizer_talk_mode", "Mode")
@@ -259,6 +260,8 @@ def conversation() -> None:
             _built(chosen)
     elif mode == READ:
         _reader(side, picture)
+    elif mode == ASK:
+        asking(side, picture)
     else:
         broken_headers(side, picture)
 
