@@ -30,7 +30,7 @@ from gptoss.lessons.attention.measure import head_size
 from gptoss.lessons.block import claims as block
 from gptoss.lessons.block.measure import final_streams_without_each
 from gptoss.lessons.experts import claims as experts
-from gptoss.lessons.experts.measure import against_dense
+from gptoss.lessons.experts.measure import against_dense, gelu_gap
 from gptoss.lessons.experts.measure.routes import foresee_routes
 from gptoss.lessons.gqa import claims as gqa
 from gptoss.lessons.gqa.measure import cache_with_head_size_from_width, cache_with_width_of_stream, saving
@@ -41,7 +41,7 @@ from gptoss.lessons.mxfp4.measure import effect_of_rounding
 from gptoss.lessons.rmsnorm import claims as rmsnorm
 from gptoss.lessons.rmsnorm.measure import measure_times
 from gptoss.lessons.rope import claims as rope
-from gptoss.lessons.rope.measure import meets_new_angles, near_and_far, norm_growth
+from gptoss.lessons.rope.measure import answers_under, meets_new_angles, near_and_far, norm_growth
 from gptoss.lessons.sampling import claims as sampling
 from gptoss.lessons.sampling.measure import repeat
 from gptoss.lessons.scale import claims as scale
@@ -52,6 +52,8 @@ from gptoss.lessons.training import claims as training
 from gptoss.lessons.window import claims as window
 from gptoss.lessons.window.measure import windows_in
 from gptoss.model import LadderModel, RMSNorm
+from gptoss.model.experts import swiglu
+from gptoss.model.mask import visible
 from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.harmony_reader import read_ids
 from gptoss.tokenizer.languages import language_counts
@@ -60,6 +62,7 @@ from gptoss.training.step_memory import training_step
 from gptoss.training.trainer import Trainer
 
 NOTEBOOK, CALCULATOR, OPENAI, OFTEN = "the notebook", "a public calculator", "OpenAI's README", "often said"
+PUBLIC = "seen in public"
 LARGE, SMALL, CLASSROOM, STORYTELLER = "gpt-oss-120b", "gpt-oss-20b", "classroom", "storyteller"
 BOTH = "both published models"
 NEVER_ROUNDED = f"{CLASSROOM}, trained without rounding"
@@ -144,6 +147,8 @@ CLAIMS = (
           dials={"context": 32_768}, controls=WHOLE_CONTEXT),
     Claim("C4", ARCHITECTURE, "The size of a head is the hidden size divided by the number of heads", CALCULATOR, MEASURED,
           LARGE, attention.head_size_is_divided, ("attention",), behind=(head_size,), controls={"layer": "0"}),
+    Claim("C5", MEMORY, "Without its windows, gpt-oss-20b's KV cache is reckoned 14.3 times too large", CALCULATOR, COMPUTED,
+          SMALL, given(gqa.windows_forgotten, 14.3), ("gqa", "memory"), behind=(kv_cache_bytes,), controls=WHOLE_CONTEXT),
     Claim("O1", ARCHITECTURE, "gpt-oss-120b: 117B parameters with 5.1B active parameters", OPENAI, COMPUTED, LARGE,
           given(memory.parameters_as_published, 117, 5.1), ("gpt2",), behind=(count_parameters,),
           controls={"gpt2_view": "Sizes"}),
@@ -155,6 +160,22 @@ CLAIMS = (
           controls={"memory_view": "Memory"}),
     Claim("O4", MEMORY, "gpt-oss-20b runs within 16 GB of memory", OPENAI, COMPUTED, SMALL, given(memory.fits_within, 16),
           ("memory",), behind=(kv_cache_bytes, checkpoint_bytes), controls={"memory_view": "Memory"}),
+    Claim("P1", ARCHITECTURE, "gpt-oss-20b has 128 expert sub-networks", PUBLIC, COMPUTED, SMALL,
+          given(experts.number_of_experts, 128), ("experts",), controls={"experts_view": "Cost"}),
+    Claim("P2", ARCHITECTURE, "The experts' clamped activation is gelu(gate) · (up + 1)", PUBLIC, MEASURED,
+          "the activation that runs", regardless(experts.activation_is_gelu), ("experts",), behind=(gelu_gap, swiglu),
+          controls={"experts_view": "SwiGLU"}),
+    Claim("P3", ARCHITECTURE, "A window of 128 sees 128 keys and the query", PUBLIC, MEASURED, SMALL,
+          window.keys_and_the_query, ("window",), behind=(visible,), controls={"window_view": "Reach"}),
+    Claim("P4", TRAINING, "A small re-implementation retrieves at least 85% of passkeys at 128k", PUBLIC, MEASURED,
+          f"the architecture of {CLASSROOM}, untrained and trained", regardless(rope.retrieves_untrained, 0.85), ("rope",),
+          behind=(answers_under,), controls={"rope_view": f"Trained on {rope.TRAINED}, reading {rope.READ}"},
+          preset=CLASSROOM, takes="An untrained and a trained model read 24 documents and answer what these have told."),
+    Claim("P5", COMPUTE, "It is effectively a dense model of √(active · total) parameters", PUBLIC, MEASURED,
+          "both published models, and two that ship here", regardless(experts.effective_dense), ("experts",),
+          behind=(count_parameters,), controls={"experts_view": "Cost"}),
+    Claim("P6", MEMORY, "Community Cloud gives an app 1 GB and three users", PUBLIC, COMPUTED, "its documentation",
+          regardless(memory.community_cloud, 1, 3), ("memory",)),
     Claim("S1", ARCHITECTURE, "Softmax makes the weights of the keys add up to 1", OFTEN, MEASURED, UNDER_STUDY,
           attention.weights_sum_to_one, ("attention",), controls={"layer": "0"},
           takes="The live model reads the first example, and every head's weights are added up."),

@@ -15,9 +15,12 @@ from gptoss.app.verdicts import FALSE, KINDS, PARTLY, TOPICS, TRUE, VERDICTS, ba
 from gptoss.claims import register
 from gptoss.claims.register import BY_NAME, CLAIMS
 from gptoss.config import PRESETS
-from gptoss.lessons.experts.claims import busiest_share
+from gptoss.lessons.experts.claims import busiest_share, number_of_experts
+from gptoss.lessons.gqa.claims import windows_forgotten
 from gptoss.lessons.memory.claims import fits_within, parameters_as_published, tokens_beside_weights
 from gptoss.lessons.mxfp4.claims import everything_is_mxfp4, quarter_of_bf16
+from gptoss.lessons.window import claims as window
+from gptoss.model.mask import visible
 
 LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
 CLASSROOM = Study.of_preset("classroom")
@@ -138,10 +141,18 @@ DECIDED_AT_ONCE = {
     "C3": (FALSE, [f"It is {(checkpoint(SMALL) + cache(SMALL, 32_768)) / 1e9:.1f} GB", "14.6 GB"]),
     "C4": (FALSE, ["gpt-oss-120b has 64 rows for each head; 2,880 / 64 is 45",
                    f"{cache(LARGE, 131_072) * 45 / 64 / 2**30:.2f} GiB in place of 4.50 GiB"]),
+    "C5": (FALSE, [f"{24 * 131_072 / (12 * 131_072 + 12 * 128):.2f} times as much", "3.00 GiB, and 6.00 GiB without windows",
+                    "48.00 GiB, 16.0 times as much"]),
     "O1": (TRUE, [f"{parameters(LARGE, 128):,} parameters", f"{active(LARGE):,} work"]),
     "O2": (TRUE, [f"{parameters(SMALL, 32):,} parameters", f"{active(SMALL):,} work"]),
     "O3": (TRUE, [f"{(checkpoint(LARGE) + cache(LARGE, 131_072)) / 1e9:.2f} GB"]),
     "O4": (PARTLY, [f"{checkpoint(SMALL) / 1e9:.2f} GB", f"{(checkpoint(SMALL) + cache(SMALL, 131_072)) / 1e9:.2f} GB"]),
+    "P1": (FALSE, ["32 in each of 24 layers, 768 in all", "128 a layer are those of gpt-oss-120b"]),
+    "P2": (PARTLY, ["never more than 0.020 away"]),
+    "P3": (FALSE, ["sees 128 tokens: itself and the 127 before it", "who writes 128 gets 129 tokens"]),
+    "P5": (PARTLY, [f"gpt-oss-20b {math.sqrt(active(SMALL) * parameters(SMALL, 32)) / 1e9:.2f} B",
+                    f"gpt-oss-120b {math.sqrt(active(LARGE) * parameters(LARGE, 128)) / 1e9:.2f} B", "1.09 M of 2.80 M"]),
+    "P6": (FALSE, ["guarantees 690 MB and allows at most 2.7 GB", f"{checkpoint(SMALL) / 1e9:.1f} GB"]),
     "S2": (FALSE, ["256 random pairs of vectors"]),
     "S3": (PARTLY, ["12.82 GiB instead of 38.96 GiB", f"{4.25 / 16:.1%} of bf16's 16",
                     f"{checkpoint(SMALL) / 2 / parameters(SMALL, 32):.1%}"]),
@@ -173,6 +184,7 @@ MEASURED_WHEN_ASKED_FOR = {
     "20": ["width 2,880", "LayerNorm takes"],
     "21": ["Routed alone, 71 of 71 tokens", "`gate.weight` and `gate.bias` and nothing else",
            f"{busiest_share('classroom'):.1%} of a layer's choices", f"without {busiest_share('unbalanced'):.1%}"],
+    "P4": ["with random weights answers", "as it was trained"],
     "S1": ["the sink takes the rest"],
     "S5": ["In classroom, trained without rounding", "nats a token"],
     "S7": ["At token 70 the largest bar is layer "],
@@ -196,6 +208,30 @@ def test_claims_that_are_measured_when_asked_for(name):
 
 def test_each_of_them_is_measured():
     assert set(MEASURED_WHEN_ASKED_FOR) == {*BY_NAME} - {*QUICK}
+
+
+def test_a_window_that_is_one_too_long_is_what_the_claim_says(monkeypatch):
+    """The claim comes true of a mask that shows one token more."""
+    monkeypatch.setattr(window, "visible", lambda queries, keys, window: visible(queries, keys, window + 1))
+    verdict = window.keys_and_the_query(Study.of_preset("gpt-oss-20b"))
+    assert verdict.verdict == TRUE and "129 tokens: itself and the 128 before it" in verdict.sentence
+
+
+@pytest.mark.parametrize(("dials", "times", "verdict"), [({}, 2.0, TRUE), ({"context": 128}, 1.0, TRUE), ({}, 14.3, FALSE)])
+def test_forgetting_windows_costs_what_the_context_makes_of_it(dials, times, verdict):
+    assert windows_forgotten(Study.of_preset("gpt-oss-20b").moved(**dials)[0], times).verdict == verdict
+
+
+@pytest.mark.parametrize(("name", "experts", "verdict"), [("gpt-oss-120b", 128, TRUE), ("gpt-oss-20b", 32, TRUE),
+                                                          ("gpt-oss-20b", 128, FALSE)])
+def test_experts_are_counted_in_the_model_that_is_named(name, experts, verdict):
+    assert number_of_experts(Study.of_preset(name), experts).verdict == verdict
+
+
+def test_weights_that_nobody_trained_retrieve_nothing_and_trained_ones_nearly_all():
+    untrained, trained = map(float, re.search(r"answers ([\d.]+)% rightly, and as it was trained ([\d.]+)%",
+                                              decide(BY_NAME["P4"], CLASSROOM).sentence).groups())
+    assert untrained < 5 < 95 < trained
 
 
 def test_sinks_change_no_share_of_the_first_token():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from gptoss import units
 from gptoss.app.computed import computed, measured, traced
 from gptoss.app.live import has_twin, live_model, twin
 from gptoss.app.study import Study
@@ -17,7 +20,9 @@ from gptoss.lessons.experts.measure.routes import CHANCE, DOMAIN, HIDDEN, PREDIC
 from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.units import number, percent
 
-LARGE, SMALL = PRESETS["gpt-oss-120b"], PRESETS["gpt-oss-20b"]
+LARGE_NAME, SMALL_NAME = "gpt-oss-120b", "gpt-oss-20b"
+LARGE, SMALL = PRESETS[LARGE_NAME], PRESETS[SMALL_NAME]
+DENSE = "dense"  # the shipped model with one MLP in place of experts, of as many active parameters
 UNBALANCED = "unbalanced"  # the shipped model that was trained without a balancing loss
 
 live_routing = traced(measure.live_routing, names=("after_attn",), inside=False, entries=12)  # of (study, tokens)
@@ -68,6 +73,47 @@ def _gains(config: ModelConfig) -> tuple[float, float]:
     before, after = (forward_flops(model, tokens=1).needed for model in (dense, config))
     mlps = [flops["mlp1"] + flops["mlp2"] for flops in (before, after)]
     return mlps[0] / mlps[1], sum(before.values()) / sum(after.values())
+
+
+def number_of_experts(study: Study, claimed: int) -> Verdict:
+    """Whether a published model has so many experts in a layer, and which one does."""
+    config = study.config
+    others = " and ".join(name for name in (LARGE_NAME, SMALL_NAME) if PRESETS[name].num_experts == claimed)
+    return Verdict.of(config.num_experts == claimed, (
+        f"It has {config.num_experts} in each of {config.num_hidden_layers} layers, "
+        f"{config.num_experts * config.num_hidden_layers:,} in all, and a token uses {config.experts_per_token} of each "
+        f"layer's. {claimed} a layer are those of {others or 'no published model'}."))
+
+
+def activation_is_gelu() -> Verdict:
+    """Whether the gate's curve is the exact GELU, or how near it is to one."""
+    gap = measure.gelu_gap()
+    return Verdict.of(gap < 1e-6, partly=gap < 0.05, sentence=(
+        "It is gate · sigmoid(1.702 · gate) · (up + 1), with the gate at most 7 and up between −7 and 7. The sigmoid is "
+        f"Hendrycks and Gimpel's quick stand-in for GELU, from which it is never more than {gap:.3f} away. That is close, "
+        "but not the function that the weights were trained with."))
+
+
+def effective_dense(moe: str = CLASSROOM, dense: str = DENSE) -> Verdict:
+    """The rule of thumb that a mixture is as good as a dense model of sqrt(active · total) parameters.
+
+    What it says of the published models; and two shipped models that it can be held against, by their mean loss.
+    """
+    said = " and ".join(f"{name} {units.count(_by_rule(PRESETS[name]))}" for name in (SMALL_NAME, LARGE_NAME))
+    sizes = {name: count_parameters(shipped()[name].contestant.config) for name in (moe, dense)}
+    losses = {name: float(np.mean(list(shipped()[name].measured().losses.values()))) for name in (moe, dense)}
+    foreseen = _by_rule(shipped()[moe].contestant.config) > sizes[dense].total
+    return Verdict.of(False, partly=foreseen == (losses[moe] < losses[dense]), sentence=(
+        f"It is a rule of thumb that nobody has derived. It gives {said}. Of the models that ship here, {moe} has "
+        f"{units.count(sizes[moe].active)} of {units.count(sizes[moe].total)} parameters active, by the rule "
+        f"{units.count(_by_rule(shipped()[moe].contestant.config))}, and reaches a mean loss of {losses[moe]:.3f} nats; a "
+        f"dense one of {units.count(sizes[dense].total)} reaches {losses[dense]:.3f}. One pair of models proves no rule: "
+        "this one could be right, and so could many others."))
+
+
+def _by_rule(config: ModelConfig) -> float:
+    counts = count_parameters(config)
+    return math.sqrt(counts.active * counts.total)
 
 
 def no_balancing(study: Study) -> Verdict:

@@ -59,3 +59,16 @@ def cache_as_a_share_of_weights(study: Study) -> Verdict:
     return Verdict.of(near(85e9, weights + cache), (
         f"It is {(weights + cache) / 1e9:.1f} GB: {weights / 1e9:.2f} of weights and {cache / 1e9:.2f} of cache. The cache "
         "follows layers, KV heads, head size, windows and tokens, and no share of the weights."))
+
+
+def windows_forgotten(study: Study, times: float) -> Verdict:
+    """A calculator whose cache is so many `times` too large because it gives every layer the whole text."""
+    config, context = study.config, study.context
+    every_layer = config.replace(sliding_window=0)
+    truth, forgotten, unshared = (kv_cache_bytes(design, context) for design in (
+        config, every_layer, measure.with_kv_heads(every_layer, config.num_attention_heads)))
+    return Verdict.of(near(times, forgotten / truth), (
+        f"At {context:,} tokens the cache takes {units.size(truth)}, and {units.size(forgotten)} without windows: "
+        f"{forgotten / truth:.2f} times as much. It cannot be more than {config.window_every} times, because every other "
+        f"layer keeps the whole text anyway. Who also gives each of the {config.num_attention_heads} query heads keys and "
+        f"values of its own comes to {units.size(unshared)}, {unshared / truth:.1f} times as much."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 
 from gptoss import units
@@ -12,6 +13,8 @@ from gptoss.cost import checkpoint_bytes, count_parameters, kv_cache_bytes
 
 # What the notebook prints and says of the size of "gpt-oss-120b".
 NOTEBOOK_PARAMETERS = 2967e6
+# Streamlit Community Cloud, by its documentation: bytes, and cores.
+GUARANTEED, AT_MOST, CORES = 690e6, 2.7e9, (0.078, 2)
 NOTEBOOK_SIZE, NOTEBOOK_LAYERS, NOTEBOOK_EXPERTS = 20e9, 36, 128
 
 
@@ -63,3 +66,13 @@ def tokens_beside_weights(config: ModelConfig, memory: int) -> int:
     """The longest context, as far as the model is made for, whose KV cache fits `memory` bytes beside the weights."""
     left, contexts = memory - checkpoint_bytes(config), range(1, config.max_context_length + 1)
     return bisect_right(contexts, left, key=lambda context: kv_cache_bytes(config, context))
+
+
+def community_cloud(gigabytes: float, users: int) -> Verdict:
+    """What a free host of such apps gives by its documentation, beside what gpt-oss-20b takes."""
+    weights = checkpoint_bytes(PRESETS["gpt-oss-20b"])
+    holds = math.isclose(GUARANTEED, gigabytes * 1e9) or math.isclose(AT_MOST, gigabytes * 1e9)
+    return Verdict.of(holds, (
+        f"Its documentation names no number of users, {users} or any other. It guarantees {units.decimal(GUARANTEED, 'B')} "
+        f"and allows at most {units.decimal(AT_MOST, 'B')}, with {CORES[0]} to {CORES[1]} cores (figures of February 2024). "
+        f"Neither holds gpt-oss-20b, whose weights alone take {units.decimal(weights, 'B')}."))

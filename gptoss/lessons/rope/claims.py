@@ -27,7 +27,7 @@ from gptoss.lessons.rope.measure import (
 from gptoss.training.length_generalisation import scheme_frequencies
 from gptoss.training.schemes import NOTEBOOK, PLAIN, SCHEMES, YARN
 from gptoss.training.shipped import CLASSROOM
-from gptoss.units import number
+from gptoss.units import number, percent
 
 PUBLISHED_FACTOR = PRESETS["gpt-oss-20b"].rope_scaling_factor
 
@@ -75,6 +75,16 @@ def angles_are_new(study: Study) -> Verdict:
         f"never showed; with YaRN at factor {number(config.rope_scaling_factor)} it is {new[YARN]}."))
 
 
+def retrieves_untrained(claimed: float) -> Verdict:
+    """Whether a model without training retrieves what a long text said: the reader's twin, and the reader itself."""
+    twin, trained = (float(_answers(Running(READER, weights, "float32", None), YARN)["right"].mean())
+                     for weights in ("seed 0", CLASSROOM))
+    return Verdict.of(twin >= claimed, (
+        "Nobody has shown a run that trained it, and a design alone retrieves nothing. Asked for facts that a text of "
+        f"{READ} tokens has told, {CLASSROOM} with random weights answers {percent(twin)} rightly, and as it was trained "
+        f"{percent(trained)}."))
+
+
 def scores_fall(study: Study) -> Verdict:
     """Scores near and far, of vectors that agree in every pair and of random ones."""
     near, far = near_and_far(study.config, RANDOM)
@@ -84,7 +94,7 @@ def scores_fall(study: Study) -> Verdict:
         f"to 128. Over 256 random pairs of vectors the mean size of a score is {near:.2f} near and {far:.2f} far."))
 
 
-_answers = computed(answers_under, entries=len(SCHEMES))
+_answers = computed(answers_under, entries=len(SCHEMES) + 1)
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ from gptoss.app.study import Study
 from gptoss.app.verdicts import Verdict
 from gptoss.lessons.window.measure import windows_in
 from gptoss.model import Transformer
+from gptoss.model.mask import visible
 from gptoss.units import number
 
 
@@ -25,3 +26,14 @@ def context_length(study: Study) -> Verdict:
     return Verdict.of(context == start, partly=context > start, sentence=(
         f"As a lower bound it holds. {start:,} is where YaRN starts: stretched by {number(config.rope_scaling_factor)} it "
         f"is {context:,} tokens, which is {context // 1024} times GPT-2's 1,024."))
+
+
+def keys_and_the_query(study: Study) -> Verdict:
+    """Whether a window of so many tokens shows as many keys beside the query, counted in the mask of a sliding layer."""
+    window = study.window
+    row = visible(queries=1, keys=2 * window, window=window)[0]
+    keys, itself = int(row[:-1].sum()), bool(row[-1])
+    return Verdict.of(keys == window, (
+        f"A query sees {keys + itself} tokens: {'itself' if itself else 'not itself'} and the {keys} before it. A widely "
+        f"used attention library counts only the tokens before the query, so this window is {keys} there; who writes "
+        f"{window} gets {window + 1} tokens."))
