@@ -5,36 +5,72 @@ import torch
 
 from gptoss.app import pictures, stage, state, verdicts
 from gptoss.app.controls import row
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside, code_drawer
 from gptoss.app.study import Study
-from gptoss.claims.register import CLAIMS, LARGE, SMALL
+from gptoss.claims.register import BY_NAME, CALCULATOR, CLAIMS, CLASSROOM, LARGE, SMALL
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.lessons.claims import controls
+from gptoss.lessons.gqa.measure import cache_with_head_size_from_width, cache_with_width_of_stream
 from gptoss.model import KVCache, Transformer
+from gptoss.notation import with_numbers
+from gptoss.units import percent
 
-MATHS = r"""
-**Parameters.** A layer has $H$ query and $G$ KV heads of size $d$, and $E$ experts of width $m$ on a stream of width $h$:
+REAL, CONTEXT = PRESETS[LARGE], PRESETS[LARGE].max_context_length
+OPENING = Opening(
+    problem="Posts, notebooks and calculators say a lot about GPT-OSS. Some of it is wrong, and a wrong figure looks like a "
+            "right one.",
+    idea="A claim can be checked: count the numbers in the tensors, run the model, look at the clock. Here code does, and "
+         "you can read it.",
+    chosen=f"OpenAI published the architecture and the {word('weight', 'weights')} of both models, so anybody can count: "
+           f"{LARGE} has {count_parameters(REAL).total / 1e9:.1f} billion.")
 
-$$\text{total} \approx L\,\big(2 h d\,(H + G) + 3 E h m\big) + 2 V h$$
+SIZE = r"""
+**Parameters.** In a layer, $H$ query heads and $G$ KV groups of head size $d$ read a stream of width $D$, and $E$ experts
+have the inner width $F$. Embedding and unembedding have a row for each of $V$ tokens:
 
-For gpt-oss-120b: $36\,(2 \cdot 2880 \cdot 64 \cdot 72 + 3 \cdot 128 \cdot 2880 \cdot 2880) + 2 \cdot 201{,}088 \cdot 2880
-\approx 116.8$ billion; biases, norms, sinks and routers are the rest. A token uses $k$ experts instead of $E$ and none of
-the embedding but its row: $k = 4$ gives $5.1$ billion, $4.4\%$.
+$$N \approx L\,\big(2 D d\,(H + G) + 3 E D F\big) + 2 V D$$
 
-**KV cache.** Keys and values of $G d$ numbers of two bytes, for all $n$ tokens in full layers and the last $W$ in sliding
-ones:
-
-$$2 \cdot 2\,G d\,\Big(\tfrac L2\, n + \tfrac L2 \min(n, W)\Big) = 2048 \cdot (18 \cdot 131{,}072 + 18 \cdot 128)
-= 4.84 \cdot 10^9 \text{ bytes}$$
-
-With $h / H = 45$ for $d$ the same sum gives $3.40 \cdot 10^9$: it is the head size that is wrong, not the arithmetic.
-
-**Eight experts, two active.** Against a dense MLP $a$ times as wide as one expert, a mixture has $\frac{8}{a}$ times the
-parameters and $\frac{2}{a}$ times the compute. “8x capacity” needs $a = 1$, “25% compute” needs $a = 8$.
+Biases, norms, sinks and routers are the rest. A token uses $k$ experts of a layer instead of $E$, and of the embedding one
+row.
 """
-AT_ONCE = [claim for claim in CLAIMS if not claim.takes]
+
+CACHE = r"""
+**KV cache.** Each KV group keeps a key and a value of $d$ numbers, two bytes each: for all $n$ tokens in the full layers,
+and for the last $W$ in the sliding ones, which are half of the $L$ layers:
+
+$$2 \cdot 2\,G d\,\Big(\tfrac L2\, n + \tfrac L2 \min(n, W)\Big)$$
+"""
+
+EIGHT = r"""
+**Eight experts, two active.** Against a dense MLP that is as wide as one expert, a mixture has $E$ times the parameters and
+$k$ times the compute. Against one that is as wide as all of them together, it has as many parameters and
+$\frac kE$ of the compute:
+
+$$\frac{E \cdot 3 D F}{3 D F} = E, \qquad \frac{k \cdot 3 D F}{3 D F} = k, \qquad \frac{k \cdot 3 D F}{E \cdot 3 D F} =
+\frac kE$$
+"""
+
+
+def maths() -> str:
+    """The formulas behind most verdicts, with the numbers of gpt-oss-120b and of the notebook's mixture."""
+    size, counts, small = REAL.head_dim, count_parameters(REAL), PRESETS["notebook"]
+    width, groups, half = REAL.hidden_size, REAL.num_key_value_heads, REAL.num_hidden_layers // 2
+    experts, active = small.num_experts, small.experts_per_token
+    return with_numbers(
+        (SIZE, f"{LARGE} has {REAL.num_hidden_layers} layers, so {REAL.num_hidden_layers} · (2 · {width:,} · {size} · "
+         f"{REAL.num_attention_heads + groups} + 3 · {REAL.num_experts} · {width:,} · {REAL.intermediate_size:,}) + 2 · "
+         f"{REAL.vocab_size:,} · {width:,}, and {counts.total:,} with the rest. {counts.active:,} of them work on one "
+         f"token: {percent(counts.active / counts.total)}."),
+        (CACHE, f"2 · 2 · {groups} · {size} · ({half} · {CONTEXT:,} + {half} · {REAL.sliding_window}) = "
+         f"{kv_cache_bytes(REAL, CONTEXT):,} bytes. With {width:,} / {REAL.num_attention_heads} = "
+         f"{width // REAL.num_attention_heads} for the head size the same sum gives "
+         f"{cache_with_head_size_from_width(REAL, CONTEXT):,}: the head size is wrong, not the arithmetic."),
+        (EIGHT, f"the notebook's mixture has {experts} experts, {active} of them active: {experts} times the parameters and "
+         f"{active} times the compute of one expert, or {percent(active / experts, 0)} of the compute of all. “8x capacity” "
+         "is the first comparison, “25% compute” the last; no single one gives both."))
 
 
 @st.fragment
@@ -62,15 +98,36 @@ def picture(study: Study) -> None:
     controls.measure_next(CLAIMS, study, progress)
 
 
-def true_at_once(study: Study) -> list[str]:
-    """Names of the claims that are decided without running anything for long, and are true."""
-    return [claim.name for claim in AT_ONCE if verdicts.known(claim, study).verdict == verdicts.TRUE]
+def prediction() -> Prediction:
+    """The figure that three calculators got wrong: nothing on the page says it before its claim is chosen."""
+    def cache(**changes: int) -> float:
+        return kv_cache_bytes(REAL.replace(**changes), CONTEXT) / 1e9
+
+    return Prediction(
+        f"{LARGE} reads {CONTEXT:,} tokens and keeps keys and values in two bytes each. How large is its KV cache? "
+        f"{REAL.num_hidden_layers} layers, every other one with a window of {REAL.sliding_window}; "
+        f"{REAL.num_attention_heads} query heads of {REAL.head_dim} numbers on {REAL.num_key_value_heads} KV groups.",
+        answer=cache, unit="GB", tolerance=0.03, because=_why, mistakes=(
+            (cache_with_head_size_from_width(REAL, CONTEXT) / 1e9, "You divided the width by the number of heads. That "
+             f"does not give the head size: it is free, and {REAL.head_dim} here."),
+            (lambda: cache(sliding_window=0), "You let every layer keep the whole text. Half of the layers slide, and keep "
+             f"{REAL.sliding_window} tokens only."),
+            (lambda: cache(num_key_value_heads=REAL.num_attention_heads), "You gave every query head keys and values of its "
+             "own. A group of heads shares one."),
+            (lambda: cache(num_key_value_heads=REAL.num_attention_heads, sliding_window=0), "You gave every query head keys "
+             "and values of its own, in every layer. Heads share them, and every other layer has a window."),
+            (lambda: cache() / 2, "You counted one of the two: keys need as much as values."),
+            (lambda: cache_with_width_of_stream(REAL, CONTEXT) / 1e9, "You took keys and values to be as wide as the "
+             "stream. They are as wide as all KV groups together.")))
 
 
-def because(study: Study) -> str:
-    """What the answer to the prediction means."""
-    return (f"These are: {', '.join(true_at_once(study)) or 'none'}. A claim that follows the model under study can come "
-            "true when you move a dial: try YaRN's factor 1.")
+def _why(answer: float) -> str:
+    """What the sum consists of, and who got it wrong."""
+    mistaken = cache_with_head_size_from_width(REAL, CONTEXT) / 1e9
+    wide = cache_with_width_of_stream(REAL, CONTEXT) / 2**30
+    return (f"A full layer keeps 2 · {REAL.num_key_value_heads} · {REAL.head_dim} numbers for each token, and the sliding "
+            f"ones hardly add to that. One public calculator says {mistaken:.2f} GB (claim C1), another {wide:.1f} GiB "
+            "(claim C2).")
 
 
 def how_we_know() -> None:
@@ -98,21 +155,23 @@ def lesson(study: Study) -> Lesson:
         return controls.EVERYTHING | {controls.CHOSEN.name: name} | filters
 
     return Lesson(
-        path="claims", maths=MATHS, code=[verdicts.Claim, verdicts.decide, CLAIMS[0].decided_by[0]], checks=how_we_know,
-        prediction=Prediction(
-            f"{len(AT_ONCE)} of these claims are decided at once, without running anything for long. How many of them are "
-            "true as they are said?", answer=lambda: len(true_at_once(study)), unit="claims", tolerance=0,
-            show="{:.0f}".format, because=lambda _: because(study)),
-        tries=[
-            Try("Switch YaRN off", "Claim 4 comes true: without YaRN's concentration the rotation alone is left, and that "
-                "keeps lengths.", preset=SMALL, dials={"factor": 1}, controls=shown("4")),
-            Try("Switch the sinks off", "Now measure S1: plain softmax's weights do add up to 1. In gpt-oss they don't.",
-                preset="classroom", dials={"sinks": "off"}, controls=shown("S1")),
-            Try("The calculators' claims", "Public calculators and their mistakes. The page on grouped queries shows the "
-                "cache that three of them got wrong.", preset=LARGE, controls=shown("C1", claims_find="calculator"))])
+        path="claims", maths=maths(), code=[verdicts.Claim, verdicts.decide, CLAIMS[0].decided_by[0]], checks=how_we_know,
+        prediction=prediction(), tries=[
+            Try("Switch YaRN off", "Claim 4 comes true, because without YaRN's concentration the rotation alone is left, "
+                "and that keeps lengths.", preset=SMALL, dials={"factor": 1}, controls=shown("4"),
+                check=lambda seen: verdicts.known(BY_NAME["4"], seen.study).verdict == verdicts.TRUE),
+            Try("Switch the sinks off", "Press Measure now: claim S1 comes true, because without sinks the weights of the "
+                "keys do add up to 1. In gpt-oss they do not.", preset=CLASSROOM, dials={"sinks": "off"},
+                controls=shown("S1"),
+                check=lambda seen: verdicts.decide(BY_NAME["S1"], seen.study).verdict == verdicts.TRUE),
+            Try("The calculators' claims", "None of these figures is right, because each leaves out a part of the "
+                "architecture. “See it on Grouped queries” shows the cache that they got wrong.", preset=LARGE,
+                controls=shown("C1", claims_find="calculator"), check=lambda seen: not [
+                    claim for claim in CLAIMS if claim.source == CALCULATOR
+                    and verdicts.known(claim, seen.study).verdict == verdicts.TRUE])])
 
 
-header("claims")
+header("claims", OPENING)
 study = state.study().small
 picture(study)
 below(lesson(study))

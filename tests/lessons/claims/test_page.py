@@ -11,7 +11,7 @@ from gptoss.app.cache import Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.text import DEFAULT_SAMPLE
-from gptoss.app.verdicts import FALSE, OPEN, PARTLY, TRUE, decide, known
+from gptoss.app.verdicts import FALSE, OPEN, PARTLY, TRUE, decide
 from gptoss.claims.register import BY_NAME, CLAIMS
 from gptoss.lessons.claims import controls
 
@@ -95,7 +95,7 @@ def test_topic_and_search_narrow_the_list_together():
 
 def test_an_address_keeps_its_claim_whatever_it_looks_for():
     at = filtered(row="C1", find="calculator")
-    assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3", "C4"]
+    assert chosen(at) == "C1" and listed(at) == ["C1", "C2", "C3", "C4", "C5"]
     at = filtered(row="12", find="calculator")
     assert chosen(at) == "12" and "128 times GPT-2" in page_text(at)
 
@@ -174,14 +174,26 @@ def test_the_code_that_decides_is_shown_when_asked_for():
     assert "def memory_saved" in at.code[0].value and "def saving" in at.code[1].value
 
 
-def test_the_prediction_is_answered_by_deciding():
+def test_the_question_is_about_a_figure_that_nothing_on_the_screen_gives_away():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    holding = [claim.name for claim in CLAIMS
-               if not claim.takes and known(claim, Study.of_preset("gpt-oss-20b")).verdict == TRUE]
-    at.number_input(key="claims_guess").set_value(float(len(holding))).run()
+    assert "4.84" not in page_text(at) and "3.40 GB comes out" not in page_text(at)
+    commit(at, 4.84)
+    assert at.success and "It is 4.837 GB." in page_text(at)
+
+
+@pytest.mark.parametrize(("guess", "answer"), [
+    (3.40, "divided the width"), (9.66, "let every layer keep"), (38.7, "every query head"), (77.3, "in every layer"),
+    (2.42, "one of the two"), (27.2, "as wide as the stream")])
+def test_a_typical_mistake_is_answered(guess, answer):
+    at = open_page(PAGE, preset="classroom")
+    commit(at, guess)
+    assert not at.success and answer in page_text(at) and "It is 4.837 GB." in page_text(at)
+
+
+def commit(at, guess):
+    at.number_input(key="claims_guess").set_value(guess).run()
     at.button(key="claims_commit").click().run()
     assert_fine(at)
-    assert at.success and f"These are: {', '.join(holding)}." in page_text(at)
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -191,7 +203,7 @@ def test_an_experiment_chooses_a_claim_and_shows_its_verdict(number):
     assert_fine(at)
     assert chosen(at) == ("4", "S1", "C1")[number]
     assert (":green-badge[:material/check: true] The" in page_text(at)) == (number == 0)
-    assert listed(at) == (["C1", "C2", "C3", "C4"] if number == 2 else list(BY_NAME))
+    assert listed(at) == (["C1", "C2", "C3", "C4", "C5"] if number == 2 else list(BY_NAME))
 
 
 def test_how_we_know_counts_the_same_twice():
