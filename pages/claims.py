@@ -49,8 +49,10 @@ EIGHT = r"""
 $k$ times the compute. Against one that is as wide as all of them together, it has as many parameters and
 $\frac kE$ of the compute:
 
-$$\frac{E \cdot 3 D F}{3 D F} = E, \qquad \frac{k \cdot 3 D F}{3 D F} = k, \qquad \frac{k \cdot 3 D F}{E \cdot 3 D F} =
-\frac kE$$
+$$
+\frac{E \cdot 3 D F}{3 D F} = E, \qquad \frac{k \cdot 3 D F}{3 D F} = k, \qquad \frac{k \cdot 3 D F}{E \cdot 3 D F} =
+\frac kE
+$$
 """
 
 

@@ -67,14 +67,12 @@ bits, so that two models with other vocabularies cannot be compared by their bit
 def maths(study: Study, gpt2: GPT2Config) -> str:
     """The formulas, with the numbers of the model under study and of the GPT-2 beside it."""
     ours, counts = study.config, count_parameters(study.config)
-    rough = (ours.num_hidden_layers * (2 * ours.hidden_size * ours.head_dim * (ours.num_attention_heads
-             + ours.num_key_value_heads) + 3 * ours.num_experts * ours.hidden_size * ours.intermediate_size)
-             + 2 * ours.vocab_size * ours.hidden_size)
     work = [compared_figure(config, COMPUTE, CONTEXT) for config in (gpt2, ours)]
     return with_numbers(
         (SIZE, f"L = {gpt2.num_hidden_layers}, D = {gpt2.hidden_size:,}, V = {gpt2.vocab_size:,} and n = "
                f"{gpt2.max_context_length:,} make N = {count_parameters(gpt2).total:,}."),
-        (MIXTURE, f"for {study.name} the formula gives {units.count(rough)}; with all that it leaves out there are "
+        (MIXTURE, f"in {study.name} attention has {units.count(counts.qkv + counts.out)}, the experts "
+                  f"{units.count(counts.experts)} and both ends {units.count(counts.embeddings)}: with all the rest N = "
                   f"{units.count(counts.total)}, of which a token uses {units.count(counts.active)}."),
         (WORK, f"at n = {CONTEXT:,} the GPT-2 needs {units.flops(work[0])}, {study.name} {units.flops(work[1])}."),
         (GUESS, f"at most {math.log2(gpt2.vocab_size):.2f} bits there and {math.log2(ours.vocab_size):.2f} here."))

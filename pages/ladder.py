@@ -26,8 +26,10 @@ OPENING = Opening(
 BLOCK = r"""
 **One block, with parts to choose from.** Whatever the rungs, both halves read the stream and add to it:
 
-$$\mathbf x \leftarrow \mathbf x + \text{attention}(\text{norm}(\mathbf x)), \qquad
-\mathbf x \leftarrow \mathbf x + \text{mlp}(\text{norm}(\mathbf x))$$
+$$
+\mathbf x \leftarrow \mathbf x + \text{attention}(\text{norm}(\mathbf x)), \qquad
+\mathbf x \leftarrow \mathbf x + \text{mlp}(\text{norm}(\mathbf x))
+$$
 """
 
 PARTS = r"""

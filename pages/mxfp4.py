@@ -44,8 +44,10 @@ SCALE = r"""
 \rfloor - 2$, so that $\mu$ lies between 4 and 8 units of the scale. Between 6 and 8 there is no tick, and what lies above
 6 is clipped to it. Here the next exponent is taken where $\mu$ lies above 7 units:
 
-$$\kappa = \lfloor \log_2 \mu \rfloor - 2 + \big[\, \mu > 7 \cdot 2^{\lfloor \log_2 \mu \rfloor - 2} \,\big]
-\qquad \hat x_i = 2^\kappa \operatorname{nearest}\big(x_i\, 2^{-\kappa}\big)$$
+$$
+\kappa = \lfloor \log_2 \mu \rfloor - 2 + \big[\, \mu > 7 \cdot 2^{\lfloor \log_2 \mu \rfloor - 2} \,\big]
+\qquad \hat x_i = 2^\kappa \operatorname{nearest}\big(x_i\, 2^{-\kappa}\big)
+$$
 
 Ties go to the even code. No value is then farther from its tick than half the gap around it: $\tfrac14 \cdot 2^\kappa$ up
 to 2 units, $\tfrac12 \cdot 2^\kappa$ up to 4, $2^\kappa$ beyond. Whatever is below $\tfrac14 \cdot 2^\kappa$ becomes 0.
@@ -66,10 +68,11 @@ def maths(study: Study) -> str:
         source = controls.source_of(study)
         change = measure.grown(measure.block_values(source.model, controls.chosen_place(study, source)), ASKED_TIMES)
         largest = change.own.values.abs().max().item()
-        scale = (f"the block that is shown has μ = {units.number(largest)}, so that κ = {change.own.exponent} and its unit "
-                 f"is {scale_in_words(change.own.exponent)}.")
-        grown = (f"{ASKED_TIMES} times as large, its largest value makes κ = {change.block.exponent}, and "
-                 f"{change.fallen[1]} of 31 neighbours become 0 where {change.fallen[0]} did.")
+        own, other = (units.fixed(block.exponent, 0) for block in (change.own, change.block))
+        scale = (f"the block that is shown has μ = {units.number(largest)}, so that κ = {own} and its unit is "
+                 f"{scale_in_words(change.own.exponent)}.")
+        grown = (f"{ASKED_TIMES} times as large, its largest value makes κ = {other}, and {change.fallen[1]} of 31 "
+                 f"neighbours become 0 where {change.fallen[0]} did.")
     return with_numbers(
         (TICKS, f"the experts of {study.name} are {units.count(weights)} weights: {units.size(weights * 17 / 32)} in MXFP4, "
                 f"{units.size(2 * weights)} in bf16."),

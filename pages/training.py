@@ -27,21 +27,27 @@ An even guess over a vocabulary of $V$ costs $\ln V$.
 **The floor.** Where the process that wrote the text is known, so is the chance $q$ of every next token. No model can on
 average do better than the entropy of that chance (Shannon 1948):
 
-$$L \;\ge\; H = \frac1n \sum_t \Big(-\sum_x q(x \mid x_{<t}) \ln q(x \mid x_{<t})\Big), \qquad
-L - H = \frac1n\sum_t \mathrm{KL}\big(q \,\|\, p_\theta\big)$$
+$$
+L \;\ge\; H = \frac1n \sum_t \Big(-\sum_x q(x \mid x_{<t}) \ln q(x \mid x_{<t})\Big), \qquad
+L - H = \frac1n\sum_t \mathrm{KL}\big(q \,\|\, p_\theta\big)
+$$
 
 **AdamW** (Loshchilov and Hutter, arXiv 1711.05101), for each parameter with gradient $g$ and learning rate $\eta$:
 
-$$m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) g^2, \quad
-\theta \leftarrow \theta - \eta\Big(\frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\theta\Big)$$
+$$
+m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) g^2, \quad
+\theta \leftarrow \theta - \eta\Big(\frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\theta\Big)
+$$
 
 with $\hat m = m/(1-\beta_1^i)$ and $\hat v = v/(1-\beta_2^i)$ in step $i$; $\lambda$ for matrices only. Before that,
 gradients whose norm together is above $c$ are multiplied by $c / \lVert g \rVert$.
 
 **The schedule.** A linear warmup of $u$ steps to the peak $\eta$, then a cosine to the share $f$ of it:
 
-$$\eta_i = \eta\,\frac{i+1}{u} \;\; (i < u), \qquad
-\eta_i = \eta\Big(f + (1-f)\,\tfrac12\big(1 + \cos \pi\,\tfrac{i+1-u}{n-u}\big)\Big) \;\; (i \ge u)$$
+$$
+\eta_i = \eta\,\frac{i+1}{u} \;\; (i < u), \qquad
+\eta_i = \eta\Big(f + (1-f)\,\tfrac12\big(1 + \cos \pi\,\tfrac{i+1-u}{n-u}\big)\Big) \;\; (i \ge u)
+$$
 
 **The balancing loss** (Fedus et al., arXiv 2101.03961), with $f_e$ the share of the choices that expert $e$ of $E$ got and
 $P_e$ its mean probability: $\;E\sum_e f_e P_e$ is 1 for an even load, and larger for any other that follows its

@@ -8,7 +8,7 @@ import re
 import hand
 import pytest
 from head import title
-from letters import misnamed, unknown_letters
+from letters import misnamed, torn, unknown_letters
 from literal_walk import MARKUP, assert_literal
 from nightly import at_night
 from page_controls import assert_shows_something, controls, named, place, show, take_to_its_ends, views
@@ -33,7 +33,7 @@ EXTREMES = {
                  "context": "128", "factor": "1", "theta": "1000", "precision": "bfloat16", "every": "1"},
 }
 OTHER_LETTERS = {page.path for page in PAGES} - {  # pages whose formulas are older
-    "attention", "experts", "tokenizer", "gpt2", "ladder", "mxfp4", "memory", "scale"}
+    "attention", "experts", "tokenizer", "gpt2", "ladder", "mxfp4", "memory", "scale", "claims"}
 BAD = ("", ["1", "<b>"], "9" * 40, "-987654", "NaN", "1e400", MARKUP)
 
 
@@ -233,14 +233,17 @@ def test_every_tab_opens(page):
             open_tab(at, page, tab)
             assert_fine(at)
             assert [len(panel) > 0 for panel in at.tabs if panel.label == tab] == [True], "it is empty"
-            if tab == MATHS and page.path not in OTHER_LETTERS:
-                assert_written_in_the_apps_letters(at)
+            if tab == MATHS:
+                assert_formulas_are_right(at, page.path not in OTHER_LETTERS)
 
 
-def assert_written_in_the_apps_letters(at):
-    """The formulas use the letters of `gptoss/notation.py`, each for what it means there, and are worked with numbers."""
+def assert_formulas_are_right(at, in_the_apps_letters):
+    """They use the letters of `gptoss/notation.py`, each for what it means there, and are worked with numbers."""
     [panel] = [panel for panel in at.tabs if panel.label == MATHS]
     shown = "\n\n".join(markdown.value for markdown in panel.markdown)
+    assert not torn(shown)
+    if not in_the_apps_letters:
+        return
     assert not unknown_letters(shown), f"not in the table: {sorted(unknown_letters(shown))}"
     assert not misnamed(shown)
     assert "With the numbers above" in shown

@@ -106,6 +106,7 @@ def test_a_lesson_from_its_first_screen_to_an_experiment(visits, lesson):
             open_tab(page, name)
             expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty(timeout=PATIENCE)
             assert_no_error_shown(page)
+            assert page.locator(".katex-error").count() == 0
             if name == "The code":
                 assert violations(page, inside="[role=tabpanel]") == []
     experiment(page, lesson.path)

@@ -51,6 +51,11 @@ def misnamed(markdown: str) -> list[str]:
     return found
 
 
+def torn(markdown: str) -> list[str]:
+    """Formulas that Markdown takes apart: one of several lines begins and ends with dollars that stand alone."""
+    return re.findall(r"^\$\$[^$\n]+$", markdown, re.MULTILINE)
+
+
 def formulas(markdown: str) -> Iterator[str]:
     """The formulas of a text, without their dollars."""
     for display, inline in FORMULA.findall(markdown):

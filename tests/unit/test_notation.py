@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from letters import Letter, letters, misnamed, unknown_letters
+from letters import Letter, letters, misnamed, torn, unknown_letters
 
 from gptoss.app.drawer import letter
 from gptoss.config import ModelConfig
@@ -34,6 +34,10 @@ def test_what_the_table_lacks_is_found():
     assert unknown_letters(r"With $n$ tokens and $L$: $$\sum_j a_{ij} \mathbf v_j + \Omega$$, \$5, $q$") == {r"\Omega", "q"}
     assert misnamed("head size $h$, $L$ layers, window $W_\\ell$, $E$ active experts, loss $-x$") == [
         "head size: $h$", "active experts: $E$"]
+
+
+def test_a_formula_of_two_lines_begins_on_its_own():
+    assert torn("$$\na\n$$ and $$b$$\n\n$$c$$") == [] and torn("x\n$$a\nb$$") == ["$$a"]
 
 
 def test_every_letter_can_be_shown_without_a_formula():
