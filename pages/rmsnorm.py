@@ -41,8 +41,10 @@ $$\text{RMSNorm}(\mathbf x) = \gamma \odot \frac{\mathbf x}{\sqrt{\frac1D \lVert
 So a vector keeps its direction and gets the length $\sqrt D$. LayerNorm takes the mean $\bar{\mathbf x}$ away first, divides
 by what is left, and adds a learned shift:
 
-$$\text{LayerNorm}(\mathbf x) = \gamma \odot \frac{\mathbf x - \bar{\mathbf x}}
-{\sqrt{\frac1D \lVert \mathbf x - \bar{\mathbf x} \rVert^2 + \varepsilon}} + \text{shift}$$
+$$
+\text{LayerNorm}(\mathbf x) = \gamma \odot \frac{\mathbf x - \bar{\mathbf x}}
+{\sqrt{\frac1D \lVert \mathbf x - \bar{\mathbf x} \rVert^2 + \varepsilon}} + \text{shift}
+$$
 
 Mean square = mean² + spread². Both ignore a factor before them; only LayerNorm ignores a shift. Where the mean square is
 small against $\varepsilon$, the output stays small too.

@@ -52,8 +52,10 @@ COMPUTE = r"""
 **Compute.** A matrix of $N$ parameters costs a token $2N$ FLOPs forward, and $4N$ backward: for the gradient of its input
 and for its own.
 
-$$C \approx 6\, N_\text{active} \cdot \text{tokens}, \qquad
-\text{hours} = \frac{C}{\text{peak} \cdot \text{utilisation} \cdot 3600}$$
+$$
+C \approx 6\, N_\text{active} \cdot \text{tokens}, \qquad
+\text{hours} = \frac{C}{\text{peak} \cdot \text{utilisation} \cdot 3600}
+$$
 
 The rule counts biases, norms and sinks, which multiply nothing, and misses attention's scores and values:
 $12\,H d \cdot \overline{\text{visible keys}}$ a token and layer. The unembedding is in both.
