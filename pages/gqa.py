@@ -8,16 +8,19 @@ from gptoss.app import pictures, state, text
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.retrained import RETRAINED
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.config import PRESETS
-from gptoss.cost import kv_cache_bytes, kv_cache_bytes_per_layer
+from gptoss.cost import checkpoint_bytes, count_parameters, kv_cache_bytes, kv_cache_bytes_per_layer
 from gptoss.lessons.gqa import charts, controls, measure
 from gptoss.model import KVCache
 from gptoss.model.attention import explicit_attention
 from gptoss.model.kv_cache import LayerCache
+from gptoss.notation import with_numbers
 
 REAL = PRESETS["gpt-oss-20b"]
+SHORT = 2048  # tokens of a short context
 OPENING = Opening(
     problem=f"Every token leaves its keys and values in the {word('KV cache')}. With a pair of them for each of "
             f"{REAL.num_attention_heads} heads, a long text soon fills the memory.",
@@ -25,19 +28,43 @@ OPENING = Opening(
     chosen=f"{REAL.num_attention_heads} query heads in {REAL.num_key_value_heads} {word('KV group', 'KV groups')}: the "
            f"cache is {REAL.group_size} times smaller, and the questions are as many as before.")
 
-MATHS = r"""
-Of $H$ query heads, $H / G$ share each of $G$ key/value heads: query head $h$ reads head $g = \lfloor h\,G/H \rfloor$,
+SHARING = r"""
+Of $H$ query heads, $H / G$ share the one key and the one value of each of $G$ KV groups. Query head $h$ reads those of its
+group $g$ (the sink is left out here):
 
-$$a_h = \sum_j \mathrm{softmax}_j\!\left(\frac{q_h \cdot k_{g,j}}{\sqrt d}\right) v_{g,j}$$
+$$
+g = \lfloor h\, G / H \rfloor, \qquad
+\mathbf o_h = \sum_j \operatorname{softmax}_j\!\left(\frac{\mathbf q_h \cdot \mathbf k_{g,j}}{\sqrt d}\right) \mathbf v_{g,j}
+$$
 
-(the sink left out). $G = H$ is multi-head attention, $G = 1$ multi-query attention. A token leaves one key and one value of
-$d$ numbers for each of the $G$ heads, in two bytes each, so that after $t$ tokens the cache holds
-
-$$4\,G\,d \sum_{\text{layers}} \min(t, W_\ell) \text{ bytes}, \qquad W_\ell = \infty \text{ in full layers}$$
-
-and the matrices that make keys and values have $2\,G\,d\,(\text{hidden} + 1)$ parameters a layer. Queries and the output
-projection do not depend on $G$.
+$G = H$ is multi-head attention, $G = 1$ multi-query attention.
 """
+
+CACHE = r"""
+A token leaves one key and one value of $d$ numbers for each group, in two bytes each. So after $n$ tokens the cache holds
+
+$$4\, G\, d \sum_{\ell} \min(n, W_\ell) \text{ bytes}, \qquad W_\ell = \infty \text{ in full layers}$$
+"""
+
+MATRICES = r"""
+The matrices that make keys and values, with their biases, depend on the groups; queries and the output matrix do not:
+
+$$N = 2\, L\, G\, d\, (D + 1)$$
+"""
+
+
+def maths(study: Study) -> str:
+    """The formulas, each with the numbers of the model under study."""
+    config, context = study.config, study.context
+    heads, groups, layers = config.num_attention_heads, config.num_key_value_heads, config.num_hidden_layers
+    shared = measure.key_value_parameters(config)
+    return with_numbers(
+        (SHARING, f"H = {heads} and G = {groups}, so that {units.plural(config.group_size, 'query head')} share. Head "
+                  f"{heads - 1} reads group ⌊{heads - 1} · {groups} / {heads}⌋ = {(heads - 1) * groups // heads}."),
+        (CACHE, f"4 · {groups} · {config.head_dim} = {4 * groups * config.head_dim:,} bytes for each token and layer. At "
+                f"n = {context:,} tokens all {layers} layers hold {units.size(kv_cache_bytes(config, context))}."),
+        (MATRICES, f"2 · {layers} · {groups} · {config.head_dim} · ({config.hidden_size:,} + 1) = {shared:,} parameters, "
+                   f"{shared / count_parameters(config).total:.2%} of {study.name}."))
 
 
 def picture(study: Study) -> None:
@@ -53,27 +80,26 @@ def picture(study: Study) -> None:
     controls.film(study)
 
 
-def because(study: Study) -> str:
-    """The share to be exact, and what becomes of the cache."""
-    every, one = (measure.saving(study.config, kv_heads, study.context) for kv_heads in (study.heads, 1))
-    if study.kv == 1:
-        return f"{-every.parameters:.2%} to be exact. {controls.cache_change(study, every)}"
-    return (f"{one.parameters:.2%} to be exact. {controls.cache_change(study, one)} With {study.heads} groups it would be "
-            f"{units.number(every.cache_after / every.cache_before)} times as large as now, and the model "
-            f"{-every.parameters:.2%} larger.")
-
-
 def prediction(study: Study) -> Prediction:
-    """How much of the whole model goes with all KV heads but one, or comes with them where there is one."""
+    """What sharing saves of all that inference keeps: of weights and cache together."""
     if study.heads == 1:  # nothing to share
         study = Study.of_preset("gpt-oss-120b")
-    question = f"{study.name}: {study.kv} KV groups become 1. By how much do the total parameters shrink?"
-    if study.kv == 1:
-        question = f"{study.name} has 1 KV group. How much larger would {study.heads} groups make the whole model?"
-    other = study.heads if study.kv == 1 else 1
+    now, alone = (study.kv, False) if study.kv < study.heads else (1, True)
+    saved = measure.saving(measure.with_kv_heads(study.config, study.heads), now, study.context)
+    right = controls.nearest_share(saved.memory)
+    typical = {controls.nearest_share(saved.parameters): "That is the share of the parameters alone.",
+               controls.nearest_share(saved.cache): "That is the share of the cache alone. The weights stay, "
+                                                    f"{units.size(saved.weights_after)} of them."}
+    become = f"Let its {study.heads} KV groups become 1" if alone else (
+        f"Had every head keys and values of its own, and then {now} KV groups shared them")
     return Prediction(
-        question, lambda: controls.nearest_share(abs(measure.saving(study.config, other, study.context).parameters)),
-        because=lambda _: because(study), choices=[*controls.SHARES])
+        f"{study.name}, one text of {study.context:,} tokens. {become}: by how much would weights and cache together "
+        "shrink?",
+        lambda: right, choices=[*controls.SHARES],
+        because=lambda _: f"{saved.memory:.2%} to be exact. The cache goes from {units.size(saved.cache_before)} to "
+                          f"{units.size(saved.cache_after)}, and beside it stand {units.size(saved.weights_after)} of "
+                          "weights, which hardly change. Many texts at once have a cache each: then it counts more.",
+        mistakes={share: words for share, words in typical.items() if share != right})
 
 
 def how_we_know(study: Study) -> None:
@@ -88,9 +114,9 @@ def how_we_know(study: Study) -> None:
     missed = "" if readers.missed is None else f", any other by at least **{units.number(readers.missed, 2)}**"
     size = KVCache(study.config, 1, study.context, device="meta", dtype=torch.bfloat16).nbytes
     st.markdown(
-        f"Every key head of the live model was tried against every query head, for one query and {readers.tokens} keys, at "
-        f"this moment:\n"
-        f"- **{right} of {readers.nearest.numel()}** query heads, over all layers, give their scores with key head "
+        f"Every group's keys of the live model were tried against every query head, for one query and {readers.tokens} "
+        f"keys, at this moment:\n"
+        f"- **{right} of {readers.nearest.numel()}** query heads, over all layers, give their scores with those of group "
         f"⌊head / {study.config.group_size}⌋ of their layer. It misses them by at most "
         f"**{units.number(readers.rounding, 2)}**{missed}.\n"
         f"- Answers of attention with a copy of keys and values for each query head differ from the model's, which copies "
@@ -101,19 +127,32 @@ def how_we_know(study: Study) -> None:
         "filled token by token, and the parameters with counted tensors.")
 
 
+def tries(large: Study) -> list[Try]:
+    """What to try on the large model, with the figures that are then seen."""
+    every, one = (measure.with_kv_heads(large.config, groups) for groups in (large.heads, 1))
+    caches = [kv_cache_bytes(config, large.context) for config in (every, one)]
+    grown = count_parameters(every).total / count_parameters(large.config).total - 1
+    short = kv_cache_bytes(every, SHORT) / checkpoint_bytes(every)
+    return [
+        Try("Every head its own", f"gpt-oss-120b as multi-head attention: its cache is "
+            f"{units.number(large.config.group_size)} times as large, {units.size(caches[0])}, and the model has "
+            f"{grown:.1%} more parameters.",
+            preset="gpt-oss-120b", dials={"kv": large.heads},
+            check=lambda seen: f"KV groups at {large.context:,} tokens: {units.size(caches[0])}" in seen.words),
+        Try("One for all", f"Multi-query attention has the smallest cache, {units.size(caches[1])}. What that costs in "
+            f"quality only training tells: see “{RETRAINED}” below.", preset="gpt-oss-120b", dials={"kv": 1},
+            check=lambda seen: f"1 KV group at {large.context:,} tokens: {units.size(caches[1])}" in seen.words),
+        Try("A short context", f"At {SHORT:,} tokens even multi-head attention's cache is {short:.1%} of what the weights "
+            "take: sharing pays for long texts, and for many texts at once.",
+            preset="gpt-oss-120b", dials={"kv": large.heads, "context": SHORT},
+            check=lambda seen: short < 0.02 and f"{large.heads} KV groups at {SHORT:,} tokens" in seen.words)]
+
+
 def lesson(study: Study) -> Lesson:
-    """What is below the picture."""
+    """What is asked, tried and explained."""
     return Lesson(
-        path="gqa", prediction=prediction(study),
-        tries=[
-            Try("Every head its own", "gpt-oss-120b as multi-head attention: the cache grows eightfold, the model hardly.",
-                preset="gpt-oss-120b", dials={"kv": 64}),
-            Try("One for all", "Multi-query attention has the smallest cache. What it costs in quality, only training "
-                "tells.", preset="gpt-oss-120b", dials={"kv": 1}),
-            Try("A short context", "At 2,048 tokens even multi-head attention's cache is small beside the weights.",
-                preset="gpt-oss-120b", dials={"kv": 64, "context": 2048}),
-        ],
-        maths=MATHS, code=[explicit_attention, LayerCache, kv_cache_bytes_per_layer, measure.key_value_parameters],
+        path="gqa", prediction=prediction(study), tries=tries(Study.of_preset("gpt-oss-120b")), maths=maths(study),
+        code=[explicit_attention, LayerCache, kv_cache_bytes_per_layer, measure.key_value_parameters],
         claims=register.of_page("gqa"), checks=lambda: how_we_know(study))
 
 

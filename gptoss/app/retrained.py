@@ -19,7 +19,7 @@ from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows
 from gptoss.training.shipped import CLASSROOM, SEEDS, Shipped, find, shipped
 
-RETRAINED = "What it costs, retrained"  # the view's name on every page
+RETRAINED = "What it costs in loss"  # the view's name on every page
 _LENGTH = ModelConfig.preset(CLASSROOM).initial_context_length  # tokens that all of them were trained on
 _CACHE = f"KV cache of {_LENGTH} tokens"
 _APART = 0.05  # share of right answers by which a model has to differ to be spoken of

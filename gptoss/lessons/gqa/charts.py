@@ -57,14 +57,14 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
 
 def describe_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
     """The drawing in words: its alternative text."""
-    rows = "; ".join(f"{row.name}: {plural(row.kv_heads, 'key/value head')} for {plural(heads, 'query head')}, "
+    rows = "; ".join(f"{row.name}: {plural(row.kv_heads, 'KV group')} of {plural(heads, 'query head')}, "
                      f"{size(_bytes_per_token(row.kv_heads, head_dim))} for each token in a layer"
                      for row in _rows(heads, kv_heads))
-    return f"{rows}. The model is set to {plural(kv_heads, 'key/value head')}."
+    return f"{rows}. The model is set to {plural(kv_heads, 'KV group')}."
 
 
 def kv_head_costs(costs: pd.DataFrame, context: int) -> Chart:
-    """Two panels over the number of key/value heads: bytes of the KV cache, and parameters. The one as set is full.
+    """Two panels over the number of KV groups: bytes of the KV cache, and parameters. The one as set is full.
 
     `costs` has the columns `kv_heads`, `cache` (bytes at `context` tokens), `parameters`, `shared` (those of them
     that make keys and values) and `current`. Both panels start at zero.
@@ -78,7 +78,7 @@ def kv_head_costs(costs: pd.DataFrame, context: int) -> Chart:
                  (kv_heads, _REST, 0.0, rest, current)]
     data = pd.DataFrame(rows, columns=["kv_heads", "what", "cache", "parameters", "current"])
     return Chart(_costs_spec(binary, count), data.round({"cache": 6, "parameters": 6}),
-                 "Size of the KV cache and number of parameters against the number of key/value heads",
+                 "Size of the KV cache and number of parameters against the number of KV groups",
                  _describe_costs(costs, context))
 
 
@@ -137,7 +137,7 @@ def _legend(pen: Pen, y: float) -> float:
 def _title(pen: Pen, row: _Row, as_set: bool, head_dim: int, y: float, width: float) -> None:
     narrow = width < 500
     pen.text(_PAD, y, f"{row.name}, as set" if as_set and not narrow else row.name, HEADING_SIZE, bold=True)
-    words = f"{plural(row.kv_heads, 'KV head')}{'' if narrow else f' for {row.heads}'}: " \
+    words = f"{plural(row.kv_heads, 'KV group')}{'' if narrow else f' of {row.heads}'}: " \
             f"{size(_bytes_per_token(row.kv_heads, head_dim))} a token{'' if narrow else ' and layer'}"
     pen.text(width - _PAD, y, words, anchor="end", faint=True)
 
@@ -209,14 +209,14 @@ def _describe_costs(costs: pd.DataFrame, context: int) -> str:
     one, every = costs.iloc[0], costs.iloc[-1]
     unit = _unit(every["parameters"], _DECIMAL)
     least, most = (f"{row['parameters'] / _DECIMAL[unit]:.2f}" for row in (one, every))
-    return (f"At {context:,} tokens {plural(int(now['kv_heads']), 'KV head')}: {size(now['cache'])} of cache and "
-            f"{now['parameters']:,} parameters. From {one['kv_heads']} to {every['kv_heads']} the cache goes from "
-            f"{size(one['cache'])} to {size(every['cache'])}, the parameters from {least} to {most} {unit}.")
+    return (f"{plural(int(now['kv_heads']), 'KV group')} at {context:,} tokens: {size(now['cache'])} of cache and "
+            f"{now['parameters']:,} parameters. From {plural(one['kv_heads'], 'group')} to {every['kv_heads']} the cache "
+            f"goes from {size(one['cache'])} to {size(every['cache'])}, the parameters from {least} to {most} {unit}.")
 
 
 def _describe_film(growth: pd.DataFrame) -> str:
     last = growth[growth["step"] == growth["step"].max()]
-    kinds = [f"each of {len(rows)} {kind} layers holds {size(rows['bytes'].iloc[0])}"
+    kinds = [f"each of {plural(len(rows), f'{kind} layer')} holds {size(rows['bytes'].iloc[0])}"
              for kind, rows in last.groupby("kind", sort=False)]
     stop = growth.loc[(growth["kind"] == "sliding") & growth["step"].between(1, growth["step"].max() - 1), "step"]
     stops = f" Sliding layers stop growing at {stop.iloc[0]:,} tokens, the dotted line." if len(stop) else ""
@@ -234,12 +234,12 @@ def _costs_spec(size: str, count: str) -> dict:
 def _panel(amount: str, title: str, labels: bool) -> alt.Chart:
     colour = alt.Color("what:N", legend=alt.Legend(title=None, columns=3, orient="top") if not labels else None,
                        scale=scale_of({_KEY: palette.KEY, _VALUE: palette.VALUE, _REST: palette.MUTED}))
-    x = alt.X("kv_heads:O", axis=alt.Axis(title="KV heads (count)", labelAngle=0, ticks=False) if labels else alt.Axis(
+    x = alt.X("kv_heads:O", axis=alt.Axis(title="KV groups (count)", labelAngle=0, ticks=False) if labels else alt.Axis(
         title=None, labels=False, ticks=False))
     return blank_chart().mark_bar().encode(
         x=x, y=alt.Y(f"{amount}:Q", stack="zero", axis=alt.Axis(title=title, tickCount=4)),
         color=colour, opacity=alt.Opacity("current:N", legend=None, scale=scale_of({True: 1, False: 0.35})),
-        tooltip=tooltip(("kv_heads:O", "KV heads"), ("what:N", "for"), (f"{amount}:Q", title, ",.4~r")))
+        tooltip=tooltip(("kv_heads:O", "KV groups"), ("what:N", "for"), (f"{amount}:Q", title, ",.4~r")))
 
 
 @cache

@@ -16,8 +16,8 @@ def memory_saved(study: Study) -> Verdict:
     saved = measure.saving(measure.with_kv_heads(study.config, study.heads), study.kv, study.context)
     return Verdict.of(
         near(CLAIMED_SAVING, saved.memory), partly=near(CLAIMED_SAVING, saved.cache),
-        sentence=f"{study.kv} KV heads in place of {study.heads} save {saved.cache:.1%} of the cache and {saved.memory:.1%} "
-                 f"of weights and cache together, for one sequence of {study.context:,} tokens.")
+        sentence=f"{study.kv} KV groups in place of {study.heads} save {saved.cache:.1%} of the cache and "
+                 f"{saved.memory:.1%} of weights and cache together, for one sequence of {study.context:,} tokens.")
 
 
 def inference_reduced(study: Study) -> Verdict:
@@ -58,7 +58,7 @@ def cache_as_a_share_of_weights(study: Study) -> Verdict:
     weights, cache = checkpoint_bytes(study.config), kv_cache_bytes(study.config, study.context)
     return Verdict.of(near(85e9, weights + cache), (
         f"It is {(weights + cache) / 1e9:.1f} GB: {weights / 1e9:.2f} of weights and {cache / 1e9:.2f} of cache. The cache "
-        "follows layers, KV heads, head size, windows and tokens, and no share of the weights."))
+        "follows layers, KV groups, head size, windows and tokens, and no share of the weights."))
 
 
 def windows_forgotten(study: Study, times: float) -> Verdict:

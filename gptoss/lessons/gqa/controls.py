@@ -6,7 +6,6 @@ import math
 
 import streamlit as st
 
-from gptoss import units
 from gptoss.app import controls, pictures
 from gptoss.app.computed import computed
 from gptoss.app.retrained import RETRAINED, show_retrained
@@ -15,7 +14,7 @@ from gptoss.lessons.gqa import charts, measure
 
 VIEWS = measure.CLOSE, measure.WHOLE, RETRAINED
 MAX_TRIED = 64  # tokens; attention is written out in every layer
-SHARES = {f"about {percent:g}%": percent / 100 for percent in (90, 30, 10, 3, 1, 0.3, 0.1, 0.03)}
+SHARES = {f"about {percent:g}%": percent / 100 for percent in (90, 60, 30, 10, 3, 1, 0.3, 0.1)}
 
 who_reads_whom = computed(measure.who_reads_whom, entries=8)
 
@@ -37,13 +36,3 @@ def film(study: Study) -> None:
 def nearest_share(share: float) -> str:
     """The choice of the question that is nearest by ratio."""
     return min(SHARES, key=lambda words: abs(math.log(SHARES[words]) - math.log(max(share, 1e-9))))
-
-
-def cache_change(study: Study, change: measure.Saving) -> str:
-    """What becomes of the cache, in a sentence."""
-    before, after = change.cache_before, change.cache_after
-    if max(before, after) >= 2**30:  # one unit for both, to be compared
-        sizes = f"{before / 2**30:.2f} to {after / 2**30:.2f} GiB"
-    else:
-        sizes = f"{units.size(before)} to {units.size(after)}"
-    return f"The cache at {study.context:,} tokens goes from {sizes}."

@@ -1,6 +1,6 @@
 """Who shares keys and values, and what that saves: grouped-query attention (Ainslie et al., arXiv 2305.13245).
 
-With as many key/value heads as query heads it is multi-head attention (MHA; Vaswani et al., arXiv 1706.03762), with a
+With as many KV groups as query heads it is multi-head attention (MHA; Vaswani et al., arXiv 1706.03762), with a
 single one multi-query attention (MQA; Shazeer, arXiv 1911.02150), and anything between is grouped (GQA).
 """
 
@@ -25,13 +25,13 @@ WINDOWS_SHOWN = 2  # decode steps of the close view, in windows: long enough to 
 
 
 def with_kv_heads(config: ModelConfig, kv_heads: int) -> ModelConfig:
-    """The same model with another number of key/value heads. Raises `ValueError` unless it divides the query heads."""
+    """The same model with another number of KV groups. Raises `ValueError` unless it divides the query heads."""
     return config.replace(num_key_value_heads=kv_heads)
 
 
 @lru_cache(maxsize=128)
 def costs_by_kv_heads(config: ModelConfig, context: int) -> pd.DataFrame:
-    """What each possible number of key/value heads costs at `context` tokens, in the model's real size.
+    """What each possible number of KV groups costs at `context` tokens, in the model's real size.
 
     Columns: kv_heads; cache, the bytes of one sequence's KV cache in bf16; parameters, of the whole model; shared,
     those of them that make keys and values; current, whether this is how `config` is set.
@@ -52,7 +52,7 @@ def key_value_parameters(config: ModelConfig) -> int:
 
 @dataclass(frozen=True)
 class Saving:
-    """What going from one number of key/value heads to another changes."""
+    """What going from one number of KV groups to another changes."""
 
     cache_before: int  # bytes
     cache_after: int
@@ -78,7 +78,7 @@ class Saving:
 
 
 def saving(config: ModelConfig, kv_heads: int, context: int, batch_size: int = 1) -> Saving:
-    """What `config` saves with `kv_heads` key/value heads, for `batch_size` sequences of `context` tokens.
+    """What `config` saves with `kv_heads` KV groups, for `batch_size` sequences of `context` tokens.
 
     Raises `ValueError` for a number that does not divide the query heads, and for a shape that MXFP4 cannot hold.
     """

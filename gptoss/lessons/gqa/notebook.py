@@ -1,4 +1,4 @@
-"""Which query heads share a key/value head, what each number of groups costs, and the cache as it grows."""
+"""Which query heads share keys and values, what each number of groups costs, and the cache as it grows."""
 
 from __future__ import annotations
 

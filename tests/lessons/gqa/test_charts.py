@@ -85,7 +85,7 @@ def test_the_drawing_says_what_a_token_costs():
     for figure in ("16.00 KiB a token and layer", "2.00 KiB a token and layer", "256 B a token and layer"):
         assert figure in svg
     words = describe_sharing(64, 8, 64)
-    assert words in svg and "8 key/value heads for 64 query heads" in words and "set to 8 key/value heads" in words
+    assert words in svg and "8 KV groups of 64 query heads" in words and "set to 8 KV groups" in words
     assert all(colour in svg for colour in (palette.QUERY, palette.KEY, palette.VALUE))
     assert "GQA" not in describe_sharing(2, 1, 64) and "MHA" not in describe_sharing(1, 1, 64)
 
@@ -100,7 +100,7 @@ def test_cost_panels_are_well_made():
     assert_well_made(chart, kv_head_costs(costs(LARGE, 65_536), 65_536))
     upper, lower = chart.spec["vconcat"]
     assert axis_titles(upper) == {"y": "KV cache (GiB)"}
-    assert axis_titles(lower) == {"x": "KV heads (count)", "y": "parameters (billions)"}
+    assert axis_titles(lower) == {"x": "KV groups (count)", "y": "parameters (billions)"}
 
 
 def test_bars_add_up_to_the_costs():
@@ -111,7 +111,8 @@ def test_bars_add_up_to_the_costs():
     assert sums["parameters"].tolist() == pytest.approx((table["parameters"] / 1e9).tolist(), abs=1e-5)
     assert data.loc[data["current"], "kv_heads"].unique().tolist() == [8]
     alt = kv_head_costs(table, 131_072).alt
-    assert "8 KV heads: 4.50 GiB" in alt and "576.56 MiB to 36.04 GiB" in alt and "116,829,156,672 parameters" in alt
+    assert "8 KV groups at 131,072 tokens: 4.50 GiB" in alt
+    assert "576.56 MiB to 36.04 GiB" in alt and "116,829,156,672 parameters" in alt
 
 
 def test_small_models_get_smaller_units():
