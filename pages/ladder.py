@@ -5,6 +5,7 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import pictures, state
 from gptoss.app.controls import view
+from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
 from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
 from gptoss.app.study import Study
@@ -65,11 +66,11 @@ def maths(study: Study) -> str:
     saved = [units.size(measure.cost(top.replace(rungs), CACHE, CONTEXT) - left)
              for rungs, left in (((), apart), (["gqa"], together))]
     return with_numbers(
-        (BLOCK, f"{2 * study.layers} half blocks add to D = {width:,} numbers."),
+        (BLOCK, f"{2 * study.layers} half blocks add to a stream of {word('hidden size')} D = {width:,}."),
         (PARTS, f"H = {bottom.num_attention_heads} heads of {bottom.head_dim} become {top.num_attention_heads} of d = "
                 f"{top.head_dim} in G = {units.plural(top.num_key_value_heads, 'group')}, and one MLP becomes E = "
                 f"{study.experts} of F = {top.intermediate_size:,}, k = {study.active} of them for a token."),
-        (DENSE, f"a GELU of {4 * width:,} gives way to a SwiGLU of about {8 * width / 3:,.0f}."),
+        (DENSE, f"a GELU of {4 * width:,} gives way to a {word('SwiGLU')} of about {8 * width / 3:,.0f}."),
         (ORDER, f"at {CONTEXT:,} tokens windows save {saved[0]} of the cache before keys and values are shared, and "
                 f"{saved[1]} after."))
 

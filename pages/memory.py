@@ -20,7 +20,7 @@ OPENING = Opening(
     problem=f"{units.count(cost.count_parameters(REAL).total)} weights have to fit into a machine, and for every token that "
             "is written the active ones are read again.",
     idea=f"Add up what is kept: the weights once, and for each user a {word('KV cache')} that grows with the text. Then "
-         "ask what takes longer, reading or multiplying.",
+         f"ask {word('roofline', 'what takes longer')}, {word('bandwidth', 'reading')} or multiplying.",
     chosen=f"Experts in {word('MXFP4')}, {REAL.experts_per_token} of {REAL.num_experts} read for a token, and every other "
            f"layer keeps the last {REAL.sliding_window} tokens only.")
 

@@ -21,8 +21,8 @@ HAND, PLANE, ACTIVATIONS, DEPTH, FORMATS, TIME = VIEWS = (
 _, LAYER_ONLY, BOTH = NORMS = "RMSNorm alone", "LayerNorm alone", "both"
 _REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
-    problem=f"Every {word('layer')} adds to a token's row of numbers, so the row grows. Each layer would have to read "
-            "numbers of another size.",
+    problem=f"Every {word('layer')} adds to a token's {word('residual stream', 'row of numbers')}, so the row grows. Each "
+            "layer would have to read numbers of another size.",
     idea="Divide by the typical size. Of 1, −1 and 5 the squares are 1, 1 and 25, their mean is 9, its root 3: we get "
          "0.33, −0.33 and 1.67.",
     chosen=f"{word('RMSNorm')} before every attention and every MLP, and once at the end: {2 * _REAL.num_hidden_layers + 1} "

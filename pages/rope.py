@@ -27,11 +27,11 @@ FURTHER_ON = 8  # tokens: the distance of the worked score
 OPENING = Opening(
     problem="Attention by itself does not know order: “dog bites man” and “man bites dog” make the same queries, keys and "
             "values.",
-    idea=f"Turn every {word('query')} and {word('key')} like the hand of a clock, a little more with each position. The "
-         "angle between two hands then tells how far apart they are.",
-    chosen=f"{REAL.head_dim // 2} hands a head, from fast to very slow, trained on {REAL.initial_context_length:,} tokens. "
-           f"{word('YaRN')} slows the slow ones {number(REAL.rope_scaling_factor)} times for {REAL.max_context_length:,} "
-           "tokens.")
+    idea=f"{word('RoPE')} turns every {word('query')} and {word('key')} like the hand of a clock, a little more with each "
+         "position. The angle between two hands then tells how far apart they are.",
+    chosen=f"{REAL.head_dim // 2} hands a head, {word('frequency', 'from fast to very slow')}, trained on "
+           f"{REAL.initial_context_length:,} tokens. {word('YaRN')} slows the slow ones {number(REAL.rope_scaling_factor)} "
+           f"times for {REAL.max_context_length:,} tokens.")
 
 TURNED = r"""
 Pair $m$ of a query or a key, its dimensions $m$ and $m + d/2$, is turned by an angle: its position times the pair's own

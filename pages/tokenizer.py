@@ -29,10 +29,10 @@ REAL = PRESETS["gpt-oss-20b"]
 
 OPENING = Opening(
     problem="A model computes with numbers. Letter by letter a text would be very long, and no list of words is complete.",
-    idea=f"Cut the text into frequent pieces: common words whole, rare ones in parts, anything else in bytes. Each piece, a "
-         f"{word('token')}, has a number.",
-    chosen=f"A {word('vocabulary')} of {REAL.vocab_size:,} tokens, four times GPT-2's, and special tokens that say where a "
-           "message begins, who speaks and where it ends.")
+    idea=f"Cut the text into {word('BPE', 'frequent pieces')}: common words whole, rare ones in parts, anything else in "
+         f"bytes. Each piece, a {word('token')}, has a number.",
+    chosen=f"A {word('vocabulary')} of {REAL.vocab_size:,} tokens, four times GPT-2's, and "
+           f"{word('harmony', 'special tokens')} that say where a message begins, who speaks and where it ends.")
 
 MERGING = r"""
 A pre-token, a word with the space before it, begins as bytes. Every token $v$ of the vocabulary has a rank, its id:
@@ -61,8 +61,8 @@ def maths(study: Study) -> str:
     return with_numbers(
         (MERGING, f"“{STRAWBERRY}” has {len(word_of)} bytes and {made} merges: {len(word_of)} − {made} = "
                   f"{len(encode_text(STRAWBERRY))} tokens."),
-        (PARAMETERS, f"V = {config.vocab_size:,} and D = {config.hidden_size:,}, so that both ends have "
-                     f"{ends.embedding + ends.unembedding:,} parameters, "
+        (PARAMETERS, f"V = {config.vocab_size:,} and D = {config.hidden_size:,}, so that the {word('embedding')} and the "
+                     f"{word('unembedding')} have {ends.embedding + ends.unembedding:,} parameters, "
                      f"{(ends.embedding + ends.unembedding) / ends.total:.1%} of {study.name}."))
 
 

@@ -311,11 +311,6 @@ WORDS: dict[str, Word] = {
         "One operation on numbers with a decimal point: an addition or a multiplication. Work is counted in them because "
         "machines promise so many a second.", "memory",
         lambda model: f"One token after {model.context - 1:,} others costs {model.name} {flops(model.figure('flops'))}."),
-    "prefill": Word(
-        "The reading of a prompt: all its tokens go through the model at once. Writing the answer is slower, because each "
-        "of its tokens has to wait for the one before.", "memory",
-        lambda model: f"A prompt of {model.context:,} tokens makes {model.name} fill a KV cache of "
-                      f"{size(model.figure('kv_cache'))}."),
     "bandwidth": Word(
         "How many bytes a second a machine moves from memory to where it computes. While one text is written that, and not "
         "arithmetic, limits the speed.", "memory",
