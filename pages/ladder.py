@@ -7,9 +7,11 @@ from gptoss.app import pictures, state
 from gptoss.app.controls import view
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.lesson import Lesson, Prediction, Seen, Try, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
+from gptoss.config import PRESETS
+from gptoss.cost import count_parameters
 from gptoss.ladder import RUNGS, LadderConfig
 from gptoss.lessons.ladder import charts, controls, measure
 from gptoss.lessons.ladder.measure import ACTIVE, CACHE, FLOPS, PARAMETERS, TIME
@@ -18,6 +20,7 @@ from gptoss.model.ladder import DenseMLP, Experts, LadderAttention, LadderBlock
 from gptoss.notation import with_numbers
 
 CONTEXT = 1024  # tokens that every model of the ladder has positions for
+REAL = "gpt-oss-20b"
 CHECKED = tuple(range(64))  # ids that every live vocabulary has: single bytes
 OPENING = Opening(
     problem="Between GPT-2 and GPT-OSS nearly everything changed at once, so nobody can see which change did what.",
@@ -87,24 +90,14 @@ def picture(study: Study) -> None:
                               "with a rung.")
     with left:
         waterfall = pictures.main()
-        beside(lesson(study))
     if quantity != TIME:
         with waterfall:
             controls.costs(config, quantity, study.context)
+    beside(lesson(study))
     controls.expected(study, live)
     if quantity == TIME:  # last: all the rest is there before the first pass is timed
         with waterfall:
             controls.times(study, taken)
-
-
-def because(bottom: LadderConfig, top: LadderConfig) -> str:
-    """What the answer to the prediction means."""
-    before, after = (units.count(measure.cost(config, ACTIVE, 1)) for config in (bottom, top))
-    frame = measure.waterfall(top, lambda config: measure.cost(config, PARAMETERS, 1)).iloc[1:-1]
-    change = frame["stop"] - frame["start"]
-    largest = change.idxmax()
-    return (f"{before} active parameters become {after}. The rung that adds most to the total is "
-            f"{frame.loc[largest, 'step']} with {units.count(change[largest])}.")
 
 
 def how_we_know(study: Study) -> None:
@@ -124,25 +117,71 @@ def how_we_know(study: Study) -> None:
         "Hugging Face's `GPT2LMHeadModel`.")
 
 
-def lesson(study: Study) -> Lesson:
-    """What follows below the picture."""
+def prediction(study: Study, quantity: str) -> Prediction:
+    """A question on what the view does not show before all rungs are taken: of a real model where a small one is studied."""
+    if count_parameters(study.config).total < count_parameters(PRESETS[REAL]).total:
+        study = Study.of_preset(REAL)
     bottom, top = LadderConfig(study.config), LadderConfig.climbed(study.config)
-    total, active = (measure.cost(top, of, 1) / measure.cost(bottom, of, 1) for of in (PARAMETERS, ACTIVE))
+    grown = {of: measure.cost(top, of, study.context) / measure.cost(bottom, of, study.context) for of in measure.COSTS}
+    longer = measure.context_of(top, study.context) / measure.context_of(bottom, study.context)
+    text = f"its texts can be {units.number(longer)} times as long"
+    given, factor, asked, of, mistake = {
+        CACHE: (text, longer, "How many times as large is its KV cache?", CACHE,
+                "In GPT-2 every token takes as much cache as the one before, but here heads share keys and values."),
+        FLOPS: (text, longer, "How many times as much does one token compute?", FLOPS,
+                "Only attention looks at the whole text, and in half of the layers only at a window of it."),
+        ACTIVE: (f"{units.number(grown[ACTIVE])} times as many parameters work on one token", grown[ACTIVE],
+                 "How many times as many are there in all?", PARAMETERS,
+                 "In GPT-2 every parameter is active. With experts most of them wait for another token."),
+    }.get(quantity, (f"there are {units.number(grown[PARAMETERS])} times as many parameters", grown[PARAMETERS],
+                     "How many times as many work on one token?", ACTIVE,
+                     "In GPT-2 all of them would. With experts a token uses a few of many."))
+    return Prediction(
+        f"All rungs lead from a GPT-2 of {units.plural(study.layers, 'layer')} and width {study.hidden:,} to {study.name}, "
+        f"where {given}. {asked}", answer=lambda: grown[of], because=lambda _: what_moves(study, of), unit="times",
+        tolerance=0.15, show=units.number, view=quantity, mistakes=[(factor, mistake)])
+
+
+def what_moves(study: Study, of: str) -> str:
+    """Which rungs add most on the whole way, and which take away."""
+    frame = measure.waterfall(LadderConfig.climbed(study.config), lambda model: measure.cost(model, of, study.context))
+    change = (frame["stop"] - frame["start"]).set_axis(frame["step"]).iloc[1:-1]
+    write = charts.MEASURES[of].write
+    most, least = ([f"{step} ({units.signed(value, write)})" for step, value in some.items()]
+                   for some in (change[change > 0].nlargest(2), change[change < 0].nsmallest(2)))
+    return f"Most is added by {' and '.join(most)}; most is taken away by {' and '.join(least)}."
+
+
+def tries() -> list[Try]:
+    """Experiments with a few rungs of gpt-oss-20b."""
     rungs, quantity = controls.RUNGS_KEY.name, controls.MEASURE_KEY.name
+
+    def changes(seen: Seen, of: str) -> dict[str, int]:
+        bars = measure.waterfall(LadderConfig(seen.study.scale.config, measure.standing(seen.controls[rungs])[0]),
+                                 lambda config: measure.cost(config, of, seen.study.context), untaken=False)
+        return dict(zip(bars["step"], bars["stop"] - bars["start"], strict=True))
+
+    return [
+        Try("RoPE alone", "RoPE has no weights, and even saves GPT-2's learned positions. The cache grows all the same, "
+            "because positions no longer end at 1,024: a longer text fits.", preset=REAL,
+            controls={rungs: ["rope"], quantity: CACHE},
+            check=lambda seen: changes(seen, CACHE)["RoPE"] > 0 > changes(seen, PARAMETERS)["RoPE"]),
+        Try("Experts alone", "The bar of the experts is short: one token computes hardly more, because it uses only a few "
+            "of them. Now turn to Parameters: there it is the longest.", preset=REAL,
+            controls={rungs: ["experts"], quantity: FLOPS}, check=lambda seen: (
+                abs(changes(seen, FLOPS)["Experts"]) < 0.25 * changes(seen, FLOPS)["GPT-2"]
+                and changes(seen, PARAMETERS)["Experts"] > changes(seen, PARAMETERS)["GPT-2"])),
+        Try("All rungs, the cache", "YaRN makes a long text possible, and its bar is the longest that grows. Grouped "
+            "queries and windows pay for it.", preset=REAL, controls={rungs: list(RUNGS), quantity: CACHE},
+            check=lambda seen: max(list(changes(seen, CACHE).items())[1:-1], key=lambda pair: pair[1])[0] == "YaRN"
+            and changes(seen, CACHE)["Grouped queries"] < 0 > changes(seen, CACHE)["Sliding windows"])]
+
+
+def lesson(study: Study) -> Lesson:
+    """What stands beside the picture and below it."""
     return Lesson(
-        path="ladder",
-        prediction=Prediction(
-            f"From a GPT-2 of {units.plural(study.layers, 'layer')} and width {study.hidden:,} to {study.name}, all "
-            f"parameters together become {units.number(total)} times as many. How many times as many work on one token?",
-            answer=lambda: active, because=lambda _: because(bottom, top), unit="times", tolerance=0.15, show=units.number),
-        tries=[
-            Try("GPT-2 with RoPE alone", "RoPE costs nothing: the cache grows because a longer context becomes possible.",
-                controls={rungs: ["rope"], quantity: CACHE}),
-            Try("Experts alone", "Hardly any more compute for one token. Now look at the parameters.",
-                controls={rungs: ["experts"], quantity: FLOPS}),
-            Try("All rungs, the cache", "YaRN makes the long context possible; grouped queries and windows pay for it.",
-                controls={rungs: list(RUNGS), quantity: CACHE})],
-        maths=maths(study), code=[LadderModel, LadderBlock, LadderAttention, DenseMLP, Experts, LadderConfig],
+        path="ladder", prediction=prediction(study, controls.MEASURE_KEY.value), tries=tries(), maths=maths(study),
+        code=[LadderModel, LadderBlock, LadderAttention, DenseMLP, Experts, LadderConfig],
         claims=register.of_page("ladder"), checks=lambda: how_we_know(study))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import streamlit as st
@@ -241,10 +242,16 @@ def steps(key: str, places: Sequence, then: Callable[[], None] | None = None) ->
     The keys Page up and Page down press these buttons, and go to another page where no step is left: `keys.js` finds them by
     their own keys, so a page has one pair at a time. `then` is called after a step.
     """
-    st.session_state[_STEPS] = key
     place = _place_on(key, places)
-    for name, label, by, last in (("back", "Back", -1, 0), ("forward", "Next", 1, len(places) - 1)):
-        st.button(label, key=f"steps_{name}", disabled=place == last, on_click=_step, args=(key, places, by, then))
+    step_buttons(key, *(None if place == last else partial(_step, key, places, by, then)
+                        for by, last in ((-1, 0), (1, len(places) - 1))))
+
+
+def step_buttons(key: str, back: Callable[[], None] | None, forward: Callable[[], None] | None) -> None:
+    """Back and Next of the widget `key`, with what each does to it: nothing where no step is left."""
+    st.session_state[_STEPS] = key
+    for name, label, does in (("back", "Back", back), ("forward", "Next", forward)):
+        st.button(label, key=f"steps_{name}", disabled=does is None, on_click=does)
 
 
 def forget_step() -> None:

@@ -18,6 +18,7 @@ from chromium_reader import (
     assert_no_error_shown,
     assert_opening_leaves_room,
     assert_picture_begins,
+    assert_question_is_near,
     at_rest,
     expect_address,
     open_tab,
@@ -130,17 +131,23 @@ def background(page) -> str:
 
 
 def look_at_every_view(page, path: str) -> None:
-    """Its picture begins high on a laptop, highest in projector mode, and nothing of it is cut, there or on a phone."""
+    """Its picture begins high on a laptop, highest in projector mode, and nothing of it is cut, there or on a phone.
+
+    The question of a lesson is right under it in all three.
+    """
     views = view_buttons(page, path) or [None]
+    near = assert_question_is_near if path in {lesson.path for lesson in LESSONS} else (lambda page: None)
     page.set_viewport_size(LAPTOP)
     for view in views[1:] + views[:1]:  # each is drawn anew at this size
         turn_to(page, view)
         assert_picture_begins(page, at_most=BEGINS.get(path, 200))
         assert_fits(page)
+        near(page)
     page.set_viewport_size(PHONE)
     for view in views[1:] + views[:1]:
         turn_to(page, view)
         assert_fits(page)
+        near(page)
     page.set_viewport_size(LAPTOP)
     page.keyboard.press("f")
     expect_address(page, stage="1")
@@ -148,6 +155,7 @@ def look_at_every_view(page, path: str) -> None:
     for view in views:
         turn_to(page, view)
         assert_picture_begins(page, at_most=96, height=0.75)
+        near(page)
     assert background(page) == "rgb(255, 255, 255)"
     page.get_by_role("button", name="Leave projector mode").click()
     expect_address(page, stage=None)

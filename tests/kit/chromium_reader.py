@@ -9,6 +9,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
+from gptoss.app.lesson import BESIDE
+from gptoss.app.pictures import MAIN
+
 PATIENCE = 15_000  # ms; the machine may be busy with other tests
 DESKTOP = {"width": 1440, "height": 900}
 LAPTOP = {"width": 1280, "height": 720}
@@ -160,6 +163,16 @@ def assert_picture_begins(page: Page, at_most: int, height: float = 0.0) -> None
     where = box, page.locator("h1").inner_text(), page.url
     assert 0 < box["y"] <= at_most, where
     assert box["height"] >= height * page.viewport_size["height"], where
+
+
+def assert_question_is_near(page: Page) -> None:
+    """The question begins right under its picture, and is one scroll away where the picture fits a screen."""
+    screen = page.viewport_size["height"]
+    page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
+    picture, question = (page.locator(f".st-key-{key}").filter(visible=True).first.bounding_box() for key in (MAIN, BESIDE))
+    end = picture["y"] + picture["height"]
+    assert end <= question["y"] <= end + 0.3 * screen, (page.url, picture, question)
+    assert question["y"] <= 1.85 * screen or picture["height"] > screen, (page.url, picture, question)
 
 
 def assert_opening_leaves_room(page: Page) -> None:

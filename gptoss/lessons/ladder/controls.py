@@ -20,7 +20,7 @@ from gptoss.lessons.ladder.measure import CACHE, COSTS, FLOPS, TIME, Timing
 from gptoss.tokenizer.compact_gpt2 import compact_gpt2
 
 MEASURES = (*COSTS, TIME)
-RUNGS_KEY, MEASURE_KEY = controls.Key("ladder_rungs", list(RUNGS)), controls.Key("ladder_measure", MEASURES[0])
+RUNGS_KEY, MEASURE_KEY = controls.Key("ladder_rungs", list(RUNGS)[:1]), controls.Key("ladder_measure", MEASURES[0])
 
 expectation = computed(measure.expectation, entries=64)
 timed = measured(measure.forward_time, entries=512, doing="Timing the models, one after the other.")
@@ -28,16 +28,15 @@ differences = computed(measure.ends_differ_by)
 
 
 def rungs() -> frozenset[str]:
-    """Toggles for all rungs, all taken at first, and buttons for the first rung, the next one and all.
+    """Toggles for all rungs, the first one taken at first; Back, Next and a button for all of them.
 
     Returns those that can be taken; says which wait, and for what.
     """
     wanted = kept.pills("Rungs", list(RUNGS), default=RUNGS_KEY.default, selection_mode="multi", key=RUNGS_KEY.name,
                         format_func=lambda name: RUNGS[name].title, label_visibility="collapsed", wrap=True)
     with st.container(horizontal=True, gap="small"):
-        for key, label, move in (("first", "First rung", lambda: RUNGS_KEY.set([*RUNGS][:1])),
-                                 ("climb", "Next rung", _climb), ("all", "All rungs", lambda: RUNGS_KEY.set([*RUNGS]))):
-            st.button(label, key=f"ladder_{key}", on_click=move, type="tertiary")
+        controls.step_buttons(RUNGS_KEY.name, _descend if wanted else None, _climb if len(wanted) < len(RUNGS) else None)
+        st.button("All rungs", key="ladder_all", on_click=lambda: RUNGS_KEY.set([*RUNGS]), type="tertiary")
     taken, waiting = measure.standing(wanted)
     needed = {name: " and ".join(RUNGS[other].title for other in RUNGS[name].needs) for name in waiting}
     lines = [f":material/block: {RUNGS[name].title} needs {needs}: it is left out until that is on."
@@ -51,6 +50,13 @@ def _climb() -> None:
     """Take the lowest rung that is not taken."""
     taken = RUNGS_KEY.value
     RUNGS_KEY.set([*taken, *[name for name in RUNGS if name not in taken][:1]])
+
+
+def _descend() -> None:
+    """Leave the highest rung that is taken."""
+    taken = RUNGS_KEY.value
+    highest = [name for name in RUNGS if name in taken][-1:]
+    RUNGS_KEY.set([name for name in taken if name not in highest])
 
 
 @lru_cache(maxsize=256)

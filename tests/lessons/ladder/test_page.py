@@ -40,9 +40,11 @@ def open_tab(at, name):
     return at.run()
 
 
-def test_at_first_all_rungs_lead_to_the_model_under_study():
+def test_it_opens_with_the_first_rung_and_all_of_them_lead_to_the_model_under_study():
     at = open_page(PAGE, preset="gpt-oss-20b")
     assert_fine(at)
+    assert "Rungs taken: RMSNorm." in drawing(at) and "GPT-2 2.54 B, result 2.54 B" in sentences(at)
+    at.button(key="ladder_all").click().run()
     assert "GPT-2 2.54 B, result 20.91 B, 8.24 times as much" in sentences(at)
     assert 'class="own"' not in drawing(at) and "Entropy" in sentences(at)
 
@@ -67,7 +69,7 @@ def test_every_waterfall_is_drawn_and_time_is_measured():
 
 
 def test_the_context_is_what_positions_allow():
-    at = measure(open_page(PAGE, preset="gpt-oss-20b"), "KV cache")
+    at = measure(take(open_page(PAGE, preset="gpt-oss-20b"), *RUNGS), "KV cache")
     assert "GPT-2 1,024, the result 131,072" in sentences(at) and "GPT-2 270.00 MiB, result 3.00 GiB" in sentences(at)
     take(at, "rope")
     assert "GPT-2 1,024, the result 4,096" in sentences(at)
@@ -75,17 +77,22 @@ def test_the_context_is_what_positions_allow():
     assert "GPT-2 1,024, the result 1,024" in sentences(at) and "No rung is taken" in sentences(at)
 
 
-def test_the_ladder_is_climbed_by_buttons():
+def test_the_ladder_is_climbed_and_left_by_steps():
     at = open_page(PAGE, preset="classroom")
-    at.button(key="ladder_first").click().run()
-    assert at.session_state["ladder_rungs"] == ["rmsnorm"]
-    for number in range(2, len(RUNGS) + 2):
-        at.button(key="ladder_climb").click().run()
+    for number in range(2, len(RUNGS) + 1):
+        at.button(key="steps_forward").click().run()
         assert_fine(at)
         assert at.session_state["ladder_rungs"] == list(RUNGS)[:number]
+    assert at.button(key="steps_forward").disabled
+    at.button(key="steps_back").click().run()
+    assert at.session_state["ladder_rungs"] == list(RUNGS)[:-1]
+    take(at, "rope", "experts")
+    at.button(key="steps_back").click().run()
+    assert at.session_state["ladder_rungs"] == ["rope"]
+    at.button(key="steps_forward").click().run()
+    assert sorted(at.session_state["ladder_rungs"]) == ["rmsnorm", "rope"]
     take(at)
-    at.button(key="ladder_climb").click().run()
-    assert at.session_state["ladder_rungs"] == ["rmsnorm"]
+    assert at.button(key="steps_back").disabled
     at.button(key="ladder_all").click().run()
     assert at.session_state["ladder_rungs"] == list(RUNGS)
 
@@ -114,20 +121,22 @@ def test_some_rungs_of_the_largest_model(rungs):
 
 def test_the_prediction_is_the_ratio_of_published_counts():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    at.number_input(key="ladder_guess").set_value(1.42).run()
+    at.number_input(key="ladder_parameters_guess").set_value(1.42).run()
     at.button(key="ladder_commit").click().run()
     assert round(3_608_306_880 / 2_534_431_680, 2) == 1.42 and at.success
-    for figure in ("It is 1.42 times", "2.53 B active parameters become 3.61 B", "Experts with 17.53 B"):
+    for figure in ("It is 1.42 times", "Most is added by Experts (+798.87 M)", "taken away by Grouped queries (−495.62 M)"):
         assert figure in sentences(at)
 
 
-@pytest.mark.parametrize(("number", "rungs", "name"), [
-    (0, ["rope"], "KV cache"), (1, ["experts"], "FLOPs per token"), (2, list(RUNGS), "KV cache")])
-def test_every_experiment_can_be_tried(number, rungs, name):
-    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this")
-    at.button(key=f"ladder_try_{number}").click().run()
-    assert_fine(at)
-    assert at.session_state["ladder_rungs"] == rungs and f"{name}: GPT-2 " in sentences(at)
+def test_a_small_model_leaves_the_questions_to_a_real_one():
+    at = open_page(PAGE, preset="classroom")
+    for view, answer in (("KV cache", "11.4 times"), ("FLOPs per token", "6.17 times"), ("Active parameters", "8.24 times")):
+        at = measure(at, view)
+        assert "to gpt-oss-20b, where" in sentences(at) and answer not in sentences(at)
+        key = f"ladder_{view.lower().replace(' ', '-')}_guess"
+        at.number_input(key=key).set_value(128.0).run()
+        at.button(key="ladder_commit").click().run()
+        assert f"It is {answer}" in sentences(at)
 
 
 def test_checks_are_measured():
