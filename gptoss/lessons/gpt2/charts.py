@@ -39,13 +39,14 @@ _STYLE = palette.in_both_themes(f"""<style>
 .beside small {{opacity: 0.75; font-size: 0.88rem; font-weight: 400}}
 .beside .wrong {{text-decoration: line-through; text-decoration-thickness: 1px}}
 .beside code {{font-size: 0.9rem; background: none; color: inherit; padding: 0}}
-.beside-scroll.beside-scroll {{max-height: 400px; overflow: auto}}
 @media (max-width: 640px) {{
-  .beside-scroll.beside-scroll {{max-height: none}}
-  .beside thead {{display: none}}
-  .beside tr, .beside td, .beside tbody th {{display: block}}
-  .beside.beside td, .beside.beside tbody th {{border-bottom: 0; padding: 2px 8px}}
-  .beside.beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 6px 0}}
+  .beside, .beside :is(thead, tbody) {{display: block}}
+  .beside tr {{display: grid; grid-template-columns: 1fr 1fr; column-gap: 8px}}
+  .beside tbody th {{order: -1}}
+  .beside tbody th, .beside.named td:last-child {{grid-column: 1 / -1}}
+  .beside.named thead th:is(:first-child, :last-child), .beside:not(.named) thead th:nth-child(2) {{display: none}}
+  .beside.beside td, .beside.beside th {{border-bottom: 0; padding: 1px 6px; font-size: 0.75rem; line-height: 1.25}}
+  .beside.beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 4px 0}}
 }}
 </style>""")
 
@@ -144,8 +145,8 @@ def _shape(model: str, shape: str) -> str:
 
 
 def comparison_table(rows: Iterable[Row],
-                     verdicts: Mapping[str, tuple[str, str, str, str]] = MappingProxyType({})) -> str:
-    """Both models row by row, as an HTML table, with what people say about a row and what became of it.
+                     verdicts: Mapping[str, tuple[str, str, str, str]] = MappingProxyType({}), name: str = GPT_OSS) -> str:
+    """GPT-2 and the model of this `name` row by row, as an HTML table, with what people say about a row and what came of it.
 
     `verdicts` has claims of the rows by their numbers: who says so, the claim, the verdict and its sentence.
     """
@@ -155,8 +156,8 @@ def comparison_table(rows: Iterable[Row],
         f'<td class="gpt-2">{escape(row.gpt2)}</td><td class="gpt-oss">{escape(row.gptoss)}'
         + "".join(_verdict(*verdicts[claim]) for claim in row.claims if claim in verdicts)
         + f"</td><td><small>{escape(row.source)}</small></td></tr>" for row in rows)
-    return _table(("", GPT_2, GPT_OSS, "Where it comes from"), body,
-                  f"{len(rows)} ways in which GPT-2 and GPT-OSS differ", "named")
+    return _table(("", GPT_2, name, "Where it comes from"), body,
+                  f"{len(rows)} ways in which GPT-2 and {name} differ", "named")
 
 
 def _verdict(source: str, claim: str, verdict: str, sentence: str) -> str:
@@ -167,7 +168,7 @@ def _verdict(source: str, claim: str, verdict: str, sentence: str) -> str:
 
 def _table(titles: Iterable[str], body: str, words: str, kind: str = "") -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    return (f'{_STYLE}<div class="beside-scroll" tabindex="0" role="region" aria-label="{escape(words)}">'
+    return (f'{_STYLE}<div role="region" aria-label="{escape(words)}">'
             f'<table class="beside {kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
 
 

@@ -18,7 +18,7 @@ from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.verdicts import Claim
 from gptoss.app.weights import CHANGED, weights_of
 from gptoss.charts import Chart
-from gptoss.config import GPT2Config, ModelConfig
+from gptoss.config import GPT2_PRESETS, GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, Match, compared_figure, matched_gpt2, shared_context
 from gptoss.lessons.gpt2 import charts, measure
@@ -27,8 +27,9 @@ from gptoss.tokenizer import CompactVocabulary
 from gptoss.tokenizer.compact_gpt2 import CompactGPT2, compact_gpt2
 from gptoss.training.shipped import Shipped
 
-SIZES, NEXT, ATTENTION, TENSORS, TABLE, TIMES = VIEWS = "Sizes", "Next token", "Attention", "Tensors", "Table", "Clocks"
-EQUAL = controls.Key("gpt2_equal", ACTIVE)
+TABLE, SIZES, NEXT, ATTENTION, TENSORS, TIMES = VIEWS = "Table", "Sizes", "Next token", "Attention", "Tensors", "Clocks"
+REAL, OURS = "gpt-oss-20b", "the model under study"
+EQUAL, MODEL = controls.Key("gpt2_equal", ACTIVE), controls.Key("gpt2_model", REAL)
 
 CHECKED_TOKENS = 128  # of the text, for the check of attention
 
@@ -97,6 +98,22 @@ def setting() -> tuple[str, str]:
     return equal, view
 
 
+def choose_real(study: Study) -> None:
+    """Which GPT-OSS stands in table and sizes, where a small one is under study."""
+    if is_small(study):
+        kept.segmented_control("GPT-OSS in this picture", (REAL, OURS), key=MODEL.name)
+
+
+def of_real_size(study: Study) -> Study:
+    """Whose table and sizes are shown: gpt-oss-20b in place of a small model, unless the reader wants that one."""
+    return Study.of_preset(REAL) if is_small(study) and MODEL.value == REAL else study
+
+
+def is_small(study: Study) -> bool:
+    """Whether a model is smaller than GPT-2 XL, which OpenAI trained five years before gpt-oss."""
+    return count_parameters(study.config).total < count_parameters(GPT2_PRESETS["gpt2-xl"]).total
+
+
 def draw(both: Pair, view: str, words: str, special: bool, claims: Mapping[str, Claim]) -> None:
     """The chosen view of both, and what is held equal. `claims` are what people say, by number, for the table."""
     if view == TABLE:
@@ -153,8 +170,8 @@ def sizes(both: Pair, words: str) -> None:
         pictures.show_chart(_size_chart(study.config, gpt2, study.context, words), key="gpt2_sizes")
     shared = shared_context(study.context)
     if study.context > shared:
-        st.caption(f":material/block: GPT-2 has {shared:,} positions and reads no more. At {study.context:,} tokens, the "
-                   f"context chosen, GPT-OSS's cache holds {units.size(kv_cache_bytes(study.config, study.context))}. Cache "
+        st.caption(f":material/block: GPT-2 has {shared:,} positions and reads no more. At {study.context:,} tokens the "
+                   f"cache of {study.name} holds {units.size(kv_cache_bytes(study.config, study.context))}. Cache "
                    f"and FLOPs above, of one more token: at {shared:,} for both.")
     else:
         st.caption(f"Cache and FLOPs, of one more token, at {study.context:,} tokens, the context chosen. GPT-2 has "
@@ -174,7 +191,7 @@ def table(both: Pair, claims: Mapping[str, Claim]) -> None:
     with pictures.main():
         st.html(charts.comparison_table(rows, {
             number: (claims[number].origin, claims[number].sentence, verdict.verdict if verdict else verdicts.OPEN,
-                     _plain(verdict.sentence) if verdict else "") for number, verdict in known.items()}))
+                     _plain(verdict.sentence) if verdict else "") for number, verdict in known.items()}, both.study.name))
 
 
 def _plain(markdown: str) -> str:

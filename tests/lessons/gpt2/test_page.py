@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from page_controls import controls as controls_of
 from reader import assert_fine, captions, open_page, type_text
 
-from gptoss.app.lesson import CHECKS, TRY
+from gptoss.app.lesson import CHECKS
 from gptoss.app.live import live_run
 from gptoss.app.study import Study
 from gptoss.config import GPT2_PRESETS, ModelConfig
 from gptoss.cost.matching import ACTIVE, COMPUTE, EQUALS, TOTAL, WIDTH, compared_figure, matched_gpt2
 from gptoss.lessons.gpt2 import controls
-from gptoss.lessons.gpt2.controls import ATTENTION, NEXT, SIZES, TABLE, TENSORS, TIMES, VIEWS
+from gptoss.lessons.gpt2.controls import ATTENTION, NEXT, OURS, SIZES, TABLE, TENSORS, TIMES, VIEWS
 from gptoss.lessons.gpt2.measure import GPT_OSS, MODELS
 from gptoss.training.shipped import shipped
 
@@ -61,17 +62,27 @@ def test_what_is_held_equal_is_matched_and_said(equal):
     assert "**Live GPT-2**" in sentences(at)
 
 
-def test_untouched_it_compares_sizes_of_equal_active_parameters():
+def test_untouched_it_opens_on_the_table_and_compares_sizes_of_equal_active_parameters():
     at = open_page(PAGE, preset="gpt-oss-20b")
-    assert at.selectbox(key="gpt2_equal").value == ACTIVE and at.segmented_control(key="gpt2_view").value == SIZES
+    assert at.selectbox(key="gpt2_equal").value == ACTIVE and at.segmented_control(key="gpt2_view").value == TABLE
+    show(at, SIZES)
     assert "GPT-OSS and GPT-2: Text tokens 71 and 72; Parameters 20.91 B" in captions(at).replace("\\", "")
     assert "GPT-2 has 1,024 positions and reads no more. At 131,072 tokens" in captions(at)
     assert "3.00 GiB" in captions(at)
 
 
 def test_a_short_context_is_both_models_own():
-    at = open_page(PAGE, preset="gpt-oss-20b", context="256")
+    at = show(open_page(PAGE, preset="gpt-oss-20b", context="256"), SIZES)
     assert "at 256 tokens, the context chosen" in captions(at)
+
+
+def test_a_small_model_leaves_table_and_sizes_to_a_real_one_until_the_reader_wants_it():
+    at = open_page(PAGE, preset="classroom")
+    assert "<th>gpt-oss-20b</th>" in html(at) and "17.3% in gpt-oss-20b" in html(at)
+    assert "<th>classroom</th>" in html(at.segmented_control(key="gpt2_model").set_value(OURS).run())
+    show(at, SIZES)
+    assert "Parameters 2.80 M" in captions(at)
+    assert "gpt2_model" not in controls_of(open_page(PAGE, preset="gpt-oss-120b"))
 
 
 def test_next_tokens_name_the_entropy_of_each():
@@ -122,7 +133,7 @@ def test_clocks_wait_for_a_press_measure_and_remember(nothing_measured):
 
 
 def test_an_experiment_sets_what_is_held_equal():
-    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), TRY)
+    at = open_page(PAGE, preset="gpt-oss-20b")
     at.button(key="gpt2_try_0").click().run()
     assert_fine(at)
     assert at.selectbox(key="gpt2_equal").value == TOTAL
@@ -132,10 +143,21 @@ def test_an_experiment_sets_what_is_held_equal():
 def test_the_larger_model_needs_more_compute(preset):
     at = open_page(PAGE, preset=preset)
     config = ModelConfig.preset("gpt-oss-20b")  # in place of a model under study that is the smaller one
-    assert compared_figure(config, COMPUTE, 1024) > compared_figure(GPT2_PRESETS["gpt2-xl"], COMPUTE, 1024)
-    at.radio(key="gpt2_guess").set_value("gpt-oss-20b").run()
+    assert 2 < compared_figure(config, COMPUTE, 1024) / compared_figure(GPT2_PRESETS["gpt2-xl"], COMPUTE, 1024) < 5
+    at.radio(key="gpt2_table_guess").set_value("two to five times as many").run()
     at.button(key="gpt2_commit").click().run()
-    assert "**It is gpt-oss-20b.**" in at.success[0].value and "What counts are the active ones" in at.success[0].value
+    said = at.success[0].value
+    assert "**It is two to five times as many.**" in said and "What counts are the active ones" in said
+
+
+@pytest.mark.parametrize("equal, figures", [(ACTIVE, ("43.40 GFLOP", "7.44 GFLOP")), (TOTAL, ("20.91 B", "3.49 B"))])
+def test_the_question_of_the_sizes_is_of_what_they_do_not_show(equal, figures):
+    at = show(open_page(PAGE, preset="gpt-oss-20b", context="1024"), SIZES, equal)
+    assert figures[0] not in captions(at) or equal == TOTAL
+    guess = next(control for control in at.number_input if control.key.endswith("_guess"))
+    guess.set_value(1.0).run()
+    at.button(key="gpt2_commit").click().run()
+    assert all(figure in at.info[0].value for figure in figures), at.info[0].value
 
 
 def test_the_checks_count_the_published_models():
