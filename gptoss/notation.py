@@ -46,6 +46,7 @@ NOTATION = (
     Symbol(r"\mathbf k", "key vector"),
     Symbol(r"\mathbf v", "value vector"),
     Symbol(r"\mathbf o", "what a head gives back: its mixed value"),
+    Symbol(r"\mathbf a", "what a half block adds to the stream"),
     Symbol("s_{ij}", "score: how well query i and key j match"),
     Symbol("a_{ij}", "attention weight: the share that query i takes from token j"),
     Symbol("M_{ij}", "whether a layer lets query i look at key j"),

@@ -20,7 +20,7 @@ MAIN_SLIDERS = {
     "gqa": MainSlider("KV groups"),
     "window": MainSlider("Window drawn (tokens)"),
     "sinks": MainSlider("Sink logit"),
-    "rmsnorm": MainSlider("Shift"),
+    "rmsnorm": MainSlider("Shift", "preset=gpt-oss-20b&rmsnorm_view=Plane"),
     "experts": MainSlider("Active experts"),
     "sampling": MainSlider("Temperature"),
     "scale": MainSlider("Accelerators", "preset=gpt-oss-120b"),

@@ -22,7 +22,7 @@ def put_back(page):
 
 
 def test_a_bar_is_removed_by_a_click_and_put_back_by_another(visits):
-    page = visits.open("/block")
+    page = visits.open("/block", block_view="Contributions")
     expect(put_back(page)).to_be_disabled()
     for again in range(2):
         click_row(page, "0 experts")
@@ -76,9 +76,9 @@ def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(visits):
 def test_a_phone_shows_every_view_in_one_column(visits):
     page = visits.open("/block")
     page.set_viewport_size(PHONE)
-    for view in ("Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors", "Contributions"):
+    for view in ("Contributions", "Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors", "One token"):
         page.get_by_text(view, exact=True).click()
-        expect_address(page, block_view=None if view == "Contributions" else view)
+        expect_address(page, block_view=None if view == "One token" else view)
         widths = page.evaluate("() => { const main = document.querySelector('[data-testid=stMain]');"
                                " return [main.scrollWidth, main.clientWidth] }")
         assert widths[0] <= widths[1], (view, widths)

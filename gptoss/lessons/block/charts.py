@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
+from typing import NamedTuple
 
 import altair as alt
 import numpy as np
@@ -61,6 +62,17 @@ _FLOW_STYLE = palette.in_both_themes(f"""<style>
 .flow small {{display: block; font-size: 0.78rem; opacity: 0.8; font-weight: 400}}
 .flow i {{margin-top: 1.7rem; opacity: 0.7; font-style: normal}}
 </style>""")
+_WAY_STYLE = palette.in_both_themes(f"""<style>
+.way-of-token {{border-collapse: collapse; width: 100%; direction: ltr; line-height: 1.3}}
+.way-of-token th, .way-of-token td {{text-align: left; font-weight: 400; padding: 4px 10px}}
+.way-of-token tbody th {{white-space: nowrap}}
+.way-of-token thead th {{font-size: 0.9rem; opacity: 0.8}}
+.way-of-token tr {{border-bottom: 1px solid {palette.GRID}}}
+.way-of-token .share {{opacity: 0.75; font-size: 0.9rem; margin-left: 4px}}
+.way-of-token td b {{color: {palette.ACCENT}}}
+@media (max-width: 640px) {{.way-of-token .grew {{display: none}} .way-of-token th, .way-of-token td {{padding: 4px}}}}
+</style>""")
+WAY_LAYERS = 8  # of a token's way
 _PLANE, _MARGIN = (420, 260), 30  # px of the drawing of one addition
 
 
@@ -263,6 +275,44 @@ def addition_triangle(before: float, added: float, cosine: float, stage: str, ki
                 + (f" at {math.degrees(angle):.0f} degrees" if math.isfinite(cosine) else "")
                 + f" make a stream of length {after:.2f}.")
     return pen.picture(*_PLANE, sentence)
+
+
+class Step(NamedTuple):
+    """One row of a token's way: a stage, what it did, and what the model would say next if it stopped there."""
+
+    stage: str  # "embedding", "0 attention"
+    kind: str  # "embedding", "attention" or "experts"
+    did: Sequence[tuple[str, float]]  # who was looked at or asked, and how much of the whole: shares from 0 to 1
+    grew: float  # length of what was added, as a share of the stream that it met; NaN where there was none
+    says: str  # the most probable next token
+    sure: float  # its probability
+
+
+def one_tokens_way(steps: Sequence[Step], token: str, answer: str) -> tuple[str, str]:
+    """The way of one token through all blocks as a table in HTML, and what was left out of it in words.
+
+    Above `LENS_ROWS` steps those of some layers are shown, evenly. Labels are a person's text, so they are escaped. Where
+    the model would give the `answer`, it is marked.
+    """
+    layers = (len(steps) - 1) // 2
+    shown = np.unique(np.linspace(0, layers - 1, min(layers, WAY_LAYERS)).round().astype(int))
+    kept = [steps[0], *(steps[1 + 2 * layer + half] for layer in shown for half in (0, 1))]
+    rows = "".join(_way_row(step, token, answer) for step in kept)
+    head = ('<th scope="col">layer, part</th><th scope="col">what it does at this token</th>'
+            '<th scope="col" class="grew">adds</th><th scope="col">next token, if it stopped here</th>')
+    note = "" if len(shown) == layers else f"{len(shown)} of {layers} layers"
+    return f'{_WAY_STYLE}<table class="way-of-token"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', note
+
+
+def _way_row(step: Step, token: str, answer: str) -> str:
+    verb = {"embedding": "looks up", "attention": "looks at", "experts": "asks"}[step.kind]
+    did = f"{verb} the numbers of “{escape(token)}”" if step.kind == "embedding" else verb + " " + ", ".join(
+        f'{escape(who)}<span class="share">{percent(share, 0)}</span>' for who, share in step.did)
+    grew = f"{step.grew:.0%}" if math.isfinite(step.grew) else ""
+    colour = palette.in_both_themes(_COLOURS[step.kind])
+    says = f"“{escape(step.says)}” {percent(step.sure, 0)}"
+    return (f'<tr><th scope="row" style="border-left: 6px solid {colour}">{escape(step.stage)}</th><td>{did}</td>'
+            f'<td class="grew">{grew}</td><td>{f"<b>{says}</b>" if step.says == answer else says}</td></tr>')
 
 
 def _fit(points: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -15,7 +17,7 @@ from torch import Tensor
 from gptoss.app import controls, kept, pictures
 from gptoss.app.computed import computed, traced
 from gptoss.app.controls import LAST, TOKEN, Key
-from gptoss.app.lesson import Try
+from gptoss.app.lesson import Seen, Try
 from gptoss.app.live import live_model, live_run
 from gptoss.app.markdown import literal, shortened
 from gptoss.app.pictures import show_clickable
@@ -36,20 +38,57 @@ ANSWER, REMOVED, STAGE = Key("block_answer", LIKELIEST), Key("block_remove", NOT
 
 _FIRST = {"preset": "gpt-oss-20b", "text": DEFAULT_SAMPLE.text}  # where the first two experiments were found
 _AT_THE_END = {"block_view": "Contributions", ANSWER.name: LIKELIEST, TOKEN.name: LAST}
+
+
+def largest_is_removed(seen: Seen) -> bool:
+    """Whether the removed part is the one that added most to the answer."""
+    bars = seen.chart("Contribution of each half block")
+    before = bars[(bars["what"] == charts.BEFORE) & (bars["part"] != "")]
+    return before.loc[before["adds"].idxmax(), "part"] == seen.controls[REMOVED.name]
+
+
+def others_move_more(seen: Seen) -> bool:
+    """Whether the removal changes a later bar by more than the removed one had."""
+    bars = seen.chart("Contribution of each half block")
+    bars = bars[bars["part"] != ""].pivot(index="part", columns="what", values="adds")
+    removed = bars.index == seen.controls[REMOVED.name]
+    moved = (bars[charts.NOW] - bars[charts.BEFORE]).abs()
+    return bool(moved[~removed].max() > bars.loc[removed, charts.BEFORE].abs().item())
+
+
+def last_is_foreseen_best(seen: Seen) -> bool:
+    """Whether the bar of the last half block foresees its removal better than that of the one before it."""
+    effects = seen.chart("The answer's probability after removing")
+    off = (effects["measured"] / effects["foreseen"]).apply(math.log).abs()
+    return bool(off.iloc[-1] < off.iloc[-2])
+
+
+def settles_early(seen: Seen) -> bool:
+    """Whether the answer stands before the last half block."""
+    found = re.search(r"on it stays on top, stage (\d+) of (\d+)", seen.words)
+    return found is not None and int(found[1]) < int(found[2]) - 1
+
+
 TRIES = (
-    Try("Remove the largest bar", "The last attention adds most to the answer, but little stands behind it to miss it.",
-        controls=_AT_THE_END | {REMOVED.name: "layer 3 attention"}, **_FIRST),
-    Try("Remove a small bar", "All blocks behind the first experts read what they wrote: watch the bars move.",
-        controls=_AT_THE_END | {REMOVED.name: "layer 0 experts"}, **_FIRST),
-    Try("One layer", "Here the experts' bar and their removal differ by the final norm's divisor alone.",
-        dials={"layers": 1}, controls={"block_view": "Every removal", REMOVED.name: NOTHING}),
-    Try("48 small steps", "A deep and narrow model adds in small steps: on average its answer stands some half blocks "
-        "before the end, not in the last one.",
+    Try("Remove the largest bar", "The last attention adds most to the answer, but only one half block stands behind it to "
+        "miss it. So the other bars hardly move.",
+        controls=_AT_THE_END | {REMOVED.name: "layer 3 attention"}, check=largest_is_removed, **_FIRST),
+    Try("Remove a small bar", "All blocks behind the first experts read what they wrote, so the bars behind move by more "
+        "than was taken away.",
+        controls=_AT_THE_END | {REMOVED.name: "layer 0 experts"}, check=others_move_more, **_FIRST),
+    Try("One layer", "Behind the experts stands nothing but the final norm, so their bar foresees the removal well. "
+        "Attention's does not: the experts would have read it.",
+        dials={"layers": 1}, controls={"block_view": "Every removal", REMOVED.name: NOTHING}, check=last_is_foreseen_best),
+    Try("48 small steps", "A deep and narrow model adds in small steps, so its answer stands some half blocks before the "
+        "end, not in the last one.", text=DEFAULT_SAMPLE.text, check=settles_early,
         preset="classroom", dials={"layers": 48, "hidden": 64, "heads": 2, "experts": 1},
-        controls={"block_view": "Logit lens", REMOVED.name: NOTHING}))
+        controls={"block_view": "Logit lens", REMOVED.name: NOTHING, ANSWER.name: LIKELIEST, TOKEN.name: LAST}))
 
 # Of (study, stream, part), (study, tokens, layer) and (study, tokens, position, answer).
 stream_without = computed(measure.stream_without)
+# Of (study, tokens): what attention and experts of every layer do.
+visits = traced(measure.visits, everywhere=True, entries=4,
+                names=("attn.weights", "attn.sink_mass", "mlp.experts", "mlp.expert_weights"))
 # What heads and experts of one layer make, and no attention weights, which would be large.
 inside_of_layer = traced(lambda trace, model, layer: trace, entries=4,
                          names=(".mixed", ".experts", ".expert_weights", ".expert_outputs"))
@@ -190,6 +229,39 @@ def remove_piece(piece: str, layer: int, number: int) -> None:
 # What is drawn
 
 
+def one_token(run: TokenRun, side: DeltaGenerator) -> None:
+    """The token's way through all blocks: whom it looks at, which experts it asks, and what the model would say by then."""
+    table, note = charts.one_tokens_way(steps_of(run), run.tokens.labels[run.position], run.answer_label)
+    st.html(table)
+    st.caption("Shares of attention are means over the heads. In colour: where the model would give its answer already."
+               + (f" :material/content_cut: Shown: {note}." if note else "")
+               + (" Nothing is removed here." if run.part else ""))
+    _next_tokens(run, side)
+
+
+def steps_of(run: TokenRun) -> list[charts.Step]:
+    """One token's way, stage by stage, in the whole model."""
+    seen, way = visits(run.study, run.tokens.ids), measure.journey(run.whole)
+    likely = measure.logit_lens(run.model, run.whole).softmax(dim=-1).max(dim=-1)
+    steps = []
+    for stage, (name, kind) in enumerate(zip(*(stages(run.config)[column] for column in ("stage", "kind")), strict=True)):
+        layer, grew = (stage - 1) // 2, (way["added"][stage] / way["before"][stage]).item() if stage else float("nan")
+        did = [] if not stage else _looked_at(run, seen, layer) if kind == measure.ATTENTION else [
+            (f"expert {expert}", share) for expert, share in zip(
+                seen.experts[layer, run.position].tolist(), seen.shares[layer, run.position].tolist(), strict=True)]
+        steps.append(charts.Step(name, kind, did, grew, run.labels[likely.indices[stage]], likely.values[stage].item()))
+    return steps
+
+
+def _looked_at(run: TokenRun, seen: measure.Visits, layer: int) -> list[tuple[str, float]]:
+    """The two tokens that a layer's heads look at most, and what their sinks take."""
+    top = seen.looks[layer, run.position, :run.position + 1].topk(min(2, run.position + 1))
+    named = [(f"“{run.tokens.labels[key]}”", share)
+             for key, share in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+    sink = seen.sinks[layer, run.position].item()
+    return [*named, *([("the sinks", sink)] if sink else [])]
+
+
 def contributions(run: TokenRun, side: DeltaGenerator) -> None:
     """The answer's logit, half block by half block."""
     now = measure.contributions(run.model, run.stream, run.answer).numpy()
@@ -282,8 +354,10 @@ def tensors(run: TokenRun, side: DeltaGenerator) -> None:
     st.html(charts.block_flow(dict(zip(table["tensor"], table["shape"], strict=True)), layer, name))
 
 
-VIEWS = {"Contributions": contributions, "Heads and experts": heads_and_experts, "Every removal": every_removal,
-         "Journey": journey, "Logit lens": lens, "Tensors": tensors}
+ONE_TOKEN, BARS, PIECEWISE, REMOVALS, WAY, LENS, ALL_TENSORS = (
+    "One token", "Contributions", "Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors")
+VIEWS = {ONE_TOKEN: one_token, BARS: contributions, PIECEWISE: heads_and_experts, REMOVALS: every_removal, WAY: journey,
+         LENS: lens, ALL_TENSORS: tensors}
 
 
 def _next_tokens(run: TokenRun, side: DeltaGenerator) -> None:

@@ -45,6 +45,31 @@ def residual_stream(trace: Mapping[str, Tensor]) -> Tensor:
     return torch.cat(after)
 
 
+@dataclass(frozen=True)
+class Visits:
+    """What every layer's attention and experts do at each token of one text."""
+
+    looks: Tensor  # (layers, queries, keys), weights, a mean over the heads
+    sinks: Tensor  # (layers, queries), what the sinks take, a mean over the heads
+    experts: Tensor  # (layers, tokens, k), the chosen ones, best first
+    shares: Tensor  # (layers, tokens, k), their weights
+
+
+def visits(trace: Mapping[str, Tensor], model: Transformer) -> Visits:
+    """From a trace that has the insides of all layers: their `attn.weights`, `attn.sink_mass`, `mlp.experts` and weights."""
+    def of_layers(name: str) -> list[Tensor]:
+        return [trace[f"block.{layer}.{name}"][0].float() for layer in range(len(model.block))]
+
+    return Visits(torch.stack([of.mean(dim=0) for of in of_layers("attn.weights")]),
+                  torch.stack([of.mean(dim=0) for of in of_layers("attn.sink_mass")]),
+                  torch.stack(of_layers("mlp.experts")).long(), torch.stack(of_layers("mlp.expert_weights")))
+
+
+def right_angle(one: float, other: float) -> float:
+    """The length of the sum of two vectors of these lengths at a right angle."""
+    return torch.tensor([[one, 0.0], [0.0, other]], dtype=torch.float64).sum(dim=0).norm().item()
+
+
 def additions(stream: Tensor) -> Tensor:
     """What each stage added: (stages, …, hidden) -> the same shape, float64. The embedding was added to nothing.
 

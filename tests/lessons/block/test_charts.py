@@ -250,3 +250,28 @@ def test_the_embedding_is_one_arrow_from_nothing():
     svg = charts.addition_triangle(0.0, 3.0, math.nan, "embedding", "embedding")
     assert set(arrows(svg)) == {palette.PARTS["embedding"]}
     assert "nan" not in svg
+
+
+def way(layers):
+    steps = [charts.Step("embedding", "embedding", [], math.nan, "t1", 0.2)]
+    for layer in range(layers):
+        steps += [charts.Step(f"{layer} attention", "attention", [("“<b>”", 0.5), ("the sinks", 0.25)], 0.4, "t2", 0.3),
+                  charts.Step(f"{layer} experts", "experts", [("expert 3", 0.61)], 0.1, "<i>", 0.4)]
+    return steps
+
+
+def test_one_tokens_way_names_what_each_part_does_and_marks_the_answer():
+    table, note = charts.one_tokens_way(way(2), "<u>", "<i>")
+    rows = re.findall(r"<tr>(.*?)</tr>", table)
+    assert len(rows) == 1 + 5 and not note
+    assert "looks up the numbers of “&lt;u&gt;”" in rows[1] and "NaN" not in table and "nan" not in table
+    assert "looks at “&lt;b&gt;”" in rows[2] and "50%" in rows[2] and "40%" in rows[2] and "<b>“" not in rows[2]
+    assert "asks expert 3" in rows[3] and "<b>“&lt;i&gt;” 40%</b>" in rows[3]
+
+
+@pytest.mark.parametrize(("layers", "shown"), [(8, 8), (9, 8), (48, 8)])
+def test_the_way_through_a_deep_model_is_cut_and_says_so(layers, shown):
+    table, note = charts.one_tokens_way(way(layers), "a", "b")
+    assert table.count('scope="row"') == 1 + 2 * shown
+    assert ">0 attention<" in table and f">{layers - 1} experts<" in table
+    assert note == ("" if layers == shown else f"{shown} of {layers} layers")

@@ -271,3 +271,19 @@ def test_the_checks_of_a_token_find_rounding_alone():
     assert check.logit == pytest.approx(TRACE["logits"][0, 5, 7].item(), abs=1e-5)
     assert check.total == pytest.approx(check.logit, abs=1e-5)
     assert max(check.lens, check.explicit, check.one_by_one) < 1e-4
+
+
+def test_what_a_token_does_in_every_layer_is_what_was_recorded():
+    """Weights and sinks of a query add up to 1, and what the chosen experts add is what their shares say."""
+    seen = measure.visits(TRACE, MODEL)
+    assert seen.looks.shape == (LAYERS, LENGTH, LENGTH) and seen.experts.shape == (LAYERS, LENGTH, SMALL.experts_per_token)
+    assert_close(seen.looks.sum(dim=-1) + seen.sinks, torch.ones(LAYERS, LENGTH), atol=1e-5, rtol=0)
+    for layer in range(LAYERS):
+        assert_close(seen.looks[layer, 4, 2], TRACE[f"block.{layer}.attn.weights"][0, :, 4, 2].mean())
+        chosen = TRACE[f"block.{layer}.mlp.router_logits"][0].topk(SMALL.experts_per_token, dim=-1)
+        assert torch.equal(seen.experts[layer], chosen.indices)
+        assert_close(seen.shares[layer], chosen.values.softmax(dim=-1), atol=1e-5, rtol=1e-4)
+
+
+def test_lengths_at_a_right_angle():
+    assert measure.right_angle(3, 4) == pytest.approx(5)

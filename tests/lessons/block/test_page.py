@@ -15,8 +15,8 @@ from gptoss.model import Transformer
 from gptoss.tokenizer import DEFAULT_SAMPLE
 
 PAGE = "pages/block.py"
-VIEWS = ["Contributions", "Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors"]
-PICTURES = dict(zip(VIEWS, (2, 3, 2, 1, 2, 0), strict=True))
+VIEWS = ["One token", "Contributions", "Heads and experts", "Every removal", "Journey", "Logit lens", "Tensors"]
+PICTURES = dict(zip(VIEWS, (1, 2, 3, 2, 1, 2, 0), strict=True))
 SMALL_AND_DEEP = {"preset": "classroom", "layers": "48", "hidden": "64", "heads": "2", "kv": "1", "experts": "1",
                   "active": "1"}
 
@@ -42,8 +42,32 @@ def test_each_view_of_a_deep_model_draws_its_pictures_of_all_layers():
         assert len(charts(view(at, name))) == count
 
 
-def test_every_part_can_be_removed_and_put_back():
+def test_an_untouched_page_follows_one_token_through_every_block():
     at = open_page(PAGE, preset="classroom")
+    [table] = [html.proto.body for html in at.get("html") if "way-of-token" in html.proto.body]
+    rows = [re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr>(.*?)</tr>", table)][1:]
+    study, tokens = of_preset("classroom")
+    run = TokenRun(study, tokens, len(tokens) - 1)
+    assert len(rows) == 1 + 2 * 4 and "looks up the numbers of “.”" in rows[0]
+    assert all("looks at “" in row and "the sinks" in row for row in rows[1::2])
+    assert all(len(re.findall(r"expert \d", row)) == 2 for row in rows[2::2])
+    assert f"“{run.answer_label}” {run.probabilities[run.answer]:.0%}" in rows[-1]
+    assert "Shares of attention are means over the heads" in captions(at)
+
+
+@pytest.mark.parametrize(("name", "key", "guess", "answer", "said"), [
+    ("One token", "block_guess", 5760, "2,880", "both add to one row"),
+    ("Journey", "block_journey_guess", 7, "5", "same way"),
+    ("Logit lens", "block_lens_guess", 48, "49", "first row"), ("Tensors", "block_tensors_guess", 12288, "5,120", "shared")])
+def test_typical_mistakes_are_answered(name, key, guess, answer, said):
+    at = view(open_page(PAGE, preset="classroom"), name)
+    at.number_input(key=key).set_value(float(guess)).run()
+    press(at, "Commit")
+    assert f"**It is {answer}.**" in at.info[0].value and said in at.info[0].value
+
+
+def test_every_part_can_be_removed_and_put_back():
+    at = open_page(PAGE, preset="classroom", block_view="Contributions")
     whole = words(at)
     for option in at.selectbox(key="block_remove").options:
         at.selectbox(key="block_remove").set_value(option).run()
@@ -193,7 +217,7 @@ def test_with_one_layer_the_experts_bar_and_their_removal_differ_by_the_divisor_
 
 
 def predict(at, part):
-    at.radio(key="block_guess").set_value(part).run()
+    view(at, "Contributions").radio(key="block_bars_guess").set_value(part).run()
     return words(press(at, "Commit"))
 
 
