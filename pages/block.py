@@ -62,8 +62,10 @@ stream early: the same final norm and unembedding after each stage.
 """, f"the unembedding has {config.vocab_size:,} rows of {config.hidden_size:,} numbers, one for each token."), (r"""
 In the plane of the stream and an addition:
 
-$$\lVert \mathbf x + \mathbf a \rVert^2 = \lVert \mathbf x \rVert^2 + \lVert \mathbf a \rVert^2
-+ 2 \cos(\mathbf x, \mathbf a) \, \lVert \mathbf x \rVert \lVert \mathbf a \rVert$$
+$$
+\lVert \mathbf x + \mathbf a \rVert^2 = \lVert \mathbf x \rVert^2 + \lVert \mathbf a \rVert^2
++ 2 \cos(\mathbf x, \mathbf a) \, \lVert \mathbf x \rVert \lVert \mathbf a \rVert
+$$
 """, f"lengths of 3 and 4 at a right angle make {number(measure.right_angle(3, 4))}."))
 
 
