@@ -26,10 +26,10 @@ from gptoss.units import number, percent
 REAL = PRESETS["gpt-oss-20b"]
 
 OPENING = Opening(
-    problem=f"Attention has fetched facts to a token. An {word('MLP')} makes something of them: its neurons fire on "
-            "patterns and add what they know. More neurons know more, and cost more.",
-    idea=f"Keep many small MLPs, the {word('expert', 'experts')}. A {word('router')} sends each token to the few that suit "
-         "it, and the others do no work.",
+    problem=f"Attention has fetched facts to a token. An {word('MLP')} works on them: its neurons fire on patterns and add "
+            "what they know.",
+    idea=f"More neurons know more, and cost more. So keep many small MLPs, the {word('expert', 'experts')}: a "
+         f"{word('router')} sends each token to the few that suit it.",
     chosen=f"{REAL.num_experts} experts a layer, {REAL.experts_per_token} for each token: of "
            f"{units.count(count_parameters(REAL).total)} weights, {units.count(count_parameters(REAL).active)} are "
            f"{word('active parameters', 'active')}.")
@@ -108,7 +108,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     elif shown == controls.FORESEEN:
         what_decides(study)
     elif kit.has_text(tokens, "the router sends its tokens to the experts"):
-        dials, right = st.columns([2, 9], gap="medium")
+        dials, right = st.columns(controls.COLUMNS, gap="medium")
         with dials:
             layer = kit.layer(study)
         with right:
@@ -119,7 +119,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
 
 def what_decides(study: Study) -> None:
     """What foresees the route of a token, in texts that ship with the app."""
-    dials, right = st.columns([2, 9], gap="medium")
+    dials, right = st.columns(controls.COLUMNS, gap="medium")
     with dials:
         layer = kit.layer(study)
     with right, pictures.main():

@@ -62,7 +62,7 @@ unsure.
 def maths(study: Study, tokens: text.Tokens) -> str:
     """The formulas, each with the numbers of the token and the dials on the screen."""
     tokens = tokens if len(tokens) else text.example_tokens(study)
-    place = controls.place_shown(tokens)
+    place = controls.place_shown(study, tokens)
     logits = controls.logits_after(study, tokens.ids, place.position)
     found, lead = controls.stages(logits, place.dials), logits.topk(2).values.tolist()
     warm = place.dials.temperature
@@ -91,11 +91,11 @@ def picture(study: Study, tokens: text.Tokens) -> None:
 
 
 def prediction(study: Study, tokens: text.Tokens) -> Prediction:
-    """What a lower temperature does to the two tokens that the model holds most likely after the text."""
-    where = "your text" if len(tokens) else "the first example"
-    ids = (tokens if len(tokens) else text.example_tokens(study)).ids
-    best = next_token_probabilities(controls.logits_after(study, ids, len(ids) - 1)).topk(2)
-    labels = text.vocabulary_labels(study.vocabulary)
+    """What a lower temperature does to the two tokens that the model holds most likely where the page begins."""
+    tokens = tokens if len(tokens) else text.example_tokens(study)
+    position, labels = controls.telling_position(study, tokens), text.vocabulary_labels(study.vocabulary)
+    logits = controls.logits_after(study, tokens.ids, position)
+    best = next_token_probabilities(logits).topk(2)
     (first, second), (one, other) = ([labels[place] for place in best.indices.tolist()], best.values.tolist())
     ratio = one / other
 
@@ -104,10 +104,10 @@ def prediction(study: Study, tokens: text.Tokens) -> Prediction:
                 f"the difference, so it is squared: {units.number(ratio)} · {units.number(ratio)}.")
 
     return Prediction(
-        f"After the last token of {where}, “{literal(visible_token(first))}” has {units.percent(one)} and "
-        f"“{literal(visible_token(second))}” {units.percent(other)} at temperature 1: the first is {units.number(ratio)} "
-        f"times as likely. How many times as likely is it at temperature {COLD}?",
-        answer=lambda: measure.times_as_likely(controls.logits_after(study, ids, len(ids) - 1), COLD), because=because,
+        f"After token {position}, “{literal(visible_token(tokens.labels[position]))}”, the model gives "
+        f"“{literal(visible_token(first))}” {units.percent(one)} and “{literal(visible_token(second))}” "
+        f"{units.percent(other)} at temperature 1: the first is {units.number(ratio)} times as likely. How many times as "
+        f"likely is it at temperature {COLD}?", answer=lambda: measure.times_as_likely(logits, COLD), because=because,
         unit="times", show=units.number, tolerance=0.03, mistakes=[
             (ratio, "Temperature keeps the order of the tokens, but not how far apart they are."),
             (2 * ratio, "The difference of the logits doubles, and the ratio is e to the power of it: it does not double."),
@@ -118,7 +118,7 @@ def prediction(study: Study, tokens: text.Tokens) -> Prediction:
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
     """The distribution on the screen against a loop, and draws against what the model writes."""
     tokens = tokens if len(tokens) else text.example_tokens(study)
-    place = controls.place_shown(tokens)
+    place = controls.place_shown(study, tokens)
     logits = controls.logits_after(study, tokens.ids, place.position)
     st.markdown(
         f"- A loop in plain Python over all {len(logits):,} tokens, at the dials' positions, finds the same probabilities "

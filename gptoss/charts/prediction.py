@@ -23,9 +23,9 @@ def next_token(labels: Sequence[str], now: np.ndarray, top: int = 10, *, before:
     """The `top` most probable next tokens as bars, the most probable first.
 
     `labels` are tokens and `now` (tokens,) their probabilities, in any order: all of the vocabulary or a part of it.
-    Outlined and in brackets is what they had `before` (tokens,), in words `without` something; the best of both are
-    shown. The place of an `answer` puts that token first, in its own colour, and leaves the others to `now`. `model` names
-    whose tokens they are. Raises `ValueError` where lengths differ or there is no token.
+    Outlined and in brackets is what they had `before` (tokens,), in words `without`, "before the dials"; the best of both
+    are shown. The place of an `answer` puts that token first, in its own colour, and leaves the others to `now`. `model`
+    names whose tokens they are. Raises `ValueError` where lengths differ or there is no token.
     """
     if not len(labels) or not len(labels) == len(now) == len(now if before is None else before):
         raise ValueError(f"{len(labels)} labels do not fit {len(now)} probabilities, or those before")
@@ -57,23 +57,23 @@ def _best(probabilities: np.ndarray, top: int) -> list[int]:
 def _describe(labels: Sequence[str], now: np.ndarray, before: np.ndarray | None, shown: list[int], without: str,
               answer: int | None, model: str) -> str:
     first = int(now.argmax())
-    text = (f"The most probable next token{model and f' of {model}'} is {visible_token(labels[first])} with "
+    text = (f"The most probable next token{model and f' of {model}'} is “{visible_token(labels[first])}” with "
             f"{units.percent(now[first])}")
     if before is None:
         return f"{text}." if answer is not None else (
             f"{text}; the {len(shown)} shown hold {units.percent(float(now[shown].sum()))} of the probability.")
     if answer is not None:
-        return (f"{visible_token(labels[answer])} goes from {units.percent(before[answer], 2)} to "
+        return (f"“{visible_token(labels[answer])}” goes from {units.percent(before[answer], 2)} to "
                 f"{units.percent(now[answer], 2)}, rank {1 + int((now > now[answer]).sum()):,}. {text}, before "
                 f"{units.percent(before[first], 2)}.")
     bare = int(before.argmax())
-    stays = "it stays so," if first == bare else f"it is {visible_token(labels[bare])}"
-    return f"{text}; {without} {stays} with {units.percent(before[bare])}."
+    was = "it was so too," if first == bare else f"it was “{visible_token(labels[bare])}”"
+    return f"{text}; {without} {was} with {units.percent(before[bare])}."
 
 
 @cache
 def _spec(rows: int, model: str, colour: str, both: bool, answer: bool) -> dict:
-    amount = alt.Axis(title=f"probability (%){', outlined: without' if both else ''}", format=".2~%", tickCount=4)
+    amount = alt.Axis(title=f"probability (%){', outlined: before' if both else ''}", format=".2~%", tickCount=4)
     base = blank_chart().encode(
         y=alt.Y("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.2), axis=alt.Axis(
             title=f"next token{model and f' of {model}'}", labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False)),

@@ -201,7 +201,7 @@ CLAIMS = (
           takes="The live model writes 24 tokens after the first example twice, and reads them once."),
     Claim("S9", ARCHITECTURE, "Each expert is a specialist for a subject", OFTEN, MEASURED, f"the shipped {STORYTELLER}",
           experts.specialise_by_subject, ("experts",), behind=(foresee_routes,), preset=STORYTELLER,
-          controls={"experts_view": "What decides"},
+          controls={"experts_view": "Foreseen"},
           takes="The model and its untrained twin read texts that they were not trained on: some seconds."),
 )
 BY_NAME = {claim.name: claim for claim in CLAIMS}

@@ -60,7 +60,7 @@ def test_next_token_is_sorted_and_complete():
     best = np.argsort(-probabilities)[:5]
     assert [key[5:] for key in chart.data["token"]] == [labels[i] for i in best]
     np.testing.assert_allclose(chart.data["probability"], probabilities[best], atol=1e-6)
-    assert f"{labels[best[0]]} with {probabilities[best[0]]:.1%}" in chart.alt
+    assert f"“{labels[best[0]]}” with {probabilities[best[0]]:.1%}" in chart.alt
     assert f"{probabilities[best].sum():.1%} of the probability" in chart.alt
 
 
@@ -78,7 +78,7 @@ def test_every_kind_of_next_tokens_is_well_made(options):
                      for now, before in map(distributions, (1, 2)))
     assert_well_made(first, second)
     assert axis_titles(first.spec) == {
-        "x": f"probability (%){', outlined: without' if 'without' in options else ''}",
+        "x": f"probability (%){', outlined: before' if 'without' in options else ''}",
         "y": f"next token{' of GPT-2' if 'model' in options else ''}"}
 
 
@@ -105,7 +105,7 @@ def test_next_tokens_beside_those_before_are_the_best_of_either():
     first = NAMES.index(shown[0])
     assert chart.data["label"][0] == f"{now[first]:.1%} ({before[first]:.1%})"
     assert NAMES[now.argmax()] in chart.alt and NAMES[before.argmax()] in chart.alt
-    assert "without the sinks it stays so" in next_token(NAMES, now, before=now, without="without the sinks").alt
+    assert "without the sinks it was so too" in next_token(NAMES, now, before=now, without="without the sinks").alt
 
 
 def test_the_answer_is_the_first_of_the_next_tokens():
@@ -114,7 +114,7 @@ def test_the_answer_is_the_first_of_the_next_tokens():
     assert chart.data["token"].tolist() == ["0001 t3", "0002 t49", "0003 t48", "0004 t47", "0005 t46", "0006 t45"]
     assert chart.data["what"].tolist() == ["the answer", *["another token"] * 5]
     assert chart.data["before"].tolist() == pytest.approx(now[::-1][[3, 49, 48, 47, 46, 45]], abs=1e-6)
-    assert "t3 goes from 3.76% to 0.24%, rank 47." in chart.alt
+    assert "“t3” goes from 3.76% to 0.24%, rank 47." in chart.alt
     alone = next_token(NAMES, now, top=6, answer=3)
     assert chart.data["changed"].all() and not alone.data["changed"].any() and alone.spec is chart.spec
 

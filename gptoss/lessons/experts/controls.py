@@ -32,8 +32,9 @@ from gptoss.lessons.experts.measure.routes import CHANCE, DOMAIN, HIDDEN, PREDIC
 from gptoss.training.shipped import STORYTELLER
 
 ONE, ROUTING, LOAD, FORESEEN, ROUTER, SWIGLU, COST, TOUCHED, _ = VIEWS = (
-    "One token", "Routing", "Load", "What decides", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
+    "One token", "Routing", "Load", "Foreseen", "Router", "SwiGLU", "Cost", "Touched", RETRAINED)
 STEP = "experts_step"
+COLUMNS = [3, 10]  # controls, and the picture
 HINTS = {
     ONE: "Blue is a number below zero, orange one above. Go on with Next: each step fills one more column.",
     ROUTING: "Each column is a token, and full colour is most weight. Click a square, and its expert turns violet in every "

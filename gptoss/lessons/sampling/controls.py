@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -19,8 +20,8 @@ from gptoss.app.large import TooLong
 from gptoss.app.lesson import Seen, Try
 from gptoss.app.markdown import literal
 from gptoss.app.positions import spelt_number
-from gptoss.app.study import Study
-from gptoss.app.weights import weights_in_words
+from gptoss.app.study import RANDOM, Study
+from gptoss.app.weights import weights_in_words, weights_of
 from gptoss.charts import next_token
 from gptoss.lessons.sampling import charts, measure
 from gptoss.lessons.sampling.charts import Continuation
@@ -40,6 +41,7 @@ CHECKED_SEEDS = 8
 COLUMNS = [3, 10]
 
 logits_after = traced(measure.logits_after, names=("logits",), inside=False, entries=32)
+_telling = traced(measure.telling_position, names=("logits",), inside=False, entries=32)
 stages = computed(measure.stages, entries=64)
 draws = computed(measure.draws, entries=64)
 continuation = computed(measure.continuation, entries=256, many_passes="Writing a dozen continuations")
@@ -54,9 +56,20 @@ class Place(NamedTuple):
     dials: Dials
 
 
+def telling_position(study: Study, tokens: text.Tokens) -> int:
+    """Where to go on from at first: where the model, as it was trained, is neither sure nor clueless.
+
+    So it is found once a text, and not anew while a dial is dragged. Random weights know no such place: there it is the end.
+    """
+    own = replace(Study.of_preset(study.preset), weights=study.weights, seed=study.seed)
+    if not len(tokens) or weights_of(own).kind == RANDOM or own.live_config.shape != study.live_config.shape:
+        return max(len(tokens) - 1, 0)
+    return _telling(own, tokens.ids)
+
+
 def setting(study: Study, tokens: text.Tokens) -> Place:
     """The token after which the model is asked, and the three dials."""
-    position = controls.token(len(tokens), len(tokens) - 1, "Go on after token")
+    position = controls.token(len(tokens), telling_position(study, tokens), "Go on after token")
     read = _text(study, tokens.ids[max(0, position + 1 - CONTEXT_SHOWN):position + 1])
     st.caption(f"{'… ' * (position >= CONTEXT_SHOWN)}{literal(' '.join(read.split()))} **?**")
     temperature, top_k, top_p = controls.main_sliders(
@@ -69,9 +82,10 @@ def setting(study: Study, tokens: text.Tokens) -> Place:
     return Place(position, _dials(temperature, top_k, top_p))
 
 
-def place_shown(tokens: text.Tokens) -> Place:
+def place_shown(study: Study, tokens: text.Tokens) -> Place:
     """The same for what is drawn apart from the controls."""
-    return Place(controls.token_shown(len(tokens), len(tokens) - 1), _dials(TEMPERATURE.value, TOP_K.value, TOP_P.value))
+    position = controls.token_shown(len(tokens), telling_position(study, tokens))
+    return Place(position, _dials(TEMPERATURE.value, TOP_K.value, TOP_P.value))
 
 
 def _dials(temperature: float, top_k: int | str, top_p: float) -> Dials:

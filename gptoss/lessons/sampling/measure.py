@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gptoss.model import Transformer, next_token_probabilities
 
+TELLING = 8  # equally likely tokens among which a telling choice is as hard
 NEW_TOKENS = 14  # of each continuation
 REPEATED = 24  # tokens that are written twice to see whether they are the same
 
@@ -74,6 +75,17 @@ class Stages:
 def logits_after(traced: Mapping[str, Tensor], model: Transformer, position: int) -> Tensor:
     """The logits of the token that follows `position`, from a pass that recorded them: (vocab,) in float32."""
     return traced["logits"][0, position].float()
+
+
+def telling_position(traced: Mapping[str, Tensor], model: Transformer) -> int:
+    """A place in the later half of a text at which the model is neither sure nor clueless: where dials have work to do.
+
+    The one whose entropy is nearest to that of `TELLING` equally likely tokens.
+    """
+    logits = traced["logits"][0].float()
+    surprise = torch.special.entr(logits.softmax(dim=-1)).sum(dim=-1)
+    half = len(logits) // 2
+    return half + int((surprise[half:] - math.log(TELLING)).abs().argmin())
 
 
 def entropy(probabilities: Tensor) -> float:

@@ -36,7 +36,7 @@ def test_without_a_text_only_what_needs_none_is_drawn():
     type_text(at, "")
     for view in VIEWS:
         show(at, view)
-        assert bool(charts(at)) == (view in ("What decides", "Cost", RETRAINED)) != ("Type a text" in words(at))
+        assert bool(charts(at)) == (view in ("Foreseen", "Cost", RETRAINED)) != ("Type a text" in words(at))
 
 
 def test_512_tokens_with_128_of_256_experts_say_what_is_not_shown():

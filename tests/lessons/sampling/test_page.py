@@ -4,12 +4,12 @@ import re
 
 import pytest
 import torch
-from reader import assert_fine, captions, dial, open_page, press, type_text
+from reader import assert_fine, captions, dial, move, open_page, press, type_text
 
 from gptoss.app.study import Study
 from gptoss.app.text import example_tokens
 from gptoss.lessons.sampling import measure
-from gptoss.lessons.sampling.controls import CONTINUATIONS, OFF, logits_after
+from gptoss.lessons.sampling.controls import CONTINUATIONS, OFF, logits_after, telling_position
 from gptoss.lessons.sampling.measure import Dials
 
 PAGE = "pages/sampling.py"
@@ -44,8 +44,8 @@ def cards(at):
 
 
 def first_example():
-    ids = example_tokens(CLASSROOM).ids
-    return ids, logits_after(CLASSROOM, ids, len(ids) - 1)
+    tokens = example_tokens(CLASSROOM)
+    return tokens.ids, logits_after(CLASSROOM, tokens.ids, telling_position(CLASSROOM, tokens))
 
 
 @pytest.mark.parametrize(("setting", "count"), [
@@ -83,7 +83,17 @@ def test_the_next_token_can_be_asked_for_after_any_token():
     assert said(at) != end
     type_text(at, "ab cd")
     assert_fine(at)
-    assert dial(at, "token").value == "last"
+    assert dial(at, "token").value in (1, 2, "last")
+
+
+def test_it_begins_where_the_model_is_neither_sure_nor_clueless_and_random_weights_at_the_end():
+    at = open_page(PAGE, preset="classroom")
+    found = measure.stages(first_example()[1], Dials())
+    assert 4 < found.model.as_many_as < 16 and f"({found.model.entropy:.2f} nats)" in said(at)
+    first = dial(at, "token").value
+    move(at, "window", 0)
+    assert dial(at, "token").value == first, "it stays as a dial is dragged"
+    assert dial(open_page(PAGE, preset="classroom", weights="random"), "token").value == "last"
 
 
 def test_draws_are_those_of_the_seeds_and_the_button_takes_others():
@@ -112,7 +122,7 @@ def test_a_dozen_texts_are_what_the_model_writes():
 def test_no_text_leaves_the_lesson_and_its_answer():
     at = open_page(PAGE, preset="classroom")
     type_text(at, "")
-    assert "Type a text" in said(at) and "After the last token of the first example" in said(at)
+    assert "Type a text" in said(at) and "How many times as likely is it" in said(at)
     at.session_state["sampling_lesson"] = "How we know"
     assert_fine(at.run())
 
