@@ -14,7 +14,7 @@ from gptoss.app.study import DIALS, Study
 from gptoss.config import PRESETS
 
 # They open otherwise: with what the app is, and with what one does there.
-WITHOUT_OPENING = {"start", "exercises", "block", "training"}
+WITHOUT_OPENING = {"start", "block", "training"}
 
 
 def test_a_dial_moves_the_vital_signs_that_are_shown_for_it_and_no_others():

@@ -30,20 +30,25 @@ _STYLE = palette.in_both_themes(f"""<style>
   border-bottom: 1px solid {palette.GRID}; overflow-wrap: anywhere}}
 .beside th {{font-weight: 600}}
 .beside.named {{table-layout: fixed}}
-.beside.named thead th:nth-child(1) {{width: 12%}}
+.beside.named thead th:nth-child(1) {{width: 14%}}
 .beside.named thead th:nth-child(2) {{width: 24%}}
 .beside.named thead th:nth-child(4) {{width: 18%}}
 .beside .gpt-2 {{border-left: 4px solid {palette.GPT2} !important}}
 .beside .gpt-oss {{border-left: 4px solid {palette.ACCENT} !important}}
 .beside .none {{opacity: 0.68; border-left-style: dashed !important}}
 .beside small {{opacity: 0.75; font-size: 0.88rem; font-weight: 400}}
+.beside details, .beside.beside small {{font-size: 0.88rem}}
+.beside details {{opacity: 0.85}}
+.beside summary {{cursor: pointer}}
 .beside .wrong {{text-decoration: line-through; text-decoration-thickness: 1px}}
 .beside code {{font-size: 0.9rem; background: none; color: inherit; padding: 0}}
 @media (max-width: 640px) {{
   .beside, .beside :is(thead, tbody) {{display: block}}
   .beside tr {{display: grid; grid-template-columns: 1fr 1fr; column-gap: 8px}}
   .beside tbody th {{order: -1}}
-  .beside tbody th, .beside.named td:last-child {{grid-column: 1 / -1}}
+  .beside tbody th {{grid-column: 1 / -1}}
+  .beside.named td:last-child {{display: none}}
+  .beside details, .beside.beside small {{font-size: 0.72rem}}
   .beside.named thead th:is(:first-child, :last-child), .beside:not(.named) thead th:nth-child(2) {{display: none}}
   .beside.beside td, .beside.beside th {{border-bottom: 0; padding: 1px 6px; font-size: 0.75rem; line-height: 1.25}}
   .beside.beside tr {{border-bottom: 1px solid {palette.GRID}; padding: 4px 0}}
@@ -161,9 +166,11 @@ def comparison_table(rows: Iterable[Row],
 
 
 def _verdict(source: str, claim: str, verdict: str, sentence: str) -> str:
+    """What people say and what became of it; why, unfolds."""
     kind = "wrong" if verdict == FALSE else "said"
-    return (f'<br><small>{escape(source[:1].upper() + source[1:])}: <span class="{kind}">{escape(claim)}</span>. '
-            f"{escape(verdict.capitalize())}{'.' if not sentence else ': '}{escape(sentence)}</small>")
+    said = (f'{escape(source[:1].upper() + source[1:])}: <span class="{kind}">{escape(claim)}</span>. '
+            f"{escape(verdict.capitalize())}.")
+    return (f"<details><summary>{said}</summary>{escape(sentence)}</details>" if sentence else f"<br><small>{said}</small>")
 
 
 def _table(titles: Iterable[str], body: str, words: str, kind: str = "") -> str:

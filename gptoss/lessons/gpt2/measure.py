@@ -286,8 +286,8 @@ def attention(gpt2: GPT2Config, gptoss: ModelConfig, context: int) -> Row:
     return Row(
         "Attention", f"{units.plural(gpt2.num_attention_heads, 'head')} of {gpt2.head_dim}, each with its own keys and "
         "values; every layer sees all",
-        f"{units.plural(gptoss.num_attention_heads, 'head')} of {gptoss.head_dim} on "
-        f"{units.plural(gptoss.num_key_value_heads, 'key/value head')}; {windows}; a sink in every head",
+        f"{units.plural(gptoss.num_attention_heads, 'head')} of {gptoss.head_dim} in "
+        f"{units.plural(gptoss.num_key_value_heads, 'KV group')}; {windows}; a sink in every head",
         "configurations; GPT2Attention, AttentionBlock")
 
 

@@ -98,7 +98,7 @@ def test_the_table_tells_what_became_of_claims():
             SimpleNamespace(name="Norm", gpt2="a", gptoss="b", source="code", claims=())]
     html = comparison_table(rows, {"7": ("somebody", "tied <i>", "false", "Two tables of 5."),
                                    "9": ("somebody", "large", "not measured yet", "")})
-    assert 'Somebody: <span class="wrong">tied &lt;i&gt;</span>. False: Two tables of 5.</small>' in html
+    assert 'Somebody: <span class="wrong">tied &lt;i&gt;</span>. False.</summary>Two tables of 5.</details>' in html
     assert 'Somebody: <span class="said">large</span>. Not measured yet.</small>' in html
     assert "one &amp; one" in html and html.count("Somebody") == 2 and "2 ways" in html
 

@@ -113,7 +113,7 @@ def test_the_table_has_its_rows_and_corrections():
     assert shown.count('<td class="gpt-2">') == 14
     assert shown.count("The notebook, claim") == 6 and shown.count('class="wrong"') == 4
     assert "579.13 M parameters beside an embedding" in shown and "17.3% in gpt-oss-20b" in shown
-    assert "Embedding and head are tied</span>. False: GPT-2 has no unembedding.weight" in shown
+    assert "Embedding and head are tied</span>. False.</summary>GPT-2 has no unembedding.weight" in shown
 
 
 def test_a_long_text_is_cut_where_both_models_are_full():
