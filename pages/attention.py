@@ -10,7 +10,7 @@ from gptoss.app import pictures, state, text, theme
 from gptoss.app.controls import has_text, layer_shown, picks, row
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.lesson import Lesson, Prediction, below, beside
 from gptoss.app.live import live_run
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
@@ -131,7 +131,7 @@ def prediction(study: Study) -> Prediction:
         f"The query is token number {ASKED} of a text, in a layer {window}. All its scores are 0. {sink} "
         "How much weight does each key that it sees get?",
         lambda: 100 * measure.weight_when_scores_are_equal(ASKED, study.window, study.sink_override or 0.0),
-        lambda _: because(study), unit="%", show=units.number)
+        lambda _: because(study), unit="%", show=units.number, mistakes=mistakes)
 
 
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
@@ -156,17 +156,7 @@ def lesson(study: Study) -> Lesson:
     return Lesson(
         path="attention", maths=maths(study), code=[explicit_attention, visible, fused_attention, AttentionBlock],
         prediction=prediction(study),
-        tries=[
-            controls.look_up_what_came_next(),
-            Try("A window of 8 tokens", "Layer 0 slides, and now each of its queries sees 8 tokens, itself included. What "
-                "came before gets −∞ at step 3, and the map is a narrow band.",
-                dials={"window": 8}, controls={"layer": 0, controls.STEP: 3}),
-            Try("Switch the sinks off", "At step 4 the sum holds the keys alone, because e to the power of −∞ is 0. So the "
-                "head has to look somewhere: the weights of the keys add up to 1.",
-                dials={"sinks": "off"}, controls={controls.STEP: 4}),
-            Try("The same words again", "In layer 0 the three “␣cat” make equal values: their green strips match, because "
-                "nothing but the token has gone into them yet. Their q · k differ, because RoPE turns keys by position.",
-                text="The cat the cat the cat", controls={"layer": 0, controls.STEP: 5, "token": 5, controls.KEY: 3})],
+        tries=controls.tries(),
         claims=register.of_page("attention"), checks=lambda: how_we_know(study, tokens))
 
 

@@ -90,7 +90,7 @@ class Seen:
     @property
     def tokens(self) -> Tokens:
         """The text in the live model's vocabulary."""
-        return live_tokens(self.text, self.study.live_config.vocab_size, bool(self.controls.get("special")))
+        return live_tokens(self.text, self.study.vocabulary, bool(self.controls.get("special")))
 
 
 @dataclass(frozen=True)

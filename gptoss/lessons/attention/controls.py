@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import controls, kept, live, pictures, theme
 from gptoss.app.computed import computed
-from gptoss.app.lesson import Try
+from gptoss.app.lesson import Seen, Try
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
@@ -81,7 +82,47 @@ def look_up_what_came_next() -> Try:
         f"The query “{query}” was there before, and after it came “{key}”. This head of `{CLASSROOM}` finds that place: "
         f"{steps.weights[steps.best_key]:.0%} of the weight lies on it, so that the model can say “{key}” again.",
         preset=CLASSROOM, text=REPETITION.text,
-        controls={"layer": best.layer, "head": best.head, "token": best.token, STEP: 4, KEY: None})
+        controls={"layer": best.layer, "head": best.head, "token": best.token, STEP: 4, KEY: None},
+        check=lambda seen: _went_on_where_it_looks(seen, best.token))
+
+
+def _went_on_where_it_looks(seen: Seen, token: int) -> bool:
+    """Whether the query on the screen is that token and looks most at what followed its token an earlier time."""
+    weights, ids = weights_on_screen(seen), seen.tokens.ids
+    query, best = weights["query"].iloc[0], weights.loc[weights["weight"].idxmax(), "key"]
+    return int(query.split()[0]) == token and ids[int(best.split()[0]) - 1] == ids[token]
+
+
+def weights_on_screen(seen: Seen) -> pd.DataFrame:
+    """The query's weight for every key, from the map: columns query and key, which begin with a position, and weight."""
+    cells = seen.chart("Attention weights of one head")
+    cells = cells[(cells["kind"] == "key of the chosen query") & cells["key"].astype(str).str.match(r"\d")]
+    return cells.astype({"query": str, "key": str})
+
+
+def tries() -> list[Try]:
+    """What to try on the page, each with what is then to be seen."""
+    return [
+        look_up_what_came_next(),
+        Try("A window of 8 tokens", "Layer 0 slides, and now each of its queries sees 8 tokens, itself included. What came "
+            "before gets −∞ at step 3, and the map is a narrow band.",
+            dials={"window": 8}, controls={"layer": 0, STEP: 3},
+            check=lambda seen: len(seen.tokens) > 8 and (weights_on_screen(seen)["weight"] > 0).sum() <= 8),
+        Try("Switch the sinks off", "At step 4 the sum holds the keys alone, because e to the power of −∞ is 0. So the "
+            "head has to look somewhere: the weights of the keys add up to 1.",
+            dials={"sinks": "off"}, controls={STEP: 4},
+            check=lambda seen: abs(weights_on_screen(seen)["weight"].sum() - 1) < 0.01),
+        Try("The same words again", "In layer 0 the three “␣cat” make equal values: their green strips match, because "
+            "nothing but the token has gone into them yet. Their q · k differ, because RoPE turns keys by position.",
+            text="The cat the cat the cat", controls={"layer": 0, STEP: 5, "token": 5, KEY: 3}, check=_equal_values)]
+
+
+def _equal_values(seen: Seen) -> bool:
+    """Whether the three cats' values are the same in layer 0, and their products with the query are not."""
+    cats = [place for place, label in enumerate(seen.tokens.labels) if label == "␣cat"]
+    steps = measure.query_steps(layer_heads(seen.study, seen.tokens.ids, 0), seen.controls["head"], cats[-1])
+    products = steps.products[cats]
+    return len(cats) == 3 and np.ptp(steps.values[cats], axis=0).max() < 1e-4 and np.ptp(products) > 1e-3
 
 
 class Setting(NamedTuple):
