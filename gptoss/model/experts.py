@@ -72,7 +72,7 @@ class MLPBlock(nn.Module):
         record("expert_weights", weights)
         t, experts, weights = (part.flatten(0, 1) for part in (normed, chosen.indices, weights))  # (batch * tokens, ...)
         if record is unrecorded:  # nobody looks at single answers, so tokens may be sorted and small experts batched
-            return x + fast_mixture(t, experts, weights, self._parts(), self.activate).view_as(x)
+            return x + self._mix(t, experts, weights).view_as(x)
         t = t[:, None].expand(*experts.shape, -1)                                # (batch * tokens, k, hidden)
         t = linear_by_expert(t, experts, self.mlp1_weight, self.mlp1_bias)       # (batch * tokens, k, 2 * intermediate)
         t = self.activate(t)                                                     # (batch * tokens, k, intermediate)
@@ -81,6 +81,10 @@ class MLPBlock(nn.Module):
         out = (t * weights[..., None]).sum(dim=1).view_as(x)                     # (batch, tokens, hidden)
         record("out", out)
         return x + out
+
+    def _mix(self, x: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of each token's experts, the fast way."""
+        return fast_mixture(x, experts, weights, self._parts(), self.activate)
 
     def _parts(self) -> Matrices:
         """Weights and biases of both matrices, each with the experts first."""

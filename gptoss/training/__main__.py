@@ -30,6 +30,7 @@ from gptoss.checkpoint import CheckpointError
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
+from gptoss.training.compiled import compile_parts
 from gptoss.training.contestants import STUDY, contestants
 from gptoss.training.corpus import OWN, Batch, Corpus, Mixture, read_own_text
 from gptoss.training.distributed import WAYS, World, spread, world
@@ -48,7 +49,9 @@ from gptoss.training.storage import (
     write_evaluation,
 )
 from gptoss.training.stories.corpus import StoryCorpus
+from gptoss.training.stories.prompts import STORY
 from gptoss.training.trainer import Diverged, Trainer
+from gptoss.training.unrepeat import unrepeat
 
 BYTES_A_PARAMETER = 26  # a state of three float32, twice while one takes the other's place, and the model in bfloat16
 CARD_DOCUMENTS = 256  # of each domain, on which the written model is measured
@@ -70,6 +73,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on from the state in the directory")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the directory")
     parser.add_argument("--save-every", type=_minutes, default=3.0, metavar="MINUTES", help="for --resume (default 3)")
+    parser.add_argument("--compiled", action="store_true", help="attention and experts in kernels that torch compiles, on "
+                        "a GPU two to three times quicker for small experts")
+    parser.add_argument("--unrepeat", type=_count, default=0, metavar="ROUNDS", help="rounds after the last step, in which "
+                        "a model of --stories unlearns to repeat itself")
     parser.add_argument("--stop-after", type=_count, help="stop after so many steps of the recipe, to be resumed")
     for field in dataclasses.fields(Recipe):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default,
@@ -158,8 +165,12 @@ def run(options: argparse.Namespace, here: World) -> None:
     contestant = everyone[options.contestant]
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
     recipe = recipe if contestant.balanced else recipe.replace(balance=0.0)
+    if options.unrepeat and (not options.stories or here.size > 1):
+        raise ValueError(f"--unrepeat {options.unrepeat} needs --stories, and one process")
     corpus = make_corpus(options, contestant.config.vocab_size)
     model = contestant.build(recipe.seed, str(here.device))
+    if options.compiled:
+        compile_parts(model)
     trainer = Trainer(model, corpus, recipe, spread(model, options.parallel, here), here.rank, here.size, here.mean)
     run_directory = RunDirectory(options.out)
     if here.rank == 0:
@@ -173,11 +184,13 @@ def run(options: argparse.Namespace, here: World) -> None:
     save()
     if stop.signal:
         raise Interrupted(stop.signal, trainer, run_directory)
+    last = 0 if stopped else options.unrepeat
+    rounds = [dataclasses.asdict(one) for one in tqdm(unrepeat(trainer, STORY, last), total=last)]
     weights = trainer.weights()
     if here.rank == 0:
         save_model(options.out, contestant, weights, corpus.vocabulary)
         reloaded = evaluate(load_model(options.out, device=str(here.device)), corpus.validation(CARD_DOCUMENTS), here.device)
-        run_directory.write(HISTORY, run_record(trainer, contestant.name, stopped, reloaded).encode())
+        run_directory.write(HISTORY, run_record(trainer, contestant.name, stopped, reloaded, rounds).encode())
     if stopped:
         raise ValueError(stopped)
 
@@ -270,7 +283,7 @@ def follow(trainer: Trainer, options: argparse.Namespace, here: World, recording
         return str(reason)
 
 
-def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation) -> str:
+def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation, rounds: list[dict]) -> str:
     """The run as one JSON text: what was trained on what, every tenth step, every evaluation, and the file's own."""
     corpus = trainer.corpus
     data = {"shares": corpus.shares, "fingerprint": corpus.fingerprint(), "python": platform.python_version(),
@@ -278,7 +291,7 @@ def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation) 
     seconds = sum(step.seconds for step in trainer.steps)
     record = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
               "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
-    record |= history(trainer, every=10)
+    record |= history(trainer, every=10) | ({"unrepeat": rounds} if rounds else {})
     return strict_json.write(record) + "\n"
 
 

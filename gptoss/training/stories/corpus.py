@@ -128,6 +128,11 @@ class StoryCorpus:
              **{f"train.{domain}": values for domain, values in self.rows.items()},
              **{f"held.{domain}": values for domain, values in self.held_out.items()})
 
+    @property
+    def end_of_text(self) -> int:
+        """The index of <|endoftext|>, which ends documents and fills rows."""
+        return self.vocabulary.from_o200k([END_OF_TEXT])[0]
+
     def batch(self, step: int, count: int) -> Batch:
         """The rows of one step: each comes once in an epoch. The same whenever it is asked for."""
         places = np.arange(step * count, (step + 1) * count)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 STORY, EXPLANATION, CONVERSATION = KINDS = "story", "explanation", "conversation"
 
-NAMES = ("Mia Tom Lily Ben Anna Max Sara Leo Nora Sam Emma Jack Zoe Tim Ella Finn Ruby Omar Ava Kai Rosa Hugo Maya Noah Ivy "
-         "Paul Lena Theo Amy Luca Lucy Peter").split()
+GIRLS = "Mia Lily Anna Sara Nora Emma Zoe Ella Ruby Ava Rosa Maya Ivy Lena Amy Lucy".split()
+BOYS = "Tom Ben Max Leo Sam Jack Tim Finn Omar Kai Hugo Noah Paul Theo Luca Peter".split()
+NAMES = (*GIRLS, *BOYS)
 ANIMALS = ("dog cat rabbit fox bear mouse bird frog duck horse cow sheep owl turtle squirrel lion elephant monkey pig "
            "bee fish snail goat hen wolf butterfly").split()
 THINGS = ("hat ball boat lamp box key cake book kite drum cup stone shell apple bell blanket bike bucket leaf map ring "
@@ -68,16 +69,17 @@ def _with_article(words: str) -> str:
 
 def _story(draw: random.Random, seed: int) -> Ask:
     name, animal, thing, place, feeling, verb, deed = _words(draw)
-    who = draw.choice([f"a {feeling} little {animal} named {name}", f"a {feeling} little girl named {name}",
-                       f"a {feeling} little boy named {name}", f"a small {animal} named {name}", f"a girl named {name}",
-                       f"a boy named {name}"])
+    child = "girl" if name in GIRLS else "boy"
+    other = draw.choice([another for another in NAMES if another != name])
+    who = draw.choice([f"{_with_article(feeling)} little {animal} named {name}", f"a small {animal} named {name}",
+                       f"{_with_article(feeling)} little {child} named {name}", f"a {child} named {name}"])
     opening = draw.choice([f"Once upon a time, there was {who}.", f"There was once {who} who lived near the {place}.",
                            f"One day, {who} went to the {place}.", f"{name} and the {animal} were best friends.",
-                           f"{name} was at the {place} with {draw.choice(NAMES)}.", f"Once there was {who}."])
+                           f"{name} was at the {place} with {other}.", f"Once there was {who}."])
     opening += draw.choice(["", "", f" {name} had {_with_article(thing)}.", f" {name} loved to {deed}.",
                             f" {name} wanted to {verb} the {thing}.", f' "I am {feeling}," said {name}.',
                             f" One day, {name} saw {_with_article(thing)} at the {place}.",
-                            f" {name} gave the {thing} to {draw.choice(NAMES)}."])
+                            f" {name} gave the {thing} to {other}. Now {other} had the {thing}."])
     return Ask(STORY, (("user", "Tell me a short story for small children."),), opening, 1, seed)
 
 

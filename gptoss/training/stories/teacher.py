@@ -24,6 +24,7 @@ DROP_EVERY = 16  # steps between two looks at which rows are done
 PLAIN_TOKEN = re.compile(r"[ \n]*(?:[A-Z]?[a-z'-]*|[ .,!?'\"\n;:-]+)")
 # cuDNN's attention would make a new plan for every length, which takes longer than the step itself.
 KERNELS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+AGAIN = 2.0  # nats that a token loses for each time that it followed upon the same two tokens before
 HIDDEN = -1e4  # a score that bfloat16 holds and softmax turns into 0
 
 
@@ -70,6 +71,14 @@ def _pick(logits: Tensor, noise: Tensor, temperature: float, depth: float) -> Te
     return torch.where(scores < floor, -math.inf, scores - temperature * noise.log()).argmax(dim=-1)
 
 
+def _less_again(logits: Tensor, picked: Tensor) -> Tensor:
+    """Logits (rows, allowed) less what repeating costs, after `picked` (rows, steps), places among those allowed."""
+    if picked.shape[1] < 3:
+        return logits
+    same = (picked[:, :-2] == picked[:, -2:-1]) & (picked[:, 1:-1] == picked[:, -1:])  # (rows, steps - 2)
+    return logits.scatter_add(1, picked[:, 2:], -AGAIN * same.to(logits.dtype))
+
+
 class Teacher:
     """The teacher's weights, and sampling from them. Writes plain characters only: no digits, no markup."""
 
@@ -107,7 +116,7 @@ class Teacher:
         """Up to `new` tokens after each prompt, without the one that ends them.
 
         A token is drawn among those at least `min_p` times as likely as the likeliest (Nguyen et al., arXiv 2407.01082), by
-        Gumbel's maximum.
+        Gumbel's maximum, after those that would repeat a run of three have lost `AGAIN` nats.
         """
         longest, count = max(map(len, prompts)), len(prompts)
         room = -(-(longest + new) // 16) * 16  # the fused kernel wants rows of masks that begin at multiples of 16
@@ -121,10 +130,12 @@ class Teacher:
         logits = torch.cat([self._read(ids[rows], padding[rows], [layer[:, rows] for layer in cache], bias[rows], rotation)
                             for first in range(0, count, PREFILL) for rows in [slice(first, first + PREFILL)]])
         written = torch.full((count, new), self.end, device=self.device)
+        picked = torch.zeros(count, new, dtype=torch.long, device=self.device)  # the same, by place among those allowed
         alive = torch.arange(count, device=self.device)
         for step in range(new):
-            chosen = self._draw(logits, temperature, min_p, generator)
-            written[alive, step] = chosen
+            place = self._draw(_less_again(logits, picked[alive, :step]), temperature, min_p, generator)
+            chosen = self.allowed[place]
+            picked[alive, step], written[alive, step] = place, chosen
             if step % DROP_EVERY == DROP_EVERY - 1:
                 going = (written[alive, :step + 1] != self.end).all(dim=1).nonzero()[:, 0]
                 if not len(going) or len(going) < 0.02 * count:
@@ -139,7 +150,7 @@ class Teacher:
 
     def _draw(self, logits: Tensor, temperature: float, min_p: float, generator: torch.Generator) -> Tensor:
         noise = torch.empty(logits.shape, device=self.device).exponential_(generator=generator)
-        return self.allowed[self.pick(logits, noise, temperature, temperature * math.log(min_p))]
+        return self.pick(logits, noise, temperature, temperature * math.log(min_p))
 
     def _bias(self, padding: Tensor, room: int) -> Tensor:
         """(rows, 1, 1, room): nothing to add where a key is, much to subtract where padding is."""

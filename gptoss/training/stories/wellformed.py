@@ -13,7 +13,8 @@ PLAIN = re.compile(r"[A-Za-z .,!?'\"\n;:-]+")
 SENTENCE = re.compile(r'"?[A-Z][^.!?]*(?:[.!?]+"?,? ?[a-z][^.!?]*)*[.!?]+"?')
 BETWEEN = re.compile(r'(?<=[.!?])\s+|(?<=[.!?]")\s+(?=["A-Z])')
 LONGEST_SENTENCE = 45  # words
-LEAST_DISTINCT = 0.9  # share of the word trigrams that are new
+LEAST_DISTINCT = 0.9  # share of the word trigrams that are new, in a text without fault
+KEPT_DISTINCT = 0.94  # the same of a text to learn from: a model that samples coldly repeats more than what it has read
 LOOP = 3  # words: a stretch of so many or more that comes twice in a row is a loop
 LONGEST_LOOP = 30
 TALKS_OF_ITSELF = re.compile(r"\b(AI|assistant|language model|SmolLM|Hugging|chatbot|prompt)\b")
@@ -61,7 +62,7 @@ def has_loop(parts: Sequence) -> bool:
 def unrepeated(text: str) -> bool:
     """Whether nearly all trigrams are new, no sentence comes twice, and nothing loops."""
     all_sentences = [sentence.lower() for sentence in sentences(text)]
-    return (distinct_trigrams(text) >= LEAST_DISTINCT and len(set(all_sentences)) == len(all_sentences)
+    return (distinct_trigrams(text) >= KEPT_DISTINCT and len(set(all_sentences)) == len(all_sentences)
             and not has_loop(words(text)))
 
 
@@ -88,7 +89,7 @@ def good_beginning(text: str) -> str:
         own = list(zip(parts, parts[1:], parts[2:], strict=False))
         trigrams.update(own)
         runs += len(own)
-        if not well_formed(sentence) or sentence.lower() in seen or len(trigrams) < LEAST_DISTINCT * runs:
+        if not well_formed(sentence) or sentence.lower() in seen or len(trigrams) < KEPT_DISTINCT * runs:
             break
         seen.add(sentence.lower())
         last, end = parts[-2:], stop
