@@ -69,7 +69,7 @@ def maths() -> str:
         (CACHE, f"2 · 2 · {groups} · {size} · ({half} · {CONTEXT:,} + {half} · {REAL.sliding_window}) = "
          f"{kv_cache_bytes(REAL, CONTEXT):,} bytes. With {width:,} / {REAL.num_attention_heads} = "
          f"{width // REAL.num_attention_heads} for the head size the same sum gives "
-         f"{cache_with_head_size_from_width(REAL, CONTEXT):,}: the head size is wrong, not the arithmetic."),
+         f"{cache_with_head_size_from_width(REAL, CONTEXT):,.0f}: the head size is wrong, not the arithmetic."),
         (EIGHT, f"the notebook's mixture has {experts} experts, {active} of them active: {experts} times the parameters and "
          f"{active} times the compute of one expert, or {percent(active / experts, 0)} of the compute of all. “8x capacity” "
          "is the first comparison, “25% compute” the last; no single one gives both."))

@@ -1,8 +1,13 @@
 """Start in a real browser: its first screen, its doors, a drawing that is painted once and speaks when pointed at."""
 
+from itertools import islice
+
 import pytest
 from chromium_reader import LAPTOP, PATIENCE, PHONE, at_rest, expect_address, settle
 from playwright.sync_api import expect
+from stranger_walk import walk
+
+from gptoss.app.book import PAGES
 
 # Every height that the two versions of the drawing had, frame by frame, while the page came.
 _WATCH = """window.heights = []
@@ -31,6 +36,14 @@ def test_the_first_screen_has_three_doors_and_the_way_back_and_the_drawing_is_pa
     assert len(heights) > 1 and all(sum(height > 0 for height in seen) == 1 for seen in heights), "both versions were shown"
     back.click()
     expect(page.get_by_role("heading", name="RoPE and YaRN", level=1)).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_stranger_goes_from_start_over_the_first_pages_and_nothing_is_missing(visits):
+    """The beginning of what `python -m tests.browser.stranger` does on all pages, screens and themes."""
+    page = visits.open("/", PHONE, stranger=True, folded=False)
+    stops = list(islice(walk(page, opened=False), 3))
+    assert [stop.path for stop in stops] == [page.path for page in PAGES[:3]]
+    assert [stop.missing for stop in stops] == [[], [], []] and stops[1].words and stops[2].words
 
 
 def test_a_lecture_opens_in_projector_mode_and_the_laptop_where_it_is_asked_for(visits):
