@@ -26,8 +26,8 @@ REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
     problem=f"A model writes no word. It gives each of {REAL.vocab_size:,} {word('token', 'tokens')} a {word('logit')}, of "
             "which a probability is made, and something has to choose one.",
-    idea=f"Draw lots. {word('temperature', 'Temperature')} makes likely tokens likelier, or less so; {word('top-k')} and "
-         f"{word('top-p')} take unlikely ones out of the draw.",
+    idea=f"Draw lots. {word('temperature', 'Temperature')} makes likely tokens likelier, or less so; "
+         f"{word('top-k', 'top‑k')} and {word('top-p', 'top‑p')} take unlikely ones out of the draw.",
     chosen="GPT-OSS leaves the choice to whoever runs it. OpenAI recommends temperature 1 and top-p 1: draw from what the "
            "model says, with nothing cut.")
 

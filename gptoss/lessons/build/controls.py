@@ -25,6 +25,7 @@ from gptoss.training.head_names import NamedHead, name_of, telling
 
 MOST_CHIPS = 160  # tokens of the text that are shown with their ids
 TILES, MOST_HEADS = "build_heads", 128
+MANY_HEADS = 16  # above, a number on each would hide its map
 REPAINT = 0.05  # s between two updates of the streamed text
 Generator = Callable[[], None]
 _tiles = st.components.v2.component(
@@ -101,8 +102,9 @@ def head_tiles(address: str, alt: str, heads: int, columns: int, selected: int, 
         f'<button type="button" data-head="{head}" aria-pressed="{"true" if head == selected else "false"}" '
         f'title="Head {head}{f": {names[head]}" if head in names else ""}" aria-label="Head {head}">'
         f"<span>{head}</span></button>" for head in range(heads))
-    return (f'<figure style="--columns: {columns}"><img src="{address}" alt="{escape(alt)}"><div role="group" '
-            f'aria-label="Heads of the layer">{buttons}</div></figure>')
+    kind = "many" if heads > MANY_HEADS else "few"
+    return (f'<figure class="{kind}" style="--columns: {columns}"><img src="{address}" alt="{escape(alt)}">'
+            f'<div role="group" aria-label="Heads of the layer">{buttons}</div></figure>')
 
 
 def _choose_head() -> None:

@@ -112,7 +112,8 @@ def test_the_picture_has_a_bar_a_predictor_and_the_twins_line():
     mine, other = shares(0.25, 0.33, 0.7, 0.72, 0.85), shares(0.25, 0.3, 0.5, 0.5, 0.78)
     chart = foreseen_routes(mine, other, 3)
     assert_well_made(chart, foreseen_routes(other, mine, 2))
-    assert list(chart.data["label"])[1] == "33% (30%)" and "the kind of text foresees 33%" in chart.alt
+    assert list(chart.data["label"])[1] == "33% (30%)"
+    assert "blind choice foresees 25% of the router's choices, the kind of text 33%" in chart.alt
     alone = foreseen_routes(mine, None, 3)
     assert list(alone.data["label"])[4] == "85%" and "twin" not in alone.alt and alone.spec is chart.spec
 

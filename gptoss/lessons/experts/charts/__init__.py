@@ -59,8 +59,8 @@ def load_against_uniform(experts: np.ndarray, counts: np.ndarray, band: np.ndarr
     outside = int(((counts < band[:, 0]) | (counts > band[:, 1])).sum())
     most, least, even = (units.percent(share / tokens) for share in (counts.max(), counts.min(), counts.mean()))
     text = (f"{plural(tokens, 'token')}. Expert {experts[counts.argmax()]} got {most} of them, expert "
-            f"{experts[counts.argmin()]} {least}; even would be {even}. {outside} of {plural(len(counts), 'bar')} end "
-            "outside the band of chance.")
+            f"{experts[counts.argmin()]} got {least}; with an even load each would get {even}. {outside} of "
+            f"{plural(len(counts), 'bar')} end outside the band of chance.")
     return Chart(_load_spec(order), data, "Load of the experts against uniform routing", text)
 
 
@@ -212,8 +212,8 @@ def touched_experts(frame: pd.DataFrame, experts: int, batch: int) -> Chart:
     here = "the text has fewer tokens" if np.isnan(row["touched"]) else (
         f"drawn from this text {row['touched']:.1f} (nine times in ten {row['low']:.0f} to {row['high']:.0f}), whose tokens "
         "are not independent")
-    text = (f"A batch of {plural(batch, 'token')}, of {plural(experts, 'expert')} in memory, touches {row['formula']:.1f} "
-            f"if its tokens are independent (the formula); {here}.")
+    text = (f"A batch of {plural(batch, 'token')} touches {row['formula']:.1f} of the {plural(experts, 'expert')} in "
+            f"memory, if its tokens are independent (the formula); {here}.")
     return Chart(_touched_spec(), data, "Experts touched by a batch of tokens", text)
 
 

@@ -26,8 +26,9 @@ def foreseen_routes(model: Mapping[str, float], twin: Mapping[str, float] | None
                          "twin": [twin[name] if twin else None for name in model], "label": said, "what": MODEL,
                          "other": TWIN}).astype({"twin": float})
     data["end"] = data[["share", "twin"]].max(axis=1)
-    text = (f"Layer {layer}: of the router's choices, "
-            + ", ".join(f"{name} foresees {percent(share, 0)}" for name, share in model.items())
+    (first, share), *others = model.items()
+    text = (f"Layer {layer}: {first} foresees {percent(share, 0)} of the router's choices, "
+            + ", ".join(f"{name} {percent(share, 0)}" for name, share in others)
             + (". In brackets, and as a line: the same of the untrained twin." if twin else "."))
     return Chart(_spec(tuple(model)), data.round({"share": 4, "twin": 4, "end": 4}),
                  "Share of the routes that each predictor foresees", text)
