@@ -59,7 +59,8 @@ $$
 A bar tells what a part says to the answer **directly**. It is silent about what later parts make of it: they read
 the stream too. Removing the part and running the rest again measures both (*ablation*). The **logit lens** reads the
 stream early: the same final norm and unembedding after each stage.
-""", f"the unembedding has {config.vocab_size:,} rows of {config.hidden_size:,} numbers, one for each token."), (r"""
+""", f"the unembedding has {config.vocab_size:,} rows of {config.hidden_size:,} numbers, one for each token; the "
+     f"{word('logit lens')} uses them after each of {2 * config.num_hidden_layers + 1} stages."), (r"""
 In the plane of the stream and an addition:
 
 $$

@@ -75,7 +75,8 @@ def maths(study: Study, gpt2: GPT2Config) -> str:
                   f"{units.count(counts.experts)} and both ends {units.count(counts.embeddings)}: with all the rest N = "
                   f"{units.count(counts.total)}, of which a token uses {units.count(counts.active)}."),
         (WORK, f"at n = {CONTEXT:,} the GPT-2 needs {units.flops(work[0])}, {study.name} {units.flops(work[1])}."),
-        (GUESS, f"at most {math.log2(gpt2.vocab_size):.2f} bits there and {math.log2(ours.vocab_size):.2f} here."))
+        (GUESS, f"at most {math.log2(gpt2.vocab_size):.2f} bits there and {math.log2(ours.vocab_size):.2f} here, which is a "
+                f"{word('perplexity')} of {gpt2.vocab_size:,} and of {ours.vocab_size:,}."))
 
 
 @st.fragment

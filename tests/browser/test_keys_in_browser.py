@@ -70,7 +70,7 @@ def test_a_text_box_an_open_list_and_a_dialog_keep_their_keys(visits):
 
 def test_links_keep_the_model_and_the_text_here_and_in_another_tab(visits):
     page = open_page(visits, "/")
-    drawn = page.get_by_role("link", name="Query heads on KV heads: to the page Grouped queries")
+    drawn = page.get_by_role("link", name="Query heads in KV groups: to the page Grouped queries")
     drawn.focus()
     drawn.press("Enter")
     expect_page(page, "Grouped queries")

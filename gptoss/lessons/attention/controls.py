@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptoss.app import controls, kept, live, pictures, theme
 from gptoss.app.computed import computed
+from gptoss.app.glossary import word
 from gptoss.app.lesson import Seen, Try
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import RANDOM, TRAINED, Study
@@ -79,8 +80,9 @@ def look_up_what_came_next() -> Try:
     query, key = (visible_token(tokens.labels[place]) for place in (best.token, steps.best_key))
     return Try(
         "A line comes back",
-        f"The query “{query}” was there before, and after it came “{key}”. This head of `{CLASSROOM}` finds that place: "
-        f"{steps.weights[steps.best_key]:.0%} of the weight lies on it, so that the model can say “{key}” again.",
+        f"The query “{query}” was there before, and after it came “{key}”. This head of `{CLASSROOM}`, an "
+        f"{word('induction head')}, finds that place: {steps.weights[steps.best_key]:.0%} of the weight lies on it, so that "
+        f"the model can say “{key}” again.",
         preset=CLASSROOM, text=REPETITION.text,
         controls={"layer": best.layer, "head": best.head, "token": best.token, STEP: 4, KEY: None},
         check=lambda seen: _went_on_where_it_looks(seen, best.token))

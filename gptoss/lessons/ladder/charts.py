@@ -178,7 +178,7 @@ def _chip(config: LadderConfig, rung: str, words: str) -> Chip:
 def _attention(config: LadderConfig) -> list[Chip]:
     heads, shared = config.num_attention_heads, config.num_key_value_heads
     chips = [_chip(config, "head_dim", f"{heads} heads of {config.head_dim}"),
-             _chip(config, "gqa", f"{shared} KV heads" if "gqa" in config else "a KV head for each")]
+             _chip(config, "gqa", f"{shared} KV groups" if "gqa" in config else "a KV head for each")]
     if "rope" in config:
         chips.append(Chip("RoPE", "rope"))
     if "yarn" in config:

@@ -50,7 +50,7 @@ def describe_architecture(config: ModelConfig, live: ModelConfig | None = None) 
         f"Architecture: an embedding of {config.vocab_size:,} tokens to width {config.hidden_size:,}; "
         f"{config.num_hidden_layers} layers, {sliding} with a sliding window of {config.sliding_window} tokens and "
         f"{config.num_hidden_layers - sliding} with full attention; in each, {config.num_attention_heads} query heads "
-        f"share {config.num_key_value_heads} KV heads with a sink, and a router sends each token to "
+        f"share {config.num_key_value_heads} KV groups with a sink, and a router sends each token to "
         f"{config.experts_per_token} of {config.num_experts} experts; then a norm and an unembedding.")
     return text + (f" {_live_in_words(config, live)}" if live is not None and live != config else "")
 
@@ -198,8 +198,8 @@ def _attention(pen: Pen, config: ModelConfig, x: float, y: float, width: float) 
     with _leading_to(pen, "rope", turned):
         pen.text(x + width, y, turned, anchor="end", faint=True)
     heads, groups = config.num_attention_heads, config.num_key_value_heads
-    with _leading_to(pen, "gqa", "Query heads on KV heads"):
-        y = pen.paragraph(x, y + 25, f"{units.plural(heads, 'query head')} on {units.plural(groups, 'KV head')}, "
+    with _leading_to(pen, "gqa", "Query heads in KV groups"):
+        y = pen.paragraph(x, y + 25, f"{units.plural(heads, 'query head')} in {units.plural(groups, 'KV group')}, "
                                      f"{config.group_size} to each; head size {config.head_dim}", width)
         top, y = y, _head_groups(pen, config, x, y - 8, width) + 28
         pen.area(x, top - 52, width, y - top + 36)

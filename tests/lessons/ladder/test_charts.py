@@ -77,7 +77,7 @@ def test_gpt2s_parts_are_grey_and_all_of_gpt_oss_is_violet(top):
 
 @pytest.mark.parametrize(("rung", "words"), [
     ("rmsnorm", "RMSNorm"), ("rope", "RoPE"), ("swiglu", "7,680 wide"), ("head_dim", "64 heads of 64"),
-    ("gqa", "9 KV heads"), ("window", "window 128"), ("sinks", ">sink<"), ("experts", "4 of 128 experts"),
+    ("gqa", "9 KV groups"), ("window", "window 128"), ("sinks", ">sink<"), ("experts", "4 of 128 experts"),
     ("untied", "own unembedding"), ("o200k", "201,088 o200k tokens")])
 def test_one_rung_redraws_its_own_part_alone(rung, words):
     svg = block_drawing(LadderConfig(LARGE, {rung}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gptoss import cost, units
+from gptoss.app.glossary import word
 from gptoss.app.lesson import Prediction, Seen
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
@@ -137,8 +138,9 @@ def _batch_numbers(chosen: Setting) -> str:
 
 def _schedule_numbers() -> str:
     peak, warmup = value("peak"), value("warmup")
-    rise = f"{units.number(peak / warmup)} more with each of {warmup:,} steps, up to" if warmup else "at once"
-    return f"{rise} {units.number(peak)}, and down to {units.number(measure.FLOOR * peak)} in the end."
+    rise = f"up by {units.number(peak / warmup)} with each of {warmup:,} steps, to" if warmup else "at once to"
+    return (f"the {word('learning rate')} goes {rise} {units.number(peak)}, and down to "
+            f"{units.number(measure.FLOOR * peak)} in the end.")
 
 
 def _compute_numbers(name: str, config: ModelConfig, chosen: Setting) -> str:
