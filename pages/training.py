@@ -1,58 +1,95 @@
 """Training: real models learn in front of the audience, or are replayed as they learned."""
 
+import math
+
 import streamlit as st
 
 from gptoss import units
 from gptoss.app import controls, pictures, state
-from gptoss.app.header import header
+from gptoss.app.glossary import word
+from gptoss.app.header import Opening, header
 from gptoss.app.jobs import JOBS
-from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
+from gptoss.app.lesson import Lesson, Prediction, Try, answered, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
 from gptoss.lessons.training import measure
 from gptoss.lessons.training.controls import plan, results, run, watching
+from gptoss.notation import with_numbers
 from gptoss.training import domains
 from gptoss.training.contestants import BASELINE, STUDY
 from gptoss.training.routing import RouterWatch
 from gptoss.training.shipped import CLASSROOM
 from gptoss.training.trainer import Trainer
 
-MATHS = r"""
-**The loss** of a text $x_1 \dots x_n$ is the mean cross-entropy of each token given those before it, in nats:
+OPENING = Opening(
+    problem="A model starts with random numbers and takes every token for equally likely. Nobody could set millions of "
+            "numbers by hand.",
+    idea=f"It reads texts and guesses each next token. The {word('loss')} says how surprised it was, in "
+         f"{word('nat', 'nats')}: 0 if it was sure and right. Each step moves every weight so that it shrinks.",
+    chosen=f"OpenAI has published neither its data nor its schedule. Here small models of its kind learn in a minute, "
+           f"beside a GPT-2 of equal {word('active parameters')}, with a {word('load balance')} asked of the routers.")
 
-$$L = -\frac1n \sum_t \ln p_\theta(x_t \mid x_{<t})$$
+LOSS = r"""
+**The loss** of a text of $n$ tokens is the mean cross-entropy of each token $v_i$ given those before it, in nats:
 
-An even guess over a vocabulary of $V$ costs $\ln V$.
+$$\mathcal L = -\frac1n \sum_i \ln p(v_i \mid v_{<i})$$
 
-**The floor.** Where the process that wrote the text is known, so is the chance $q$ of every next token. No model can on
-average do better than the entropy of that chance (Shannon 1948):
-
-$$
-L \;\ge\; H = \frac1n \sum_t \Big(-\sum_x q(x \mid x_{<t}) \ln q(x \mid x_{<t})\Big), \qquad
-L - H = \frac1n\sum_t \mathrm{KL}\big(q \,\|\, p_\theta\big)
-$$
-
-**AdamW** (Loshchilov and Hutter, arXiv 1711.05101), for each parameter with gradient $g$ and learning rate $\eta$:
-
-$$
-m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) g^2, \quad
-\theta \leftarrow \theta - \eta\Big(\frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\theta\Big)
-$$
-
-with $\hat m = m/(1-\beta_1^i)$ and $\hat v = v/(1-\beta_2^i)$ in step $i$; $\lambda$ for matrices only. Before that,
-gradients whose norm together is above $c$ are multiplied by $c / \lVert g \rVert$.
-
-**The schedule.** A linear warmup of $u$ steps to the peak $\eta$, then a cosine to the share $f$ of it:
-
-$$
-\eta_i = \eta\,\frac{i+1}{u} \;\; (i < u), \qquad
-\eta_i = \eta\Big(f + (1-f)\,\tfrac12\big(1 + \cos \pi\,\tfrac{i+1-u}{n-u}\big)\Big) \;\; (i \ge u)
-$$
-
-**The balancing loss** (Fedus et al., arXiv 2101.03961), with $f_e$ the share of the choices that expert $e$ of $E$ got and
-$P_e$ its mean probability: $\;E\sum_e f_e P_e$ is 1 for an even load, and larger for any other that follows its
-probabilities. A small multiple of it is added to $L$.
+A token that was given probability 1 costs 0 nats, one that was given a half $\ln 2$. An even guess over a vocabulary of $V$
+costs $\ln V$.
 """
+
+FLOOR = r"""
+**The floor.** Where the process that wrote the text is known, so is the true chance $p^\ast$ of every next token. No model
+can on average do better than the entropy of that chance (Shannon 1948):
+
+$$\mathcal L \;\ge\; \mathcal H = \frac1n \sum_i \Big(-\sum_v p^\ast(v \mid v_{<i}) \ln p^\ast(v \mid v_{<i})\Big)$$
+"""
+
+ADAMW = r"""
+**AdamW** (Loshchilov and Hutter, arXiv 1711.05101) keeps for each weight two running means, of its gradient $\mathbf g$ and
+of the gradient's square. With learning rate $\eta$ a step takes off
+
+$$
+\eta\left(\frac{\overline{\mathbf g}}{\sqrt{\overline{\mathbf g^2}} + \varepsilon}
++ \text{decay} \cdot \text{weight}\right)
+$$
+
+with decay for matrices only. Before that, gradients whose norm together is above a bound are cut to it.
+"""
+
+SCHEDULE = r"""
+**The schedule.** A linear warmup to the peak of $\eta$, then a cosine down to a share of it, the floor of the rate:
+
+$$
+\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}, \qquad
+\eta = \eta_\text{peak}\left(\text{floor} + (1-\text{floor})\,\tfrac12\left(1 + \cos \pi\,
+\frac{\text{step}+1-\text{warmup}}{\text{steps}-\text{warmup}}\right)\right) \;\; \text{after it}
+$$
+"""
+
+BALANCE = r"""
+**The balancing loss** (Fedus et al., arXiv 2101.03961) multiplies for each expert $e$ of $E$ the share of the choices that
+it got with its mean probability $\overline{p_e}$:
+
+$$E \sum_e \text{share}_e \cdot \overline{p_e}$$
+
+It is 1 for an even load, and larger for any other that follows its probabilities. A small multiple is added to $\mathcal L$.
+"""
+
+
+def maths(study: Study) -> str:
+    """The formulas, with the numbers of the model under study, of the plan and of the shipped run."""
+    config, peak, warmup = study.live_config, plan.value("peak"), plan.value("warmup")
+    floors = measure.shipped_floors(CLASSROOM)
+    rise = f"η rises by {units.number(peak / warmup)} with each of {warmup} steps to {units.number(peak)}" if warmup else (
+        f"η begins at {units.number(peak)}")
+    return with_numbers(
+        (LOSS, f"ln {config.vocab_size:,} = {math.log(config.vocab_size):.2f} nats for an even guess of {study.name}."),
+        (FLOOR, f"a number of arithmetic can be any of dozens, but a sum is known: {floors[domains.ARITHMETIC]:.2f} nats a "
+                f"token in all, against {floors[domains.REPETITION]:.2f} of repetition."),
+        (ADAMW, f"gradients are cut to a norm of {units.number(plan.value('clip'))}."),
+        (SCHEDULE, f"{rise}, and falls to {units.number(plan.value('floor') * peak)} at step {plan.value('steps'):,}."),
+        (BALANCE, f"E = {config.num_experts}, and {units.number(plan.value('balance'))} of it is added."))
 
 
 def picture(study: Study, pace: float | None) -> None:
@@ -66,20 +103,40 @@ def picture(study: Study, pace: float | None) -> None:
         domain = run.choose_domain((theirs or view).domains if theirs or view else [*measure.shipped_floors(CLASSROOM)])
     run.say_troubles(view)
     live = watching.losses(theirs, domain) if theirs else None
+    hidden = "" if answered("training", question()) else domains.REPETITION
     with pictures.main():
-        pictures.show_chart(live or run.losses(study, view, domain), key="training_losses",
+        pictures.show_chart(live or run.losses(study, view, domain, hidden), key="training_losses",
                             words=watching.about(theirs) if live else run.about(study, view))
     if view and not view.unfinished and not theirs:
         run.say_how_far(view)
+        run.say_score(view)
     watching.say(view, theirs)
 
 
-def because(_: float) -> str:
-    """What the rise of the best induction head goes with."""
+def because(_: str) -> str:
+    """What the fall goes with."""
     rise, fall = measure.induction_rise(CLASSROOM), measure.steepest(*measure.shipped_curve(CLASSROOM, domains.REPETITION))
-    return (f"Between steps {rise.before:,} and {rise.after:,} the best score goes from {rise.low:.2f} to {rise.high:.2f}. "
-            f"The loss on repetition falls fastest between steps {fall[0]:,} and {fall[1]:,}: to repeat a string, a model "
-            "has to find where it stood. Replay shows both.")
+    return (f"The loss on repetition falls fastest between steps {fall[0]:,} and {fall[1]:,}. Between steps {rise.before:,} "
+            f"and {rise.after:,} the score of the best induction head goes from {rise.low:.2f} to {rise.high:.2f}: to "
+            "repeat a line, a model has to find where its last word stood, and until a head does that, more steps bring "
+            "nothing. Replay shows both.")
+
+
+def question() -> Prediction:
+    """How a loss falls that needs a skill of its own. Its curves are hidden until the reader has said it."""
+    words = math.log(domains.WORDS)
+    return Prediction(
+        "In the domain *repetition* every line of random words is written twice, and the picture hides its curve. Five "
+        "other losses fall as you see. How does this one fall?", choices=measure.SHAPES, hides=True, because=because,
+        answer=lambda: measure.shape_of(measure.shipped_curve(CLASSROOM, domains.REPETITION)[1],
+                                        measure.shipped_floors(CLASSROOM)[domains.REPETITION]),
+        mistakes={
+            measure.AT_ONCE: "Which words there are is learned at once, and that is the first fall. Which of them comes "
+                             "again has to be looked up in the text.",
+            measure.EVENLY: "A skill need not come little by little: half a way of looking back is no better than none.",
+            measure.HARDLY: f"The first time nobody can know a word: it costs ln {domains.WORDS} = {words:.2f} nats. But "
+                            "the second time the line is known.",
+            measure.IN_STAGES: "Here there is no plateau."})
 
 
 def how_we_know() -> None:
@@ -99,39 +156,37 @@ def how_we_know() -> None:
 
 
 def tries() -> list[Try]:
-    """Experiments: routers left alone, a rate too high, and one skill alone."""
+    """Experiments: routers left alone, a rate too high, and one skill alone. Each sets a run, which Train begins."""
     shares = {f"share_{domain}": 100 * (domain == domains.ARITHMETIC) for domain in plan.DOMAINS}
     return [
-        Try("Leave the routers alone", "The same model with and without the balancing loss. Press Train, and open "
-            "*Expert load*: which bands stay narrow?", preset=CLASSROOM, controls=plan.moved(who=[STUDY, "unbalanced"])),
-        Try("Learn too fast", "A learning rate of 10, thousands of times the usual one. Press Train, and see how the run "
-            "ends, and which weights are kept.", preset=CLASSROOM,
-            controls=plan.moved(who=[STUDY], peak=10.0, warmup=50, clip=1000.0)),
-        Try("One skill alone", "Only arithmetic, for GPT-OSS and GPT-2. Draw your curve first: who comes nearer to the "
-            "floor?", preset=CLASSROOM, controls=plan.moved(who=[STUDY, BASELINE], **shares)),
+        Try("Leave the routers alone", "Set: the same model with and without the balancing loss. Press Train, and open "
+            "*Expert load*: bands that stay wide are loads that stay uneven.", preset=CLASSROOM,
+            controls=plan.moved(who=[STUDY, "unbalanced"]), check=lambda seen: plan.is_set(seen, "unbalanced")),
+        Try("Learn too fast", "Set: a peak learning rate of 10, more than a thousand times the usual one. Press Train, and "
+            "see how the run ends, and which weights are kept.", preset=CLASSROOM,
+            controls=plan.moved(who=[STUDY], peak=10.0, warmup=50, clip=1000.0),
+            check=lambda seen: seen.controls[plan.key("peak")] > 1000 * plan.DEFAULTS["peak"]),
+        Try("One skill alone", "Set: only arithmetic, for GPT-OSS and GPT-2. Draw your curve first, then press Train: who "
+            "comes nearer to the floor?", preset=CLASSROOM, controls=plan.moved(who=[STUDY, BASELINE], **shares),
+            check=lambda seen: plan.is_set(seen, BASELINE) and plan.shares_set(seen) == {domains.ARITHMETIC}),
     ]
 
 
-def lesson() -> Lesson:
-    """The lesson. Its figures come from the shipped runs, which do not change with the model under study."""
-    asked = Prediction(
-        f"The shipped classroom model trained for {measure.shipped_standing(CLASSROOM).at:,} steps. An induction head looks "
-        "at the token after the last place where the present one stood. At about which step did its best head's score rise "
-        "fastest?", answer=lambda: measure.induction_rise(CLASSROOM).after, because=because, unit="steps", tolerance=0.25,
-        show="{:,.0f}".format)
-    return Lesson(path="training", maths=MATHS, prediction=asked, tries=tries(), code=[Trainer, domains, RouterWatch],
-                  claims=register.of_page("training"), checks=how_we_know)
+def lesson(study: Study) -> Lesson:
+    """What is asked, tried and explained. The question's answer comes from the shipped run, whatever is under study."""
+    return Lesson(path="training", maths=maths(study), prediction=question(), tries=tries(),
+                  code=[Trainer, domains, RouterWatch], claims=register.of_page("training"), checks=how_we_know)
 
 
-header("training")
+header("training", OPENING)
 study = state.study().trainable
 own = run.current()
 theirs = watching.watched(own)
 pace = watching.pace(own, theirs)
 st.fragment(picture, run_every=pace)(study, pace)
-beside(lesson(), st.container())  # not inside what looks again by itself
+beside(lesson(study), st.container())  # not inside what looks again by itself
 if pace is None:
     st.fragment(watching.wait, run_every=watching.IDLE)(JOBS.going_on())
 own_pace = run.pace(own)
 st.fragment(results.results, run_every=3 * own_pace if own_pace else None)(theirs)
-below(lesson())
+below(lesson(study))

@@ -143,6 +143,58 @@ def nearest_decay(steps: np.ndarray, losses: np.ndarray, scales: int = 200) -> D
     return best[1]
 
 
+AT_ONCE, EVENLY, IN_STAGES, HARDLY = SHAPES = (
+    "at once, and then nothing more", "a little with every step", "at once to a plateau, and much later down from it",
+    "hardly at all")
+
+
+def shape_of(losses: np.ndarray, floor: float) -> str:
+    """Which of `SHAPES` a curve has that begins untrained and ends at its last moment, from its distance to the floor.
+
+    All distances are shares of the first. A plateau is where after the first moment a sixth of the run brings less than a
+    tenth of what is left, before more than half of it goes.
+    """
+    left = (np.asarray(losses, dtype=float) - floor) / (losses[0] - floor)
+    if left[-1] > 0.5:
+        return HARDLY
+    if left[1] < 0.1:
+        return AT_ONCE
+    waited = 1 + max(len(left) // 6, 1)
+    plateau = waited < len(left) and left[waited] > 0.9 * left[1] and left[-1] < 0.5 * left[waited]
+    return IN_STAGES if plateau else EVENLY
+
+
+@dataclass(frozen=True)
+class Score:
+    """How near a curve that was drawn beforehand is to the real one.
+
+    `off` is its mean distance in nats at the places that were drawn, `flat` that of a line which stays where the real curve
+    began. `points` go from 0, for what is no nearer than that line, to 100.
+    """
+
+    off: float
+    flat: float
+
+    @property
+    def points(self) -> int:
+        if not self.flat:
+            return 100 if not self.off else 0
+        return round(100 * max(0.0, 1 - self.off / self.flat))
+
+
+def score(drawn: pd.DataFrame, standing: Standing) -> Score:
+    """Of a curve of mean losses over the domains, with the columns step and loss, as far as the standing has come.
+
+    Raises `ValueError` where the standing has no evaluation or nothing is drawn as far as it has come.
+    """
+    steps = np.array([*standing.evaluations])
+    reached = drawn[drawn["step"] <= max(steps, default=-1)]
+    if reached.empty:
+        raise ValueError("nothing is drawn of the steps that were done")
+    real = np.interp(reached["step"], steps, [evaluation.loss for evaluation in standing.evaluations.values()])
+    return Score(float(np.abs(reached["loss"] - real).mean()), float(np.abs(real[0] - real).mean()))
+
+
 def steepest(steps: np.ndarray, values: np.ndarray) -> tuple[int, int]:
     """The two neighbouring moments between which a curve falls most for a step, as steps.
 

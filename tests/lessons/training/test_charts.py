@@ -22,6 +22,7 @@ from gptoss.lessons.training.charts.curves import (
     MEAN,
     MOST_LINES,
     POINTS,
+    QUESTION,
     contestant_colours,
     gradient_chart,
     load_chart,
@@ -568,3 +569,12 @@ def test_one_moment_can_be_drawn_and_a_head_that_is_not_there_cannot():
     assert len(of(scores_chart([0], scores(moments=1), 0, (2, 3)), kind="chosen head")) == 2
     with pytest.raises(ValueError, match="head 4 of layer 0"):
         scores_chart(STEPS, scores(), 0, (0, 4))
+
+
+def test_a_hidden_domain_asks_in_place_of_its_curves():
+    chart = loss_chart(losses(), FLOORS, hidden="recall")
+    drawn = chart.data[chart.data["kind"].isin(["training", "validation"])]
+    assert "recall" not in set(drawn["domain"]) and (chart.data["text"] == QUESTION).sum() == 1
+    assert chart.spec is loss_chart(losses(), FLOORS).spec and chart.alt != loss_chart(losses(), FLOORS).alt
+    alone = loss_chart(losses(), FLOORS, domain="recall", hidden="recall")
+    assert not alone.data["kind"].isin(["training", "validation"]).any() and "wait for your answer" in alone.alt

@@ -11,6 +11,7 @@ import head
 import numpy as np
 import pytest
 from reader import assert_fine, dial, open_page, page_text, press, type_text
+from seen import seen
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
@@ -26,7 +27,7 @@ from gptoss.lessons.training.controls.run import JOBS
 from gptoss.model import Transformer
 from gptoss.training.contest import MOST
 from gptoss.training.corpus import DOMAINS, LARGEST_TEXT
-from gptoss.training.domains import ARITHMETIC
+from gptoss.training.domains import ARITHMETIC, REPETITION
 from gptoss.training.recording import Probe, Recording
 from gptoss.training.shipped import shipped
 
@@ -157,6 +158,7 @@ def test_a_curve_is_drawn_before_anything_runs_and_stays(page):
     until(train(at), DONE)
     assert_fine(at)
     assert list(at.session_state["training_drawn"]["loss"]) == [8.3, 6.0, 5.0, 4.0, 0.0]
+    assert "of 100 points" in page_text(at)
     at.slider(key="training_guess_1").set_value(1.0).run()
     assert list(at.session_state["training_drawn"]["loss"]) == [8.3, 6.0, 5.0, 4.0, 0.0]
 
@@ -396,21 +398,58 @@ def test_a_checkpoint_of_a_run_that_is_gone_is_refused(page):
 
 # The lesson
 
-def test_the_prediction_is_answered_by_the_shipped_run():
-    answer = float(measure.induction_rise("classroom").after)
-    assert 0 < answer <= shipped()["classroom"].history()["at"]
-    at = open_page(PAGE, preset="classroom")
-    at.number_input(key="training_guess").set_value(answer).run()
+def say(at, guess):
+    at.radio(key="training_guess").set_value(guess).run()
     at.button(key="training_commit").click().run()
     assert_fine(at)
+    return at
+
+
+def lines(at, name="Loss by domain"):
+    """The domains whose curves the large picture draws."""
+    data = seen(at).chart(name)
+    return set(data.loc[data["kind"] == "validation", "domain"])
+
+
+def test_the_curve_that_is_asked_for_is_hidden_until_the_reader_has_said_how_it_falls():
+    at = open_page(PAGE, preset="classroom")
+    assert lines(at) == set(DOMAINS) - {REPETITION} and "over 5 domains" in captions(at)
+    say(at, measure.IN_STAGES)
     assert at.success and "The loss on repetition falls fastest" in page_text(at)
+    assert lines(at) == set(DOMAINS) and "over 6 domains" in captions(at)
+    at.button(key="training_again").click().run()
+    assert lines(at) == set(DOMAINS) - {REPETITION}
+    at.selectbox(key="training_domain").set_value(REPETITION).run()
+    assert_fine(at)
+    assert not lines(at) and "wait for your answer" in captions(at)
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), [
+    (measure.AT_ONCE, "has to be looked up"), (measure.EVENLY, "no better than none"), (measure.HARDLY, "= 4.85 nats")])
+def test_typical_mistakes_are_answered(wrong, sentence):
+    at = say(open_page(PAGE, preset="classroom"), wrong)
+    assert not at.success and sentence in page_text(at)
+
+
+def test_a_drawn_curve_hides_the_recorded_one_until_they_are_compared_and_gets_a_score():
+    at = open_page(PAGE, preset="classroom")
+    at.toggle(key="training_draw").set_value(True).run()
+    assert not lines(at) and "of 100 points" not in captions(at)
+    for number, loss in enumerate((8.3, 3.0, 2.5, 2.3, 2.3)):
+        at.slider(key=f"training_guess_{number}").set_value(loss).run()
+    at.toggle(key="training_compared").set_value(True).run()
+    assert_fine(at)
+    points = int(re.search(r"(\d+) of 100 points", captions(at))[1])
+    assert points > 80 and lines(at) == {"mean"}
+    at.slider(key="training_guess_4").set_value(9.0).run()
+    assert int(re.search(r"(\d+) of 100 points", captions(at))[1]) < points
 
 
 @pytest.mark.parametrize(("number", "wanted"), enumerate([
     moved(who=["study", "unbalanced"]), moved(who=["study"], peak=10.0, warmup=50, clip=1000.0),
     moved(who=["study", "gpt2"], **{f"share_{domain}": 100 * (domain == ARITHMETIC) for domain in DOMAINS})]))
 def test_every_experiment_sets_a_run_that_is_allowed(number, wanted):
-    at = open_tab(open_page(PAGE, preset="gpt-oss-20b"), "Try this", "training_lesson")
+    at = open_page(PAGE, preset="gpt-oss-20b")
     at.button(key=f"training_try_{number}").click().run()
     assert_fine(at)
     assert {name: at.session_state[name] for name in wanted} == wanted

@@ -17,6 +17,7 @@ from gptoss.units import number, percent, plural
 
 DOMAINS = ("prose", "code", "arithmetic", "brackets", "recall", "repetition", "own")
 MEAN = "mean"
+QUESTION = "? How does this one fall"
 HEIGHT, PLOT = 420, 355  # px of a large picture in all, and of what is left between its legend and its axis title
 POINTS, LARGE_POINTS = 50, 300  # of one line: seven domains and three contestants still stay below 3,000 rows
 LAYERS = 4  # layers whose load is drawn
@@ -30,14 +31,14 @@ _CLIP, _VALUE = "clipped above", "value"
 
 
 def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFrame | None = None,
-               domain: str | None = None, steps: int | None = None) -> Chart:
+               domain: str | None = None, steps: int | None = None, hidden: str = "") -> Chart:
     """The loss by step in every domain: validation as a line with points over a pale one of training, floors dashed.
 
     `rows` has the columns contestant, domain, step, loss (nats) and kind ("training" or "validation"), `floors` the nats
     below which no model can stay, NaN where nobody knows. A curve `drawn` beforehand (columns step and loss) lies over the
     mean of the domains, which gets a panel of its own. `domain`, one of those in `rows` or `MEAN`, is drawn alone and large.
-    `steps` is where the run will end, so that the axis stays while it grows. Raises `ValueError` where there is no
-    finite loss to draw.
+    `steps` is where the run will end, so that the axis stays while it grows. The panel of a `hidden` domain asks instead of
+    showing. Raises `ValueError` where there is no finite loss to draw.
     """
     lines = _lines(rows)
     present = [name for name in DOMAINS if any(name == of for _, of, _ in lines)]
@@ -55,10 +56,12 @@ def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFr
         MEAN: f"of {len(present)} domains"}
     frames = [row for name, panel in panels.items()
               for row in panel.frame(name, asides.get(name, ""), ticks=(7, 8) if len(shown) == 1 else (4, 4))]
+    thin = {key: line for key, line in thin.items() if key[1] != hidden}
     marks = [*_loss_marks(panels, thin, contestant_colours(rows["contestant"])), *_floor_marks(panels, floors),
-             *_drawn_marks(panels[shown[0]], drawn)]
+             *_drawn_marks(panels[shown[0]], drawn), *([_question(panels[hidden])] if hidden in panels else [])]
     return Chart(_loss_spec(), panel_data(frames, marks), "Loss by domain and step, with the floor of each domain",
-                 _describe_losses(lines, floors, present if domain in (None, MEAN) else shown))
+                 _describe_losses(lines, floors, [name for name in (present if domain in (None, MEAN) else shown)
+                                                  if name != hidden]))
 
 
 def contestant_colours(contestants: pd.Series) -> dict[str, str]:
@@ -146,6 +149,12 @@ def _drawn_marks(panel: Panel, drawn: pd.DataFrame | None) -> list[dict]:
             {"kind": BESIDE, "text": "drawn", "x": float(x[middle]), "y": float(y[middle])}]
 
 
+def _question(panel: Panel) -> dict:
+    """In place of the curves that a reader has to foretell."""
+    return {"kind": BESIDE, "text": QUESTION, "x": panel.left + 0.12 * (panel.right - panel.left),
+            "y": (panel.top + panel.bottom) / 2}
+
+
 def _describe_losses(lines: Mapping[tuple[str, str, str], Line], floors: Mapping[str, float], domains: list[str]) -> str:
     kind = _VALIDATION if any(kind == _VALIDATION for _, _, kind in lines) else _TRAINING
     sentences = []
@@ -155,7 +164,7 @@ def _describe_losses(lines: Mapping[tuple[str, str, str], Line], floors: Mapping
             ends = {domain: float(losses[-1]) for domain, (_, losses) in last.items()}
             steps = max(int(steps[-1]) for steps, _ in last.values())
             sentences.append(_describe_contestant(name, steps, ends, floors))
-    return " ".join(sentences)
+    return " ".join(sentences) or f"{len(lines)} curves wait for your answer."
 
 
 def _describe_contestant(name: str, steps: int, last: Mapping[str, float], floors: Mapping[str, float]) -> str:

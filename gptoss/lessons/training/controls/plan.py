@@ -14,11 +14,12 @@ from gptoss import units
 from gptoss.app import kept
 from gptoss.app.controls import Own
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
+from gptoss.app.lesson import Seen
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.lessons.training.measure import DEFAULTS, LENGTH, MIXTURE, SOURCES, TEXT
 from gptoss.training.contest import MOST, Plan
-from gptoss.training.contestants import BASELINE, Contestant, contestants
+from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
 from gptoss.training.corpus import DOMAINS, LARGEST_TEXT, OWN, Mixture, read_own_text
 from gptoss.training.recipe import PRECISIONS, Recipe
 
@@ -33,6 +34,7 @@ CLIPS = (0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
 ACCUMULATIONS = (1, 2, 4)
 BALANCES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 GUESSES = 5  # places of the drawn curve
+COMPARED = "training_compared"  # the key of the switch that shows the recorded run beside it
 LARGEST_GUESS = 10.0  # nats
 
 SCHEDULE = (("Steps", "steps", STEPS, "Optimizer steps of every model."),
@@ -143,6 +145,8 @@ def draw_expectation(untrained: float) -> None:
                       key=key(f"guess_{number}"), persist_state="session", disabled=not value("draw"))
         st.caption("The mean over the domains. A model that has learned nothing is near "
                    f"{untrained:.1f}: the logarithm of its vocabulary.")
+        st.toggle("Compare with the recorded run", key=COMPARED, persist_state="session", disabled=not value("draw"),
+                  help="Shows how the shipped models learned, and how near your curve is. Or press Train, and see yours.")
 
 
 def guess_steps() -> list[int]:
@@ -156,6 +160,21 @@ def drawn(untrained: float) -> pd.DataFrame | None:
         return None
     guesses = [st.session_state.get(key(f"guess_{number}"), untrained) for number in range(GUESSES)]
     return pd.DataFrame({"step": guess_steps(), "loss": guesses}).drop_duplicates("step")
+
+
+def shares_set(seen: Seen) -> set[str]:
+    """The domains that a planned run reads."""
+    return {domain for domain in DOMAINS if seen.controls[key(f"share_{domain}")]}
+
+
+def stretched(drawn: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """A drawn curve over a run of another length."""
+    return drawn.assign(step=(drawn["step"] * (steps / max(drawn["step"].max(), 1))).round().astype(int))
+
+
+def is_set(seen: Seen, rival: str) -> bool:
+    """Whether a run of the model under study against a rival is planned, as it could begin."""
+    return seen.controls[key("who")] == [STUDY, rival] and rival in candidates(seen.study, None)
 
 
 def domains() -> list[str]:

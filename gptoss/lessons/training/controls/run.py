@@ -19,7 +19,15 @@ from gptoss.charts import Chart
 from gptoss.lessons.training.charts.curves import MEAN, loss_chart
 from gptoss.lessons.training.controls import plan
 from gptoss.lessons.training.controls.plan import key, value
-from gptoss.lessons.training.measure import SHOWN, TRAINING, loss_rows, shipped_floors, shipped_standing
+from gptoss.lessons.training.measure import (
+    SHOWN,
+    TRAINING,
+    Score,
+    loss_rows,
+    score,
+    shipped_floors,
+    shipped_standing,
+)
 from gptoss.training.contest import Standing
 from gptoss.training.corpus import DOMAINS, OWN
 from gptoss.training.recipe import Recipe
@@ -106,7 +114,9 @@ def about(study: Study, view: View | None) -> str:
     """Which run the losses are of, in Markdown."""
     if view is not None:
         return describe(titles(view.standings), view.plan.recipe)
-    return _about_expectation(study) if value("draw") else _about_shipped()
+    if value("draw"):
+        return _about_comparison(study) if st.session_state.get(plan.COMPARED) else _about_expectation(study)
+    return _about_shipped()
 
 
 def say_troubles(view: View | None) -> None:
@@ -132,6 +142,28 @@ def _about_expectation(study: Study) -> str:
             f"of {vocab_size:,} tokens, {math.log(vocab_size):.2f} nats. Press Train, and see.")
 
 
+def _about_comparison(study: Study) -> str:
+    """The drawn curve beside a recorded run, with its score."""
+    standing = shipped_standing(CLASSROOM)
+    drawn = plan.stretched(plan.drawn(math.log(study.live_config.vocab_size)), standing.at)
+    return (f":material/draw: Dashed: what you have drawn. The lines: the mean over the domains as the shipped models "
+            f"learned, in {standing.at:,} steps. {in_points(score(drawn, standing))}")
+
+
+def in_points(score: Score) -> str:
+    """How near a drawn curve was, in Markdown."""
+    return (f"Yours is {units.fixed(score.off, 2)} nats off on average, where a line that stays at the beginning would be "
+            f"{units.fixed(score.flat, 2)} off: **{score.points} of 100 points**.")
+
+
+def say_score(view: View) -> None:
+    """When a run is over: how near the curve was that was drawn before it."""
+    drawn = st.session_state.get(key("drawn"))
+    first = view.standings[0]
+    if drawn is not None and not view.unfinished and first.evaluations:
+        st.markdown(f":material/draw: {in_points(score(drawn, first))}")
+
+
 def _state_in_words(view: View) -> str:
     steps = view.plan.recipe.steps
     if view.state == WAITING:
@@ -152,14 +184,22 @@ def minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else units.seconds(seconds)
 
 
-def losses(study: Study, view: View | None, domain: str | None) -> Chart:
-    """The large picture: of the run, of shipped models, or what the audience expects. `domain` None means all of them."""
+def losses(study: Study, view: View | None, domain: str | None, hidden: str) -> Chart:
+    """The large picture: of the run, of shipped models, or what the audience expects. `domain` None means all of them.
+
+    Of the shipped models, the curves of the `hidden` domain wait for the reader's answer, and those of a mean that the
+    reader draws until they are to be compared.
+    """
     if view and any(standing.steps for standing in view.standings):
         drawn, steps = st.session_state.get(key("drawn")), view.plan.recipe.steps
         return losses_of(view.standings, view.floors, domain, steps, drawn)
     drawn = st.session_state.get(key("drawn")) if view else plan.drawn(math.log(study.live_config.vocab_size))
     if drawn is None:
-        return _shipped_losses(tuple(name for name in SHOWN if name in shipped()), domain)
+        return _shipped_losses(tuple(name for name in SHOWN if name in shipped()), domain, hidden)
+    if not view and st.session_state.get(plan.COMPARED):
+        standings = [shipped_standing(name) for name in SHOWN if name in shipped()]
+        steps = standings[0].at
+        return losses_of(standings, shipped_floors(CLASSROOM), MEAN, steps, plan.stretched(drawn, steps))
     if view:
         vocab_size, domains, steps = view.plan.contestants[0].config.vocab_size, view.domains, view.plan.recipe.steps
     else:
@@ -168,17 +208,18 @@ def losses(study: Study, view: View | None, domain: str | None) -> Chart:
 
 
 def losses_of(standings: Sequence[Standing], floors: Mapping[str, float], domain: str | None, steps: int,
-              drawn: pd.DataFrame | None) -> Chart:
+              drawn: pd.DataFrame | None, hidden: str = "") -> Chart:
     """Where `domain` has no loss yet, all that there are."""
     rows = loss_rows(standings)
     known = {*rows["domain"], *([MEAN] if any(standing.evaluations for standing in standings) else [])}
-    return loss_chart(rows, floors, drawn, domain if domain in known else None, steps)
+    return loss_chart(rows, floors, drawn, domain if domain in known else None, steps, hidden)
 
 
 @lru_cache(maxsize=16)
-def _shipped_losses(names: tuple[str, ...], domain: str | None) -> Chart:
+def _shipped_losses(names: tuple[str, ...], domain: str | None, hidden: str) -> Chart:
     standings = [shipped_standing(name) for name in names]
-    return losses_of(standings, shipped_floors(names[0]), domain, max(standing.at for standing in standings), None)
+    return losses_of(standings, shipped_floors(names[0]), domain, max(standing.at for standing in standings), None,
+                     hidden)
 
 
 def _expectation(drawn: pd.DataFrame, vocab_size: int, domains: Sequence[str], steps: int) -> Chart:
