@@ -127,7 +127,7 @@ def _describe_waterfall(stages: pd.DataFrame, contributions: np.ndarray, answer:
                         removed: str) -> str:
     names = stages["stage"].tolist()
     most, least = 1 + int(contributions[1:].argmax()), 1 + int(contributions[1:].argmin())
-    token, logit = visible_token(answer), fixed(contributions.sum())
+    token, logit = f"“{visible_token(answer)}”", fixed(contributions.sum())
     start = (f"The logit of {token} is {logit}, the sum of {len(names)} parts." if whole is None else
              f"Without {removed}, the logit of {token} goes from {fixed(whole.sum())} (dashed) to {logit}.")
     return (f"{start} Of the half blocks, {names[most]} adds most, {signed(contributions[most])}, and {names[least]} least, "
@@ -198,7 +198,7 @@ def removal_effects(stages: pd.DataFrame, whole: float, measured: np.ndarray, fo
         measured=measured.astype(np.float64).round(6), foreseen=foreseen.astype(np.float64).round(6), whole=round(whole, 6),
         reach=np.maximum(measured, foreseen).astype(np.float64).round(6)).reset_index(drop=True)
     worst, expected = int(measured.argmin()), int(foreseen.argmin())
-    text = (f"{visible_token(answer)} has {percent(whole, 2)} with every part in place. Without {data['stage'][worst]} it "
+    text = (f"“{visible_token(answer)}” has {percent(whole, 2)} with every part in place. Without {data['stage'][worst]} it "
             f"keeps {percent(measured[worst], 2)}, the least. By the bars alone it would be {data['stage'][expected]}, with "
             f"{percent(foreseen[expected], 2)}.")
     return Chart(_effects_spec(len(data) > MANY), data, "The answer's probability after removing each half block", text)
@@ -359,7 +359,7 @@ def lens_table(stages: pd.DataFrame, tops: Sequence[Sequence[str]], probabilitie
         "words": np.where(rank == 0, [f"{r:,} · {percent(p)}" for r, p in zip(
             ranks[place], answer_probabilities[place], strict=True)], "")})
     note = "" if len(shown) == count else f"{len(shown)} of {count} stages"
-    text = _describe_lens(stages["stage"].tolist(), ranks, visible_token(answer))
+    text = _describe_lens(stages["stage"].tolist(), ranks, f"“{visible_token(answer)}”")
     return Chart(_lens_spec(), data, "Most probable next tokens if the model stopped after each stage", text, note)
 
 

@@ -161,9 +161,9 @@ def _describe_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence
     factors = weights[without > 0] / without[without > 0]
     spread = float(factors.max() / factors.min() - 1) if factors.min() > 0 else 0.0
     best = int(without.argmax())
-    return (f"Seen from {visible_token(labels[-1])}, every one of {len(labels)} keys keeps {factors.mean():.2%} of its "
-            f"weight; the factors differ by {number(spread, 1)} of themselves at most, which is rounding. The sink takes "
-            f"the rest. The heaviest key, {visible_token(labels[best])}, has {weights[best]:.1%} instead of "
+    return (f"Seen from “{visible_token(labels[-1])}”, each of {len(labels)} keys keeps {factors.mean():.2%} of its weight, "
+            f"because the sink takes the rest. The factors differ by {number(spread, 1)} of themselves at most, which is "
+            f"rounding. The heaviest key, “{visible_token(labels[best])}”, has {weights[best]:.1%} instead of "
             f"{without[best]:.1%}.")
 
 
