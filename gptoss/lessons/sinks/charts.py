@@ -13,7 +13,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, squares, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
-from gptoss.units import number
+from gptoss.units import fixed, number
 
 KEYS_SHOWN = 9  # bars of single keys; the others are summed in one more
 
@@ -55,7 +55,7 @@ def sink_gate(curves: pd.DataFrame, sinks: np.ndarray, mass: np.ndarray, halving
 def _marks(head: int, halving: float, own: float | None) -> list[tuple]:
     """Rows of the marks at one half and at the model's own logit, and of their labels, where the head's curve is not."""
     low, high = _LOGITS
-    half = f"half at {halving:.2f}"
+    half = f"half at {fixed(halving)}"
     rows = [("rule", _HALF, head, 0.0, 0.5, "")]
     if halving > high:
         rows.append(("label", _HALF, head, high - 0.5, 0.56, f"{half}, right of here"))
@@ -151,10 +151,10 @@ def _describe_spent(models: Mapping[str, np.ndarray], kinds: Sequence[str], aski
 
 
 def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: int) -> str:
-    at = f"a sink logit of {sink:.2f}" if math.isfinite(sink) else "no sink"
+    at = f"a sink logit of {fixed(sink)}" if math.isfinite(sink) else "no sink"
     return (f"Head {head} of {heads}: with {at} the real keys get {mass:.1%} of this query's attention "
             f"(blue), the sink {1 - mass:.1%} (pink). "
-            f"A sink logit of {halving:.2f} would take exactly half.")
+            f"A sink logit of {fixed(halving)} would take exactly half.")
 
 
 def _describe_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str]) -> str:

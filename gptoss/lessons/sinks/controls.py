@@ -39,6 +39,7 @@ from gptoss.training.echo.corpus import ECHO, EchoCorpus
 from gptoss.training.head_names import SINK, NamedHead, name_of, strongest
 
 LOGITS = (OWN, NONE, *(f"{quarter / 4:g}" for quarter in range(-32, 33)))
+MUCH = 0.75  # of a query's attention
 MAX_CHECKED = 128  # tokens; the checks keep every weight of every head twice
 ECHO_TEXTS, ECHO_TOKENS, MEASURED = 8, 20, 64  # texts to choose from, tokens shown of each, texts that are averaged over
 
@@ -63,9 +64,18 @@ class Setting(NamedTuple):
         return SinkOverride(REMOVED, self.scope, self.layer, self.head)
 
 
+own_pass = traced(measure.sink_pass_of, names=measure.SINK_TENSORS)
+
+
 def resting(study: Study, tokens: text.Tokens) -> NamedHead | None:
     """The head that rests most on its sink on this text, as far as one does."""
     return next((head for head in strongest(heads_with_names(study, tokens)) if head.name == SINK), None)
+
+
+def at_rest(study: Study, tokens: tuple[int, ...], head: NamedHead) -> int:
+    """A query in the later half of a text from which a head's sink takes much, and leaves some to be seen."""
+    shares = own_pass(study, tokens, head.layer).sink_mass[head.head]
+    return len(tokens) // 2 + int((shares[len(tokens) // 2:] - MUCH).abs().argmin())
 
 
 def setting(study: Study, tokens: text.Tokens) -> Setting:
@@ -73,7 +83,7 @@ def setting(study: Study, tokens: text.Tokens) -> Setting:
     rests = resting(study, tokens)
     layer = controls.layer(study, first=rests.layer if rests else 0)
     head = controls.head(study, "Query head", first=rests.head if rests else 0)
-    position = controls.token(len(tokens), rests.token if rests else FIRST_QUERY, "Query token")
+    position = controls.token(len(tokens), at_rest(study, tokens.ids, rests) if rests else FIRST_QUERY, "Query token")
     scope = kept.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope",
                                    width="stretch")
     [logit] = controls.main_sliders(controls.Main(
@@ -83,7 +93,6 @@ def setting(study: Study, tokens: text.Tokens) -> Setting:
     return Setting(layer, head, position, SCOPE_NAMES.get(scope, measure.LAYER), measure.logit_of(logit))
 
 
-own_pass = traced(measure.sink_pass_of, names=measure.SINK_TENSORS)
 set_pass = computed(measure.run_with_sinks)
 
 

@@ -103,7 +103,7 @@ def test_bars_start_where_the_last_ended_and_close_in_the_logit_and_the_ends_are
     assert data["words"].tolist() == ["+2.00", "+1.00", "−0.50", "+0.25", "0.00", "−1.00", "+3.00", "+4.75"]
     assert data["next"].tolist() == [*STAGES["stage"][1:], charts.LOGIT, charts.LOGIT]
     assert (data["reach"] == data[["start", "end"]].max(axis=1)).all()
-    assert "logit of ·the is 4.75, the sum of 7 parts" in chart.alt
+    assert "logit of “·the” is 4.75, the sum of 7 parts" in chart.alt
     assert "2 experts adds most, +3.00" in chart.alt and "2 attention least, −1.00" in chart.alt
 
 
@@ -114,7 +114,7 @@ def test_a_removed_part_leaves_an_outline():
     assert ghosts["adds"].tolist() == [*whole, 7] and bars["adds"].tolist() == pytest.approx([*now, 5.0])
     assert bars["words"].tolist()[2] == "removed" and "removed" not in bars["words"].drop(bars.index[2]).tolist()
     assert (bars["reach"].to_numpy() == ghosts["end"].to_numpy()).all()  # numbers are behind the longer of the two
-    assert "Without layer 0 experts, the logit of ·the goes from 7.00 (dashed) to 5.00." in chart.alt
+    assert "Without layer 0 experts, the logit of “·the” goes from 7.00 (dashed) to 5.00." in chart.alt
 
 
 def test_rows_that_can_be_removed_can_be_clicked():
@@ -181,7 +181,7 @@ def test_effects_name_the_worst_and_what_the_bars_foresaw():
     chart = charts.removal_effects(STAGES, 0.5, np.array([0.4, 0.1, 0.6, 0.3, 0.2, 0.5]),
                             np.array([0.4, 0.3, 0.3, 0.3, 0.05, 0.5]), "·the")
     assert chart.data["stage"].tolist() == STAGES["stage"].tolist()[1:]
-    assert "·the has 50.00% with every part in place. Without 0 experts it keeps 10.00%, the least" in chart.alt
+    assert "“·the” has 50.00% with every part in place. Without 0 experts it keeps 10.00%, the least" in chart.alt
     assert "it would be 2 attention, with 5.00%" in chart.alt
 
 

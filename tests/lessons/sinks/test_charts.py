@@ -56,7 +56,7 @@ def test_the_gate_draws_curves_dots_one_half_and_the_models_own_logit():
     assert "real keys get 98.2%" in chart.alt and "5.00 would take exactly half" in chart.alt
 
 
-@pytest.mark.parametrize(("halving", "words"), [(9.5, "half at 9.50, right of here"), (-9.0, "half at -9.00, left of here")])
+@pytest.mark.parametrize(("halving", "words"), [(9.5, "half at 9.50, right of here"), (-9.0, "half at −9.00, left of here")])
 def test_a_half_beyond_the_axis_is_named_and_not_drawn(halving, words):
     chart = gate(halving=(halving,), sinks=(0.0,), head=0)
     assert not len(rows(chart, "diamond"))
@@ -93,7 +93,7 @@ def test_no_weight_is_lost_and_every_factor_is_the_same(keys):
     assert len(data) == min(keys, KEYS_SHOWN) + (keys > KEYS_SHOWN) + 1
     assert bool(chart.note) == (keys > KEYS_SHOWN)
     assert data["token"].tolist() == sorted(data["token"]), "in the order of the text, the sink last"
-    assert f"one of {keys} keys keeps {now.sum():.2%}" in chart.alt
+    assert f"each of {keys} keys keeps {now.sum():.2%}" in chart.alt
 
 
 def test_the_heaviest_keys_are_shown_at_their_positions():
