@@ -36,7 +36,7 @@ STARTERS = {
         Starter("Close brackets", sample("brackets").text, " ]"),
     ),
     STORYTELLER: (
-        Starter("Tell a story", sample("once").text, " girl named"),
+        Starter("Tell a story", "Once upon a time, there was a little girl", " named"),
         Starter("Recall a word", sample("bird").text, " bird"),
         Starter("Who has it?", sample("ball").text, " Tom"),
         Starter("Answer", sample("asked").text, "A lion lives in Africa"),
