@@ -41,8 +41,10 @@ For the query of token $i$ and the key of token $j$, both turned to their positi
 window $W$ (no limit in full layers):
 
 $$
-s_{ij} = \frac{\mathbf q_i \cdot \mathbf k_j}{\sqrt d} \quad\text{where } i - W < j \le i, \qquad
-s_{ij} = -\infty \text{ elsewhere}
+s_{ij} = \begin{cases}
+\dfrac{\mathbf q_i \cdot \mathbf k_j}{\sqrt d} & \text{where } i - W < j \le i \\
+-\infty & \text{elsewhere}
+\end{cases}
 $$
 """
 

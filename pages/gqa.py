@@ -33,8 +33,11 @@ Of $H$ query heads, $H / G$ share the one key and the one value of each of $G$ K
 group $g$ (the sink is left out here):
 
 $$
-g = \lfloor h\, G / H \rfloor, \qquad
-\mathbf o_h = \sum_j \operatorname{softmax}_j\!\left(\frac{\mathbf q_h \cdot \mathbf k_{g,j}}{\sqrt d}\right) \mathbf v_{g,j}
+\begin{aligned}
+g &= \lfloor h\, G / H \rfloor \\
+\mathbf o_h &= \sum_j \operatorname{softmax}_j\!\left(\frac{\mathbf q_h \cdot \mathbf k_{g,j}}{\sqrt d}\right)
+\mathbf v_{g,j}
+\end{aligned}
 $$
 
 $G = H$ is multi-head attention, $G = 1$ multi-query attention.

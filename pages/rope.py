@@ -38,8 +38,11 @@ Pair $m$ of a query or a key, its dimensions $m$ and $m + d/2$, is turned by an 
 frequency, in radians a token. Those of the head size $d$ go from fast to slow:
 
 $$
-\omega_m = \theta^{-2m/d}, \qquad \mathbf q_{i,m} \to \operatorname{turn}(\mathbf q_{i,m},\; i\,\omega_m), \qquad
-\mathbf k_{j,m} \to \operatorname{turn}(\mathbf k_{j,m},\; j\,\omega_m)
+\begin{aligned}
+\omega_m &= \theta^{-2m/d} \\
+\mathbf q_{i,m} &\to \operatorname{turn}(\mathbf q_{i,m},\; i\,\omega_m) \\
+\mathbf k_{j,m} &\to \operatorname{turn}(\mathbf k_{j,m},\; j\,\omega_m)
+\end{aligned}
 $$
 """
 
@@ -47,8 +50,10 @@ DISTANCE = r"""
 If two arrows turn by the same angle, nothing changes between them. So the score sees only the distance $i - j$:
 
 $$
-\operatorname{turn}(\mathbf q_{i,m},\; i\,\omega_m) \cdot \operatorname{turn}(\mathbf k_{j,m},\; j\,\omega_m)
-= \operatorname{turn}(\mathbf q_{i,m},\; (i - j)\,\omega_m) \cdot \mathbf k_{j,m}
+\begin{aligned}
+& \operatorname{turn}(\mathbf q_{i,m},\; i\,\omega_m) \cdot \operatorname{turn}(\mathbf k_{j,m},\; j\,\omega_m) \\
+=\; & \operatorname{turn}(\mathbf q_{i,m},\; (i - j)\,\omega_m) \cdot \mathbf k_{j,m}
+\end{aligned}
 $$
 """
 
@@ -57,13 +62,12 @@ YaRN with factor $s$ slows each pair by its place on a ramp $\rho_m$, from 0 bel
 that turned often in the $n_0$ tokens of training know the whole circle, and the others do not:
 
 $$
-\omega_m' = \omega_m (1 - \rho_m) + \frac{\omega_m}{s}\, \rho_m, \qquad
-\rho_m = \frac{m - \text{low}}{\text{high} - \text{low}}
-$$
-
-$$
-\text{low} = \frac d2\, \frac{\ln (n_0 / 2\pi\beta)}{\ln \theta}, \qquad
-\text{high} = \frac d2\, \frac{\ln (n_0 / 2\pi\alpha)}{\ln \theta}
+\begin{aligned}
+\omega_m' &= \omega_m (1 - \rho_m) + \frac{\omega_m}{s}\, \rho_m \\
+\rho_m &= \frac{m - \text{low}}{\text{high} - \text{low}} \\
+\text{low} &= \frac d2\, \frac{\ln (n_0 / 2\pi\beta)}{\ln \theta} \\
+\text{high} &= \frac d2\, \frac{\ln (n_0 / 2\pi\alpha)}{\ln \theta}
+\end{aligned}
 $$
 
 The concentration, $0.1 \ln s + 1$, multiplies cosines and sines: queries and keys grow by it, and scores by its square.

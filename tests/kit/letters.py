@@ -12,7 +12,7 @@ FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 GREEK = ("alpha|beta|gamma|delta|varepsilon|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|rho|sigma|tau|varphi|phi|chi|psi"
          "|omega|Gamma|Delta|Theta|Lambda|Sigma|Phi|Psi|Omega|ell")  # pi is a number
 LETTER = rf"\\(?:{GREEK})(?![A-Za-z])|[A-Za-z]"
-WORDS = re.compile(r"\\(?:text|mathrm|operatorname\*?|textbf|textit|mathsf)\s*(\{)?")  # what follows is no letter
+WORDS = re.compile(r"\\(?:begin|end|text|mathrm|operatorname\*?|textbf|textit|mathsf)\s*(\{)?")  # what follows is no letter
 STYLED = re.compile(rf"\\(mathbf|boldsymbol|mathcal)\s*(?:\{{\s*({LETTER})\s*\}}|({LETTER}))")
 STYLES = {"mathbf": "B", "boldsymbol": "B", "mathcal": "S"}
 TOKEN = re.compile(rf"(?P<letter><[BS](?:{LETTER})>|{LETTER})|\\[A-Za-z]+|\\.|.", re.DOTALL)

@@ -27,12 +27,12 @@ def tokens(text: str, special: bool) -> None:
     times = f" (×{read.gpt2 / read.o200k:.2f})" if read.o200k else ""
     place = pictures.main()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}", width="stretch")
         compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
                                help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
         spelt = kept.toggle("Bytes", key="tokenizer_bytes", help="What each token stands for, in hexadecimal.")
     with place:
         st.html(charts.paired_chips(read.pieces, spelt, compared))
+        st.markdown(f"**o200k: {units.plural(read.o200k, 'token')}** · GPT-2: {read.gpt2:,}{times}")
     if read.shown < read.o200k:
         st.caption(f":material/content_cut: The first {read.shown:,} of {read.o200k:,} tokens are drawn.")
 
