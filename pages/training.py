@@ -24,10 +24,10 @@ from gptoss.training.trainer import Trainer
 OPENING = Opening(
     problem="A model starts with random numbers and takes every token for equally likely. Nobody could set millions of "
             "numbers by hand.",
-    idea=f"It reads texts and guesses each next token. The {word('loss')} says how surprised it was, in "
-         f"{word('nat', 'nats')}: 0 if it was sure and right. Each step moves every weight so that it shrinks.",
-    chosen=f"OpenAI has published neither its data nor its schedule. Here small models of its kind learn in a minute, "
-           f"beside a GPT-2 of equal {word('active parameters')}, with a {word('load balance')} asked of the routers.")
+    idea=f"It guesses each next token of a text. The {word('loss')} says, in {word('nat', 'nats')}, how surprised it was: "
+         "0 if sure and right. Each step moves all weights a little to lower it.",
+    chosen=f"OpenAI has published neither data nor schedule. Here small models of its kind learn in a minute, with a "
+           f"{word('load balance')} asked of their routers, beside a GPT-2.")
 
 LOSS = r"""
 **The loss** of a text of $n$ tokens is the mean cross-entropy of each token $v_i$ given those before it, in nats:

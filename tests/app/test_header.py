@@ -9,12 +9,12 @@ from reader import address, assert_fine, move, open_page, press
 from gptoss.app.accounts import figures
 from gptoss.app.book import PAGES
 from gptoss.app.glossary import WORDS, anchor
-from gptoss.app.header import MOVED_BY, signs_of
+from gptoss.app.header import BACK, MOVED_BY, signs_of
 from gptoss.app.study import DIALS, Study
 from gptoss.config import PRESETS
 
 # They open otherwise: with what the app is, and with what one does there.
-WITHOUT_OPENING = {"start", "block", "training"}
+WITHOUT_OPENING = {"start", "block"}
 
 
 def test_a_dial_moves_the_vital_signs_that_are_shown_for_it_and_no_others():
@@ -62,6 +62,20 @@ def test_a_message_that_means_nothing_changes_nothing(message):
     send(at, message)
     assert_fine(at)
     assert (head(at), address(at)) == before
+
+
+@pytest.mark.parametrize("query", [{"preset": "classroom", "weights": "random"}, {"preset": "classroom", "heads": "4"},
+                                   {"preset": "storyteller", "window": "8"}])
+def test_the_way_back_to_trained_weights_may_be_pressed_again_as_it_disappears(query):
+    at = open_page("pages/sinks.py", **query)
+    for _ in range(2):  # the second message was on its way when the first one had taken the button away
+        send(at, BACK)
+        assert_fine(at)
+    assert "weights trained on" in head(at)
+    there = address(at)
+    send(at, BACK)
+    assert_fine(at)
+    assert address(at) == there
 
 
 def test_differences_to_the_pinned_model_stand_behind_the_signs():

@@ -6,11 +6,14 @@ import json
 import os
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gptoss.app import jobs
 from gptoss.app.jobs import DONE, FAILED, PAUSED, RUNNING, STOPPED, WAITING, Jobs, View
@@ -362,6 +365,41 @@ def test_the_memory_foretold_is_what_a_step_holds(name):
     parameters = sum(parameter.nbytes for parameter in trainer.model.parameters())
     moments = sum(state[name].nbytes for state in trainer.optimizer.state.values() for name in ("exp_avg", "exp_avg_sq"))
     assert state_needed(EVERYONE[name].config) == 4 * parameters + moments
+
+
+class Alive(TorchDispatchMode):
+    """Adds up the memory of all tensors that come to be, as long as they last."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and (memory := tensor.untyped_storage())._cdata not in self._known:
+                self._known.add(memory._cdata)
+                self.now += memory.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(memory, self._forget, memory._cdata, memory.nbytes())
+        return result
+
+    def _forget(self, address, size):
+        self._known.discard(address)
+        self.now -= size
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("name", ["study", "gpt2", "dense"])
+def test_the_forecast_that_refuses_a_run_is_never_below_the_measured_peak(name, accumulation):
+    wanted = plan(steps=3, who=(name,), batch=8, accumulation=accumulation)
+    corpus = wanted.corpus()
+    with Alive() as alive:
+        trainer = Trainer(EVERYONE[name].build(), corpus, wanted.paced)
+        for _ in range(3):
+            trainer.train()
+    assert 0.3 * wanted.bytes_needed() < alive.peak <= wanted.bytes_needed()
 
 
 def test_whoever_leaves_takes_their_run_along_and_the_next_comes(queue, gate):
