@@ -35,9 +35,9 @@ from tests.benchmarks.components import MAIN_SLIDERS
 
 LESSONS = [page for page in PAGES if page.path not in ("start", "build", "exercises")]
 BEGINS = {"start": 520}  # px above a main picture on a laptop, where other than 200: on Start three doors stand above it
-# What a page's main picture can be: a chart, an image or chips, a drawing.
+# What a page's main picture can be: a chart, an image or chips, a drawing, a table.
 PICTURE = ("[data-testid=stMain] :is([data-testid=stVegaLiteChart] :is(canvas, svg.marks), "
-           "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role])")
+           "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role], .st-key-main_picture table)")
 
 
 def assert_whole(page, title: str, screen: dict) -> None:
