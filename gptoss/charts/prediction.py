@@ -43,7 +43,7 @@ def next_token(labels: Sequence[str], now: np.ndarray, top: int = 10, *, before:
     data["label"] = [units.percent(share, decimals) + (f" ({units.percent(bare, decimals)})" if without else "")
                      for share, bare in zip(data["probability"], data["before"], strict=True)]
     rows = 2 * top if without else top
-    return Chart(_spec(rows, model, colour, bool(without), answer is not None), data,
+    return Chart(_spec(rows, model, colour, without.partition(" ")[0], answer is not None), data,
                  f"Most probable next tokens{model and f' of {model}'}",
                  _describe(labels, now, before, shown, without, answer, model))
 
@@ -72,13 +72,13 @@ def _describe(labels: Sequence[str], now: np.ndarray, before: np.ndarray | None,
 
 
 @cache
-def _spec(rows: int, model: str, colour: str, both: bool, answer: bool) -> dict:
-    amount = alt.Axis(title=f"probability (%){', outlined: before' if both else ''}", format=".2~%", tickCount=4)
+def _spec(rows: int, model: str, colour: str, outlined: str, answer: bool) -> dict:
+    amount = alt.Axis(title=f"probability (%){outlined and f', outlined: {outlined}'}", format=".2~%", tickCount=4)
     base = blank_chart().encode(
         y=alt.Y("token:N", sort="ascending", scale=alt.Scale(paddingInner=0.2), axis=alt.Axis(
             title=f"next token{model and f' of {model}'}", labelExpr=TOKEN_OF_LABEL, labelLimit=110, ticks=False)),
         tooltip=[alt.Tooltip("token:N", title="rank, token"), alt.Tooltip("probability:Q", format=".3%"),
-                 *([alt.Tooltip("before:Q", format=".3%")] if both or answer else [])])
+                 *([alt.Tooltip("before:Q", format=".3%")] if outlined or answer else [])])
     bars = base.mark_bar(color=colour).encode(x=alt.X("probability:Q", scale=alt.Scale(zero=True), axis=amount))
     if answer:
         bars = bars.encode(color=alt.Color("what:N", legend=squares(symbolStrokeWidth=0),
@@ -86,5 +86,5 @@ def _spec(rows: int, model: str, colour: str, both: bool, answer: bool) -> dict:
     outlines = base.transform_filter("datum.changed").mark_bar(
         filled=False, stroke=palette.MUTED, strokeWidth=1.5, strokeDash=[4, 3]).encode(x=alt.X("before:Q", axis=amount))
     numbers = figures(base, x=alt.X("reach:Q", axis=amount), text="label:N")
-    layers = [bars, outlines, numbers] if both or answer else [bars, numbers]
-    return specification(alt.layer(*layers), height=90 + 27 * rows, right=70 if both else 44)
+    layers = [bars, outlines, numbers] if outlined or answer else [bars, numbers]
+    return specification(alt.layer(*layers), height=90 + 27 * rows, right=70 if outlined else 44)

@@ -78,7 +78,7 @@ def test_every_kind_of_next_tokens_is_well_made(options):
                      for now, before in map(distributions, (1, 2)))
     assert_well_made(first, second)
     assert axis_titles(first.spec) == {
-        "x": f"probability (%){', outlined: before' if 'without' in options else ''}",
+        "x": f"probability (%){', outlined: without' if 'without' in options else ''}",
         "y": f"next token{' of GPT-2' if 'model' in options else ''}"}
 
 

@@ -12,7 +12,7 @@ from gptoss.app.study import DIALS
 
 # By page: an address, and which of the things that the notebook shows the page shows in that state.
 STATES = {
-    "sinks": ({"sinks_logit": "none", "layer": "1", "head": "3"}, (0, 1, 2)),
+    "sinks": ({"sinks_logit": "none", "layer": "1", "head": "3"}, (0, 1)),
     "experts": ({"layer": "2", "token": "11", "active": "1", "experts_view": "Routing"}, (0,)),
     "gqa": ({"preset": "gpt-oss-20b", "kv": "2", "context": "4096"}, (1, 3)),
 }

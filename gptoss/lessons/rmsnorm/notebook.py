@@ -18,13 +18,20 @@ def values(here: Here) -> dict[str, object]:
     """What is done to vectors before a norm reads them, how wide they are, and which norm of the model is looked at."""
     places = {measure.place_in_words(place): place for place in measure.norm_places(here.live.num_hidden_layers)}
     first = next(iter(places))
-    return {"shift": here.control("shift", 0.0), "scale": here.control("scale", 1), "outlier": here.control("outlier", 0),
+    scale = here.control("scale", 1)
+    numbers = [scale * here.control(name, number) for name, number in zip("abc", measure.NUMBERS, strict=True)]
+    return {"numbers": numbers, "shift": here.control("shift", 0.0), "scale": scale, "outlier": here.control("outlier", 0),
             "width": here.control("width", 2), "place": places.get(here.control("place", first), places[first]),
             "size": here.control("size", 1)}
 
 
-def story(config: ModelConfig, model: Transformer, ids: Sequence[int], shift: float, scale: float, outlier: float,
-          width: int, place: str, size: float) -> None:
+def story(config: ModelConfig, model: Transformer, ids: Sequence[int], numbers: Sequence[float], shift: float, scale: float,
+          outlier: float, width: int, place: str, size: float) -> None:
+    """## Three numbers by hand
+
+    Square, mean, root, divide: whatever factor they share, the same comes out."""
+    show(charts.worked_by_hand(*measure.by_hand(numbers)))
+
     """## Vectors in a plane
 
     RMSNorm moves each vector along its own line onto a circle; LayerNorm takes the mean away first."""
