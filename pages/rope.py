@@ -19,7 +19,7 @@ from gptoss.lessons.rope.controls.views import ARROWS, READING
 from gptoss.model import RotaryEmbedding
 from gptoss.model.rope import concentration, inverse_frequencies, yarn_ramp, yarn_range
 from gptoss.notation import with_numbers
-from gptoss.units import fixed, number
+from gptoss.units import fixed, number, plural
 
 REAL = PRESETS["gpt-oss-20b"]
 FURTHER_ON = 8  # tokens: the distance of the worked score
@@ -81,8 +81,9 @@ def maths(config: ModelConfig) -> str:
     grown = concentration(config)
     last = len(plain) - 1
     return with_numbers(
-        (TURNED, f"d = {config.head_dim} and θ = {number(config.rope_theta, 9)}. Pair 0 turns by {number(plain[0].item())} "
-                 f"radians a token, a whole turn in {number(2 * math.pi / plain[0].item(), 3)} tokens; pair {last} takes "
+        (TURNED, f"d = {config.head_dim} and θ = {number(config.rope_theta, 9)}. Pair 0 turns by "
+                 f"{plural(plain[0].item(), 'radian')} a token, a whole turn in {number(2 * math.pi / plain[0].item(), 3)} "
+                 f"tokens; pair {last} takes "
                  f"{2 * math.pi / plain[-1].item():,.0f}."),
         (DISTANCE, f"a query {FURTHER_ON} tokens behind a key is turned by {FURTHER_ON} · {number(plain[0].item())} "
                    f"radians in pair 0, {number(math.degrees(FURTHER_ON * plain[0].item()))}°, wherever the two stand."),

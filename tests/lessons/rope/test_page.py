@@ -119,7 +119,7 @@ def test_yarn_keeps_blends_and_stretches_at_the_published_settings():
     assert table["Scheme"].tolist() == ["plain RoPE", "position interpolation", "YaRN", "the notebook's blend"]
     assert table["Pairs at new angles"].tolist() == [14, 0, 0, 14]
     assert table["Scores"].tolist() == ["× 1.00", "× 1.00", "× 1.81", "× 1.81"]
-    assert "reference asserts 0 < low < high < 31" in text and not at.warning
+    assert "code asserts 0 < low < high < 31" in text and not at.warning
     move(at, "factor", 0)
     assert "Factor 1 is plain RoPE" in words(at)
 

@@ -168,9 +168,9 @@ def _say_what_the_reference_says(config: ModelConfig) -> None:
     if ramp.broken:
         st.warning(f"Here {ends}. The ramp is clipped to the head, as in transformers: it keeps {ramp.kept}, blends "
                    f"{ramp.blended} and stretches {ramp.stretched} pairs.", icon=":material/warning:",
-                   title=f"The reference asserts {rule} and would stop")
+                   title=f"OpenAI's code asserts {rule} and would stop")
     else:
-        st.markdown(f"The reference asserts {rule}: {ends}.")
+        st.markdown(f"OpenAI's code asserts {rule}: {ends}.")
 
 
 def tables(config: ModelConfig, context: int) -> None:
