@@ -1,6 +1,8 @@
 """The glossary: its words, their numbers, and that these are sent to who looks at them."""
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 from head import data, send
@@ -10,6 +12,8 @@ from gptoss.app import glossary, route
 from gptoss.app.glossary import ALL, WORDS, anchor, word
 from gptoss.app.study import Study
 from gptoss.config import PRESETS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -48,3 +52,16 @@ def test_a_message_that_names_no_word_brings_no_number(message):
     at = send(open_page("pages/gqa.py", preset="gpt-oss-20b"), message, event="word")
     assert_fine(at)
     assert data(at)["live"] == {}
+
+
+def linked():
+    """The names in every call of `word` in the sources of pages and of what they show."""
+    for path in [*ROOT.glob("pages/*.py"), *ROOT.glob("gptoss/lessons/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "word":
+                assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}: a word is linked by its name"
+                yield node.args[0].value
+
+
+def test_every_word_is_linked_on_a_page_and_every_linked_word_is_explained():
+    assert set(linked()) == set(WORDS)

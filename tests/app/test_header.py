@@ -13,9 +13,6 @@ from gptoss.app.header import BACK, MOVED_BY, signs_of
 from gptoss.app.study import DIALS, Study
 from gptoss.config import PRESETS
 
-# They open otherwise: with what the app is, and with what one does there.
-WITHOUT_OPENING = {"start", "block"}
-
 
 def test_a_dial_moves_the_vital_signs_that_are_shown_for_it_and_no_others():
     moved = {name: set() for name in DIALS}
@@ -37,7 +34,7 @@ def test_a_head_says_what_its_page_is_for(page):
     for words in (page.teaches, page.objective, f"{page.minutes} min"):
         assert words.replace("'", "&#x27;") in html
     assert_words_resolve(at)
-    if page.path not in WITHOUT_OPENING:
+    if page.path != "start":  # all of which says what the app is
         assert_opens_in_three_short_sentences(at)
 
 

@@ -35,7 +35,6 @@ EXTREMES = {
     "smallest": {"layers": "1", "hidden": "64", "heads": "1", "kv": "1", "experts": "1", "active": "1", "window": "1",
                  "context": "128", "factor": "1", "theta": "1000", "precision": "bfloat16", "every": "1"},
 }
-OTHER_LETTERS = {"gqa"}  # pages whose formulas are older
 BAD = ("", ["1", "<b>"], "9" * 40, "-987654", "NaN", "1e400", MARKUP)
 
 
@@ -250,16 +249,14 @@ def test_every_tab_opens(page):
             assert_fine(at)
             assert [len(panel) > 0 for panel in at.tabs if panel.label == tab] == [True], "it is empty"
             if tab == MATHS:
-                assert_formulas_are_right(at, page.path not in OTHER_LETTERS)
+                assert_formulas_are_right(at)
 
 
-def assert_formulas_are_right(at, in_the_apps_letters):
+def assert_formulas_are_right(at):
     """They use the letters of `gptoss/notation.py`, each for what it means there, and are worked with numbers."""
     [panel] = [panel for panel in at.tabs if panel.label == MATHS]
     shown = "\n\n".join(markdown.value for markdown in panel.markdown)
     assert not torn(shown)
-    if not in_the_apps_letters:
-        return
     assert not unknown_letters(shown), f"not in the table: {sorted(unknown_letters(shown))}"
     assert not misnamed(shown)
     assert "With the numbers above" in shown
