@@ -23,7 +23,6 @@ from gptoss.units import number, percent, plural, signed
 
 _REAL = PRESETS["gpt-oss-20b"]
 ALONE, TAKE_OVER = "no, each adds what it did", "yes, they take over"
-FIRST, LARGEST, LAST_ONE = "the first", "the largest", "the last"
 OPENING = Opening(
     problem=f"{word('attention', 'Attention')} fetches from other tokens, {word('expert', 'experts')} work on each alone. "
             "Something has to join them without losing what was there.",
@@ -119,11 +118,12 @@ def question(shown: str, run: Callable[[], TokenRun], parts: Sequence[str]) -> P
         because=lambda _: "All heads of a layer read the same stream, side by side. Only what comes behind sees the gap.",
         mistakes={TAKE_OVER: "They would have to know of it, but they read the stream from before the layer."}),
         controls.REMOVALS: Prediction(
-        "Each bar foresees a removal as if nothing ran behind the part. For which half block is that nearly so?",
-        answer=lambda: LAST_ONE, choices=(FIRST, LARGEST, LAST_ONE), view="removals",
-        because=lambda _: "Behind the last experts stands only the final norm, whose divisor changes a little.",
-        mistakes={FIRST: "Everything runs behind the first one, and reads what it wrote.",
-                  LARGEST: "How much a part adds does not say who reads it later."}),
+        "Every half block of gpt-oss-20b is left out once. How many runs of the rest does that take?",
+        answer=lambda: 2 * _REAL.num_hidden_layers, tolerance=0, view="removals", mistakes=[
+            (_REAL.num_hidden_layers, "Each layer has two half blocks, attention and experts."),
+            (1 + 2 * _REAL.num_hidden_layers, "The embedding is no half block: without it there would be nothing to read.")],
+        because=lambda _: "That is why bars are so popular: one run gives all of them. But only a removal tells what later "
+                          "parts made of it."),
         controls.WAY: Prediction(
         "The stream has length 3. A half block adds something of length 4, at a right angle. How long is it then?",
         answer=lambda: measure.right_angle(3, 4), view="journey", because=lambda _: "√(3² + 4²).", mistakes=[

@@ -91,7 +91,7 @@ def plane_after(rms: np.ndarray, layer: np.ndarray, width: int, radius: float, m
     near = (np.abs(layer[:, None] - ends).max(axis=-1).min(axis=-1) < 0.1).sum()
     apart = " to ".join(dict.fromkeys(map(units.number, (distance.min(), distance.max()))))
     alt_text = (f"RMSNorm puts all {len(rms)} vectors at a distance of {apart} from the origin, each in its own direction; "
-                f"the dashed circle has {units.number(radius)}. LayerNorm puts {near} of them on "
+                f"the dashed circle has a radius of {units.number(radius)}. LayerNorm puts {near} of them on "
                 f"{'two points' if width == 2 else 'one point'}, to within 0.1.")
     if width != 2:
         alt_text += f" The median vector keeps a mean of {_short(np.median(rms[:, 0]))} after RMSNorm."

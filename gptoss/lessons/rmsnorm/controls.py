@@ -74,7 +74,7 @@ def plane(study: Study, tokens: Tokens) -> None:
     _side_by_side(place, before=before, after=after)
     st.caption("Follow the lines: RMSNorm (gpt-oss) moves each vector along its own line onto the circle, whatever its "
                "length was. LayerNorm (GPT-2) takes the mean away first" + (
-                   ": of two features it is only known which is larger." if width == 2 else
+                   ", so of two features all that is left is which one is larger." if width == 2 else
                    " and sets the spread to 1. Mean across, spread up: the distance from the origin is the root mean "
                    "square."))
 

@@ -147,5 +147,5 @@ def off_by_one(study: Study, tokens: text.Tokens, window: int) -> None:
             with place:
                 pictures.show_chart(chart, key=key)
     st.caption("A window of N counts the query itself, so it holds N keys. FlashAttention's `window_size=(N, 0)` counts the "
-               f"keys before the query alone, so it shows N + 1: who hands the number over as it is runs another model. "
+               f"keys before the query alone, so it shows N + 1: whoever hands the number over as it is runs another model. "
                f"Here that runs on {weights_in_words(study)}. Found in the wild: huggingface/transformers issue 39408.")
