@@ -155,9 +155,9 @@ def _others_row(steps: TokenSteps, shown: Sequence[int], step: int) -> str:
 
 
 def _sum_row(steps: TokenSteps, step: int) -> str:
-    name = "added to the stream" if step == SUM else "&nbsp;"
+    name = '<th colspan="3">added to the stream</th>' if step == SUM else '<td colspan="3">&nbsp;</td>'
     total = _cell(SOFTMAX, step, f"{float(steps.weights.sum()):.3f}")
-    return f'<tr class="out"><th colspan="3">{name}</th>{total}<td></td>' + _cell(SUM, step, '<i class="o0"></i>') + "</tr>"
+    return f'<tr class="out">{name}{total}<td></td>' + _cell(SUM, step, '<i class="o0"></i>') + "</tr>"
 
 
 def _bar(place: int, step: int, content: str, share: float, colour: str) -> str:
