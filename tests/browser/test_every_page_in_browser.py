@@ -73,7 +73,7 @@ def predict(page) -> None:
     settle(page)
     page.get_by_role("button", name="Commit").click()
     expect(answered).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text(re.compile("It is "))).to_be_visible()
+    expect(page.get_by_test_id("stAlert").filter(has_text="It is ")).to_be_visible()
     page.get_by_role("button", name="Ask me again").click()
     expect(answered).to_have_count(0, timeout=PATIENCE)
 
