@@ -17,7 +17,7 @@ from gptoss.config import PRESETS
 from gptoss.cost import checkpoint_bytes, count_parameters
 from gptoss.lessons.mxfp4 import controls, measure
 from gptoss.lessons.mxfp4.charts import scale_in_words
-from gptoss.lessons.mxfp4.controls import BLOCK, KNOWN, MATRIX, MODEL, UNROUNDED, key
+from gptoss.lessons.mxfp4.controls import BLOCK, KNOWN, MATRIX, MODEL, UNROUNDED, key, questions
 from gptoss.notation import with_numbers
 from gptoss.training.shipped import CLASSROOM
 
@@ -99,7 +99,7 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     else:
         draw = controls.matrix if chosen == MATRIX else controls.block
         draw(study, source, controls.chosen_place(study, source))
-    beside(lesson(study))
+    beside(lesson(study, chosen))
 
 
 def because(grown: measure.Grown) -> str:
@@ -117,38 +117,47 @@ def how_we_know(study: Study) -> None:
                 "models with models loaded from a rounded state dict.")
 
 
-def prediction(study: Study) -> Prediction:
-    """How many neighbours the chosen block loses when its largest value grows tenfold."""
+def prediction(study: Study, view: str) -> Prediction:
+    """How many neighbours the chosen block loses when its largest value grows tenfold; for each other view its own."""
     if not measure.possible_matrices(study.live_config):
         return Prediction("A value is an eighth of its block's scale. What does it come back as, in units of the scale?",
                           answer=lambda: 0.0, because=lambda _: "It lies nearer to 0 than to the first tick, one half.")
     source = controls.source_of(study)
     at = controls.chosen_place(study, source)
+    if view in (MATRIX, MODEL):
+        return (questions.elsewhere if view == MATRIX else questions.once_more)(measure.expert_matrix(source.model, at), at)
     grown = measure.grown(measure.block_values(source.model, at), ASKED_TIMES)
     before, after = (units.number(block.values.abs().max().item()) for block in (grown.own, grown.block))
     return Prediction(
         f"Block {at.block} of row {at.row} in {at.matrix} of expert {at.expert}, layer {at.layer}: its largest value grows "
         f"tenfold, from {before} to {after} in size. How many of the other 31 become 0?",
-        answer=lambda: float(grown.fallen[1]), because=lambda _: because(grown))
+        answer=lambda: float(grown.fallen[1]), because=lambda _: because(grown), mistakes=[
+            (float(grown.fallen[0]), "That many do as the block is. When its largest grows, so does the scale."),
+            (0.0, "The others keep their values, but the ticks move apart with the scale."),
+            (31.0, "Only those that lie below a quarter of the new scale.")])
 
 
-def lesson(study: Study) -> Lesson:
-    """What is below the picture. A model without a whole block is asked about none."""
+def lesson(study: Study, view: str) -> Lesson:
+    """What is asked about the view, tried and explained. A model without a whole block is asked about none."""
     tries = [
         Try("Drag it far out", "At 32 times the largest, hardly any neighbour is left: the block has become one number.",
-            controls={key("outlier"): "32", key("place"): controls.LARGEST, key("view"): BLOCK}),
+            controls={key("outlier"): "32", key("place"): controls.LARGEST, key("view"): BLOCK},
+            check=questions.hardly_any_is_left),
         Try("What ships is on the ticks", "Every dot stands over its tick: these weights were rounded while they learned.",
             preset=CLASSROOM,
-            controls={key("weights"): controls.AS_IT_RUNS, key("outlier"): controls.OWN, key("view"): BLOCK}),
+            controls={key("weights"): controls.AS_IT_RUNS, key("outlier"): controls.OWN, key("view"): BLOCK},
+            check=questions.all_on_ticks),
         Try("Heavy tails, no harm", "Kurtosis far above 3, and yet an error like everywhere: large weights have large "
             "neighbours.", preset=CLASSROOM,
-            controls={key("view"): MATRIX, key("matrix"): "mlp2", "layer": 2, "expert": 4, key("weights"): UNROUNDED}),
-        Try("Cut the digits off", "The same 4.25 bits, rounded toward 0: on a text that the model knows, hundreds of times "
-            "the divergence.", preset=CLASSROOM, text=KNOWN.text,
-            controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED}),
+            controls={key("view"): MATRIX, key("matrix"): "mlp2", "layer": 2, "expert": 4, key("weights"): UNROUNDED},
+            check=questions.heavy_tails_do_no_harm),
+        Try("Cut the digits off", "The same 4.25 bits, rounded toward 0: on a text that the model knows, more than ten "
+            "times the divergence.", preset=CLASSROOM, text=KNOWN.text,
+            controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED},
+            check=questions.cutting_costs_more_than_ten_times),
     ]
     return Lesson(
-        path="mxfp4", prediction=prediction(study), tries=tries, maths=maths(study), claims=register.of_page("mxfp4"),
+        path="mxfp4", prediction=prediction(study, view), tries=tries, maths=maths(study), claims=register.of_page("mxfp4"),
         code=[quantise, dequantise, measure.clipping, measure.toward_zero, measure.scale_raised, measure.int8,
               measure.with_outlier, measure.with_rounded_experts, measure.effect], checks=lambda: how_we_know(study))
 
@@ -159,4 +168,4 @@ above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)
 with above:
     picture(study, tokens)
-below(lesson(study))
+below(lesson(study, BLOCK))

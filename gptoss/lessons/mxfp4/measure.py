@@ -269,6 +269,21 @@ def grown(values: Tensor, times: float) -> Grown:
     return Grown(place, quantised_block(values), quantised_block(with_outlier(values, place, times)))
 
 
+def changed_by_an_outlier(weights: Tensor, row: int, block: int, times: float) -> tuple[int, int]:
+    """How many other weights of a matrix come back otherwise once the largest of a block is so many times as large.
+
+    Those of its own block, and all others.
+    """
+    inside = torch.zeros_like(weights, dtype=torch.bool)
+    inside[row, block * BLOCK_SIZE:(block + 1) * BLOCK_SIZE] = True
+    place = int(weights[inside].abs().argmax())
+    pushed = weights.clone()
+    pushed[inside] = with_outlier(weights[inside], place, times)
+    changed = mxfp4(pushed) != mxfp4(weights)
+    changed[row, block * BLOCK_SIZE + place] = False
+    return int(changed[inside].sum()), int(changed[~inside].sum())
+
+
 @dataclass(frozen=True)
 class Searched:
     """MXFP4 of a matrix against every code and every scale tried.

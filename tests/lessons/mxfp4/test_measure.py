@@ -361,3 +361,10 @@ def test_rounding_after_training_costs_more_than_chance_on_texts_like_its_traini
     error = change.std() / len(change) ** 0.5
     assert change.mean() > 2 * error and change.mean() < 0.05
     assert (losses["wrong"] - losses["never"]).mean() > 5 * change.mean()
+
+
+def test_an_outlier_changes_its_own_block_alone():
+    weights = torch.randn(6, 96, generator=torch.Generator().manual_seed(4))
+    inside, outside = measure.changed_by_an_outlier(weights, 2, 1, 32)
+    assert 20 < inside <= 31 and outside == 0
+    assert measure.changed_by_an_outlier(weights, 2, 1, 1) == (0, 0)

@@ -23,6 +23,7 @@ from gptoss.lessons.mxfp4.controls import (
     VIEWS,
     refusal,
 )
+from gptoss.lessons.mxfp4.controls.questions import NONE, SOME
 from gptoss.lessons.mxfp4.measure import FORMATS, kurtosis, possible_matrices, quantised_block
 from gptoss.training.unrounded import load_unrounded
 
@@ -195,6 +196,19 @@ def test_every_experiment_can_be_tried(number, words):
     at.button(key=f"mxfp4_try_{number}").click().run()
     assert_fine(at)
     assert words in page_text(at)
+
+
+@pytest.mark.parametrize(("view", "right", "wrong", "sentence"), [
+    ("Matrix", 0.0, 96.0, "A scale for each row"), ("Matrix", 0.0, 31.0, "inside the block"),
+    ("Model", NONE, SOME, "the first time")])
+def test_every_view_has_a_question_of_its_own_and_answers_typical_mistakes(view, right, wrong, sentence):
+    for guess in (right, wrong):
+        at = open_page(PAGE, preset="classroom", mxfp4_view=view)
+        key = f"mxfp4_{view.lower()}_guess"
+        (at.radio if isinstance(guess, str) else at.number_input)(key=key).set_value(guess).run()
+        at.button(key="mxfp4_commit").click().run()
+        assert_fine(at)
+        assert bool(at.success) == (guess == right) and (sentence in page_text(at)) == (guess == wrong)
 
 
 @pytest.mark.parametrize("preset", ["classroom", "gpt-oss-20b"])
