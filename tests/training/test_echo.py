@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from gptoss.training.contest import Contest, Plan
 from gptoss.training.echo import CONTESTANTS, PLAIN, RECIPE, SEEDS, SHAPE, SINKS, history, load
 from gptoss.training.echo.__main__ import train, write
 from gptoss.training.echo.corpus import (
@@ -98,3 +99,15 @@ def test_a_run_is_written_and_read_back(tmp_path):
     read = load("with gates", 0, tmp_path).state_dict()
     for name, weight in trainer.weights().items():
         assert torch.equal(read[name], weight if name.endswith("norm.scale") else weight.bfloat16().float()), name
+
+
+def test_the_three_learn_side_by_side_from_the_same_texts():
+    """As a contest: each takes the step that it would take alone."""
+    recipe = RECIPE.replace(steps=4, warmup=1, batch=4)
+    contest = Contest(Plan(tuple(CONTESTANTS.values()), recipe), EchoCorpus(recipe.length, recipe.seed))
+    while not contest.done:
+        contest.step()
+        contest.look()
+    for standing, name in zip(contest.standings, CONTESTANTS, strict=True):
+        assert [step.loss for step in standing.steps] == [step.loss for step in train(name, recipe).steps], name
+        assert standing.recording.weights(0).shape[:2] == (1, 2) and standing.evaluations[4].losses.keys() == {ECHO}
