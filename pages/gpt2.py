@@ -23,11 +23,11 @@ from gptoss.notation import with_numbers
 CONTEXT = 1024
 REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
-    problem=f"In GPT-2 every {word('token')} passes through all weights, and every {word('layer')} remembers every token: "
-            "whatever makes the model larger makes each word dearer.",
-    idea="Put GPT-2 and GPT-OSS on the same text, equal in one respect of your choice, and see what each change saves.",
-    chosen=f"GPT-OSS has many small MLPs of which a token uses few, lets {REAL.group_size} heads share keys and values, and "
-           "lets every other layer look back over a short window only.")
+    problem=f"In GPT-2 every {word('token')} passes through all weights, and every {word('layer')} remembers it, so that "
+            "to know more costs more.",
+    idea="Put both models on one text, equal in one respect of your choice, and see what each change saves.",
+    chosen=f"GPT-OSS uses few of its experts for a token, lets {REAL.group_size} heads share keys and values, and looks "
+           "back over a short window in every other layer.")
 
 SIZE = r"""
 **Size.** A GPT-2 of $L$ layers and hidden size $D$, with a vocabulary of $V$ and $n$ positions, has

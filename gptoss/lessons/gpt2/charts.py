@@ -161,7 +161,7 @@ def comparison_table(rows: Iterable[Row],
         f'<td class="gpt-2">{escape(row.gpt2)}</td><td class="gpt-oss">{escape(row.gptoss)}'
         + "".join(_verdict(*verdicts[claim]) for claim in row.claims if claim in verdicts)
         + f"</td><td><small>{escape(row.source)}</small></td></tr>" for row in rows)
-    return _table(("", GPT_2, name, "Where it comes from"), body,
+    return _table(("Part", GPT_2, name, "Where it comes from"), body,
                   f"{len(rows)} ways in which GPT-2 and {name} differ", "named")
 
 
