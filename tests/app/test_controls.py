@@ -107,8 +107,8 @@ def token_on(at, page):
 
 def test_a_chosen_token_goes_from_page_to_page_and_an_untouched_one_starts_where_each_page_says():
     at = open_page("pages/sinks.py", preset="classroom")
-    assert dial(at, "token").value == 21
-    assert [token_on(at, page) for page in ("window", "block", "sinks")] == [47, "last", 21]
+    first = dial(at, "token").value
+    assert [token_on(at, page) for page in ("window", "block", "sinks")] == [47, "last", first] and first not in (47, "last")
     dial(at, "token").set_value(5).run()
     assert [token_on(at, page) for page in ("window", "block", "experts", "attention", "sinks")] == [5] * 5
     assert address(at)["token"] == "5"
