@@ -179,6 +179,10 @@ def test_build_fits_in_the_light_and_has_text_controls_and_picture_on_its_first_
                                slider(page, "Query heads"), picture)
     for screen in (DESKTOP, PHONE):
         assert_whole(page, "Build and run", screen)
+    head = page.locator("[data-head][aria-pressed=false]").last.get_attribute("data-head")
+    page.locator(f'[data-head="{head}"]').press("Enter")
+    expect_address(page, head=head)
+    expect(page.locator(f'[data-head="{head}"][aria-pressed=true]')).to_be_focused(timeout=PATIENCE)
 
 
 def test_the_diagram_of_start_is_wide_on_the_first_screen_of_a_desk_and_narrow_on_a_phone(visits):
