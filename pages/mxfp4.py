@@ -163,7 +163,7 @@ def lesson(study: Study, view: str) -> Lesson:
 
 
 header("mxfp4", OPENING)
-study = state.study().small
+study = state.study().in_classroom
 above = st.container()
 tokens = text.tokens_from_drawer(study.vocabulary)
 with above:

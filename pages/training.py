@@ -179,7 +179,7 @@ def lesson(study: Study) -> Lesson:
 
 
 header("training", OPENING)
-study = state.study().trainable
+study = state.study().in_classroom
 own = run.current()
 theirs = watching.watched(own)
 pace = watching.pace(own, theirs)

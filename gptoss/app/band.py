@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from gptoss.app import state
-from gptoss.app.book import Page
+from gptoss.app.book import IN_CLASSROOM, Page
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.weights import CHANGED, SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import ModelConfig
@@ -63,7 +63,7 @@ def band_of(study: Study, page: Page, untrained: bool = False) -> Band:
     other = on_screen.preset != study.preset
     model, cut = _model_in_words(on_screen if other else study, on_screen.live_config)
     if other:
-        model += f", in place of {escape(study.in_words)}, {_how_long(study.preset)}"
+        model += f", in place of {escape(study.in_words)}, {IN_CLASSROOM[page.path]}"
     spoken, kept = _note(study, weights)
     explained = " ".join(filter(None, (_WHAT_WEIGHTS_SHOW[weights.kind], _texts(weights), kept, cut)))
     band = Band(Badge(weights.words, *_LOOKS[weights.kind]), _AFTER.get(state.session().last_effect),
@@ -84,15 +84,9 @@ def _way_to_training(study: Study, page: Page, weights: Weights) -> str:
     """What the link to training says, nothing where it would lead to this page."""
     if page.path == "training":
         return ""
-    if study.trainable.preset != study.preset:
-        return f"Train {study.trainable.preset} so"
+    if study.in_classroom.preset != study.preset:
+        return f"Train {study.in_classroom.preset} so"
     return "Train this shape" if weights.kind == RANDOM else "Train it so"
-
-
-def _how_long(preset: str) -> str:
-    """What the training of a shipped model took."""
-    history = shipped()[preset].history()
-    return f"whose training took {history['seconds'] / 60:.0f} minutes on one {history['device']}"
 
 
 def _note(study: Study, weights: Weights) -> tuple[str, str]:

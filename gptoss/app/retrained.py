@@ -113,10 +113,11 @@ def how_they_were_made(page: str) -> str:
     sizes = sorted(count_parameters(model.config).total for model in models)
     size = " to ".join(dict.fromkeys(units.count(total) for total in (sizes[0], sizes[-1])))
     recipe = models[0].history()["recipe"]
-    return (f"Each dot is a small model of its own ({size} parameters), trained from new weights for {recipe['steps']:,} "
-            f"steps of {recipe['batch']} texts of {recipe['length']} tokens, and measured on validation texts after reading "
-            "its file back. What such small models and short texts show need not hold for large ones. A slider moved on "
-            "trained weights shows something else: weights at work in a way that they were never trained for. That is not "
+    return (f"Each dot is `{CLASSROOM}` or a variant of it ({size} parameters), trained from new weights for "
+            f"{recipe['steps']:,} steps of {recipe['batch']} texts of {recipe['length']} tokens, and measured on "
+            "validation texts after reading its file back. What such small models and short texts show need not hold for "
+            "large ones. A slider moved on trained weights shows something else: weights at work in a way that they were "
+            "never trained for. That is not "
             "what the choice costs.")
 
 

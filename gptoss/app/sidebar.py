@@ -39,7 +39,7 @@ def _preset(study: Study) -> Mapping[str, object]:
     names = [*served.presets(), *([study.choice] if study.changes else [])]
     return {"name": PRESET, "label": "Preset", "options": [option(name, served.spelt_out(name)) for name in names],
             "at": study.choice,
-            "help": "The real models, the notebook's demonstration, and a small one with trained weights."}
+            "help": "The real models, two small ones with trained weights, and the notebook's demonstration."}
 
 
 def _buttons(study: Study) -> list[Mapping[str, object]]:

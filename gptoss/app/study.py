@@ -111,12 +111,12 @@ class Study:
         return replace(self, scaled=True)
 
     @property
-    def trainable(self) -> Study:
-        """What can learn here while one waits: in place of storyteller `classroom`, with the same dials moved."""
-        if self.preset not in OWN_VOCABULARY:
-            return self.small
-        kept = {name: value for name, value in self.changes.items() if name != "weights"}
-        return Study.of_preset(CLASSROOM).moved(**kept)[0]
+    def in_classroom(self) -> Study:
+        """In place of storyteller `classroom` with the same dials moved, and otherwise `small`.
+
+        For what storyteller cannot show: its training takes a GPU, and its weights ship as MXFP4 has rounded them.
+        """
+        return Study.of_preset(CLASSROOM).moved(**self.changes)[0] if self.preset in OWN_VOCABULARY else self.small
 
     @property
     def in_words(self) -> str:

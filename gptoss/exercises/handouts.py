@@ -81,7 +81,7 @@ _ENDING = """\
 # Your GPT-OSS
 
 Run the cells of all exercises first, also of those that you left empty. Then run this one: your parts become one model,
-which reads the trained weights of *classroom*, the small model that the dashboard opens with, and is compared with ours.
+which reads the trained weights of *classroom*, the smallest trained model of the dashboard, and is compared with ours.
 What you have not written yet is ours."""
 
 

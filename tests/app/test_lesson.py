@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from gptoss.app import verdicts
 from gptoss.app.cache import Cache
 from gptoss.app.lesson import Prediction, Try
-from gptoss.app.study import Study
+from gptoss.app.study import DEFAULT_PRESET, Study
 
 
 def a_page():
@@ -83,7 +83,7 @@ def test_only_the_open_tab_does_any_work(page):
     open_tab(page, "rope", "Claims")
     assert page.session_state["calls"] == ["claim"] and "It is 42." in page_text(page) and "close: false]" in page_text(page)
     assert any(r"It is \<\|41\|\>." in markdown.value for markdown in page.markdown)
-    assert "somebody, claim 99 · decided on the model under study, classroom]" in page_text(page)
+    assert f"somebody, claim 99 · decided on the model under study, {DEFAULT_PRESET}]" in page_text(page)
     page.run()
     assert page.session_state["calls"] == ["claim"]  # remembered
     open_tab(page, "rope", "How we know")

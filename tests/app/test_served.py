@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from gptoss.app import large, live, served
 from gptoss.app.served import CHECKPOINT, Served
-from gptoss.app.study import DIALS, Study
+from gptoss.app.study import DEFAULT_PRESET, DIALS, Study
 from gptoss.app.text import live_tokens, vocabulary_labels
 from gptoss.app.weights import SERVED, Weights, back_to_trained, weights_of
 from gptoss.config import PRESETS, ModelConfig
@@ -50,7 +50,7 @@ def test_without_the_variable_nothing_is_served():
     assert served.served() is None and served.problem() == "" and served.presets() == PRESETS
     with pytest.raises(ValueError, match="preset='checkpoint' is unknown"):
         Study.of_preset(CHECKPOINT)
-    assert Study.from_query({"preset": CHECKPOINT})[1] == ["There is no preset “checkpoint”; this is classroom."]
+    assert Study.from_query({"preset": CHECKPOINT})[1] == [f"There is no preset “checkpoint”; this is {DEFAULT_PRESET}."]
 
 
 @pytest.mark.parametrize("layout", ["openai", "huggingface"])

@@ -7,7 +7,7 @@ from reader import FILES, address, assert_fine, button, captions, dial, move, op
 
 from gptoss.app import large, live, served
 from gptoss.app.served import CHECKPOINT
-from gptoss.app.study import DIALS
+from gptoss.app.study import DEFAULT_PRESET, DIALS
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
 
@@ -158,5 +158,5 @@ def test_a_bad_directory_takes_nothing_down(serve, directories, tmp_path):
     assert served.UNREADABLE in captions(at) and CHECKPOINT not in dial(at, "preset").options
     assert_no_path(at)
     at = open_page(BUILD, preset=CHECKPOINT)
-    assert [warning.value for warning in at.warning] == ["There is no preset “checkpoint”; this is classroom."]
+    assert [warning.value for warning in at.warning] == [f"There is no preset “checkpoint”; this is {DEFAULT_PRESET}."]
     assert_no_path(at)

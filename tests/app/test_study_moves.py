@@ -8,6 +8,7 @@ from gptoss.app.accounts import figures
 from gptoss.app.study import DIALS, NO_SINK, Study, nearest
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import count_parameters
+from gptoss.training.shipped import shipped_shapes
 
 LIVE_PARAMETERS = 4_000_000
 
@@ -27,7 +28,7 @@ def test_any_moves_end_in_a_valid_study(preset, moves):
 @settings(max_examples=40)
 def test_every_reachable_study_has_a_scale_model_and_figures(study):
     live = study.live_config
-    assert count_parameters(live).total <= LIVE_PARAMETERS
+    assert count_parameters(live).total <= LIVE_PARAMETERS or live.shape in shipped_shapes()
     names = ("num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts", "experts_per_token")
     assert [getattr(live, name) for name in names] == [getattr(study.config, name) for name in names]
     signs = figures(study.config, study.context)

@@ -7,7 +7,7 @@ from reader import FILES, address, assert_fine, dial, move, open_page, press, va
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import trained
-from gptoss.app.study import Study
+from gptoss.app.study import DEFAULT_PRESET, Study
 from gptoss.app.visitor import Visitor
 from gptoss.config import ModelConfig
 from gptoss.tokenizer import compact_vocabulary
@@ -18,6 +18,7 @@ LADDER = "pages/ladder.py"
 CLASSROOM = ModelConfig.preset("classroom")
 TRAIN = "pages/training.py"
 OWN = "weights trained on tasks and code"
+NOT_STORIES = (TRAIN, "pages/mxfp4.py")  # take classroom in place of storyteller
 
 
 def keep(contestant: Contestant, title: str = "mine") -> str:
@@ -32,32 +33,33 @@ def shelf(monkeypatch):
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_first_minute_is_on_trained_weights(file):
-    at = open_page(file)
+    at = open_page(file, preset="storyteller")
     assert_fine(at)
-    assert "classroom" in band(at) and "Back to trained" not in offers(at)
-    expected = "random weights, seed 0" if file == LADDER else f"{OWN}]"
-    assert expected in band(at)
+    assert "storyteller" in band(at) and "Back to trained" not in offers(at)
+    expected = {LADDER: "random weights, seed 0"} | dict.fromkeys(NOT_STORIES, f"{OWN}]")
+    assert expected.get(file, "weights trained on stories]") in band(at)
+    assert file not in NOT_STORIES or "classroom , whole, in place of storyteller, whose" in band(at)
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_leaving_the_trained_shapes_says_so_and_offers_both_ways(file):
-    at = open_page(file)
+    at = open_page(file, preset="storyteller")
     move(at, "experts", 0)
     assert_fine(at)
     assert "random weights, seed 0" in band(at)
     if file == LADDER:
         assert "No model of this page is trained" in band(at) and "Back to trained" not in offers(at)
         return
-    assert file == TRAIN or offers(at)["Train this shape"] == "./training"
+    assert file == TRAIN or offers(at)["Train classroom so"] == "./training"
     press_in_head(at, "Back to trained")
     assert_fine(at)
-    assert f"{OWN}]" in band(at) and address(at)["preset"] == "classroom" and "experts" not in address(at)
+    assert "weights trained on" in band(at) and address(at)["preset"] == "storyteller" and "experts" not in address(at)
     press(at, "Undo")
     assert dial(at, "experts").value == 1
 
 
 def test_a_changed_setting_is_named_with_both_values():
-    at = open_page(window="64")
+    at = open_page(preset="classroom", window="64")
     assert f"{OWN}, window changed]" in band(at)
     assert "The window was 16 in training and is 64 now: not retrained." in band(at)
     assert "Train it so" in offers(at)
@@ -65,25 +67,25 @@ def test_a_changed_setting_is_named_with_both_values():
     assert f"{OWN}]" in band(at) and dial(at, "window").value == 16
 
 
-def test_a_published_model_leads_back_to_the_classroom():
+def test_a_published_model_leads_back_to_what_the_app_opens_with():
     at = open_page(preset="gpt-oss-120b", pinned="gpt-oss-20b")
     assert "random weights, seed 0" in band(at)
     press_in_head(at, "Back to trained")
     assert_fine(at)
-    assert address(at) == {"preset": "classroom", "pinned": "gpt-oss-20b"}
+    assert (address(at)["preset"], address(at)["pinned"]) == (DEFAULT_PRESET, "gpt-oss-20b")
 
 
 @pytest.mark.parametrize("name, place, badge", [
     ("kv", 0, "new shape"), ("every", 0, "other weights"), ("window", 0, "weights kept"), ("window", -1, "other weights"),
     ("seed", -1, "weights kept"), ("weights", -1, "other weights"), ("context", -1, "same model")])
 def test_a_move_says_what_it_did_to_the_weights_that_run(name, place, badge):
-    at = open_page()
+    at = open_page(preset="classroom")
     move(at, name, place)
     assert badge in band(at)
 
 
 def test_random_weights_on_demand_stand_in_the_address_and_go_back_in_one_press():
-    at = open_page()
+    at = open_page(preset="classroom")
     dial(at, "weights").set_value("random").run()
     assert_fine(at)
     assert address(at) == {"preset": "classroom", "weights": "random"}
@@ -193,7 +195,7 @@ def test_a_refusal_stands_on_the_page_until_the_next_move():
 
 
 def test_generated_text_says_which_weights_wrote_it():
-    at = open_page(view="Next token", new_tokens="5")
+    at = open_page(preset="classroom", view="Next token", new_tokens="5")
     press(at, "Generate")
     assert f"Written with {OWN}." in "\n".join(each.value for each in at.caption)
     dial(at, "weights").set_value("random").run()

@@ -45,7 +45,7 @@ def test_each_view_draws_its_pictures_and_names_random_weights():
 
 @pytest.mark.parametrize("dials", [{"precision": "bfloat16", "window": "1"}, {"kv": "1"}, {"sinks": "off"}], ids=str)
 def test_every_view_of_the_unrounded_model_under_other_settings(dials):
-    at = open_page(PAGE, **dials)
+    at = open_page(PAGE, preset="classroom", **dials)
     for view in (MATRIX, MODEL, BLOCK):
         at.segmented_control(key="mxfp4_view").set_value(view).run()
         assert_fine(at)
@@ -53,7 +53,7 @@ def test_every_view_of_the_unrounded_model_under_other_settings(dials):
 
 
 def test_a_far_block_gives_way_where_the_matrix_has_none():
-    at = open_page(PAGE, mxfp4_row="255", mxfp4_block="3")
+    at = open_page(PAGE, preset="classroom", mxfp4_row="255", mxfp4_block="3")
     assert "row 255, block 3" in captions(at)
     at.segmented_control(key="mxfp4_matrix").set_value("mlp2").run()
     assert_fine(at)
@@ -64,7 +64,8 @@ def test_a_far_block_gives_way_where_the_matrix_has_none():
 
 
 def test_the_figures_are_those_of_the_very_weights():
-    at = open_page(PAGE, layer="2", expert="4", mxfp4_row="17", mxfp4_block="1", mxfp4_outlier="8", mxfp4_place="5")
+    at = open_page(PAGE, preset="classroom", layer="2", expert="4", mxfp4_row="17", mxfp4_block="1", mxfp4_outlier="8",
+                   mxfp4_place="5")
     values = load_unrounded().block[2].mlp.mlp1_weight[4, 17, 32:64]
     pushed = values.clone()
     pushed[5] = torch.copysign(values.abs().max() * 8, values[5])
@@ -75,7 +76,7 @@ def test_the_figures_are_those_of_the_very_weights():
 
 
 def test_neighbours_fall_as_the_outlier_grows_and_come_back_at_one_press():
-    at = open_page(PAGE, mxfp4_outlier="own")
+    at = open_page(PAGE, preset="classroom", mxfp4_outlier="own")
     counts = []
     for times in ("own", "1", "4", "16", "64"):
         dial(at, "mxfp4_outlier").set_value(times).run()
@@ -88,7 +89,7 @@ def test_neighbours_fall_as_the_outlier_grows_and_come_back_at_one_press():
 
 
 def test_what_ships_lies_on_the_ticks_and_what_was_never_rounded_does_not():
-    at = open_page(PAGE, mxfp4_view=MATRIX)
+    at = open_page(PAGE, preset="classroom", mxfp4_view=MATRIX)
     assert "MXFP4 11.3% at 4.25 bits" in captions(at) and "from the same training without rounding" in page_text(at)
     at.segmented_control(key="mxfp4_weights").set_value(AS_IT_RUNS).run()
     assert_fine(at)
@@ -99,7 +100,8 @@ def test_what_ships_lies_on_the_ticks_and_what_was_never_rounded_does_not():
 
 
 def test_only_classroom_has_weights_that_were_never_rounded():
-    for dials in ({"preset": "gpt-oss-20b"}, {"kv": "1"}, {"weights": "random"}):
+    for dials in ({"preset": "gpt-oss-20b"}, {"preset": "classroom", "kv": "1"},
+                  {"preset": "classroom", "weights": "random"}):
         at = open_page(PAGE, mxfp4_view=MATRIX, mxfp4_weights=UNROUNDED, **dials)
         assert_fine(at)
         assert not [group for group in at.get("button_group") if group.key == "mxfp4_weights"]
@@ -108,11 +110,11 @@ def test_only_classroom_has_weights_that_were_never_rounded():
 
 
 def test_heavy_tails_are_named_where_they_are():
-    at = open_page(PAGE, mxfp4_view=MATRIX, mxfp4_matrix="mlp2", layer="2", expert="4")
+    at = open_page(PAGE, preset="classroom", mxfp4_view=MATRIX, mxfp4_matrix="mlp2", layer="2", expert="4")
     own = kurtosis(load_unrounded().block[2].mlp.mlp2_weight[4])
     assert own > 30 and f"**{own:.2f}** over the matrix" in page_text(at)
     assert "Heavy tails, but not among neighbours" in page_text(at)
-    assert "No heavy tails here" in page_text(open_page(PAGE, mxfp4_view=MATRIX))
+    assert "No heavy tails here" in page_text(open_page(PAGE, preset="classroom", mxfp4_view=MATRIX))
 
 
 def test_sizes_of_the_real_model():
@@ -122,14 +124,14 @@ def test_sizes_of_the_real_model():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_on_a_known_text(name):
-    at = open_page(PAGE, sample="recall", mxfp4_view=MODEL, mxfp4_format=name)
+    at = open_page(PAGE, preset="classroom", sample="recall", mxfp4_view=MODEL, mxfp4_format=name)
     assert_fine(at)
     assert at.selectbox(key="mxfp4_format").value == name and f"Experts in {name}: all 4 layers" in page_text(at)
     assert not [button for button in at.button if button.key == "mxfp4_known"]
 
 
 def test_a_text_unlike_training_is_named_and_a_known_one_offered():
-    at = open_page(PAGE, mxfp4_view=MODEL)
+    at = open_page(PAGE, preset="classroom", mxfp4_view=MODEL)
     assert "This text is unlike anything in training: 8.2 nats a token" in page_text(at)
     at.button(key="mxfp4_known").click().run()
     assert_fine(at)
@@ -140,7 +142,7 @@ def test_a_text_unlike_training_is_named_and_a_known_one_offered():
 @pytest.mark.parametrize(("text", "pictures"), [("a", 1), ("a b", 1), ("The sea is wide. " * 300, 2)], ids=[
     "one token", "two tokens", "long"])
 def test_texts_that_are_too_short_for_a_change_of_the_loss_or_too_long_to_read_whole(text, pictures):
-    at = open_page(PAGE, mxfp4_view=MODEL)
+    at = open_page(PAGE, preset="classroom", mxfp4_view=MODEL)
     type_text(at, text)
     assert_fine(at)
     assert len(charts(at)) == pictures and "nan" not in page_text(at)
@@ -165,7 +167,7 @@ def test_a_model_without_whole_blocks_leaves_the_page_standing(monkeypatch, view
     monkeypatch.setattr(Study, "live_config", property(
         lambda study: config if study.weights == "random" else scale_model(study.config)))
     monkeypatch.setattr(band, "back_to_trained", lambda study: study)  # no dial leads from such a shape to a trained one
-    at = open_page(PAGE, mxfp4_view=view, weights="random")
+    at = open_page(PAGE, preset="classroom", mxfp4_view=view, weights="random")
     assert not at.exception
     assert "no multiple of 32, and the format has no padding" in at.warning[0].value
     assert bool(charts(at)) == (width == 48 and view != MODEL)
@@ -182,7 +184,7 @@ def test_packed_experts_say_why_nothing_is_compared():
 def test_the_question_is_about_the_very_weights():
     values = load_unrounded().block[0].mlp.mlp1_weight[0, 0, :32].clone()
     values[values.abs().argmax()] *= 10
-    at = open_page(PAGE)
+    at = open_page(PAGE, preset="classroom")
     at.number_input(key="mxfp4_guess").set_value(1.0).run()
     at.button(key="mxfp4_commit").click().run()
     assert f"**It is {quantised_block(values).fallen.sum().item():g}.**" in page_text(at)
@@ -219,7 +221,7 @@ def test_how_we_know_is_exact(preset):
 
 
 def test_the_code_is_that_which_ran():
-    at = open_tab(open_page(PAGE), "mxfp4", "The code")
+    at = open_tab(open_page(PAGE, preset="classroom"), "mxfp4", "The code")
     for name in ("quantise", "dequantise", "toward_zero", "with_outlier", "with_rounded_experts"):
         assert any(f"def {name}(" in code.value for code in at.code), name
 

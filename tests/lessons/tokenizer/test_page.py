@@ -110,7 +110,7 @@ def test_merges_step_forward_and_back_and_end_in_tiktokens_tokens():
 
 
 def test_every_word_of_the_default_text_can_be_chosen_and_starts_with_its_bytes():
-    at = open_page(PAGE, tokenizer_view=MERGES)
+    at = open_page(PAGE, preset="classroom", tokenizer_view=MERGES)
     options = at.selectbox(key="tokenizer_word").options
     for place in (0, len(options) - 1, len(options) // 2):
         at.select_slider(key="tokenizer_step").set_value(1).run()
@@ -121,7 +121,7 @@ def test_every_word_of_the_default_text_can_be_chosen_and_starts_with_its_bytes(
 
 
 def test_a_step_and_a_word_come_with_the_address_and_give_way_to_another_text():
-    at = open_page(PAGE, tokenizer_view=MERGES, tokenizer_word="1: Attention", tokenizer_step="3")
+    at = open_page(PAGE, preset="classroom", tokenizer_view=MERGES, tokenizer_word="1: Attention", tokenizer_step="3")
     assert at.selectbox(key="tokenizer_word").value == 0 and at.select_slider(key="tokenizer_step").value == 3
     type_text(at, "ab")
     assert_fine(at)

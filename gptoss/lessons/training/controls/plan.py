@@ -71,7 +71,7 @@ def candidates(study: Study, pinned: Study | None) -> dict[str, Contestant]:
         everyone = {name: dataclasses.replace(contestant, sinks=name == BASELINE) for name, contestant in everyone.items()
                     if name != "no-sinks"}
     if pinned:
-        pinned = pinned.trainable
+        pinned = pinned.in_classroom
         other = Contestant(PINNED, "the pinned model", pinned.live_config.replace(vocab_size=config.vocab_size),
                            sinks=pinned.sinks == "on")
         if (other.config, other.sinks) not in [(contestant.config, contestant.sinks) for contestant in everyone.values()]:
