@@ -3,7 +3,7 @@
 import pytest
 import torch
 from head import band, head, offers, press_in_head
-from reader import FILES, address, assert_fine, dial, move, open_page, press, values
+from reader import FILES, address, assert_fine, charts, dial, move, open_page, press, values
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import trained
@@ -127,8 +127,8 @@ def test_an_address_of_weights_that_are_gone_keeps_its_word_and_says_so():
 def test_other_weights_of_the_shape_draw_another_picture():
     name = keep(Contestant("study", "mine", CLASSROOM))
     pages = [open_page(preset="classroom", **weights) for weights in ({}, {"weights": name}, {"weights": "random"})]
-    pictures = [next(html.proto.body for html in at.get("html") if "<img" in html.proto.body) for at in pages]
-    assert len(set(pictures)) == 3
+    drawn = [charts(at)[0].proto for at in pages]
+    assert len({chart.data.data or chart.datasets[0].data.data for chart in drawn}) == 3
 
 
 def use_page() -> None:
