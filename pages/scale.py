@@ -42,7 +42,10 @@ SCHEDULE = r"""
 **The schedule.** From a peak of the learning rate $\eta$ down to a share of it, the floor:
 
 $$
-\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}, \qquad
+\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}
+$$
+
+$$
 \eta = \eta_\text{peak}\left(\text{floor} + (1-\text{floor})\,\tfrac12\left(1 + \cos \pi\,
 \frac{\text{step}+1-\text{warmup}}{\text{steps}-\text{warmup}}\right)\right) \;\; \text{after it}
 $$

@@ -61,7 +61,10 @@ SCHEDULE = r"""
 **The schedule.** A linear warmup to the peak of $\eta$, then a cosine down to a share of it, the floor of the rate:
 
 $$
-\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}, \qquad
+\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}
+$$
+
+$$
 \eta = \eta_\text{peak}\left(\text{floor} + (1-\text{floor})\,\tfrac12\left(1 + \cos \pi\,
 \frac{\text{step}+1-\text{warmup}}{\text{steps}-\text{warmup}}\right)\right) \;\; \text{after it}
 $$
