@@ -52,9 +52,10 @@ def assert_whole(page, title: str, screen: dict) -> None:
 
 
 def assert_on_the_first_screen(*parts) -> None:
+    """They are on it whole; a table that is higher than a screen begins there."""
     for part in parts:
-        box = part.bounding_box()
-        assert box["y"] >= 0 and box["y"] + box["height"] <= DESKTOP["height"], box
+        box, screen = part.bounding_box(), DESKTOP["height"]
+        assert box["y"] >= 0 and box["y"] + (box["height"] if box["height"] <= screen else screen / 2) <= screen, box
 
 
 def predict(page) -> None:
