@@ -173,10 +173,3 @@ def test_an_address_from_before_our_last_change_is_not_mistaken_for_a_move_back(
     dial(at, "window").set_value("off").run()
     assert (dial(at, "heads").value, dial(at, "window").value) == (1, 0)
     assert address(at) == {"preset": DEFAULT_PRESET, "heads": "1", "kv": "1", "window": "off"}
-
-
-def test_the_start_pages_links_carry_the_model():
-    at = open_page("pages/start.py", preset="classroom", heads="4")
-    links = at.get("page_link")
-    assert links
-    assert all("preset=classroom" in link.proto.query_string and "heads=4" in link.proto.query_string for link in links)
