@@ -184,8 +184,10 @@ def run(options: argparse.Namespace, here: World) -> None:
     save()
     if stop.signal:
         raise Interrupted(stop.signal, trainer, run_directory)
-    last = 0 if stopped else options.unrepeat
-    rounds = [dataclasses.asdict(one) for one in tqdm(unrepeat(trainer, STORY, last), total=last)]
+    rounds = []
+    if options.unrepeat and not stopped:
+        in_turn = tqdm(unrepeat(trainer, STORY, options.unrepeat), total=options.unrepeat)
+        rounds = [dataclasses.asdict(one) for one in in_turn]
     weights = trainer.weights()
     if here.rank == 0:
         save_model(options.out, contestant, weights, corpus.vocabulary)
