@@ -154,7 +154,7 @@ BOOK = {
     ),
     "True numbers": (
         Page("memory", "Memory and compute", ":material/memory:",
-             "What a model takes to run: how much memory it needs, which machines hold it, and what limits its speed.",
+             "What a model takes to run: the memory that it fills, and what limits its speed.",
              MAIN_DIALS[:-1], "work out what a model needs to be served, and say what bounds its speed", "Block", 10,
              own="batch context experts kv machine model operator phase prompt rest view"),
         Page("mxfp4", "MXFP4", ":material/grid_4x4:",

@@ -74,7 +74,6 @@ def test_back_and_forward_bring_each_pages_settings_and_no_dead_entry(visits):
 
 def test_undo_takes_back_an_experiment_and_back_does_not_redo_it(visits):
     page = visits.open("/block", preset="classroom", layer="1")
-    open_tab(page, "Try this")
     quiet(page)
     first, before = address(page), entries(page)
     page.get_by_role("button", name="48 small steps").click()

@@ -44,7 +44,7 @@ def test_the_batch_is_moved_by_keys_and_stands_in_the_address(visits):
     expect(slider(page, "Batch (sequences)")).to_be_visible(timeout=PATIENCE)
     press(page, "Batch (sequences)", "End")
     expect_address(page, memory_batch="512")
-    expect(page.get_by_text("512 users at once fit into")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("the weights and 512 users at once").first).to_be_visible(timeout=PATIENCE)
 
 
 def test_an_address_restores_model_view_and_load(visits):

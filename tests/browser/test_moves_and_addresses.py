@@ -47,7 +47,7 @@ def test_a_key_moves_the_model_its_figures_and_its_address(visits):
     expect_address(page, heads="1", kv="1", layers="48")
     expect_figures(page, study.moved(layers=48, heads=1)[0])
     expect(page.get_by_text("KV groups went from 8 to 1")).to_be_visible()
-    expect(page.get_by_text("custom, from gpt-oss-20b").first).to_be_visible()
+    expect(page.get_by_role("combobox", name="Preset")).to_have_value("custom, from gpt-oss-20b")
 
 
 def test_fast_moves_end_in_the_last_state(visits):

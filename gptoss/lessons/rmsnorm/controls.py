@@ -54,8 +54,8 @@ def by_hand(study: Study, tokens: Tokens) -> None:
     controls, place = st.columns(COLUMNS, gap="medium")
     with controls:
         *numbers, scale = main_sliders(
-            *(Main(f"{name} number", f"rmsnorm_{key}", SMALL_NUMBERS, first) for name, key, first in zip(
-                ("First", "Second", "Third"), "abc", measure.NUMBERS, strict=True)),
+            *(Main(f"{name} number", key, SMALL_NUMBERS, first) for name, key, first in zip(
+                ("First", "Second", "Third"), ("rmsnorm_a", "rmsnorm_b", "rmsnorm_c"), measure.NUMBERS, strict=True)),
             Main("All of them times", "rmsnorm_scale", SCALES, 1, "Multiplies all three numbers."))
     with place, pictures.main():
         st.html(charts.worked_by_hand(*measure.by_hand([number * scale for number in numbers])))

@@ -119,9 +119,10 @@ def _language_chart(text: str, quantity: str) -> Chart:
 @st.fragment
 def sizes(text: str, study: Study) -> None:
     """Tokens against parameters, for every size of the vocabulary."""
-    place = pictures.main()
-    [size] = controls.main_sliders(controls.Main("Vocabulary (tokens)", "tokenizer_size", measure.SIZES, measure.O200K,
-                                                 show="{:,}".format))
+    with pictures.main():  # the slider too, so that the question follows both
+        place = st.container()
+        [size] = controls.main_sliders(controls.Main("Vocabulary (tokens)", "tokenizer_size", measure.SIZES, measure.O200K,
+                                                     show="{:,}".format))
     with place:
         pictures.show_chart(_size_chart(text, study.config, size), key="tokenizer_by_size")
 
