@@ -19,7 +19,7 @@ from gptoss.cost import scale_model
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY, shipped_shapes, vocabulary_of
 
-DEFAULT_PRESET = "classroom"
+DEFAULT_PRESET = "storyteller"
 SEEDS = 10  # sets of random weights to choose from
 TRAINED, RANDOM = "trained", "random"  # positions of the dial of weights; a third is the id of a run
 RUN = re.compile(r"run-([0-9a-f]{4}){1,4}")  # how the id of a model trained on this server is spelt, shorter in old links
