@@ -30,7 +30,6 @@ from gptoss.checkpoint import CheckpointError
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
-from gptoss.training.compiled import compile_parts
 from gptoss.training.contestants import STUDY, contestants
 from gptoss.training.corpus import OWN, Batch, Corpus, Mixture, read_own_text
 from gptoss.training.distributed import WAYS, World, spread, world
@@ -170,6 +169,8 @@ def run(options: argparse.Namespace, here: World) -> None:
     corpus = make_corpus(options, contestant.config.vocab_size)
     model = contestant.build(recipe.seed, str(here.device))
     if options.compiled:
+        from gptoss.training.compiled import compile_parts  # brings torch's compiler along, which is slow to import
+
         compile_parts(model)
     trainer = Trainer(model, corpus, recipe, spread(model, options.parallel, here), here.rank, here.size, here.mean)
     run_directory = RunDirectory(options.out)

@@ -53,6 +53,7 @@ def world(device: str) -> Iterator[World]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), mine, _mean)
+        dist.barrier()  # whoever leaves while another process still needs it can bring that one down
     finally:
         dist.destroy_process_group()
 

@@ -64,7 +64,7 @@ def test_a_head_is_removed_by_a_click(visits):
 
 
 def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(visits):
-    page = visits.open("/block")
+    page = visits.open("/block", preset="classroom")
     expect(slider(page, "Token (position)")).to_be_visible(timeout=PATIENCE)
     press(page, "Token (position)", "Home")
     expect_address(page, token="0")

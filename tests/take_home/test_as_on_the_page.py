@@ -32,7 +32,8 @@ def same(one, other):
 @pytest.mark.parametrize("path", STATES)
 def test_the_charts_have_the_pages_rows(path):
     query, places = STATES[path]
-    page = open_page(f"pages/{path}.py", **{"preset": "classroom"} | query)
+    query = {"preset": "classroom"} | query
+    page = open_page(f"pages/{path}.py", **query)
     widgets = {key: page.session_state[key] for key in (*SHARED_KEYS, *page_at(path).controls) if key in page.session_state}
     dials = {key: value for key, value in query.items() if key in DIALS or key == "preset"}
     shown = run(at(path, widgets=widgets, **dials)).shown

@@ -77,7 +77,7 @@ def test_it_links_back_to_the_very_state():
 
 
 def test_a_notebook_has_the_scripts_cells():
-    here = at("gqa", kv="4")
+    here = at("gqa", preset="classroom", kv="4")
     book = nbformat.reads(notebook(here), 4)
     cells = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
     assert ast.dump(ast.parse(cells)) == ast.dump(ast.parse(script(here)))
@@ -91,7 +91,7 @@ def test_the_repositorys_address_is_one_setting(monkeypatch):
 
 
 def test_no_text_takes_the_first_example():
-    assert run(at("attention", text="")).words == run(at("attention")).words
+    assert run(at("attention", text="", preset="classroom")).words == run(at("attention", preset="classroom")).words
 
 
 def forget():
@@ -120,7 +120,7 @@ def test_a_model_trained_on_the_server_comes_from_its_download(tmp_path, monkeyp
     config = ModelConfig.preset("classroom")
     model = Transformer(config, seed=5)
     name = trained.keep(Contestant("mine", "mine", config), model.state_dict(), "mine", Visitor("me", "my browser"))
-    here = at("attention", weights=name)
+    here = at("attention", preset="classroom", weights=name)
     monkeypatch.chdir(tmp_path)
     without = run(here).words
     trained.get(name).load().save_checkpoint(tmp_path / name)

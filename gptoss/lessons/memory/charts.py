@@ -229,7 +229,7 @@ def _found_spec() -> dict:
             ticks=False, domain=False)),
         yOffset=alt.YOffset("kind:N", sort=None),
         x=alt.X("missed:Q", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(
-            title="not found again (% of the tokens that come again)", format=".2~%", tickCount=4, grid=False)))
+            title="not found again (%)", format=".2~%", tickCount=4, grid=False)))
     bars = base.mark_bar().encode(color=kinds, tooltip=tooltip(
         ("kind:N",), ("missed:Q", "not found", ".2%"), ("loss:Q", "loss (nats)", ".4f")))
     figures = base.mark_text(align="left", dx=6, fontSize=14).encode(text="figure:N")
