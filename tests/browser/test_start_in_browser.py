@@ -27,6 +27,7 @@ def test_the_first_screen_has_three_doors_and_the_way_back_and_the_drawing_is_pa
     at_rest(page)
     settle(page)
     back = page.get_by_role("link", name="Continue: RoPE and YaRN →")
+    expect(back).to_be_visible(timeout=PATIENCE)
     shown = [page.locator(".doors > p"), *page.locator(".doors dl > div").all(), *page.locator(".doors article").all(), back]
     assert len(shown) == 8
     for part in shown:
