@@ -135,7 +135,6 @@ def read_twice(text: str) -> TwoReadings:
 
 
 @remembered
-@lru_cache(maxsize=64)
 def prompt_for(question: str) -> tuple[int, ...]:
     """A question in harmony format, with the short system message that storyteller was trained on, in o200k ids.
 
