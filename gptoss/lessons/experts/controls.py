@@ -13,7 +13,7 @@ from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import picks
 from gptoss.app.lesson import Seen, Try
-from gptoss.app.live import NO_TWIN, has_twin, live_model, twin
+from gptoss.app.live import NO_TWIN, has_twin, twin
 from gptoss.app.pictures import Main, show_chart, show_picture
 from gptoss.app.retrained import RETRAINED
 from gptoss.app.study import Study
@@ -88,6 +88,9 @@ TRIES = (
 
 check_experts = computed(measure.check_experts)  # of (study, live routing, layer)
 followed = computed(lambda model, layer, stream, token: follow(model.block[layer].mlp, stream[0, token]), entries=64)
+neurons = computed(lambda model, layer, stream, token, expert: measure.neurons(
+    model.block[layer].mlp, stream[0, token], expert), entries=64)
+touched_by_batch = computed(measure.touched_by_batch)  # of (a layer's live routing, the real size's configuration, batches)
 # Of the real size's configuration.
 dense_chart = remembered(lambda config: charts.mixture_against_dense(measure.against_dense(config)))
 growth_chart = remembered(lambda config: charts.growth_by_experts(measure.by_number_of_experts(config), config.num_experts))
@@ -184,10 +187,10 @@ def swiglu(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside: 
         variant = kept.radio("Compare with", measure.ACTIVATIONS[1:], key="experts_variant")
     limit, best = study.live_config.swiglu_limit, int(live.layers[layer].chosen[token, 0])
     chosen, compared = (measure.activation_curves((linear,), limit, name) for name in (AS_IN_GPT_OSS, variant))
-    neurons = measure.neurons(live_model(study).model.block[layer].mlp, live.streams[layer][0, token], best)
+    outputs = neurons(study, layer, live.streams[layer], token, best)
     with place:
         show_chart(charts.swiglu_curves(measure.activation_curves(measure.LINEAR_HALVES, limit), chosen, compared, variant,
-                                        neurons), key="experts_swiglu", words=(
+                                        outputs), key="experts_swiglu", words=(
             f"{HINTS[SWIGLU]} The gate's own curve, x·sigmoid(1.702·x), stays within {measure.gelu_gap():.3f} of GELU."))
 
 
@@ -196,7 +199,7 @@ def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
     """How many experts a batch of tokens visits."""
     with beside:
         batch = kept.select_slider("Batch (tokens)", measure.BATCHES, measure.FIRST_BATCH, key="experts_batch")
-    frame = measure.touched_by_batch(live.layers[layer], study.config, measure.batches_and(len(tokens)))
+    frame = touched_by_batch(live.layers[layer], study.config, tuple(measure.batches_and(len(tokens))))
     weights = weight_bytes(study.config)
     resident = weights["mlp1"] + weights["mlp2"] + weights["expert biases"]
     share = expected_experts_touched(study.config, batch) / study.config.num_experts

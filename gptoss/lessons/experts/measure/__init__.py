@@ -47,7 +47,7 @@ def batches_and(tokens: int) -> list[int]:
     return sorted({*BATCHES, *_BETWEEN, tokens})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Routing:
     """What one layer's router did with one text. Arrays are shared between readers: nobody writes to them."""
 
