@@ -65,13 +65,14 @@ def unrepeat(trainer: Trainer, domain: str, rounds: int) -> Iterator[Round]:
 
 @torch.no_grad()
 def write(model: nn.Module, opening: Tensor, new: int, temperature: float, generator: torch.Generator) -> Tensor:
-    """Texts sampled together: opening (texts, tokens) -> (texts, tokens + new)."""
+    """Texts sampled together: opening (texts, tokens) -> (texts, tokens + new). At temperature 0 the likeliest tokens."""
     tokens, rows = opening, [opening]
     cache = model.new_cache(opening.shape[1] + new, len(opening))
     with parametrize.cached():  # rounded once, not in every pass
         for _ in range(new):
-            chances = (model(tokens, cache)[:, -1].float() / temperature).softmax(-1)
-            tokens = torch.multinomial(chances, 1, generator=generator)
+            logits = model(tokens, cache)[:, -1].float()
+            tokens = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator) if temperature else \
+                logits.argmax(-1, keepdim=True)
             rows.append(tokens)
     return torch.cat(rows, dim=1)
 

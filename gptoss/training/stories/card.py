@@ -43,7 +43,7 @@ from gptoss.training.stories.wellformed import (
 )
 from gptoss.training.storyteller import DIRECTORY, EVALUATION
 from gptoss.training.trainer import initialise_for_training
-from gptoss.training.unrepeat import TEXTS
+from gptoss.training.unrepeat import TEXTS, write
 
 ROWS = 24  # of each domain, for what takes a pass each
 OPENINGS = ("Once upon a time, there was a", "One day, a small dog named", "There was once a boy named",
@@ -57,20 +57,12 @@ TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
 FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
 
 
-@torch.inference_mode()
 def continued(model: LanguageModel, vocabulary: CompactVocabulary, opening: str, count: int, new: int, temperature: float,
               seed: int = 0) -> list[str]:
     """`count` texts that begin alike, sampled together; each ends with its sentence or its end-of-text token."""
     end = vocabulary.from_o200k([END_OF_TEXT])[0]
-    generator = torch.Generator().manual_seed(seed)
     tokens = torch.tensor([vocabulary.encode(opening)]).repeat(count, 1)
-    cache, rows = model.new_cache(tokens.shape[1] + new, count), [tokens]
-    for _ in range(new):
-        logits = model(tokens, cache)[:, -1]
-        tokens = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator) if temperature else \
-            logits.argmax(-1, keepdim=True)
-        rows.append(tokens)
-    written = torch.cat(rows, dim=1).tolist()
+    written = write(model, tokens, new, temperature, torch.Generator().manual_seed(seed)).tolist()
     return [vocabulary.decode(row[:row.index(end)] if end in row else row) for row in written]
 
 

@@ -58,6 +58,12 @@ def test_it_writes_sentences(model):
     assert len(spoken) > 15 and np.mean([well_formed(sentence) for sentence in spoken]) > 0.9
 
 
+def test_at_temperature_0_it_writes_what_is_likeliest(model):
+    vocabulary, opening = storyteller_vocabulary(), "Once upon a time, there was a"
+    greedy = model.generate(vocabulary.encode(opening), 12, temperature=0)
+    assert card.continued(model, vocabulary, opening, 2, 12, 0.0) == [opening + vocabulary.decode(list(greedy))] * 2
+
+
 def test_the_twin_loads(corpus):
     twin = load_model(DIRECTORY / "gpt2")
     assert twin.config.vocab_size == STORYTELLER.vocab_size
