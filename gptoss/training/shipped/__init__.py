@@ -23,6 +23,7 @@ from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
 from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
 from gptoss.training.evaluation import Evaluation
 from gptoss.training.recording import Recording
+from gptoss.training.run_directory import RECORDING
 from gptoss.training.storage import HISTORY, load_model, read_evaluation
 from gptoss.training.storyteller import DIRECTORY, storyteller_vocabulary
 
@@ -34,7 +35,7 @@ TEXTS = {CLASSROOM: "documents of 64 tokens: docstrings and code of Python's own
                     "(sums, brackets, facts to recall, lines that come back)",
          STORYTELLER: "simple English stories, explanations and conversations that a larger model wrote, and on sentences "
                       "of a small grammar about who has what and is where"}
-RECORDING, WEIGHTS = "recording.npz", "model.safetensors"
+WEIGHTS = "model.safetensors"
 SEEDS = (0, 1)  # every variant of classroom was trained from both; the weights of the first ship
 _HERE = Path(__file__).parent
 
