@@ -27,8 +27,9 @@ from gptoss.training.induction import induction_scores, previous_token_scores
 from gptoss.training.length_generalisation import under_scheme
 from gptoss.training.routing import RouterWatch
 from gptoss.training.schemes import PLAIN, YARN
+from gptoss.training.shipped import STORYTELLER, Shipped, shipped
 from gptoss.training.specialisation import Information, information
-from gptoss.training.storage import HISTORY, load_model
+from gptoss.training.storage import load_model
 from gptoss.training.stories.corpus import DOMAINS, END_OF_TEXT, StoryCorpus, held_possession
 from gptoss.training.stories.possession import POSSESSION, Grammar
 from gptoss.training.stories.prompts import STORY, ask
@@ -180,24 +181,24 @@ def abilities(model: LanguageModel, corpus: StoryCorpus) -> dict[str, dict]:
             "possession": {str(age): answers for age, answers in possession_by_age(model, vocabulary).items()}}
 
 
-def shipped_beside() -> dict[str, Path]:
-    """The models whose weights lie there, by name: itself, its variants, and the GPT-2."""
-    return {"storyteller": DIRECTORY} | {one.parent.name: one.parent for one in sorted(DIRECTORY.glob(f"*/{HISTORY}"))}
+def family() -> dict[str, Shipped]:
+    """`storyteller`, the GPT-2 and the variants that ship, by the names of their directories."""
+    return {one.directory.name: one for one in shipped().values() if one.family == STORYTELLER}
 
 
 def lines() -> Iterator[str]:
     """The card, line by line."""
     corpus = StoryCorpus.read(DIRECTORY / EVALUATION)
-    models = {name: load_model(directory).requires_grad_(False) for name, directory in shipped_beside().items()}
+    models = {name: one.load() for name, one in family().items()}
     figures = {name: abilities(model, corpus) for name, model in models.items()}
     if (DIRECTORY / SECOND).exists():
         figures[OTHER_SEED] = json.loads((DIRECTORY / SECOND).read_text(encoding="utf-8"))
     yield from _origin()
     yield from _losses(models, figures, corpus)
     yield from _writing(figures)
-    yield from _inside(models["storyteller"], corpus)
+    yield from _inside(models[STORYTELLER], corpus)
     yield "## Twenty samples, not picked\n\nOpenings are those of the first unseen seeds.\n"
-    for opening, greedy, warm in samples(models["storyteller"], corpus.vocabulary):
+    for opening, greedy, warm in samples(models[STORYTELLER], corpus.vocabulary):
         yield f"- **{opening}**\n  - *temperature 0:* {_in_one_line(greedy)}\n  - *0.7:* {_in_one_line(warm)}"
 
 
@@ -206,7 +207,8 @@ def _in_one_line(text: str) -> str:
 
 
 def _origin() -> Iterator[str]:
-    history, made = (json.loads((DIRECTORY / name).read_text(encoding="utf-8")) for name in (HISTORY, "corpus.json"))
+    history = shipped()[STORYTELLER].history()
+    made = json.loads((DIRECTORY / "corpus.json").read_text(encoding="utf-8"))
     recipe, counts, rows = history["recipe"], made["counts"], made["rows"]
     kinds, (first, *_, last) = DOMAINS[:-1], history["unrepeat"]
     written = sum(counts[f"{kind} generated tokens"] for kind in kinds)
@@ -239,7 +241,7 @@ def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], co
     floor = corpus.floors(ROWS)[POSSESSION]
     yield "| *floor* | | " + " | ".join(f"{floor:.3f}" if domain == POSSESSION else "" for domain in DOMAINS) + " |"
     for name, model in models.items():
-        stated = json.loads((shipped_beside()[name] / HISTORY).read_text(encoding="utf-8"))["reloaded"]["losses"]
+        stated = family()[name].measured().losses
         counts = count_parameters(model.config)
         yield (f"| {name} | {counts.total:,} ({counts.active:,}) | "
                + " | ".join(f"{figures[name]['losses'][domain]:.3f} ({stated[domain]:.3f})" for domain in DOMAINS) + " |")
@@ -256,7 +258,7 @@ def _writing(figures: Mapping[str, dict]) -> Iterator[str]:
     for name, own in figures.items():
         for temperature, shares in own["writing"].items():
             yield f"| {name} | {temperature} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |"
-    reached = figures["storyteller"]["writing"][str(WARMTHS[0])]["faultless"] >= AIM
+    reached = figures[STORYTELLER]["writing"][str(WARMTHS[0])]["faultless"] >= AIM
     yield f"\nThe aim of {AIM:.0%} faultless texts at temperature {WARMTHS[0]} is {'reached' if reached else 'not reached'}."
     yield ("\n## Who has it?\n\nAnswers of the grammar that are the model's best guess, by sentences since the oldest fact "
            "that the answer needs.\n")

@@ -10,21 +10,11 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import torch
-
-from gptoss.config import ModelConfig
-from gptoss.model import Transformer
 from gptoss.tokenizer import CompactVocabulary
-from gptoss.training.storage import VOCABULARY, load_model
+from gptoss.training.storage import VOCABULARY
 
 DIRECTORY = Path(__file__).parent
 EVALUATION = "evaluation.npz"
-STORYTELLER = ModelConfig.preset("storyteller")
-
-
-def load_storyteller(dtype: torch.dtype = torch.float32) -> Transformer:
-    """The model, in evaluation mode and without gradients. Raises `CheckpointError`."""
-    return load_model(DIRECTORY, dtype).requires_grad_(False)
 
 
 @functools.cache

@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from gptoss.config import ModelConfig
+from gptoss.training.shipped import STORYTELLER, shipped
 from gptoss.training.storage import HISTORY, load_model
 from gptoss.training.stories import card
 from gptoss.training.stories.corpus import DOMAINS, StoryCorpus
 from gptoss.training.stories.possession import POSSESSION
 from gptoss.training.stories.wellformed import sentences, well_formed, whole_sentences
-from gptoss.training.storyteller import DIRECTORY, EVALUATION, STORYTELLER, load_storyteller, storyteller_vocabulary
+from gptoss.training.storyteller import DIRECTORY, EVALUATION, storyteller_vocabulary
 
+CONFIG = ModelConfig.preset(STORYTELLER)
 LARGEST = 16_000_000  # bytes of a file
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load_storyteller()
+    return shipped()[STORYTELLER].load()
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,8 @@ def corpus():
 
 
 def test_it_is_what_it_is_called_and_small_enough(model):
-    assert model.config == STORYTELLER and not model.training
-    assert storyteller_vocabulary().size == STORYTELLER.vocab_size
+    assert model.config == CONFIG and not model.training
+    assert storyteller_vocabulary().size == CONFIG.vocab_size
     assert max(path.stat().st_size for path in DIRECTORY.rglob("*") if path.is_file()) <= LARGEST
     assert all(parameter.isfinite().all() and not parameter.requires_grad for parameter in model.parameters())
 
@@ -36,7 +39,7 @@ def test_it_is_what_it_is_called_and_small_enough(model):
 def test_the_texts_held_out_are_in_its_vocabulary(corpus):
     assert corpus.vocabulary == storyteller_vocabulary()
     assert set(corpus.domains) | {POSSESSION} == set(DOMAINS)
-    assert all(rows.shape[1] == 257 and rows.max() < STORYTELLER.vocab_size for rows in corpus.held_out.values())
+    assert all(rows.shape[1] == 257 and rows.max() < CONFIG.vocab_size for rows in corpus.held_out.values())
 
 
 def test_the_loss_of_its_history_is_found_again_on_some_of_the_rows(model, corpus):
@@ -66,7 +69,7 @@ def test_at_temperature_0_it_writes_what_is_likeliest(model):
 
 def test_the_twin_loads(corpus):
     twin = load_model(DIRECTORY / "gpt2")
-    assert twin.config.vocab_size == STORYTELLER.vocab_size
+    assert twin.config.vocab_size == CONFIG.vocab_size
     tokens = torch.as_tensor(next(iter(corpus.held_out.values()))[:1, :32].astype(np.int64))
     assert torch.isfinite(twin(tokens)).all()
 
