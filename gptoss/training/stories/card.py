@@ -22,7 +22,7 @@ from gptoss.checkpoint.files import replace_files, write_text
 from gptoss.cost import count_parameters
 from gptoss.model import LanguageModel, Transformer
 from gptoss.tokenizer import CompactVocabulary
-from gptoss.trace import trace
+from gptoss.trace import Trace, trace
 from gptoss.training.induction import induction_scores, previous_token_scores
 from gptoss.training.length_generalisation import under_scheme
 from gptoss.training.routing import RouterWatch
@@ -119,22 +119,21 @@ def head_scores(model: Transformer, vocabulary: CompactVocabulary) -> dict[str, 
     words_of = rng.permuted(np.tile(np.arange(300, 2000), (8, 1)), axis=1)[:, :60]
     twice = torch.as_tensor(np.hstack([words_of, words_of]))
     distance = np.repeat([0, 60], 60)
-    weights = _weights(model, twice)
+    weights = np.stack(_of_layers(trace(model, twice), "weights"))
     documents, _ = held_possession(vocabulary, 8, 257)
-    attention = _weights(model, torch.as_tensor(documents.tokens[:, :-1]))
+    told = trace(model, torch.as_tensor(documents.tokens[:, :-1]))
+    attention = np.stack(_of_layers(told, "weights"))
     rows, places = np.nonzero(documents.distance[:, 1:])
     origin = places + 1 - documents.distance[rows, places + 1]
-    sinks = trace(model, torch.as_tensor(documents.tokens[:, :-1]))
     return {"previous token": previous_token_scores(weights).mean(axis=1),
             "induction": np.nanmean(np.stack([induction_scores(weights[:, row], distance) for row in range(8)]), axis=0),
             "names": attention[:, rows, :, places, origin].mean(axis=0),
-            "sink": np.stack([sinks[f"block.{n}.attn.sink_mass"].mean(dim=(0, 2)).numpy() for n in range(len(model.block))])}
+            "sink": np.stack([mass.mean(dim=(0, 2)) for mass in _of_layers(told, "sink_mass")])}
 
 
-def _weights(model: Transformer, tokens: torch.Tensor) -> np.ndarray:
-    """(layers, rows, heads, queries, keys)."""
-    flow = trace(model, tokens)
-    return np.stack([flow[f"block.{n}.attn.weights"].numpy() for n in range(len(model.block))])
+def _of_layers(flow: Trace, name: str) -> list[torch.Tensor]:
+    """By layer: "weights" (rows, heads, queries, keys) or "sink_mass" (rows, heads, queries)."""
+    return [tensor for key, tensor in flow.items() if key.endswith(f".attn.{name}")]
 
 
 @torch.inference_mode()
