@@ -24,6 +24,7 @@ from gptoss.tokenizer import (
     encode_text,
     token_label,
 )
+from gptoss.tokenizer.compact_gpt2 import CompactGPT2
 from gptoss.training.shipped import STORYTELLER
 
 OWN_TEXT = "own text"
@@ -142,7 +143,7 @@ def _sample_longer_than(tokens: int) -> Sample | None:
 class _Labels(Sequence[str]):
     """Every token's printable form, made when it is asked for: a checkpoint can have 201,088, of which ten are shown."""
 
-    def __init__(self, vocabulary: CompactVocabulary):
+    def __init__(self, vocabulary: CompactVocabulary | CompactGPT2):
         self._vocabulary = vocabulary
 
     def __len__(self) -> int:
@@ -155,7 +156,7 @@ class _Labels(Sequence[str]):
 
 
 @lru_cache(maxsize=8)
-def vocabulary_labels(vocabulary: CompactVocabulary) -> Sequence[str]:
+def vocabulary_labels(vocabulary: CompactVocabulary | CompactGPT2) -> Sequence[str]:
     """The printable form of every token of a live model's vocabulary."""
     return _Labels(vocabulary)
 

@@ -209,7 +209,7 @@ attention_difference = computed(measure.attention_difference)
 def next_tokens(both: Pair, same: SharedText) -> None:
     """What each expects after the text."""
     study = both.study
-    sides = ((GPT_2, both.gpt2, same.gpt2.ids, _gpt2_labels(both.gpt2_vocabulary)),
+    sides = ((GPT_2, both.gpt2, same.gpt2.ids, text.vocabulary_labels(both.gpt2_vocabulary)),
              (GPT_OSS, study, same.gptoss.ids, text.vocabulary_labels(study.vocabulary)))
     with pictures.main():
         places = st.columns(2, gap="medium")
@@ -220,11 +220,6 @@ def next_tokens(both: Pair, same: SharedText) -> None:
                                      key=f"gpt2_next_{name}")
     st.caption(whose_weights(both) + ("" if both.trained else (
         " Bits a token cannot be compared across vocabularies; beside the most that each allows, they can.")))
-
-
-@lru_cache(maxsize=8)
-def _gpt2_labels(vocabulary: CompactVocabulary | CompactGPT2) -> tuple[str, ...]:
-    return tuple(map(vocabulary.label, range(vocabulary.size)))
 
 
 def _runs(both: Pair, same: SharedText, layer: int) -> tuple[dict, dict, int]:

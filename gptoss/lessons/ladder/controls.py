@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import streamlit as st
@@ -94,11 +93,6 @@ def _gpt2_tokens(words: str, size: int) -> text.Tokens:
                        prefix.total_characters)
 
 
-@lru_cache(maxsize=8)
-def _gpt2_labels(size: int) -> Sequence[str]:
-    return tuple(map(compact_gpt2(size).label, range(size)))
-
-
 def expected(study: Study, config: LadderConfig) -> None:
     """The reader's text through the live model of these rungs."""
     st.header("It runs: what this model expects next", anchor=False)
@@ -111,8 +105,8 @@ def expected(study: Study, config: LadderConfig) -> None:
         if not controls.has_text(tokens, "the model runs on it"):
             return
         after = expectation(live_ladder(study, config), tokens.ids)
-        labels = text.vocabulary_labels(study.vocabulary) if "o200k" in config else _gpt2_labels(config.vocab_size)
-        pictures.show_chart(next_token(labels, after.probabilities, top=5), key="ladder_next")
+        vocabulary = study.vocabulary if "o200k" in config else compact_gpt2(config.vocab_size)
+        pictures.show_chart(next_token(text.vocabulary_labels(vocabulary), after.probabilities, top=5), key="ladder_next")
     words.markdown(
         f"Entropy **{after.entropy:.2f} bits**; a blind guess among {config.vocab_size:,} tokens has {after.most:.2f}. The "
         f"live vocabulary is a small part of {'o200k' if 'o200k' in config else 'GPT-2'}'s, so texts take more tokens than "
