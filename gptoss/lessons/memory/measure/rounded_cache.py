@@ -156,26 +156,25 @@ def cache_bytes(config: ModelConfig, context: int) -> dict[str, int]:
 def judged(model: Transformer, vocabulary: CompactVocabulary) -> dict[str, Kept]:
     """What `model` finds with its cache kept in each of `WAYS`, by the way's name."""
     drawn = texts(vocabulary)
-    before = {kind: model_logits(with_cache(model, BF16)[0], documents) for kind, documents in drawn.items()}
-    return {way.name: _judged(model, drawn, way, before) for way in WAYS}
+    in_bf16, best = _judged(model, drawn, BF16)
+    return {BF16.name: in_bf16} | {way.name: _judged(model, drawn, way, best)[0] for way in WAYS if way != BF16}
 
 
-def model_logits(model: Transformer, documents: Documents) -> Tensor:
-    """(documents, tokens, vocabulary): what the model says after every token but the last."""
-    return model(torch.as_tensor(documents.tokens[:, :-1])).float()
+def _judged(model: Transformer, drawn: Mapping[str, Documents], way: Way,
+            in_bf16: Mapping[str, Tensor] | None = None) -> tuple[Kept, dict[str, Tensor]]:
+    """What `model` finds, and which token it takes to be next: kind of text -> (documents, tokens) ids.
 
-
-def _judged(model: Transformer, drawn: Mapping[str, Documents], way: Way, before: Mapping[str, Tensor]) -> Kept:
+    `in_bf16` are the tokens that it takes with its cache in bf16; None where that is the way itself.
+    """
     rounded, errors = with_cache(model, way)
-    right, loss, same, asked = {}, {}, [], {}
+    right, loss, best, asked = {}, {}, {}, {}
     for kind, documents in drawn.items():
-        logits = model_logits(rounded, documents)
+        logits = rounded(torch.as_tensor(documents.tokens[:, :-1])).float()  # (documents, tokens, vocabulary)
         comes = torch.as_tensor(documents.tokens[:, 1:])
         again = torch.as_tensor(documents.distance[:, 1:] > 0)
-        best = logits.argmax(dim=-1)
-        right[kind] = (best == comes)[again].float().mean().item()
+        best[kind] = logits.argmax(dim=-1)
+        right[kind] = (best[kind] == comes)[again].float().mean().item()
         loss[kind] = F.cross_entropy(logits[again], comes[again]).item()
         asked[kind] = int(again.sum())
-        same.append((best == before[kind].argmax(dim=-1)).float().mean())
-    return Kept(right, loss, torch.stack(same).mean().item(), float(np.mean(errors)) if errors else 0.0,
-                asked)
+    same = torch.stack([(best[kind] == tokens).float().mean() for kind, tokens in (in_bf16 or best).items()]).mean().item()
+    return Kept(right, loss, same, float(np.mean(errors)) if errors else 0.0, asked), best
