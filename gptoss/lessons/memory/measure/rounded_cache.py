@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from gptoss.config import ModelConfig
 from gptoss.cost import cache_film
 from gptoss.model import Transformer
-from gptoss.model.attention import AttentionBlock
+from gptoss.model.attention import AttentionBlock, explicit_attention
 from gptoss.model.mask import visible
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.domains import RECALL, REPETITION, Documents, draw
@@ -115,21 +115,15 @@ def _attend(attn: AttentionBlock, way: Way, errors: list[float], q: Tensor, keys
 
 def _added_in_fp8(attn: AttentionBlock, q: Tensor, keys: Tensor, values: Tensor, scale: Tensor) -> Tensor:
     """Attention whose sum over the values is kept in e4m3, and rounded again with every key that comes on top."""
-    weights = _weights(attn, q, keys).float()                            # (batch, kv_heads, group, queries, keys)
+    seen: dict[str, Tensor] = {}
+    explicit_attention(q, keys, values, attn.sinks, visible(q.shape[1], keys.shape[1], attn.window, q.device),
+                       seen.__setitem__)
+    weights = seen["weights"].float().unflatten(1, (keys.shape[2], -1))  # (batch, kv_heads, group, queries, keys)
     scale = scale.transpose(1, 2)[:, :, None]                            # (1, kv_heads, 1, 1, 1)
     total = torch.zeros(*weights.shape[:-1], values.shape[-1])
     for key in range(keys.shape[1]):
         total = through_fp8(total + weights[..., key, None] * values[:, key, :, None, None], scale)
     return total.flatten(1, 2).transpose(1, 2).to(q.dtype)               # (batch, queries, heads, head_dim)
-
-
-def _weights(attn: AttentionBlock, q: Tensor, keys: Tensor) -> Tensor:
-    """Attention weights of the real keys, as `explicit_attention` has them."""
-    grouped = q.unflatten(2, (keys.shape[2], -1))
-    scores = torch.einsum("bqhmd,bkhd->bhmqk", grouped, keys) * q.shape[-1] ** -0.5
-    scores = scores.masked_fill(~visible(q.shape[1], keys.shape[1], attn.window, q.device), float("-inf"))
-    sink = attn.sinks.view(1, *scores.shape[1:3], 1, 1).expand(*scores.shape[:-1], 1)
-    return torch.softmax(torch.cat((scores, sink), dim=-1), dim=-1)[..., :-1]
 
 
 def texts(vocabulary: CompactVocabulary, documents: int = DOCUMENTS, length: int = LENGTH) -> dict[str, Documents]:
