@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from gptoss.training.stories.corpus import end_of_text
 from gptoss.training.trainer import Trainer, parameter_groups
 
 TEXTS, NEW = 1024, 180  # texts written in a round, and the tokens of each
@@ -44,7 +45,7 @@ def unrepeat(trainer: Trainer, domain: str, rounds: int) -> Iterator[Round]:
     optimizer = torch.optim.AdamW(parameter_groups(model, 0.0), lr=RATE, fused=True)
     rng = np.random.default_rng((trainer.recipe.seed, 3))
     generator = torch.Generator(device).manual_seed(trainer.recipe.seed)
-    documents, end = trainer.corpus.rows[domain], trainer.corpus.end_of_text
+    documents, end = trainer.corpus.rows[domain], end_of_text(trainer.corpus.vocabulary)
     for number in range(rounds):
         for group in optimizer.param_groups:
             group["lr"] = RATE * (1 - number / rounds)

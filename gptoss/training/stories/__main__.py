@@ -25,7 +25,7 @@ import torch
 
 from gptoss.tokenizer import CompactVocabulary, get_encoding
 from gptoss.tokenizer.compact import O200K_SIZE
-from gptoss.training.stories.corpus import DOMAINS, END_OF_TEXT, StoryCorpus, choose_vocabulary, pack, respell
+from gptoss.training.stories.corpus import DOMAINS, StoryCorpus, choose_vocabulary, end_of_text, pack, respell
 from gptoss.training.stories.possession import POSSESSION, Grammar
 from gptoss.training.stories.prompts import CONVERSATION, EXPLANATION, KINDS, STORY, Ask, ask
 from gptoss.training.stories.teacher import Teacher, chat, load_tokenizer
@@ -185,7 +185,7 @@ def finish(options: argparse.Namespace, result: Harvest, pool) -> StoryCorpus:
     vocabulary = choose_vocabulary(counts, options.vocabulary)
     whole = counts[list(vocabulary.o200k_ids)].sum() / max(1, counts.sum())
     result.counts["tokens whole, per million"] = int(1e6 * whole)
-    filler = vocabulary.from_o200k([END_OF_TEXT])[0]
+    filler = end_of_text(vocabulary)
     rows, held_out = ({kind: pack(respell(documents, vocabulary), options.length + 1, filler)
                        for kind, documents in part.items() if documents} for part in (train, held))
     many = int(sum(map(len, rows.values())) * GRAMMAR_SHARE / (1 - GRAMMAR_SHARE))

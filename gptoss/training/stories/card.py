@@ -30,7 +30,7 @@ from gptoss.training.schemes import PLAIN, YARN
 from gptoss.training.shipped import STORYTELLER, Shipped, shipped
 from gptoss.training.specialisation import Information, information
 from gptoss.training.storage import load_model
-from gptoss.training.stories.corpus import DOMAINS, END_OF_TEXT, StoryCorpus, held_possession
+from gptoss.training.stories.corpus import DOMAINS, StoryCorpus, end_of_text, filling, held_possession
 from gptoss.training.stories.possession import POSSESSION, Grammar
 from gptoss.training.stories.prompts import STORY, ask
 from gptoss.training.stories.wellformed import (
@@ -61,7 +61,7 @@ FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
 def continued(model: LanguageModel, vocabulary: CompactVocabulary, opening: str, count: int, new: int, temperature: float,
               seed: int = 0) -> list[str]:
     """`count` texts that begin alike, sampled together; each ends with its sentence or its end-of-text token."""
-    end = vocabulary.from_o200k([END_OF_TEXT])[0]
+    end = end_of_text(vocabulary)
     tokens = torch.tensor([vocabulary.encode(opening)]).repeat(count, 1)
     written = write(model, tokens, new, temperature, torch.Generator().manual_seed(seed)).tolist()
     return [vocabulary.decode(row[:row.index(end)] if end in row else row) for row in written]
@@ -88,14 +88,12 @@ def writing(model: LanguageModel, vocabulary: CompactVocabulary, temperature: fl
 @torch.inference_mode()
 def losses_without_filler(model: LanguageModel, corpus: StoryCorpus) -> dict[str, float]:
     """Nats a token by domain, where the filling at the end of a row does not count."""
-    end = corpus.vocabulary.from_o200k([END_OF_TEXT])[0]
     result = {}
     for domain, documents in corpus.validation(ROWS).items():
         tokens = torch.as_tensor(documents.tokens)
         nats = torch.cat([F.cross_entropy(model(part[:, :-1]).transpose(1, 2), part[:, 1:], reduction="none")
                           for part in tokens.split(8)])
-        counts = ~((tokens[:, 1:] == end) & (tokens[:, :-1] == end))
-        result[domain] = float(nats[counts].mean())
+        result[domain] = float(nats[~filling(tokens, corpus.vocabulary)[:, 1:]].mean())
     return result
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
 
 from gptoss.tokenizer import SPECIAL_TOKENS, CompactVocabulary, encode_text
 from gptoss.training.corpus import VALIDATION_SEED, Batch
@@ -16,7 +18,7 @@ from gptoss.training.domains import Documents
 from gptoss.training.stories.possession import POSSESSION, Grammar, vocabulary_words
 from gptoss.training.stories.prompts import KINDS
 
-END_OF_TEXT = SPECIAL_TOKENS["<|endoftext|>"]
+END_OF_TEXT = SPECIAL_TOKENS["<|endoftext|>"]  # of o200k
 DOMAINS = (*KINDS, POSSESSION)
 FORMAT = 1
 
@@ -50,6 +52,17 @@ def respell(documents: Sequence[np.ndarray], vocabulary: CompactVocabulary) -> l
     indices = pieces[np.repeat(start[flat], lengths) + within]
     borders = np.cumsum([len(document) for document in documents])
     return np.split(indices, ends[borders[:-1] - 1])
+
+
+def end_of_text(vocabulary: CompactVocabulary) -> int:
+    """The index of <|endoftext|>, which ends documents and fills rows."""
+    return vocabulary.from_o200k([END_OF_TEXT])[0]
+
+
+def filling(rows: Tensor, vocabulary: CompactVocabulary) -> Tensor:
+    """Which tokens only fill their row, as an end of text after another does: (rows, tokens) -> the same shape, of bool."""
+    ends = rows == end_of_text(vocabulary)
+    return ends & F.pad(ends[:, :-1], (1, 0))
 
 
 def pack(documents: Iterable[np.ndarray], length: int, filler: int) -> np.ndarray:
@@ -127,11 +140,6 @@ class StoryCorpus:
         save(path, o200k_ids=np.array(self.vocabulary.o200k_ids, dtype=np.uint32),
              **{f"train.{domain}": values for domain, values in self.rows.items()},
              **{f"held.{domain}": values for domain, values in self.held_out.items()})
-
-    @property
-    def end_of_text(self) -> int:
-        """The index of <|endoftext|>, which ends documents and fills rows."""
-        return self.vocabulary.from_o200k([END_OF_TEXT])[0]
 
     def batch(self, step: int, count: int) -> Batch:
         """The rows of one step: each comes once in an epoch. The same whenever it is asked for."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from gptoss.tokenizer import encode_text
 from gptoss.tokenizer.harmony import Message, SystemContent, render
+from gptoss.training.stories.corpus import END_OF_TEXT
 from gptoss.training.stories.prompts import CONVERSATION, EXPLANATION, STORY, Ask
 from gptoss.training.stories.wellformed import good, good_beginning, sentences, signature, whole_sentences
 
@@ -41,9 +42,6 @@ def judge(ask: Ask, written: str) -> Ask | Document | None:
         return ask
     spoken = " ".join(text for role, text in ask.turns if role == "assistant")
     return Document(ask.kind, signature(spoken), np.array(conversation_ids(ask), dtype=np.uint32))
-
-
-END_OF_TEXT = 199_999  # o200k's id of <|endoftext|>
 
 
 def finished(kind: str, text: str) -> str:

@@ -23,7 +23,7 @@ from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.corpus import Corpus
 from gptoss.training.domains import HEADER, Documents
 from gptoss.training.routing import RouterWatch
-from gptoss.training.stories.corpus import END_OF_TEXT, StoryCorpus
+from gptoss.training.stories.corpus import StoryCorpus, filling
 from gptoss.training.storyteller import DIRECTORY, EVALUATION, storyteller_vocabulary
 
 CHANCE, DOMAIN, TOKEN, TWO_TOKENS, HIDDEN = PREDICTORS = (
@@ -103,9 +103,7 @@ def foresee_routes(model: Transformer, vocabulary: CompactVocabulary) -> Iterato
 
 def asked_about(rows: Tensor, vocabulary: CompactVocabulary) -> Tensor:
     """Which tokens of the texts (rows, tokens) count: not the letter that names the domain, nor what fills a row up."""
-    end = vocabulary.from_o200k([END_OF_TEXT])[0]
-    filled = (rows == end) & (rows.roll(1, dims=1) == end)
-    return ~filled & (torch.arange(rows.shape[1]) >= HEADER)
+    return ~filling(rows, vocabulary) & (torch.arange(rows.shape[1]) >= HEADER)
 
 
 @torch.no_grad()
