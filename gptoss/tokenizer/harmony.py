@@ -23,6 +23,7 @@ EFFORTS = ("low", "medium", "high")
 ENDINGS = ("history", "completion", "training")
 CONSTRAIN = "<|constrain|>"
 JSON = CONSTRAIN + "json"
+CLOSING = ("<|end|>", "<|call|>", "<|return|>")  # what ends a message
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from itertools import groupby
 from gptoss import strict_json
 from gptoss.tokenizer.compact import O200K_SIZE
 from gptoss.tokenizer.encodings import get_encoding
-from gptoss.tokenizer.harmony import CONSTRAIN, ROLES, Message, Piece, Stream, header_words, is_special
+from gptoss.tokenizer.harmony import CLOSING, CONSTRAIN, ROLES, Message, Piece, Stream, header_words, is_special
 from gptoss.tokenizer.harmony_header import BROKEN, quoted, read_header
 from gptoss.tokenizer.text import encode_text, token_bytes
 
-_CLOSING = ("<|end|>", "<|call|>", "<|return|>")
 _SPELLING = re.compile(r"<\|\w+\|>")
 
 
@@ -138,7 +137,7 @@ class _Reader:
             self._special_outside(spelling)
         elif self.part == "header":
             self._special_in_header(spelling, piece)
-        elif spelling in _CLOSING:
+        elif spelling in CLOSING:
             self._close(spelling)
         else:
             self.body.append(piece)
@@ -187,7 +186,7 @@ class _Reader:
     def _special_in_header(self, spelling: str, piece: Piece) -> None:
         if spelling == "<|message|>":
             self._begin_content()
-        elif spelling in _CLOSING:
+        elif spelling in CLOSING:
             self._remark(f"{spelling} closes {self._name()} before <|message|>: it has a header and no content.")
             self._begin_content()
             self._store()
@@ -226,8 +225,7 @@ class _Reader:
         text = "".join(piece.text for piece in self.body) if self.part == "content" else ""
         if self.part == "content":
             self._look_at_content(text)
-        self.messages.append(Message(self.open.role, text, self.open.channel, self.open.recipient,
-                                     self.open.content_type, self.open.name))
+        self.messages.append(replace(self.open, content=text))
         self.part, self.open = "outside", None
 
     def _look_at_content(self, text: str) -> None:

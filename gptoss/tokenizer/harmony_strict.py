@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gptoss.tokenizer.harmony import CONSTRAIN, ROLES, Message
+from gptoss.tokenizer.harmony import CLOSING, CONSTRAIN, ROLES, Message
 from gptoss.tokenizer.text import printable, token_bytes
 
 _CHANNEL = "<|channel|>"
-_CLOSING = {"<|end|>", "<|call|>", "<|return|>"}
 _WHITE = string.whitespace.replace("\x0b", "")
 
 
@@ -49,7 +48,7 @@ def read_strictly(ids: Sequence[int]) -> Strict:
             except _Broken as why:
                 return Strict(tuple(messages), place, str(why))
             part, text = "content", b""
-        elif part == "content" and word in _CLOSING:
+        elif part == "content" and word in CLOSING:
             messages.append(_with_content(header, text))
             part = "outside"
         else:
@@ -60,8 +59,7 @@ def read_strictly(ids: Sequence[int]) -> Strict:
 
 
 def _with_content(header: Message, content: bytes) -> Message:
-    return Message(header.role, content.decode("utf-8", "replace"), header.channel, header.recipient, header.content_type,
-                   header.name)
+    return replace(header, content=content.decode("utf-8", "replace"))
 
 
 def _header(text: str) -> Message:
