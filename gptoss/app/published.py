@@ -8,13 +8,8 @@ from gptoss import units
 from gptoss.app import kept
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.cost import count_parameters
-from gptoss.take_home.here import LARGE_MODEL, MODELS, UNDER_STUDY
-
-
-def is_large(study: Study) -> bool:
-    """Whether memory and time of the model under study are a question at its real size."""
-    return count_parameters(study.config).total >= LARGE_MODEL
+from gptoss.cost import count_parameters, is_large
+from gptoss.take_home.here import MODELS, UNDER_STUDY
 
 
 def model_control(study: Study, key: str, first: str) -> None:
@@ -47,4 +42,4 @@ def in_words(study: Study, name: str, config: ModelConfig) -> str:
 
 
 def _at_first(study: Study, first: str) -> str:
-    return UNDER_STUDY if is_large(study) else first
+    return UNDER_STUDY if is_large(study.config) else first

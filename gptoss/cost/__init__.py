@@ -19,7 +19,7 @@ from gptoss.cost.memory import (
     weight_bytes,
 )
 from gptoss.cost.moments import pass_activation_bytes, pass_moments
-from gptoss.cost.parameters import ParameterCounts, count_parameters
+from gptoss.cost.parameters import ParameterCounts, count_parameters, is_large
 from gptoss.cost.roofline import (
     OperatorBound,
     bound_seconds,
@@ -45,7 +45,7 @@ from gptoss.cost.serving import LayerSlots, cache_designs, cache_film, serving_b
 __all__ = ["ACCELERATORS", "MACHINES", "Accelerator", "ForwardFlops", "LayerSlots", "Layout", "Load", "Operator",
            "OperatorBound", "ParameterCounts", "accelerator_hours", "accumulation_steps", "activation_bytes",
            "bound_seconds", "bounds", "cache_designs", "cache_film", "checkpoint_bytes", "count_parameters", "decode_bytes",
-           "decode_operators", "decode_seconds", "expected_experts_touched", "forward_flops", "kept_bytes",
+           "decode_operators", "decode_seconds", "expected_experts_touched", "forward_flops", "is_large", "kept_bytes",
            "kv_cache_bytes", "kv_cache_bytes_per_layer", "kv_slots", "learning_rate", "optimizer_steps",
            "pass_activation_bytes", "pass_moments", "prefill_operators", "prefill_seconds", "ridge", "rule_of_thumb",
            "scale_model", "serving_bytes", "tokens_per_second", "training_bytes", "training_bytes_per_parameter",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.ladder import LadderConfig
 
+LARGE_MODEL = 10**9  # parameters from which on memory and time are a question
+
 
 @dataclass(frozen=True)
 class ParameterCounts:
@@ -85,6 +87,11 @@ class ParameterCounts:
             "router": self.router, "mlp1": self.mlp1_weight, "mlp2": self.mlp2_weight,
             "expert biases": self.expert_biases, "unembedding": self.unembedding,
         }
+
+
+def is_large(config: ModelConfig) -> bool:
+    """Whether memory and time of a model are a question."""
+    return count_parameters(config).total >= LARGE_MODEL
 
 
 def count_parameters(config: ModelConfig | GPT2Config | LadderConfig) -> ParameterCounts:

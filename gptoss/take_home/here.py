@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gptoss.config import ModelConfig
-from gptoss.cost import count_parameters
+from gptoss.cost import is_large
 
 T = TypeVar("T")
 SMALL, LARGE, UNDER_STUDY = MODELS = "gpt-oss-20b", "gpt-oss-120b", "under study"  # that pages of accounts can show
-LARGE_MODEL = 10**9  # parameters from which on memory and time are a question
 LAST = "last"  # the token at the end of a text, however long
 LINE = 100  # characters of a literal's line, as a rule
 
@@ -79,7 +78,7 @@ class Here:
 
         Until the reader chooses, that is `first`, unless the one under study is large itself.
         """
-        at_first = UNDER_STUDY if count_parameters(self.real).total >= LARGE_MODEL else first
+        at_first = UNDER_STUDY if is_large(self.real) else first
         name = self.control("model", at_first, MODELS)
         return None if name == UNDER_STUDY else name
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.cost import Load, count_parameters
+from gptoss.cost import Load, count_parameters, is_large
 from gptoss.lessons.memory import accounts
 from gptoss.take_home import show
-from gptoss.take_home.here import LARGE_MODEL, SMALL, Here
+from gptoss.take_home.here import SMALL, Here
 
 
 def values(here: Here) -> dict[str, object]:
     """What is asked of which model on which machine: at first of the one under study, if it is large."""
-    is_large = count_parameters(here.real).total >= LARGE_MODEL
     chosen = {name: here.control(name, default) for name, default in accounts.DEFAULTS.items()}
-    context = here.control("context", here.context if is_large else accounts.LONGEST)
+    context = here.control("context", here.context if is_large(here.real) else accounts.LONGEST)
     return chosen | {"model": here.published(SMALL), "context": context,
                      "prompt": min(chosen["prompt"], context)}
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.cost import MACHINES, Accelerator, Load, checkpoint_bytes, count_parameters, tokens_per_second, users_at_once
+from gptoss.cost import (
+    MACHINES,
+    Accelerator,
+    Load,
+    checkpoint_bytes,
+    count_parameters,
+    is_large,
+    tokens_per_second,
+    users_at_once,
+)
 
 FIRST, UNDER_STUDY = "gpt-oss-20b", "Model under study"
 MODELS = (FIRST, "gpt-oss-120b", UNDER_STUDY)
 CONTEXT = 8192  # tokens that a laptop is asked to keep
-_LARGE = 10**9  # parameters from which a model is one that people run
 
 
 class Reasons(NamedTuple):
@@ -39,4 +47,4 @@ def reasons() -> Reasons:
 
 def first_shown(config: ModelConfig) -> str:
     """Which of `MODELS` is drawn at first: the one under study if it is large, and gpt-oss-20b beside a small one."""
-    return UNDER_STUDY if count_parameters(config).total >= _LARGE else FIRST
+    return UNDER_STUDY if is_large(config) else FIRST

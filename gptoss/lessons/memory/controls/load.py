@@ -10,10 +10,10 @@ import streamlit as st
 from gptoss import units
 from gptoss.app import kept
 from gptoss.app.controls import Main, Own, main_sliders
-from gptoss.app.published import in_words, is_large, model_control, shown
+from gptoss.app.published import in_words, model_control, shown
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
-from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, kv_cache_bytes
+from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, is_large, kv_cache_bytes
 from gptoss.lessons.memory.accounts import (
     BATCHES,
     BY_NAME,
@@ -45,7 +45,7 @@ def asked_about(study: Study) -> tuple[str, ModelConfig]:
 
 def load_controls(study: Study) -> None:
     """Batch, tokens of a user and prompt. The sidebar's context moves the tokens along where that model is large."""
-    start = study.context if is_large(study) else LONGEST
+    start = study.context if is_large(study.config) else LONGEST
     _follow("context", start)
     main_sliders(Main("Batch (sequences)", key("batch"), BATCHES, DEFAULTS["batch"], "Users that are served at once.",
                       "{:,}".format))

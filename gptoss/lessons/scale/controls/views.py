@@ -22,6 +22,7 @@ from gptoss.cost import (
     ACCELERATORS,
     Layout,
     count_parameters,
+    is_large,
     optimizer_steps,
     rule_of_thumb,
     training_flops_per_token,
@@ -31,7 +32,7 @@ from gptoss.cost.scale import fitting_layout
 from gptoss.lessons.scale import charts, measure
 from gptoss.lessons.scale.claims import weighed_step
 from gptoss.lessons.scale.measure import AS_TRAINED, DEFAULTS, STEP_BATCH, STEP_TOKENS, Setting
-from gptoss.take_home.here import LARGE, LARGE_MODEL
+from gptoss.take_home.here import LARGE
 from gptoss.training.step_memory import MeasuredStep
 
 MEMORY, TIME, SCHEDULE = VIEWS = "Memory", "Time", "Batch and schedule"
@@ -194,7 +195,7 @@ DRAWN = {MEMORY: memory, TIME: time, SCHEDULE: batch_and_schedule}
 
 def offer_large_model(config: ModelConfig) -> None:
     """A small model fits everywhere: the way to one that does not."""
-    if count_parameters(config).total < LARGE_MODEL:
+    if not is_large(config):
         st.button(f"Nothing to divide here: show {LARGE}", icon=":material/dns:", type="tertiary", key="scale_take_large",
                   on_click=_show_large)
 
