@@ -13,7 +13,8 @@ from typing import NamedTuple
 from gptoss.app.accounts import figures
 from gptoss.app.study import Study
 from gptoss.config import ModelConfig
-from gptoss.cost import ACCELERATORS, kv_slots, training_memory, weight_bytes
+from gptoss.cost import kv_slots, training_memory, weight_bytes
+from gptoss.cost.accelerators import BY_NAME
 from gptoss.cost.inference import Load, decode_operators
 from gptoss.cost.roofline import ridge
 from gptoss.model.rope import inverse_frequencies
@@ -84,7 +85,7 @@ def _share(apart: float) -> str:
     return percent(1 / (1 + math.exp(-apart)))
 
 
-_MACHINE = next(machine for machine in ACCELERATORS if machine.name == "H100")
+_MACHINE = BY_NAME["H100"]
 
 WORDS: dict[str, Word] = {
     # from text to the stream

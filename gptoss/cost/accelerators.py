@@ -88,3 +88,4 @@ MACHINES = ACCELERATORS + tuple(_machine(*row) for row in (
     ("Apple M4 Max", LAPTOP_OR_DESKTOP, 128 * 10**9, 546, {}, "Apple, MacBook Pro (2024) specifications; no peaks"),
     ("Apple M3 Ultra", LAPTOP_OR_DESKTOP, 512 * 10**9, 819, {}, "Apple, Mac Studio (2025) specifications; no peaks"),
 ))
+BY_NAME = {machine.name: machine for machine in MACHINES}

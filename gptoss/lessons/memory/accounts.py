@@ -29,6 +29,7 @@ from gptoss.cost import (
     tokens_per_second,
     users_at_once,
 )
+from gptoss.cost.accelerators import BY_NAME
 from gptoss.cost.inference import ACTIVATIONS, CACHE, FLOPS, WEIGHTS
 from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.lessons.memory import charts
@@ -39,7 +40,6 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 EXPERT_FORMATS = ("MXFP4", "bf16", "fp32")
 DEFAULTS = {"batch": 1, "prompt": 1024, "context": LONGEST, "experts": "MXFP4", "rest": "bf16", "kv": 2, "machine": "H100",
             "phase": DECODE, "operator": "mlp1"}  # of the page's controls
-BY_NAME = {machine.name: machine for machine in MACHINES}
 COMPARED = ("L4", "RTX 5090", "H100", "B200")  # machines whose speeds are drawn beside the chosen one's
 _PART_SERVED = {"embedding": "embeddings", "unembedding": "embeddings", "norms": "router and norms",
                 "router": "router and norms", "qkv": "attention", "sinks": "attention", "out": "attention",

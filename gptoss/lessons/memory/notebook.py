@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import Load, count_parameters, is_large
+from gptoss.cost.accelerators import BY_NAME
 from gptoss.lessons.memory import accounts
 from gptoss.take_home import show
 from gptoss.take_home.here import SMALL, Here
@@ -37,7 +38,7 @@ def story(config: ModelConfig, model: str | None, batch: int, prompt: int, conte
     """## The roofline
 
     Every operator under the machine's roof, and one of them with its numbers put in."""
-    on = accounts.BY_NAME[machine]
+    on = BY_NAME[machine]
     show(accounts.roofline_chart(setting, on, phase, operator))
     print(accounts.worked_out(setting, on, phase, operator).replace("**", ""))
 

@@ -14,9 +14,9 @@ from gptoss.app.published import in_words, model_control, shown
 from gptoss.app.study import Study
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import MACHINES, Accelerator, Load, cache_film, checkpoint_bytes, is_large, kv_cache_bytes
+from gptoss.cost.accelerators import BY_NAME
 from gptoss.lessons.memory.accounts import (
     BATCHES,
-    BY_NAME,
     DEFAULTS,
     EXPERT_FORMATS,
     LONGEST,

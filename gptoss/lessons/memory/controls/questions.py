@@ -8,7 +8,8 @@ from gptoss import cost, units
 from gptoss.app.lesson import Prediction
 from gptoss.app.study import Study
 from gptoss.cost import Accelerator, Load
-from gptoss.lessons.memory.accounts import BY_NAME, DEFAULTS, LONGEST, Setting, operator_bounds
+from gptoss.cost.accelerators import BY_NAME
+from gptoss.lessons.memory.accounts import DEFAULTS, LONGEST, Setting, operator_bounds
 from gptoss.lessons.memory.charts import DECODE
 from gptoss.lessons.memory.controls.load import (
     CACHE,

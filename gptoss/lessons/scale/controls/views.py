@@ -27,6 +27,7 @@ from gptoss.cost import (
     rule_of_thumb,
     training_flops_per_token,
 )
+from gptoss.cost.accelerators import BY_NAME
 from gptoss.cost.activations import KEEPS
 from gptoss.cost.scale import fitting_layout
 from gptoss.lessons.scale import charts, measure
@@ -253,7 +254,7 @@ def step_in_words(study: Study) -> str:
 def published_hours() -> str:
     """What the published hours would be enough for."""
     config = PRESETS[LARGE]
-    h100 = next(machine for machine in ACCELERATORS if machine.name == "H100")
+    h100 = BY_NAME["H100"]
     flops = measure.training_flops(config, config.initial_context_length, tokens=1)
     enough = ", ".join(f"{units.count(CARD_HOURS * 3600 * h100.flops * share / 100 / flops)} at {share}%"
                        for share in (10, 20, 40))
