@@ -46,7 +46,7 @@ class Model(NamedTuple):
     @property
     def seen(self) -> int:
         """Tokens that a sliding layer sees; where none slides, all."""
-        return min(self.config.sliding_window or self.context, self.context)
+        return kv_slots(self.config, self.context)[0]  # the first layer slides wherever one does
 
     @property
     def half_blocks(self) -> int:
