@@ -86,8 +86,7 @@ class View:
 
     @property
     def at(self) -> int:
-        """Steps done by the contestant that is farthest."""
-        return max(standing.at for standing in self.standings)
+        return farthest(self.standings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +114,13 @@ class Watched:
     waiting: tuple[str, ...]
 
     @property
-    def titles(self) -> str:
-        return titles(self.standings)
-
-    @property
     def at(self) -> int:
-        """Steps done by the contestant that is farthest."""
-        return max(standing.at for standing in self.standings)
+        return farthest(self.standings)
+
+
+def farthest(standings: Sequence[Standing]) -> int:
+    """Steps done by the contestant that is farthest."""
+    return max(standing.at for standing in standings)
 
 
 def titles(standings: Sequence[Standing]) -> str:
@@ -258,7 +257,7 @@ class Jobs:
     def going_on(self) -> int:
         """The number of the run that is going on, 0 where none is."""
         with self._changed:
-            return next((job.number for job in self._jobs.values() if job.state == RUNNING), 0)
+            return job.number if (job := self._running()) else 0
 
     def watched(self, but: str = "", last: int = 0) -> Watched | None:
         """The run that is going on, for anybody, unless its owner is `but`.
@@ -266,10 +265,13 @@ class Jobs:
         Where none is, the one numbered `last`, as long as it is kept: who has watched a run sees how it ended.
         """
         with self._changed:
-            running = [job for job in self._jobs.values() if job.state == RUNNING]
-            seen = [job for job in self._jobs.values() if job.number == last and job.state not in UNFINISHED]
-            job = next(iter(running or seen), None)
+            seen = (job for job in self._jobs.values() if job.number == last and job.state not in UNFINISHED)
+            job = self._running() or next(seen, None)
             return self._watched(job) if job and job.owner != but else None
+
+    def _running(self) -> _Job | None:
+        """The job that is going on, if one is. Called under the lock."""
+        return next((job for job in self._jobs.values() if job.state == RUNNING), None)
 
     def _watched(self, job: _Job) -> Watched:
         now, waiting = time.monotonic(), tuple(f"{titles(other.standings)}, {other.plan.recipe.steps:,} steps"
@@ -285,7 +287,7 @@ class Jobs:
     def _view(self, job: _Job) -> View:
         ahead = 0
         if job in self._line:
-            ahead = self._in_order().index(job) + any(other.state == RUNNING for other in self._jobs.values())
+            ahead = self._in_order().index(job) + (self._running() is not None)
         recipe, speed = job.plan.recipe, job.steps_per_second
         return View(job.state, job.plan, job.standings, ahead, job.message, job.seconds,
                     speed * recipe.batch * recipe.length * len(job.standings), self._seconds_left(job), job.corpus.domains,
@@ -374,7 +376,7 @@ class Jobs:
     def _publish(self, job: _Job, contest: Contest, seconds: float) -> None:
         with self._changed:
             job.standings, job.floors, job.seconds = contest.standings, contest.floors, seconds
-            job.recent = [*job.recent[-RECENT:], (max(one.at for one in job.standings), seconds)]
+            job.recent = [*job.recent[-RECENT:], (farthest(job.standings), seconds)]
 
     def _ending(self, job: _Job) -> str:
         """Why a run is to end now: PAUSED, STOPPED, a sentence, or nothing."""

@@ -11,7 +11,7 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app import kept, state
-from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View, titles
+from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View, farthest, titles
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
 from gptoss.app.visitor import visitor
@@ -218,7 +218,7 @@ def losses_of(standings: Sequence[Standing], floors: Mapping[str, float], domain
 @lru_cache(maxsize=16)
 def _shipped_losses(names: tuple[str, ...], domain: str | None, hidden: str) -> Chart:
     standings = [shipped_standing(name) for name in names]
-    return losses_of(standings, shipped_floors(names[0]), domain, max(standing.at for standing in standings), None,
+    return losses_of(standings, shipped_floors(names[0]), domain, farthest(standings), None,
                      hidden)
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from gptoss import units
 from gptoss.app.cache import Cache
-from gptoss.app.jobs import DONE, FAILED, JOBS, MOST_MINUTES, RUNNING, STOPPED, WAITING, View, Watched
+from gptoss.app.jobs import DONE, FAILED, JOBS, MOST_MINUTES, RUNNING, STOPPED, WAITING, View, Watched, titles
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart
 from gptoss.lessons.training.controls import run
@@ -62,7 +62,7 @@ def drawn(theirs: Watched, name: str, draw: Callable[[], Chart]) -> Chart:
 
 def about(theirs: Watched) -> str:
     """Whose run the losses are of, in Markdown."""
-    return f":material/visibility: Somebody else's run, live: {run.describe(theirs.titles, theirs.recipe)}."
+    return f":material/visibility: Somebody else's run, live: {run.describe(titles(theirs.standings), theirs.recipe)}."
 
 
 def say(view: View | None, theirs: Watched | None) -> None:
