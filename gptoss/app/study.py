@@ -105,12 +105,12 @@ class Study:
         """
         return replace(self, scaled=True) if self.is_large else self
 
-    @property
+    @cached_property
     def scale(self) -> Study:
         """This study with a scale model, whatever ships: for pages on which nothing is trained."""
         return replace(self, scaled=True)
 
-    @property
+    @cached_property
     def in_classroom(self) -> Study:
         """In place of storyteller `classroom` with the same dials moved, and otherwise `small`.
 
