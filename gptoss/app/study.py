@@ -119,6 +119,12 @@ class Study:
         return Study.of_preset(CLASSROOM).moved(**self.changes)[0] if self.preset in OWN_VOCABULARY else self.small
 
     @property
+    def as_trained(self) -> Study | None:
+        """The preset's own dials with these weights and this seed; None where that runs in another shape."""
+        own = replace(Study.of_preset(self.preset), weights=self.weights, seed=self.seed)
+        return own if own.live_config.shape == self.live_config.shape else None
+
+    @property
     def in_words(self) -> str:
         """Its preset and the dials that differ: "gpt-oss-20b with Layers 12"."""
         changes = ", ".join(f"{DIALS[name].label} {DIALS[name].show(value)}" for name, value in self.changes.items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -44,8 +43,8 @@ def named_heads(study: Study, tokens: text.Tokens) -> tuple[NamedHead, ...]:
 
     So they are measured once a text, and not anew while a dial is dragged; where a dial gives another shape there are none.
     """
-    own = replace(Study.of_preset(study.preset), weights=study.weights, seed=study.seed)
-    return heads_with_names(own, tokens) if own.live_config.shape == study.live_config.shape else ()
+    own = study.as_trained
+    return heads_with_names(own, tokens) if own else ()
 
 
 def layer(study: Study, named: Sequence[NamedHead]) -> int:

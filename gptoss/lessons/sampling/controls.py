@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -61,8 +60,8 @@ def telling_position(study: Study, tokens: text.Tokens) -> int:
 
     So it is found once a text, and not anew while a dial is dragged. Random weights know no such place: there it is the end.
     """
-    own = replace(Study.of_preset(study.preset), weights=study.weights, seed=study.seed)
-    if not len(tokens) or weights_of(own).kind == RANDOM or own.live_config.shape != study.live_config.shape:
+    own = study.as_trained
+    if not own or not len(tokens) or weights_of(own).kind == RANDOM:
         return max(len(tokens) - 1, 0)
     return _telling(own, tokens.ids)
 
