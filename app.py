@@ -11,7 +11,7 @@ import streamlit as st
 import gptoss.app
 import gptoss.claims
 import gptoss.lessons
-from gptoss.app import keys, notices, share, stage, state
+from gptoss.app import keys, notices, route, share, stage, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -36,7 +36,7 @@ def run() -> None:
                        layout="wide")
     stage.synchronise(current.url_path)
     state.synchronise(current.url_path)
-    page = next(page for page in PAGES if page.title == current.title)
+    page = route.page_at(current.url_path)
     keys.listen(page.path)
     sidebar(first=page.dials)
     try:

@@ -62,7 +62,7 @@ def _bar(path: str) -> str:
 def _kinds() -> str:
     """Style that says beside each page in the bar, and in a phone's list of pages, what `route.kind` says of it."""
     links = ":is([data-testid=stTopNavDropdownLink], [data-testid=stSidebarNavLink])"
-    return " ".join(f'{links}[href$="/{page.path if page is not PAGES[0] else ""}"]::after {{content: "{route.kind(page)}"}}'
+    return " ".join(f'{links}[href$="{route.address(page).removeprefix(".")}"]::after {{content: "{route.kind(page)}"}}'
                     for page in PAGES)
 
 
