@@ -55,24 +55,19 @@ class Page:
         """Whether a lecture of 90 minutes stops here."""
         return self.path in CORE
 
-    @property
-    def builds_its_own(self) -> bool:
-        """Whether it makes models beside the one under study, or passes it dozens of times: that must then be small."""
-        return self.path in _BUILD_THEIR_OWN
-
-
     def of(self, study: T) -> T:
         """A study (`gptoss.app.study.Study`) as this page runs it."""
         if self.path in IN_CLASSROOM:
             return study.in_classroom
         if self.path in _TRAIN_NOTHING:
             return study.scale
-        return study.small if self.builds_its_own else study
+        return study.small if self.path in _BUILD_THEIR_OWN else study
 
 
 # Pages that take `classroom` in place of storyteller, each with why.
 IN_CLASSROOM = {"training": "whose training took minutes on a GPU", "mxfp4": "whose weights ship only as rounded already"}
 _TRAIN_NOTHING = ("ladder",)  # pages that build a dozen models, all of them with random weights
+# Pages that make models beside the one under study, or pass it dozens of times: that must then be small.
 _BUILD_THEIR_OWN = ("gpt2", "ladder", "training", "scale", "memory", "mxfp4", "claims")
 MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
 

@@ -113,9 +113,8 @@ class Try:
         """The model under study after pressing the button."""
         return (Study.of_preset(self.preset) if self.preset else now).moved(**self.dials)[0]
 
-    def set(self, start: Moment | None = None) -> None:
-        """The button's callback, from where the session is or from `start`. `Undo` takes the dials and the text back."""
-        start = start or state.moment()
+    def set(self, start: Moment) -> None:
+        """Set the session to the experiment, as it begins at `start`. `Undo` takes the dials and the text back."""
         state.go_to(self.study(start.study), start.text if self.text is None else self.text)
         state.put_controls(start)
         for key, value in self.controls.items():

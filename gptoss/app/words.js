@@ -5,7 +5,7 @@ const words = (window.gptossWords ??= {listens: false, live: {}, ask: () => {}})
 
 // Once for every drawing of the head: `ask` sends for the numbers, `live` has come with it, by id.
 function hearOfWords(ask, live) {
-  Object.assign(words, {ask, live: live ?? {}})
+  Object.assign(words, {ask, live})
   if (!words.listens) {
     words.listens = true
     document.addEventListener('click', openWord)
