@@ -67,8 +67,8 @@ class Page:
 # Pages that take `classroom` in place of storyteller, each with why.
 IN_CLASSROOM = {"training": "whose training took minutes on a GPU", "mxfp4": "whose weights ship only as rounded already"}
 _TRAIN_NOTHING = ("ladder",)  # pages that build a dozen models, all of them with random weights
-# Pages that make models beside the one under study, or pass it dozens of times: that must then be small.
-_BUILD_THEIR_OWN = ("gpt2", "ladder", "training", "scale", "memory", "mxfp4", "claims")
+# Other pages that make models beside the one under study, or pass it dozens of times: that must then be small.
+_BUILD_THEIR_OWN = ("gpt2", "scale", "memory", "claims")
 MAIN_DIALS = ("layers", "hidden", "heads", "kv", "window", "experts", "active", "context")
 
 BOOK = {
