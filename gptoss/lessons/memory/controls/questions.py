@@ -137,13 +137,19 @@ def _twice_the_peak(study: Study) -> Prediction:
     chosen = replace(chosen, load=replace(chosen.load, batch_size=1))
     on = _with_a_peak(chosen)
     faster = replace(on, peaks={name: 2 * peak for name, peak in on.peaks.items()})
-    gain = (cost.tokens_per_second(chosen.config, chosen.load, faster)
-            / cost.tokens_per_second(chosen.config, chosen.load, on)) - 1
+
+    def gain() -> float:
+        now, then = (cost.tokens_per_second(chosen.config, chosen.load, which) for which in (on, faster))
+        return then / now - 1
+
+    def answer() -> str:
+        return HARDLY if gain() < LITTLE else THIRD if gain() < 2 / 3 else TWICE
+
     return Prediction(
         f"One user, {chosen.load.context:,} tokens. A new {on.name} multiplies twice as fast and reads memory as fast as "
         f"before. How much faster does {chosen.name} write at best?", choices=GAINS, view=SPEED,
-        answer=lambda: HARDLY if gain < LITTLE else THIRD if gain < 2 / 3 else TWICE, because=lambda _: (
-            f"By {units.percent(gain)}. A token for a single user has to read every active weight and the cache for only "
+        answer=answer, because=lambda _: (
+            f"By {units.percent(gain())}. A token for a single user has to read every active weight and the cache for only "
             "two FLOPs a value, so that memory bounds nearly everything. With many users the answer changes."),
         mistakes={TWICE: "Only if compute bounded every operator.", THIRD: "Only if compute bounded much of the time."})
 

@@ -95,11 +95,13 @@ def _of_conversations() -> Prediction:
 
 
 def _of_search() -> Prediction:
-    found = search_vocabulary(LETTERS)[1]
+    def found() -> int:
+        return search_vocabulary(LETTERS).total
+
     return Prediction(
         f"How many of the {O200K_SIZE:,} tokens hold the letters “{LETTERS}”?", view=SEARCH,
-        answer=lambda: min(ABOUT, key=lambda words: abs(math.log(ABOUT[words] / found))), choices=[*ABOUT],
-        because=lambda _: f"Exactly {found}: the word with and without a space, in capitals, in the plural, and inside of "
+        answer=lambda: min(ABOUT, key=lambda words: abs(math.log(ABOUT[words] / found()))), choices=[*ABOUT],
+        because=lambda _: f"Exactly {found()}: the word with and without a space, in capitals, in the plural, and inside of "
                           "other words. Search for it.",
         mistakes={"1": "With a space, in capitals and in the plural it is another token each time.",
                   "about 500": "Most words that hold it are rare, and rare words have no token of their own.",
