@@ -17,6 +17,7 @@ from gptoss.charts.chart import FONT_SIZE, Chart, blank_chart, clicks, scale_of,
 from gptoss.charts.chips import FAINT, MOST_TOKENS, Shade, shaded_text
 from gptoss.charts.images import Picture, head_grid, signed_pixels
 from gptoss.charts.labels import visible_token
+from gptoss.charts.worksheet import bar_style, cell, colgroup, dot_product, factor, sheet_style, strips
 from gptoss.training.head_names import NamedHead
 from gptoss.units import fixed, number, plural
 
@@ -26,44 +27,33 @@ MOST_HEADS = 8
 _LABEL_LENGTH = 9  # characters of a token
 _QUERY, _KEY, _VALUE, _SINK = (f'<span class="{kind}">{word}</span>' for kind, word in (
     ("query", "query"), ("key", "key"), ("value", "value"), ("sink-word", "sink")))
-_EDGE = palette.fade(palette.ACCENT, 0.5)
 _TINTS = 10  # steps of strength behind a number
 _TINT_RULES = "".join(f".qs .{kind}{n} {{background-color: {palette.fade(colour, round(0.5 * n / _TINTS, 3))}}}\n"
                       for kind, colour in (("n", palette.NEGATIVE), ("p", palette.POSITIVE)) for n in range(1, _TINTS + 1))
-_SHEET_STYLE = palette.in_both_themes(f"""
+_SHEET_STYLE = palette.in_both_themes(f"""{sheet_style("qs")}
 .qs {{font-size: 0.9rem; line-height: 1.25}}
 .qs p {{margin: 0 0 0.35rem}}
 .qs.qs h2 {{font-size: 1.1rem; margin: 0; padding: 0 0 0.15rem}}
 .qs mark {{color: inherit; background: {palette.fade(palette.ACCENT, 0.2)}; border-radius: 5px; padding: 0 5px}}
-.qs.qs table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
-.qs td, .qs th {{padding: 1px 4px; height: 1.38rem; border: none; font-weight: 400; text-align: right;
-  font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; text-overflow: ellipsis}}
+.qs td, .qs th {{padding: 1px 4px; height: 1.38rem}}
 .qs td.s3 {{white-space: normal; line-height: 1}}
-.qs tbody th {{text-align: left; line-height: 1; font-family: "Source Code Pro", monospace; font-size: 0.8rem}}
+.qs tbody th {{line-height: 1; font-family: "Source Code Pro", monospace; font-size: 0.8rem}}
 .qs tbody th small, .qs .why {{opacity: 0.7; font-size: 0.78rem}}
-.qs thead th {{text-align: center; font-size: 0.82rem; opacity: 0.7; padding: 1px; border-bottom: 2px solid {palette.GRID}}}
-.qs thead th.now {{opacity: 1; font-weight: 700; color: {palette.PAPER}; background: {palette.ACCENT};
-  border-radius: 6px 6px 0 0}}
-.qs tbody td.now {{box-shadow: inset 2px 0 {_EDGE}, inset -2px 0 {_EDGE}}}
-.qs i {{display: block; height: 1rem; border-radius: 2px; box-sizing: border-box; image-rendering: pixelated;
-  background-origin: border-box; background-repeat: no-repeat}}
+.qs thead th {{font-size: 0.82rem; opacity: 0.7; padding: 1px}}
+.qs i {{height: 1rem}}
 .qs .q i {{border: 2px solid {palette.QUERY}}}
 .qs .k i {{border: 2px solid {palette.KEY}}}
 .qs .v i {{border: 2px solid {palette.VALUE}}}
 .qs .out i {{border: 2px solid {palette.ACCENT}; height: 1.3rem}}
 .qs .sink th {{color: {palette.ink(palette.SINK)}; font-weight: 700}}
 .qs tbody .out th {{font-family: inherit; font-size: 0.85rem}}
-.qs .out th, .qs .out td {{border-top: 2px solid {palette.GRID}; font-weight: 700}}
 .qs .hidden .s4 {{opacity: 0.66}}
 .qs .hidden .s3 .why {{opacity: 1}}
 .qs .hidden .v {{opacity: 0.25}}
 .qs .hidden .s3 {{color: {palette.ink(palette.FULL)}; font-weight: 700}}
 .qs .chosen > * {{background-color: {palette.fade(palette.ACCENT, 0.13)}; font-weight: 700}}
-.qs .bar {{background-size: var(--share) 70%; background-repeat: no-repeat; background-position: 0 50%}}
-.qs .formula {{min-height: 3.1rem; margin: 0.4rem 0 0; padding: 0.35rem 0.6rem; border-left: 4px solid {palette.ACCENT};
-  background: {palette.fade(palette.ACCENT, 0.08)}; font-size: 0.95rem; font-variant-numeric: tabular-nums}}
+.qs .formula {{min-height: 3.1rem; margin: 0.4rem 0 0; padding: 0.35rem 0.6rem; font-size: 0.95rem}}
 .qs .formula b {{white-space: nowrap}}
-.qs sup {{line-height: 0; font-size: 0.75em}}
 .qs .query {{color: {palette.QUERY}; font-weight: 700}}
 .qs .key {{color: {palette.ink(palette.KEY)}; font-weight: 700}}
 .qs .value {{color: {palette.ink(palette.VALUE)}; font-weight: 700}}
@@ -73,12 +63,11 @@ _SHEET_STYLE = palette.in_both_themes(f"""
 @media (max-width: 760px) {{
   .qs td, .qs th {{padding: 1px 2px; font-size: 0.8rem}}
   .qs tbody th {{font-size: 0.78rem}}
-  .qs thead th {{font-size: 0.75rem; white-space: normal; line-height: 1.1; letter-spacing: -0.02em}}
+  .qs thead th {{font-size: 0.75rem}}
   .qs span.why, .qs tbody th small {{display: none}}
 }}
 {_TINT_RULES}""")
-_WIDTHS = (22, 14, 12, 11, 13, 14, 14)  # % of the table: token, key, q · k, score, mask, weight, value
-_COLGROUP = "<colgroup>" + "".join(f'<col style="width:{width}%">' for width in _WIDTHS) + "</colgroup>"
+_COLGROUP = colgroup((22, 14, 12, 11, 13, 14, 14))  # % of the table: token, key, q · k, score, mask, weight, value
 _COLUMNS = 4
 _TILE_CELLS = 84  # cells of a small map's side; more are averaged
 _SHADES = 12  # steps of strength in the text
@@ -159,12 +148,8 @@ def _header(steps: QuerySteps, step: int) -> str:
 
 
 def _cell(place: int, step: int, content: str = "", kind: str = "", style: str = "") -> str:
-    """A cell of the column that step `place` fills: empty before it, framed while it is being taken."""
-    if step < place:
-        return "<td></td>"
-    kinds = " ".join(filter(None, (f"s{place}", "now" if place == step else "", kind)))
-    styled = f' style="{style}"' if style else ""
-    return f'<td class="{kinds}"{styled}>{content}</td>'
+    """A cell that says by its class, `s1` to `s5`, which step fills it."""
+    return cell(place, step, content, f"s{place} {kind}".rstrip(), style)
 
 
 def _query_row(steps: QuerySteps, labels: Sequence[str]) -> str:
@@ -221,9 +206,7 @@ def _tinted(place: int, step: int, value: float, largest: float) -> str:
 
 def _weight(steps: QuerySteps, weight: float, step: int, colour: str) -> str:
     share = weight / max(float(steps.weights.max()), steps.sink_weight, 1e-12)
-    fill = palette.in_both_themes(palette.fade(colour, 0.55))
-    return _cell(SOFTMAX, step, f"{weight:.3f}", "bar",
-                 f"--share:{share:.1%};background-image:linear-gradient({fill},{fill})")
+    return _cell(SOFTMAX, step, f"{weight:.3f}", "bar", bar_style(share, palette.fade(colour, 0.55)))
 
 
 def _token(label: str, position: int) -> str:
@@ -235,7 +218,7 @@ def _largest(*arrays: np.ndarray) -> float:
 
 
 def _strips(steps: QuerySteps, shown: Sequence[int], dark: bool) -> str:
-    """Style rules for every vector as a row of cells: all are lines of one image, and each strip shows one line of it.
+    """Style rules for every vector as a row of cells.
 
     Blue is below zero, orange above, clear is zero. Full colour is the largest number of all queries and keys of the
     head, or of all its values; the output is on the scale of the values.
@@ -244,11 +227,7 @@ def _strips(steps: QuerySteps, shown: Sequence[int], dark: bool) -> str:
     mixed = {f"v{place}": steps.values[key] for place, key in enumerate(shown)} | {"o0": steps.output}
     image = np.concatenate([signed_pixels(np.stack(list(matching.values())), _largest(steps.query, steps.keys)),
                             signed_pixels(np.stack(list(mixed.values())), _largest(steps.values))])
-    address = Picture(image, "").address(dark)
-    last = len(image) - 1
-    lines = "".join(f".qs i.{name}{{background-position:0 {100 * line / last:.3f}%}}"
-                    for line, name in enumerate([*matching, *mixed]))
-    return f".qs i{{background-image:url({address});background-size:100% {100 * len(image)}%}}{lines}"
+    return strips("qs", [*matching, *mixed], image, dark)
 
 
 def _step_in_words(steps: QuerySteps, step: int) -> str:
@@ -274,11 +253,8 @@ def token_name(label: str) -> str:
 
 
 def _product(steps: QuerySteps, key: int, name: str) -> str:
-    terms = [f"{_factor(a)} · {_factor(b)}" for a, b in zip(steps.query, steps.keys[key], strict=True)]
-    if len(terms) > 3:
-        terms = [*terms[:2], "…", terms[-1]]
-    return (f'<span class="query">q</span> · <span class="key">k</span> for {name} = {" + ".join(terms)} = '
-            f"<b>{fixed(steps.products[key])}</b>")
+    return (f'<span class="query">q</span> · <span class="key">k</span> for {name} = '
+            f"{dot_product(steps.query, steps.keys[key])} = <b>{fixed(steps.products[key])}</b>")
 
 
 def _scaling(steps: QuerySteps, key: int, name: str) -> str:
@@ -312,13 +288,8 @@ def _mixing(steps: QuerySteps, key: int, name: str) -> str:
     value, output = float(steps.values[key, 0]), float(steps.output[0])
     share = float(steps.weights[key]) * value
     return (f"First of {steps.head_dim} numbers: {name} gives {steps.weights[key]:.3f} · "
-            f'<span class="value">{_factor(value)}</span> = {fixed(share, 3)}, the other keys {fixed(output - share, 3)}, '
+            f'<span class="value">{factor(value)}</span> = {fixed(share, 3)}, the other keys {fixed(output - share, 3)}, '
             f"the sink nothing. Sum <b>{fixed(output, 3)}</b>")
-
-
-def _factor(value: float) -> str:
-    """A number inside a product: a negative one in brackets."""
-    return f"({fixed(value)})" if value < 0 else fixed(value)
 
 
 def looks_in_text(row: np.ndarray, column: np.ndarray, token: int, labels: Sequence[str]) -> str:

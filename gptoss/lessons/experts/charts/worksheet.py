@@ -10,43 +10,31 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from gptoss.charts import palette
-from gptoss.charts.images import Picture, signed_pixels
+from gptoss.charts.images import signed_pixels
 from gptoss.charts.labels import visible_token
+from gptoss.charts.worksheet import bar_style, cell, colgroup, dot_product, factor, sheet_style, strips
 from gptoss.units import fixed, number, plural
 
 SCORE, TOP_K, SOFTMAX, ANSWER, SUM = STEPS = (1, 2, 3, 4, 5)
 MOST_EXPERTS = 8  # rows of the table
 
-_EDGE = palette.fade(palette.ACCENT, 0.5)
 _CELLS = 96  # of a strip; a longer vector shows its first numbers
-_STYLE = palette.in_both_themes(f"""
+_STYLE = palette.in_both_themes(f"""{sheet_style("mix")}
 .mix {{font-size: 0.92rem; line-height: 1.3}}
 .mix p {{margin: 0 0 0.4rem}}
-.mix.mix table {{width: 100%; table-layout: fixed; border-collapse: collapse; margin: 0; border: none}}
-.mix td, .mix th {{padding: 2px 6px; height: 1.7rem; border: none; font-weight: 400; text-align: right;
-  font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; text-overflow: ellipsis}}
-.mix tbody th {{text-align: left}}
-.mix thead th {{text-align: center; font-size: 0.85rem; opacity: 0.75; border-bottom: 2px solid {palette.GRID}}}
-.mix thead th.now {{opacity: 1; font-weight: 700; color: {palette.PAPER}; background: {palette.ACCENT};
-  border-radius: 6px 6px 0 0}}
-.mix tbody td.now {{box-shadow: inset 2px 0 {_EDGE}, inset -2px 0 {_EDGE}}}
-.mix i {{display: block; height: 1.1rem; border-radius: 2px; box-sizing: border-box; image-rendering: pixelated;
-  background-origin: border-box; background-repeat: no-repeat; border: 1px solid {palette.MUTED}}}
+.mix td, .mix th {{padding: 2px 6px; height: 1.7rem}}
+.mix thead th {{font-size: 0.85rem; opacity: 0.75}}
+.mix i {{height: 1.1rem; border: 1px solid {palette.MUTED}}}
 .mix .in i, .mix .out i {{border: 2px solid {palette.ACCENT}}}
 .mix .idle > * {{opacity: 0.66}}
 .mix .chosen > * {{background-color: {palette.fade(palette.ACCENT, 0.12)}; font-weight: 700}}
-.mix .out th, .mix .out td {{border-top: 2px solid {palette.GRID}; font-weight: 700}}
-.mix .bar {{background-size: var(--share) 70%; background-repeat: no-repeat; background-position: 0 50%}}
-.mix .formula {{min-height: 3.3rem; margin: 0.5rem 0 0; padding: 0.4rem 0.7rem; border-left: 4px solid {palette.ACCENT};
-  background: {palette.fade(palette.ACCENT, 0.08)}; font-variant-numeric: tabular-nums}}
-.mix sup {{line-height: 0; font-size: 0.75em}}
+.mix .formula {{min-height: 3.3rem; margin: 0.5rem 0 0; padding: 0.4rem 0.7rem}}
 @media (max-width: 760px) {{
   .mix td, .mix th {{padding: 2px 3px; font-size: 0.82rem}}
-  .mix thead th {{font-size: 0.74rem; white-space: normal; line-height: 1.1; letter-spacing: -0.02em}}
+  .mix thead th {{font-size: 0.74rem}}
 }}
 """)
-_WIDTHS = (17, 14, 11, 14, 22, 22)  # % of the table: expert, score, top-k, weight, answer, share of the sum
-_COLGROUP = "<colgroup>" + "".join(f'<col style="width:{width}%">' for width in _WIDTHS) + "</colgroup>"
+_COLGROUP = colgroup((17, 14, 11, 14, 22, 22))  # % of the table: expert, score, top-k, weight, answer, share of the sum
 
 
 class TokenSteps(Protocol):
@@ -108,15 +96,6 @@ def _header(steps: TokenSteps, step: int) -> str:
     return f"<thead><tr><td></td>{cells}</tr></thead>"
 
 
-def _cell(place: int, step: int, content: str = "", kind: str = "", style: str = "") -> str:
-    """A cell of the column that step `place` fills: empty before it, framed while it is being taken."""
-    if step < place:
-        return "<td></td>"
-    kinds = " ".join(filter(None, ("now" if place == step else "", kind)))
-    styled = f' style="{style}"' if style else ""
-    return f'<td class="{kinds}"{styled}>{content}</td>'
-
-
 def _input_row(steps: TokenSteps, token: Token) -> str:
     name = escape(visible_token(token.label, 12))
     return (f'<tr class="in"><th><b>“{name}”</b></th><td colspan="3" style="text-align:left">goes in as '
@@ -127,12 +106,12 @@ def _row_of(steps: TokenSteps, expert: int, place: int | None, step: int) -> str
     kept = place is not None
     kind = "" if step < TOP_K else "chosen" if kept else "idle"
     cells = _bar(SCORE, step, fixed(steps.logits[expert]), _share(steps.logits, expert), palette.MAGNITUDE)
-    cells += _cell(TOP_K, step, "✓" if kept else "–")
+    cells += cell(TOP_K, step, "✓" if kept else "–")
     if kept:
         cells += _bar(SOFTMAX, step, f"{steps.weights[place]:.3f}", float(steps.weights[place]), palette.ACCENT)
-        cells += _cell(ANSWER, step, f'<i class="a{place}"></i>') + _cell(SUM, step, f'<i class="w{place}"></i>')
+        cells += cell(ANSWER, step, f'<i class="a{place}"></i>') + cell(SUM, step, f'<i class="w{place}"></i>')
     else:
-        cells += _cell(SOFTMAX, step, "0") + _cell(ANSWER, step, "not asked") + _cell(SUM, step)
+        cells += cell(SOFTMAX, step, "0") + cell(ANSWER, step, "not asked") + cell(SUM, step)
     return f'<tr class="{kind}"><th>expert {expert}</th>{cells}</tr>'
 
 
@@ -150,26 +129,22 @@ def _others_row(steps: TokenSteps, shown: Sequence[int], step: int) -> str:
     left = ~np.isin(steps.chosen, shown)
     kept = f"{int(left.sum())} ✓" if left.any() else "–"
     weight = f"{float(steps.weights[left].sum()):.3f}" if left.any() else "0"
-    return (f"<tr><th>{others} more</th>{_cell(SCORE, step, '…')}{_cell(TOP_K, step, kept)}{_cell(SOFTMAX, step, weight)}"
-            f"{_cell(ANSWER, step, '…')}{_cell(SUM, step, '…')}</tr>")
+    return (f"<tr><th>{others} more</th>{cell(SCORE, step, '…')}{cell(TOP_K, step, kept)}{cell(SOFTMAX, step, weight)}"
+            f"{cell(ANSWER, step, '…')}{cell(SUM, step, '…')}</tr>")
 
 
 def _sum_row(steps: TokenSteps, step: int) -> str:
     name = '<th colspan="3">added to the stream</th>' if step == SUM else '<td colspan="3">&nbsp;</td>'
-    total = _cell(SOFTMAX, step, f"{float(steps.weights.sum()):.3f}")
-    return f'<tr class="out">{name}{total}<td></td>' + _cell(SUM, step, '<i class="o0"></i>') + "</tr>"
+    total = cell(SOFTMAX, step, f"{float(steps.weights.sum()):.3f}")
+    return f'<tr class="out">{name}{total}<td></td>' + cell(SUM, step, '<i class="o0"></i>') + "</tr>"
 
 
 def _bar(place: int, step: int, content: str, share: float, colour: str) -> str:
-    fill = palette.in_both_themes(palette.fade(colour, 0.4))
-    return _cell(place, step, content, "bar", f"--share:{share:.1%};background-image:linear-gradient({fill},{fill})")
+    return cell(place, step, content, "bar", bar_style(share, palette.fade(colour, 0.4)))
 
 
 def _strips(steps: TokenSteps, dark: bool) -> str:
-    """Style rules for every vector as a row of cells: all are lines of one image, and each strip shows one line of it.
-
-    What goes in is on its own scale; answers, their shares and the sum are on one.
-    """
+    """Style rules for every vector: what goes in is on its own scale; answers, their shares and the sum are on one."""
     kept = steps.answers[:MOST_EXPERTS, :_CELLS]
     lines = {f"a{place}": answer for place, answer in enumerate(kept)}
     lines |= {f"w{place}": steps.weights[place] * answer for place, answer in enumerate(kept)}
@@ -177,11 +152,7 @@ def _strips(steps: TokenSteps, dark: bool) -> str:
     goes_in = steps.normed[None, :_CELLS]
     image = np.concatenate([signed_pixels(goes_in, float(np.abs(goes_in).max())),
                             signed_pixels(np.stack(list(lines.values())), float(np.abs(kept).max()))])
-    last = len(image) - 1
-    rules = "".join(f".mix i.{name}{{background-position:0 {100 * line / last:.3f}%}}"
-                    for line, name in enumerate(["m0", *lines]))
-    return (f".mix i{{background-image:url({Picture(image, '').address(dark)});background-size:100% {100 * len(image)}%}}"
-            f"{rules}")
+    return strips("mix", ["m0", *lines], image, dark)
 
 
 def _in_words(steps: TokenSteps, step: int) -> str:
@@ -207,11 +178,8 @@ def worked(steps: TokenSteps, step: int) -> str:
 
 def _score(steps: TokenSteps) -> str:
     best = int(steps.chosen[0])
-    terms = [f"{_factor(a)} · {_factor(b)}" for a, b in zip(steps.directions[best], steps.normed, strict=True)]
-    if len(terms) > 3:
-        terms = [*terms[:2], "…", terms[-1]]
-    return (f"Score of expert {best} = {' + '.join(terms)} + bias {_factor(float(steps.biases[best]))} = "
-            f"<b>{fixed(steps.logits[best])}</b>, the highest")
+    return (f"Score of expert {best} = {dot_product(steps.directions[best], steps.normed)} + bias "
+            f"{factor(float(steps.biases[best]))} = <b>{fixed(steps.logits[best])}</b>, the highest")
 
 
 def _cut(steps: TokenSteps) -> str:
@@ -240,13 +208,8 @@ def _neuron(steps: TokenSteps) -> str:
 
 
 def _sum(steps: TokenSteps) -> str:
-    terms = [f"{weight:.3f} · {_factor(float(answer[0]), 3)}"
+    terms = [f"{weight:.3f} · {factor(float(answer[0]), 3)}"
              for weight, answer in zip(steps.weights[:3], steps.answers, strict=False)] + ["…"] * (len(steps.weights) > 3)
     size = math.sqrt(float((steps.output**2).mean()))
     return (f"First of {len(steps.output):,} numbers: {' + '.join(terms)} = <b>{fixed(float(steps.output[0]), 3)}</b>. "
             f"All of them are {number(size, 2)} large (root mean square)")
-
-
-def _factor(value: float, decimals: int = 2) -> str:
-    """A number inside a product: a negative one in brackets."""
-    return f"({fixed(value, decimals)})" if value < 0 else fixed(value, decimals)
