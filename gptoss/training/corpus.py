@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -154,7 +154,8 @@ class Corpus:
 
     def _draw(self, domain: str, rng: np.random.Generator, count: int, validation: bool) -> Documents:
         if domain in GENERATED:
-            return _drawn(domain, self.vocabulary, rng, count, self.length + 1, validation)
+            return of_one_split(lambda more: draw(domain, self.vocabulary, rng, min(max(more, 8), 512), self.length + 1),
+                                count, validation)
         windows = (_library_window(domain, self.vocabulary, rng, self._text_length, validation) if domain != OWN
                    else self._own[validation][rng.integers(len(self._own[validation]))] for _ in range(count))
         head = [tag(domain, self.vocabulary), self.vocabulary.encode("\n")[0]]
@@ -186,19 +187,15 @@ def _validation_rng(domain: str) -> np.random.Generator:
     return np.random.default_rng(((*DOMAINS, OWN).index(domain), *VALIDATION_SEED))
 
 
-def _drawn(domain: str, vocabulary: CompactVocabulary, rng: np.random.Generator, count: int, length: int,
-           validation: bool) -> Documents:
-    """Generated documents of one split: as many more are drawn as belong to the other."""
-    parts: list[Documents] = []
-    missing = count
+def of_one_split(drawn: Callable[[int], Documents], count: int, validation: bool) -> Documents:
+    """Generated documents of one split: as many more are `drawn` as belong to the other, until there are `count`."""
+    parts, missing = [], count
     while missing > 0:
-        more = max(missing * (2 * VALIDATION_SHARE if validation else 2), 8)
-        documents = draw(domain, vocabulary, rng, min(more, 512), length)
+        documents = drawn(missing * (2 * VALIDATION_SHARE if validation else 2))
         rows = [n for n, row in enumerate(documents.tokens) if for_validation(row.tobytes()) == validation][:missing]
-        parts.append(Documents(*(getattr(documents, name)[rows] for name in ("tokens", "entropy", "distance"))))
+        parts.append([of[rows] for of in (documents.tokens, documents.entropy, documents.distance)])
         missing -= len(rows)
-    return Documents(*(np.concatenate([getattr(part, name) for part in parts])
-                       for name in ("tokens", "entropy", "distance")))
+    return Documents(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _library_window(kind: str, vocabulary: CompactVocabulary, rng: np.random.Generator, length: int,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
-from gptoss.training.corpus import Batch, for_validation
+from gptoss.training.corpus import VALIDATION_SEED, Batch, of_one_split
 from gptoss.training.domains import Documents, Words
 
 ECHO = "echo"
@@ -53,7 +53,8 @@ class EchoCorpus:
 
     def batch(self, step: int, count: int) -> Batch:
         """The documents of one step, the same whenever it is asked for."""
-        drawn = _of_one_split(np.random.default_rng((self.seed, step)), count, self.length, validation=False)
+        rng = np.random.default_rng((self.seed, step))
+        drawn = of_one_split(lambda more: draw(rng, more, self.length + 1), count, validation=False)
         return Batch(drawn.tokens, (ECHO,) * count)
 
     def validation(self, count: int = 64) -> Mapping[str, Documents]:
@@ -73,18 +74,8 @@ class EchoCorpus:
 
 @functools.lru_cache(maxsize=4)
 def _kept_for_validation(length: int, count: int) -> Documents:
-    return _of_one_split(np.random.default_rng((0, 2**32)), count, length, validation=True)
-
-
-def _of_one_split(rng: np.random.Generator, count: int, length: int, validation: bool) -> Documents:
-    """Texts of one split: as many more are drawn as belong to the other."""
-    parts, missing = [], count
-    while missing > 0:
-        drawn = draw(rng, 20 * missing if validation else 2 * missing, length + 1)
-        rows = [n for n, row in enumerate(drawn.tokens) if for_validation(row.tobytes()) == validation][:missing]
-        parts.append([of[rows] for of in (drawn.tokens, drawn.entropy, drawn.distance)])
-        missing -= len(rows)
-    return Documents(*map(np.concatenate, zip(*parts, strict=True)))
+    rng = np.random.default_rng(VALIDATION_SEED)
+    return of_one_split(lambda more: draw(rng, more, length + 1), count, validation=True)
 
 
 def draw(rng: np.random.Generator, count: int, length: int) -> Documents:
