@@ -36,7 +36,7 @@ def save_model(directory: Path, contestant: Contestant, weights: Mapping[str, Te
 
     Replaces what is there. Raises `CheckpointError`, as for shapes that MXFP4 cannot hold.
     """
-    halves = {name: tensor if ".norm." in f".{name}" else tensor.bfloat16() for name, tensor in weights.items()
+    halves = {name: rounded(name, tensor) for name, tensor in weights.items()
               if not name.endswith(("mlp1_weight", "mlp2_weight"))}
     halves |= {name: tensor for name, tensor in weights.items() if name not in halves}  # to be rounded once, to MXFP4
     if isinstance(contestant.config, ModelConfig):
@@ -45,6 +45,11 @@ def save_model(directory: Path, contestant: Contestant, weights: Mapping[str, Te
         checkpoint.save_gpt2(directory, contestant.config, halves)
     ids = "".join(f"{token}\n" for token in vocabulary.o200k_ids)
     replace_files(directory, {VOCABULARY: partial(write_text, ids)})
+
+
+def rounded(name: str, weight: Tensor) -> Tensor:
+    """A weight as a file has it: in bfloat16, or as it is where it is a norm's."""
+    return weight if ".norm." in f".{name}" else weight.bfloat16()
 
 
 def load_model(directory: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LanguageModel:

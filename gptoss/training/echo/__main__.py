@@ -19,7 +19,7 @@ from gptoss import strict_json
 from gptoss.training.echo import CONTESTANTS, RECIPE, SEEDS, history_file, weights_file
 from gptoss.training.echo.corpus import ECHO, EchoCorpus
 from gptoss.training.recipe import Recipe
-from gptoss.training.storage import history
+from gptoss.training.storage import history, rounded
 from gptoss.training.trainer import Trainer
 
 DOCUMENTS = 64  # validation documents at every evaluation
@@ -38,7 +38,7 @@ def train(name: str, recipe: Recipe) -> Trainer:
 
 def write(directory: Path, name: str, trainer: Trainer) -> None:
     """The weights in bfloat16, norms' scales as they are, and the history."""
-    weights = {key: value if key.endswith("norm.scale") else value.bfloat16() for key, value in trainer.weights().items()}
+    weights = {key: rounded(key, value) for key, value in trainer.weights().items()}
     save_file(weights, weights_file(name, trainer.recipe.seed, directory))
     record = {"contestant": name, "torch": torch.__version__, "python": platform.python_version(),
               "seconds": round(sum(step.seconds for step in trainer.steps), 1),
