@@ -15,6 +15,7 @@ from gptoss.claims import register
 from gptoss.config import PRESETS
 from gptoss.cost.activations import RECOMPUTED
 from gptoss.cost.scale import rank_config
+from gptoss.cost.schedule import LEARNING_RATE
 from gptoss.lessons.scale.controls import questions, views
 from gptoss.training.step_memory import training_step
 
@@ -41,15 +42,7 @@ That is a whole number, or it is no batch.
 SCHEDULE = r"""
 **The schedule.** From a peak of the learning rate $\eta$ down to a share of it, the floor:
 
-$$
-\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}
-$$
-
-$$
-\eta = \eta_\text{peak}\left(\text{floor} + (1-\text{floor})\,\tfrac12\left(1 + \cos \pi\,
-\frac{\text{step}+1-\text{warmup}}{\text{steps}-\text{warmup}}\right)\right) \;\; \text{after it}
-$$
-"""
+""" + LEARNING_RATE
 
 COMPUTE = r"""
 **Compute.** A matrix of $N$ parameters costs a token $2N$ FLOPs forward, and $4N$ backward: for the gradient of its input

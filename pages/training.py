@@ -12,6 +12,7 @@ from gptoss.app.jobs import JOBS
 from gptoss.app.lesson import Lesson, Prediction, Try, answered, below, beside
 from gptoss.app.study import Study
 from gptoss.claims import register
+from gptoss.cost.schedule import LEARNING_RATE
 from gptoss.lessons.training import measure
 from gptoss.lessons.training.controls import plan, results, run, watching
 from gptoss.notation import with_numbers
@@ -60,15 +61,7 @@ with decay for matrices only. Before that, gradients whose norm together is abov
 SCHEDULE = r"""
 **The schedule.** A linear warmup to the peak of $\eta$, then a cosine down to a share of it, the floor of the rate:
 
-$$
-\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}
-$$
-
-$$
-\eta = \eta_\text{peak}\left(\text{floor} + (1-\text{floor})\,\tfrac12\left(1 + \cos \pi\,
-\frac{\text{step}+1-\text{warmup}}{\text{steps}-\text{warmup}}\right)\right) \;\; \text{after it}
-$$
-"""
+""" + LEARNING_RATE
 
 BALANCE = r"""
 **The balancing loss** (Fedus et al., arXiv 2101.03961) multiplies for each expert $e$ of $E$ the share of the choices that

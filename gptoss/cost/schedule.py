@@ -6,6 +6,17 @@ import math
 
 from gptoss.cost.checks import require_count
 
+# `learning_rate` as a formula, in the letters of `gptoss.notation`.
+LEARNING_RATE = r"""$$
+\eta = \eta_\text{peak}\,\frac{\text{step}+1}{\text{warmup}} \;\; \text{in the warmup}
+$$
+
+$$
+\eta = \eta_\text{peak}\left(\text{floor} + (1-\text{floor})\,\tfrac12\left(1 + \cos \pi\,
+\frac{\text{step}+1-\text{warmup}}{\text{steps}-\text{warmup}}\right)\right) \;\; \text{after it}
+$$
+"""
+
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float) -> float:
     """The learning rate at `step` of `steps`, both counted in optimizer steps, `step` from 0.
