@@ -26,6 +26,10 @@ class GatedAttention(AttentionBlock):
 
     The number is the sigmoid of a projection of the block's normed input, so each query decides for each head how loud it
     is to be. A sink decides the same by what the keys score.
+
+    `forward` is that of `AttentionBlock` written out again, with the gate in it, because the page about sinks shows this
+    class as code to be read by itself. It always takes `explicit_attention`, and records the same tensors, with `gates`
+    (batch, tokens, heads) in place of `sink_mass`; `mixed` is what a gate has let through.
     """
 
     def __init__(self, config: ModelConfig, layer: int = 0, device=None, dtype=None):
@@ -36,9 +40,15 @@ class GatedAttention(AttentionBlock):
     def forward(self, x: Tensor, cache: LayerCache | None = None, record: Record = unrecorded) -> Tensor:
         """(batch, tokens, hidden) -> the same shape. With a `cache`, `x` follows the tokens that it has seen."""
         normed = self.norm(x)
+        record("norm", normed)
         qkv = self.qkv(normed).unflatten(-1, (-1, self.head_dim))  # (batch, tokens, heads + 2 * kv_heads, head_dim)
         q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
+        record("q", q)
+        record("k", k)
+        record("v", v)
         q, k = self.rope(q, k, start=cache.length if cache else 0)
+        record("q_rope", q)
+        record("k_rope", k)
         k, v = cache.append(k, v) if cache else (k, v)             # (batch, keys, kv_heads, head_dim)
         mask = visible(x.shape[1], k.shape[1], self.window, x.device)
         mixed = explicit_attention(q, k, v, None, mask, record)    # (batch, tokens, heads, head_dim)

@@ -51,6 +51,16 @@ def test_a_gate_is_the_sigmoid_of_a_projection_of_the_normed_stream():
     assert by_hand.shape == (1, 13, SMALL.num_attention_heads) and 0.2 < by_hand.std() < 0.5
 
 
+def test_it_records_what_attention_with_sinks_records_but_gates_instead_of_their_share():
+    model, tokens = gated(bias=60.0), random_tokens(SMALL, 13)[None]
+    flow, other = trace(model, tokens), trace(plain(model), tokens)
+    names, layers = set(flow), range(SMALL.num_hidden_layers)
+    assert names - set(other) == {f"block.{layer}.attn.gates" for layer in layers}
+    assert set(other) - names == {f"block.{layer}.attn.sink_mass" for layer in layers}
+    for name in names & set(other):
+        assert_close(flow[name], other[name], atol=1e-9, rtol=1e-9)
+
+
 def test_with_a_cache_it_answers_the_same_and_generates_from_that():
     model, tokens = gated(), random_tokens(SMALL, 13)[None]
     cache = model.new_cache(13)
