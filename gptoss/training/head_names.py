@@ -97,6 +97,7 @@ def keys_of_habits(tokens: Sequence[int], labels: Sequence[str]) -> dict[str, np
 
 
 def _seen(count: int, window: int) -> np.ndarray:
+    """`gptoss.model.mask.visible` of a whole text, without torch: charts, which load none, import this file."""
     back = np.arange(count)[:, None] - np.arange(count)[None, :]
     return (back >= 0) & (back < (window or count))
 
