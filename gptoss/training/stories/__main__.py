@@ -25,7 +25,15 @@ import torch
 
 from gptoss.tokenizer import CompactVocabulary, get_encoding
 from gptoss.tokenizer.compact import O200K_SIZE
-from gptoss.training.stories.corpus import DOMAINS, StoryCorpus, choose_vocabulary, end_of_text, pack, respell
+from gptoss.training.stories.corpus import (
+    DOMAINS,
+    StoryCorpus,
+    choose_vocabulary,
+    end_of_text,
+    pack,
+    read_vocabulary,
+    respell,
+)
 from gptoss.training.stories.possession import POSSESSION, Grammar
 from gptoss.training.stories.prompts import CONVERSATION, EXPLANATION, KINDS, STORY, Ask, ask
 from gptoss.training.stories.teacher import Teacher, chat, load_tokenizer
@@ -50,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.9)
     parser.add_argument("--min-p", type=float, default=0.06)
     parser.add_argument("--vocabulary", type=int, default=5120, help="tokens of the vocabulary to choose")
+    parser.add_argument("--vocabulary-of", type=Path, metavar="FILE", help="take the vocabulary.txt of an earlier corpus "
+                        "instead, for models that will stand beside those of that corpus")
     parser.add_argument("--length", type=int, default=256, help="predicted tokens of a row")
     parser.add_argument("--processes", type=int, default=max(1, multiprocessing.cpu_count() - 2))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -182,7 +192,8 @@ def finish(options: argparse.Namespace, result: Harvest, pool) -> StoryCorpus:
     counts = np.zeros(O200K_SIZE, dtype=np.int64)
     for documents in train.values():
         counts += np.bincount(np.concatenate([np.zeros(0, np.uint32), *documents]), minlength=O200K_SIZE)
-    vocabulary = choose_vocabulary(counts, options.vocabulary)
+    vocabulary = read_vocabulary(options.vocabulary_of) if options.vocabulary_of else choose_vocabulary(
+        counts, options.vocabulary)
     whole = counts[list(vocabulary.o200k_ids)].sum() / max(1, counts.sum())
     result.counts["tokens whole, per million"] = int(1e6 * whole)
     filler = end_of_text(vocabulary)

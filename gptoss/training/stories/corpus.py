@@ -30,6 +30,11 @@ def choose_vocabulary(counts: np.ndarray, size: int) -> CompactVocabulary:
     return CompactVocabulary(tuple(dict.fromkeys([*range(256), *SPECIAL_TOKENS.values(), *needed, *often]))[:size])
 
 
+def read_vocabulary(path: Path) -> CompactVocabulary:
+    """The vocabulary whose o200k ids a text file has, as one lies beside every trained model."""
+    return CompactVocabulary(tuple(map(int, path.read_text(encoding="ascii").split())))
+
+
 def spell(ids: np.ndarray, vocabulary: CompactVocabulary) -> list[np.ndarray]:
     """For each distinct o200k id of `ids` its indices, as a list by o200k id; those that do not occur are empty."""
     table: list[np.ndarray] = [np.zeros(0, dtype=np.uint16)] * (int(ids.max(initial=0)) + 1)

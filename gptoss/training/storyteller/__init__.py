@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.storage import VOCABULARY
+from gptoss.training.stories.corpus import read_vocabulary
 
 DIRECTORY = Path(__file__).parent
 EVALUATION = "evaluation.npz"
@@ -20,4 +21,4 @@ EVALUATION = "evaluation.npz"
 @functools.cache
 def storyteller_vocabulary() -> CompactVocabulary:
     """Its tokens: o200k's that its corpus has most often."""
-    return CompactVocabulary(tuple(map(int, (DIRECTORY / VOCABULARY).read_text(encoding="ascii").split())))
+    return read_vocabulary(DIRECTORY / VOCABULARY)

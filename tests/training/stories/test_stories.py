@@ -187,6 +187,9 @@ def test_finishing_adds_the_grammar_and_holds_texts_out(tmp_path):
     share = len(corpus.rows[POSSESSION]) / sum(map(len, corpus.rows.values()))
     assert share == pytest.approx(command.GRAMMAR_SHARE, abs=0.03)
     json.dumps(dict(harvest.counts))
+    (tmp_path / "vocabulary.txt").write_text("\n".join(map(str, corpus.vocabulary.o200k_ids)), encoding="ascii")
+    options.vocabulary, options.vocabulary_of = 650, tmp_path / "vocabulary.txt"
+    assert command.finish(options, harvest, Alone()).vocabulary == corpus.vocabulary
 
 
 def test_the_teacher_pays_for_each_time_that_a_run_of_three_comes_again():
