@@ -11,7 +11,7 @@ import streamlit as st
 import gptoss.app
 import gptoss.claims
 import gptoss.lessons
-from gptoss.app import keys, notices, route, share, stage, state
+from gptoss.app import keys, lesson, notices, route, share, stage, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -34,6 +34,7 @@ def run() -> None:
     name = PAGES[0].title
     st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩",
                        layout="wide")
+    lesson.take_up()
     stage.synchronise(current.url_path)
     state.synchronise(current.url_path)
     page = route.page_at(current.url_path)

@@ -24,6 +24,7 @@ from gptoss.units import number
 PREDICT, TRY = "Predict, then look", "Try this"
 MATHS, CODE, CLAIMS, CHECKS = TABS = ("The maths", "The code", "Claims", "How we know")
 MANY = 12  # choices from which on a list to choose from is easier than all of them at once
+_WANTED, _DUE = "try_wanted", "try_due"  # an experiment by its name, and what the next run presses
 BESIDE = "beside"  # the key of the questions and experiments, by which style.css and the browser tests find them
 
 Words = str | Callable[[], str]  # a sentence, or what makes it once the reader has committed
@@ -147,11 +148,35 @@ class Lesson:
 
 def answered(path: str, asked: Prediction) -> bool:
     """Whether the reader has committed to an answer: what would give it away waits for that."""
-    return asked.question in _committed(path)
+    return asked.question in _committed(path) or f"{path}_reveal" in st.session_state
+
+
+def reveal(path: str) -> None:
+    """Show what the page at `path` asks answered, as its button does, from a callback: whichever view is drawn next."""
+    st.session_state[f"{path}_reveal"] = _WANTED in st.session_state  # whether an experiment comes before
+
+
+def try_by_label(label: str) -> None:
+    """Press an experiment by the name on its button, from a callback: on the page that is drawn next, once it is drawn."""
+    st.session_state[_WANTED] = label
+
+
+def start_over(path: str) -> None:
+    """Take back what was answered and tried on the page at `path`, from a callback. Dials and controls stay."""
+    for name in ("reveal", "committed", "tried", "missing"):
+        st.session_state.pop(f"{path}_{name}", None)
+
+
+def take_up() -> None:
+    """Press the experiment that a run has found by its name. Once a run, first: nothing is drawn yet, as in a callback."""
+    if _DUE in st.session_state:
+        _press(*st.session_state.pop(_DUE))
 
 
 def beside(lesson: Lesson, place: DeltaGenerator | None = None) -> None:
     """Draw the question and the experiments right under the main picture, or at a `place`: once a run, after the picture."""
+    if label := st.session_state.pop(_WANTED, None):
+        _look_for(label, lesson)
     under = pictures.under_main()
     with place or under or st.container():
         _beside(lesson)
@@ -170,6 +195,18 @@ def _beside(lesson: Lesson) -> None:
 def below(lesson: Lesson) -> None:
     """Draw the lesson's tabs: last on every component page."""
     _tabs(lesson)
+    if _DUE in st.session_state:
+        st.rerun()  # not before: a widget that a run has not reached would forget where it stood
+
+
+def _look_for(label: str, lesson: Lesson) -> None:
+    """Have the experiment of this name pressed in the run that follows."""
+    st.session_state.pop(f"{lesson.path}_missing", None)
+    found = next((attempt for attempt in lesson.tries if attempt.label == label), None)
+    if found:
+        st.session_state[_DUE] = f"{lesson.path}_tried", found
+    else:
+        st.session_state[f"{lesson.path}_missing"] = label
 
 
 def code_drawer(*objects: object, label: str = "The code that ran") -> None:
@@ -205,10 +242,11 @@ def _tabs(lesson: Lesson) -> None:
 
 def _predict(lesson: Lesson) -> None:
     asked = lesson.prediction
+    _answer_if_revealed(lesson)
     if st.session_state.pop(f"{lesson.path}_turned", False) and asked.hides:
         st.rerun()  # the whole page: what waited for the answer is elsewhere on it
     st.markdown(f":material/psychology_alt: **{PREDICT}:** {asked.question}")
-    if not answered(lesson.path, asked):
+    if asked.question not in _committed(lesson.path):
         _ask(lesson)
         return
     guess, answer = _committed(lesson.path)[asked.question], asked.answer()
@@ -220,6 +258,15 @@ def _predict(lesson: Lesson) -> None:
         (st.success if right else st.info)(sentence, icon=":material/check:" if right else ":material/lightbulb:")
         st.button("Ask me again", key=f"{lesson.path}_again", on_click=_forget, args=(lesson,), type="tertiary",
                   icon=":material/replay:")
+
+
+def _answer_if_revealed(lesson: Lesson) -> None:
+    """Commit to no answer where ours was called for, unless an experiment that comes before has still to be pressed."""
+    key = f"{lesson.path}_reveal"
+    if key in st.session_state and not (st.session_state[key] and _DUE in st.session_state):
+        del st.session_state[key]
+        committed = _committed(lesson.path)
+        st.session_state[f"{lesson.path}_committed"] = {lesson.prediction.question: None} | committed
 
 
 def _ask(lesson: Lesson) -> None:
@@ -273,6 +320,8 @@ def _tries(lesson: Lesson) -> None:
         for place, attempt in enumerate(lesson.tries):
             if st.button(attempt.label, on_click=_press, args=(key, attempt), key=f"{lesson.path}_try_{place}"):
                 st.rerun()  # the whole page: the callback has set more than this fragment draws
+    if missing := st.session_state.get(f"{lesson.path}_missing"):
+        st.caption(f":material/info: No experiment here is called “{literal(missing)}”.")
     pressed = st.session_state.get(key)
     tried = pressed and next((attempt for attempt in lesson.tries if attempt.label == pressed.label), None)
     if not tried:

@@ -14,11 +14,14 @@ def a_page():
     """A page of its own with a lesson of every kind, inside the app's state."""
     import streamlit as st
 
-    from gptoss.app import state
+    from gptoss.app import lesson, state
     from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
     from gptoss.app.verdicts import COMPUTED, TOPICS, UNDER_STUDY, Claim, Verdict
     from gptoss.model import RMSNorm
 
+    lesson.take_up()
+    for call in st.session_state.pop("called", ()):  # as a callback does
+        call(lesson)
     state.synchronise()
     calls = st.session_state.setdefault("calls", [])
 
@@ -37,15 +40,15 @@ def a_page():
     claim = Claim("99", TOPICS[0], "It is <|41|>.", "somebody", COMPUTED, UNDER_STUDY, decide, ("rope",),
                   takes="It multiplies.")
 
-    lesson = Lesson(
+    whole = Lesson(
         "rope",
         Prediction("What is six times seven?", answer, lambda value: f"Seven sixes make {value:.0f}.", unit="apples",
                    mistakes=[(13.0, "That is the sum."), (lambda: calls.append("mistake") or 6**7, "That is a power.")]),
         [Try("One head", "to see MQA", dials={"heads": 1}, text="abc", controls={"rope_near": 3}),
          Try("Two layers", "They alternate.", dials={"layers": 2})],
         maths=r"$$a^2$$", code=[RMSNorm], claims=[claim], checks=check)
-    beside(lesson)
-    below(lesson)
+    beside(whole)
+    below(whole)
 
 
 @pytest.fixture
@@ -117,6 +120,32 @@ def test_an_experiment_begins_where_the_one_before_it_began_unless_something_was
     moment = page.session_state["session"].now
     assert (moment.study.heads, moment.study.layers, moment.text) == (1, 2, "xyz")
     assert not page.exception
+
+
+def called(page, *calls):
+    """The page after what a running order does to it."""
+    page.session_state["called"] = calls
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_an_answer_is_revealed_and_taken_back_as_an_order_says(page):
+    called(page, lambda lesson: lesson.reveal("rope"))
+    assert "It is 42 apples." in page.info[0].value and "You said" not in page.info[0].value
+    called(page, lambda lesson: lesson.start_over("rope"))
+    assert not page.info and page.number_input(key="rope_guess")
+
+
+def test_an_experiment_is_pressed_by_its_name_and_one_that_is_not_there_is_named(page):
+    called(page, lambda lesson: lesson.try_by_label("One head"), lambda lesson: lesson.reveal("rope"))
+    assert page.session_state["session"].now.study.heads == 1 and page.session_state["rope_near"] == 3
+    assert "to see MQA" in page_text(page) and "It is 42 apples." in page.info[0].value
+    assert len(page.session_state["session"].past) == 1
+    called(page, lambda lesson: lesson.start_over("rope"), lambda lesson: lesson.try_by_label("No <b> head"))
+    assert "No experiment here is called “No <b> head”." in page_text(page) and "to see MQA" not in page_text(page)
+    called(page, lambda lesson: lesson.start_over("rope"))
+    assert "No experiment here" not in page_text(page)
 
 
 @pytest.mark.parametrize("guess, words", [(13.0, "That is the sum. It is 42"), (6.0**7, "That is a power. It is 42"),
