@@ -1,0 +1,468 @@
+"""The rooms of this server: where each lecture is, what its screens show, its votes, and who has to be told.
+
+A room has a code, which everybody sees, and a key, which only the lecturer's browser has. Whoever follows gets the whole
+newest state each time (`Room.public`), so a connection that was lost or comes late needs nothing else. All methods may be
+called from any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import math
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from gptoss.room import limits
+from gptoss.room.order import VOTE, Question, Stop, read_order
+from gptoss.room.votes import CLOSED, Vote, as_csv
+
+LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so that no code is a word
+CODE = 4  # letters
+OF_A_SESSION = {"lead", "room", "stage", "theme"}  # parts of an address that are nobody else's
+PAUSE = 0.5  # s between two messages where something only moves: a dial that is dragged, a count of answers
+
+Place = tuple[int, int]  # a stop, and how many of its beats have been played
+
+
+class Refused(Exception):
+    """Why a room cannot be opened or entered, in a sentence for whoever asked."""
+
+
+class Room:
+    """A lecture that is being given.
+
+    Attributes:
+        place: where the presenter is.
+        shown: what everybody sees; another place only while `frozen`.
+        address: what is on the projector, relative and without what belongs to its session; empty where a stop has none.
+        turn: how often the room was sent somewhere. Whoever follows goes there anew when it has changed.
+        started: when the lecture began (s since 1970).
+        vote: the vote on the screens, open or closed; `votes` are all of them.
+        version: rises with every change, also over a restart of the server.
+        trainer: whose training run is the room's; empty where nobody's is.
+    """
+
+    def __init__(self, key: str, order_text: str, place: Place = (0, 0), started: float | None = None) -> None:
+        self.key, self.code = key, code_of(key)
+        self.order_text, self.order = order_text, read_order(order_text)
+        self.frozen = self.black = self.ended = False
+        self.started = time.time() if started is None else started
+        self.vote: Vote | None = None
+        self.votes: list[Vote] = []
+        self.trainer = ""
+        self.version, self.turn = int(time.time() * 1_000), 0
+        self._born = self._left = time.monotonic()
+        self._lecturers = self._phones = 0
+        self._curves: dict[str, list[tuple[float, float]]] = {}
+        self._lock = threading.RLock()
+        self._waiting: dict[asyncio.AbstractEventLoop, set[asyncio.Future]] = {}
+        self._told, self._due = 0.0, False
+        self._loop: asyncio.AbstractEventLoop | None = None  # of those who wait
+        self._text = (-1, "")
+        self.place = self.shown = self._within(place)
+        self.address = ""
+        self._arrive()
+
+    # Where the lecture is
+
+    def go(self, place: Place) -> None:
+        """To a stop and a beat; to the nearest that there is."""
+        with self._lock:
+            self.place = self._within(place)
+            if not self.frozen:
+                self.shown = self.place
+                self._arrive()
+            self._tell()
+
+    def forward(self) -> None:
+        """What a clicker does: close the vote that is open, so that its answers are seen; else on by one beat."""
+        with self._lock:
+            if self.vote and self.vote.open and not self.frozen:
+                self.close_vote()
+                return
+            stop, beat = self.place
+            if beat < self._beats(stop):
+                self.go((stop, beat + 1))
+            elif stop + 1 < len(self.order.stops):
+                self.go((stop + 1, 0))
+
+    def back(self) -> None:
+        """Back by one beat; from a stop's beginning to the end of the one before."""
+        with self._lock:
+            stop, beat = self.place
+            if beat or stop:
+                self.go((stop, beat - 1) if beat else (stop - 1, self._beats(stop - 1)))
+
+    def ship(self) -> None:
+        """Put the projector back to what the order says of the place where it is."""
+        self.go(self.place)
+
+    def freeze(self, on: bool) -> None:
+        """Let everybody keep what they see while the next is prepared; then go where the presenter is."""
+        with self._lock:
+            self.frozen = bool(on)
+            if not on and self.shown != self.place:
+                self.shown = self.place
+                self._arrive()
+            self._tell()
+
+    def blacken(self, on: bool) -> None:
+        """Make the projector black, or let it show again."""
+        with self._lock:
+            self.black = bool(on)
+            self._tell()
+
+    def showing(self, address: str) -> None:
+        """Take in what is on the projector. While the room is frozen that is the lecturer's own."""
+        with self._lock:
+            clean = relative(address)
+            if clean and clean != self.address and not self.frozen:
+                self.address = clean
+                self._tell_soon()
+
+    def end(self) -> None:
+        """The lecture is over. Votes and curves are forgotten."""
+        with self._lock:
+            self.ended, self.vote = True, None
+            self.votes.clear()
+            self._curves.clear()
+            self._tell()
+
+    def stop(self, number: int) -> Stop | None:
+        """A stop of the order, if there is one."""
+        return self.order.stops[number] if 0 <= number < len(self.order.stops) else None
+
+    # Votes
+
+    def open_vote(self, question: Question) -> str:
+        """Ask the room; a vote that is open is closed before. A sentence where there were too many."""
+        with self._lock:
+            if len(self.votes) >= limits.VOTES:
+                return f"A room has at most {limits.VOTES} votes."
+            self.close_vote()
+            self.vote = Vote(question, len(self.votes) + 1, self.shown)
+            self.votes.append(self.vote)
+            self._tell()
+            return ""
+
+    def answer_vote(self, answer: str | float, because: str = "") -> None:
+        """What is true, and why, where that was not known when the vote was opened."""
+        with self._lock:
+            if self.vote:
+                self.vote.answered(answer, because)
+                self._tell()
+
+    def close_vote(self) -> None:
+        """Take no more answers."""
+        with self._lock:
+            if self.vote and self.vote.open:
+                self.vote.close()
+                self._tell()
+
+    def vote_again(self) -> str:
+        """Another round of the same question. A sentence where there were too many."""
+        with self._lock:
+            if not self.vote:
+                return "There is no vote."
+            opened = self.vote.again()
+            self._tell()
+            return "" if opened else f"A vote has at most {limits.ROUNDS} rounds."
+
+    def drop_vote(self) -> None:
+        """Take the vote off the screens."""
+        with self._lock:
+            self.close_vote()
+            self.vote = None
+            self._tell()
+
+    def answer(self, browser: str, value: object, number: int | None = None) -> str:
+        """A browser's answer to the round that is open. A sentence where it does not count.
+
+        `number` is that of the round which the browser answers, as `public` gives it: an answer that comes late does not
+        count in the next one.
+        """
+        with self._lock:
+            if not self.vote or self.ended or number not in (None, self._round()):
+                return CLOSED
+            refused = self.vote.take(browser, value)
+            if not refused:
+                self._tell_soon()
+            return refused
+
+    def tally(self) -> list[dict]:
+        """The rounds of the vote on the screens: whether it is open, how many answered, and what (`Vote.tally`)."""
+        with self._lock:
+            return self.vote.tally() if self.vote else []
+
+    def votes_as_csv(self) -> str:
+        """All answers of all votes, without whose they are."""
+        with self._lock:
+            return as_csv(self.votes)
+
+    def add_curve(self, browser: str, points: Sequence[tuple[float, float]]) -> str:
+        """A curve that somebody drew, in the place of their last. A sentence where it cannot be taken."""
+        curve = [(float(x), float(y)) for x, y in points]
+        if not 2 <= len(curve) <= limits.CURVE or not all(math.isfinite(part) for point in curve for part in point):
+            return f"A curve has between 2 and {limits.CURVE} points."
+        with self._lock:
+            if browser not in self._curves and len(self._curves) >= limits.PHONES:
+                return "The room has as many curves as it may."
+            self._curves[browser] = curve
+            self._tell_soon()
+            return ""
+
+    def curves(self) -> list[list[tuple[float, float]]]:
+        """All curves that were drawn: points in each, without whose they are."""
+        with self._lock:
+            return list(self._curves.values())
+
+    # What is known of it
+
+    def public(self) -> dict:
+        """What phones and followers get."""
+        with self._lock:
+            number, beat = self.shown
+            stop = self.stop(number)
+            return {"version": self.version, "turn": self.turn, "code": self.code, "over": self.ended, "black": self.black,
+                    "title": self.order.title, "stop": number, "beat": beat, "stops": len(self.order.stops),
+                    "headline": stop.headline if stop else "", "sentence": stop.sentence if stop else "",
+                    "address": self.address, "vote": self._public_vote()}
+
+    def public_text(self) -> str:
+        """`public` as JSON, made once a version: a room has many phones."""
+        with self._lock:
+            if self._text[0] != self.version:
+                self._text = (self.version, json.dumps(self.public()))
+            return self._text[1]
+
+    def presenter(self) -> dict:
+        """What the lecturer gets beside that: where they are, notes, the clock (s), votes as they come in."""
+        with self._lock:
+            number, beat = self.place
+            stop, following = self.stop(number), self.stop(number + 1)
+            asked = self.vote.question if self.vote else None
+            return self.public() | {
+                "place": {"stop": number, "beat": beat}, "frozen": self.frozen, "started": self.started, "now": time.time(),
+                "phones": self._phones, "note": stop.note if stop else "", "problem": stop.problem if stop else "",
+                "beats": [{"kind": one.kind, "value": one.value} for one in stop.beats] if stop else [],
+                "next": {"headline": following.headline, "note": following.note} if following else None,
+                "all": [{"headline": one.headline, "minutes": one.minutes, "asks": bool(one.vote)}
+                        for one in self.order.stops],
+                "tally": self.tally(), "answer": asked.answer if asked else None, "because": asked.because if asked else ""}
+
+    @property
+    def phones(self) -> int:
+        """How many streams of others than the lecturer are open."""
+        return self._phones
+
+    def seat(self, browser: str) -> str:
+        """A proof that a browser was in this room, which also holds after a restart of the server."""
+        mark = hmac.new(self.key.encode(), f"seat {browser}".encode(), hashlib.sha256).hexdigest()[:32]
+        return f"{browser}.{mark}"
+
+    def browser_at(self, seat: str) -> str:
+        """The browser that a seat was given to; empty where this room gave none such."""
+        browser = seat.partition(".")[0]
+        return browser if browser and hmac.compare_digest(seat.encode(), self.seat(browser).encode()) else ""
+
+    # Who is told
+
+    @contextmanager
+    def listening(self, lecturer: bool) -> Iterator[None]:
+        """Count a stream while it is open. Raises `Refused` where the room is full."""
+        with self._lock:
+            if self._lecturers >= limits.LECTURERS if lecturer else self._phones >= limits.PHONES:
+                raise Refused("This room is full.")
+            self._count(lecturer, 1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count(lecturer, -1)
+
+    async def changed(self, since: int, patience: float = 15.0) -> int:
+        """Wait until the version is another one than `since`, at most `patience` (s). Returns the version."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self.version != since or self.ended:
+                return self.version
+            told, self._loop = loop.create_future(), loop
+            self._waiting.setdefault(loop, set()).add(told)
+        try:
+            await asyncio.wait((told,), timeout=patience)
+        finally:
+            with self._lock:
+                self._waiting.get(loop, set()).discard(told)
+        return self.version
+
+    def over(self) -> bool:
+        """Whether it has ended, also by itself: without a lecturer, or after hours."""
+        with self._lock:
+            now = time.monotonic()
+            lonely = not self._lecturers and now - self._left > limits.WAITING
+            if not self.ended and (lonely or now - self._born > limits.LONGEST):
+                self.end()
+            return self.ended
+
+    def _count(self, lecturer: bool, change: int) -> None:
+        if lecturer:
+            self._lecturers += change
+            self._left = time.monotonic()
+        else:
+            self._phones += change
+            self._tell_soon()
+
+    def _tell(self) -> None:
+        """Wake whoever waits, with a new version."""
+        with self._lock:
+            self.version += 1
+            self._told, self._due = time.monotonic(), False
+            waiting, self._waiting = self._waiting, {}
+        for loop, futures in waiting.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, futures)
+
+    def _tell_soon(self) -> None:
+        """The same, at most once every `PAUSE`; what comes in between is in the next message."""
+        with self._lock:
+            rest = self._told + PAUSE - time.monotonic()
+            if rest <= 0 or not self._loop or self._loop.is_closed():
+                self._tell()
+            elif not self._due:
+                self._due = True
+                self._loop.call_soon_threadsafe(self._loop.call_later, rest, self._tell_if_due)
+
+    def _tell_if_due(self) -> None:
+        with self._lock:
+            if self._due:
+                self._tell()
+
+    # Within it
+
+    def _arrive(self) -> None:
+        """What follows from where everybody is sent: the address, and the vote of the beat."""
+        self.turn += 1
+        number, beat = self.shown
+        stop = self.stop(number)
+        self.address = _address(stop, beat) if stop else ""
+        if self.vote and self.vote.open and self.vote.place != self.shown:
+            self.vote.close()
+        if self.vote and (self.vote.place[0] != number or self.vote.place[1] > beat):
+            self.vote = None
+        if stop and stop.vote and beat and stop.beats[beat - 1].kind == VOTE:
+            held = [vote for vote in self.votes if vote.place == self.shown and vote.question.text == stop.vote.text]
+            if held:
+                self.vote = held[-1]
+            else:
+                self.open_vote(stop.vote)
+
+    def _within(self, place: Place) -> Place:
+        stop = min(max(place[0], 0), max(len(self.order.stops) - 1, 0))
+        return stop, min(max(place[1], 0), self._beats(stop))
+
+    def _beats(self, stop: int) -> int:
+        found = self.stop(stop)
+        return len(found.beats) if found else 0
+
+    def _round(self) -> int:
+        """The round on the screens, another number for each of all votes' rounds."""
+        return self.vote.number * 10 + len(self.vote.rounds) if self.vote else 0
+
+    def _public_vote(self) -> dict | None:
+        if not self.vote:
+            return None
+        asked, now = self.vote.question, self.vote.rounds[-1]
+        return {"round": self._round(), "open": now.open, "text": asked.text, "choices": list(asked.choices),
+                "unit": asked.unit, "count": len(now.answers), "again": len(self.vote.rounds) > 1}
+
+
+class Rooms:
+    """Those of one server, by code."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Room] = {}
+        self._lock = threading.Lock()
+
+    def open(self, order_text: str, key: str | None = None, place: Place = (0, 0), started: float | None = None) -> Room:
+        """A new room; with a key, the room that this key had before the server was started again.
+
+        Raises `Refused` where there are too many, or another room has the code by now.
+        """
+        with self._lock:
+            self._sweep()
+            if key and (held := self._rooms.get(code_of(key))):
+                if hmac.compare_digest(held.key.encode(), key.encode()):
+                    return held
+                raise Refused("Another lecture has this code by now. Start this one again: it gets a new code.")
+            if len(self._rooms) >= limits.ROOMS:
+                raise Refused(f"This server has {limits.ROOMS} rooms at once, and all are taken.")
+            room = Room(key or self._new_key(), order_text, place, started)
+            self._rooms[room.code] = room
+            return room
+
+    def find(self, code: str) -> Room | None:
+        """The room with a code, however it is written."""
+        room = self._rooms.get(code.strip().upper())
+        return room if room and not room.over() else None
+
+    def held(self, code: str, key: str) -> Room | None:
+        """The room with a code, for whoever has its key."""
+        room = self.find(code)
+        return room if room and hmac.compare_digest(room.key.encode(), key.encode()) else None
+
+    def _sweep(self) -> None:
+        self._rooms = {code: room for code, room in self._rooms.items() if not room.over()}
+
+    def _new_key(self) -> str:
+        while code_of(key := secrets.token_urlsafe(32)) in self._rooms:
+            pass
+        return key
+
+
+def code_of(key: str) -> str:
+    """The code that follows from a key. Slow on purpose (some 20 ms): nobody tries keys until one has a given code."""
+    number = int.from_bytes(hashlib.pbkdf2_hmac("sha256", key.encode(), b"the code of a room", 50_000))
+    return "".join(LETTERS[number // len(LETTERS) ** place % len(LETTERS)] for place in range(CODE))
+
+
+def is_code(text: str) -> bool:
+    """Whether a text could be a room's code."""
+    return bool(re.fullmatch(f"[{LETTERS}]{{{CODE}}}", text.strip().upper()))
+
+
+def relative(address: str) -> str:
+    """A page's address within the app, without its session's own parts: empty where it is none, or too long."""
+    try:
+        parts = urlsplit(address)
+        said = [(key, word) for key, word in parse_qsl(parts.query, keep_blank_values=True) if key not in OF_A_SESSION]
+    except ValueError:
+        return ""
+    path = parts.path.strip("/").rsplit("/", 1)[-1]
+    clean = f"{path}?{urlencode(said)}" if said else path
+    return clean if re.fullmatch(r"\w+", path, re.ASCII) and len(clean) <= limits.ADDRESS else ""
+
+
+def _address(stop: Stop, beat: int) -> str:
+    """Where a stop's address is after some of its beats, as far as the order itself says: an experiment's is the page's."""
+    said = dict(parse_qsl(urlsplit(stop.address).query, keep_blank_values=True))
+    moved = [one.value for one in stop.beats[:beat] if one.kind == "set"][-1:]
+    for query in moved:
+        said |= dict(parse_qsl(query, keep_blank_values=True))
+    return relative(f"{stop.path}?{urlencode(said)}") if stop.address else ""
+
+
+def _wake(futures: set[asyncio.Future]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+ROOMS = Rooms()
