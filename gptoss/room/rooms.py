@@ -16,11 +16,12 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from gptoss.room import limits
+from gptoss.room.clock import Clock
 from gptoss.room.order import VOTE, Question, Stop, read_order
 from gptoss.room.votes import CLOSED, Vote, as_csv
 
@@ -45,6 +46,8 @@ class Room:
         address: what is on the projector, relative and without what belongs to its session; empty where a stop has none.
         turn: how often the room was sent somewhere. Whoever follows goes there anew when it has changed.
         started: when the lecture began (s since 1970).
+        clock: how long it was at each stop, held until the lecturer first goes on.
+        left_out: stops that the lecturer passes over.
         vote: the vote on the screens, open or closed; `votes` are all of them.
         version: rises with every change, also over a restart of the server.
         trainer: whose training run is the room's; empty where nobody's is.
@@ -55,6 +58,8 @@ class Room:
         self.order_text, self.order = order_text, read_order(order_text)
         self.frozen = self.black = self.ended = False
         self.started = time.time() if started is None else started
+        self.clock = Clock([0.0] * len(self.order.stops))
+        self.left_out: frozenset[int] = frozenset()
         self.vote: Vote | None = None
         self.votes: list[Vote] = []
         self.trainer = ""
@@ -69,6 +74,7 @@ class Room:
         self._text = (-1, "")
         self.place = self.shown = self._within(place)
         self.address = ""
+        self._be_at(self.place)
         self._arrive()
 
     # Where the lecture is
@@ -77,6 +83,7 @@ class Room:
         """To a stop and a beat; to the nearest that there is."""
         with self._lock:
             self.place = self._within(place)
+            self._be_at(self.place)
             if not self.frozen:
                 self.shown = self.place
                 self._arrive()
@@ -85,21 +92,55 @@ class Room:
     def forward(self) -> None:
         """What a clicker does: close the vote that is open, so that its answers are seen; else on by one beat."""
         with self._lock:
+            self.clock.start(time.monotonic())
             if self.vote and self.vote.open and not self.frozen:
                 self.close_vote()
                 return
             stop, beat = self.place
             if beat < self._beats(stop):
                 self.go((stop, beat + 1))
-            elif stop + 1 < len(self.order.stops):
-                self.go((stop + 1, 0))
+            elif (following := self.following(stop)) is not None:
+                self.go((following, 0))
 
     def back(self) -> None:
         """Back by one beat; from a stop's beginning to the end of the one before."""
         with self._lock:
             stop, beat = self.place
-            if beat or stop:
-                self.go((stop, beat - 1) if beat else (stop - 1, self._beats(stop - 1)))
+            before = next((each for each in range(stop - 1, -1, -1) if each not in self.left_out), None)
+            if beat:
+                self.go((stop, beat - 1))
+            elif before is not None:
+                self.go((before, self._beats(before)))
+
+    def following(self, stop: int) -> int | None:
+        """The number of the stop that comes after another and is not left out."""
+        return next((each for each in range(stop + 1, len(self.order.stops)) if each not in self.left_out), None)
+
+    def leave_out(self, stops: Iterable[int]) -> None:
+        """Pass over these stops, and over no others, when going on or back. A jump still leads to them."""
+        with self._lock:
+            self.left_out = frozenset(stops) & frozenset(range(len(self.order.stops)))
+            self._tell()
+
+    def run_clock(self, on: bool) -> None:
+        """Let the clock run, or hold it for a break."""
+        with self._lock:
+            (self.clock.start if on else self.clock.hold)(time.monotonic())
+            self._tell()
+
+    def reset_clock(self) -> None:
+        """The lecture has not begun."""
+        with self._lock:
+            self.clock.reset()
+            self._tell()
+
+    def resume(self, spent: Sequence[float], runs: bool, left_out: Iterable[int]) -> None:
+        """Go on as before a restart of the server: seconds at each stop, what is left out. Not where the clock went on."""
+        with self._lock:
+            now = time.monotonic()
+            if len(spent) == len(self.order.stops) and not any(self.clock.spent(now)):
+                self.clock = Clock(spent, self.place[0], runs, now)
+                self.leave_out(left_out)
 
     def ship(self) -> None:
         """Put the projector back to what the order says of the place where it is."""
@@ -346,6 +387,10 @@ class Room:
                 self._tell()
 
     # Within it
+
+    def _be_at(self, place: Place) -> None:
+        if self.order.stops:
+            self.clock.arrive(place[0], time.monotonic())
 
     def _arrive(self) -> None:
         """What follows from where everybody is sent: the address, and the vote of the beat."""

@@ -232,3 +232,46 @@ def test_many_answers_are_few_messages_and_none_is_left_out(room):
 def test_letters_are_enough_that_a_code_is_not_found_by_trying():
     assert len(set(LETTERS)) ** CODE >= 160_000
     assert not any(map(is_code, ("", "BCD", "BCDFG", "AEIO", "BCD/", "../B")))
+
+
+THREE = ORDER + ORDER.partition("\n[[stop]]")[2].join(["\n[[stop]]", ""]).replace("A sink is a gate", "Once more")
+
+
+def test_the_clock_starts_with_the_first_step_and_counts_at_the_stop_where_the_lecture_is(room, monkeypatch):
+    now = iter(range(100, 10_000, 10)).__next__
+    monkeypatch.setattr(time, "monotonic", now)
+    assert not room.clock.runs
+    room.forward()
+    assert room.clock.runs
+    room.go((1, 0))
+    at_first, at_second = room.clock.spent(now())
+    assert at_first > 0 and at_second > 0
+    room.run_clock(False)
+    held = room.clock.spent(now())
+    room.back()
+    assert room.clock.spent(now()) == held and not room.clock.runs
+    room.reset_clock()
+    assert room.clock.spent(now()) == [0, 0]
+
+
+def test_stops_that_are_left_out_are_passed_over_both_ways_and_a_jump_leads_to_them():
+    room = Rooms().open(THREE)
+    last = len(room.order.stops) - 1
+    assert last >= 2
+    room.leave_out({1, 99})
+    assert room.left_out == {1}
+    room.go((0, 3))
+    room.forward()
+    assert room.place == (2, 0)
+    room.back()
+    assert room.place == (0, 3)
+    room.go((1, 0))
+    assert room.place == (1, 0)
+
+
+def test_after_a_restart_the_clock_goes_on_where_it_was_and_a_clock_that_counts_is_left_alone(room):
+    room.resume([60.0, 30.0], True, [1])
+    assert room.clock.runs and room.left_out == {1} and sum(room.clock.spent(time.monotonic())) == pytest.approx(90, abs=5)
+    room.resume([0.0, 0.0], False, [])
+    room.resume([1.0], False, [])
+    assert room.clock.runs and room.left_out == {1}
