@@ -49,7 +49,8 @@ class Beat:
     """One press of the clicker within a stop.
 
     `kind` is "try" (`value` is the label of a Try on that page), "set" (`value` is a query of the page's own controls),
-    "reveal" (the answer to the page's question) or "vote" (the room is asked).
+    "reveal" (the answer to the page's question) or "vote": the room is asked the stop's own question, or the page's where
+    the stop has none.
     """
 
     kind: str

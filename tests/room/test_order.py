@@ -2,7 +2,7 @@
 
 import pytest
 
-from gptoss.room.order import LONGEST, MOST_BYTES, MOST_STOPS, Beat, Order, Question, Stop, read_order, write_order
+from gptoss.room.order import LONGEST, MOST_BYTES, MOST_STOPS, SHIPPED, Beat, Order, Question, Stop, read_order, write_order
 
 WHOLE = Order("Half an hour", (
     Stop("sinks?preset=storyteller&sinks_view=One+head", 5.5, "A sink is a “gate”", "It lets attention go.",
@@ -90,3 +90,20 @@ def test_an_order_is_bounded():
 @pytest.mark.parametrize("text", ["a." * 32_000 + "b = 1", "[" + "a." * 30_000 + "b]"])
 def test_names_whose_reading_takes_the_square_of_their_length_are_not_read(text):
     assert "full stops" in read_order(text).problems[0]
+
+
+@pytest.mark.parametrize("minutes", ["45", "90"])
+def test_the_minutes_of_a_shipped_lecture_add_up_and_it_ends_with_questions(minutes):
+    order = read_order(SHIPPED[minutes])
+    assert order.minutes == float(minutes) and not order.problems and not any(stop.problem for stop in order.stops)
+    last = order.stops[-1]
+    assert last.headline == "Your questions" and 0.05 * order.minutes <= last.minutes <= 0.15 * order.minutes
+    assert read_order(write_order(order)) == order
+
+
+@pytest.mark.parametrize("text", SHIPPED.values(), ids=SHIPPED)
+def test_a_shipped_lecture_tells_the_speaker_what_to_say_at_every_stop_and_types_no_figure(text):
+    for stop in read_order(text).stops:
+        assert stop.headline and stop.sentence and len(stop.note.split()) > 60
+        assert not any(sign.isdigit() for sign in stop.note + stop.headline + stop.sentence), "figures are on the pages"
+        assert "because" in stop.note or "so " in stop.note
