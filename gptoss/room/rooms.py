@@ -402,12 +402,16 @@ class Room:
             self.vote.close()
         if self.vote and (self.vote.place[0] != number or self.vote.place[1] > beat):
             self.vote = None
-        if stop and stop.vote and beat and stop.beats[beat - 1].kind == VOTE:
-            held = [vote for vote in self.votes if vote.place == self.shown and vote.question.text == stop.vote.text]
-            if held:
-                self.vote = held[-1]
-            else:
-                self.open_vote(stop.vote)
+        self.vote = self.vote or self._held(number, beat)
+        asks = stop and beat and stop.beats[beat - 1].kind == VOTE
+        if asks and stop.vote and (not self.vote or self.vote.place != self.shown):
+            self.open_vote(stop.vote)
+
+    def _held(self, number: int, beat: int) -> Vote | None:
+        """The last vote that an order's beat has opened in this stop by then: it comes back with its answers."""
+        stop = self.stop(number)
+        asks = {(number, place) for place, one in enumerate(stop.beats[:beat], 1) if one.kind == VOTE} if stop else set()
+        return next((vote for vote in reversed(self.votes) if vote.place in asks), None)
 
     def _within(self, place: Place) -> Place:
         stop = min(max(place[0], 0), max(len(self.order.stops) - 1, 0))

@@ -149,6 +149,12 @@ def test_a_vote_opens_with_its_beat_counts_one_answer_a_browser_and_comes_back(r
     assert room.vote is None
     room.go((0, 2))
     assert room.vote is room.votes[0] and not room.vote.open and len(room.votes) == 1
+    room.go((1, 0))
+    room.open_vote(NUMBER)  # asked by hand: no place of the order has it
+    room.go((0, 3))
+    assert room.vote is room.votes[0]
+    room.go((1, 0))
+    assert room.vote is None and len(room.votes) == 2
 
 
 def test_rounds_lie_side_by_side_and_a_late_answer_counts_in_none(room):
