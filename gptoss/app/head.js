@@ -17,6 +17,7 @@ export default function ({data, parentElement, setTriggerValue}) {
   }
   hearOfWords(word => setTriggerValue('word', word), data.live)
   document.documentElement.classList.toggle('stage', data.scheme !== '')
+  document.documentElement.classList.toggle('drawn-dark', data.dark) // for paper
   paint(data.scheme)
 }
 

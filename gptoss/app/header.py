@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import glossary, route, stage, state
+from gptoss.app import glossary, route, stage, state, theme
 from gptoss.app.accounts import figures
 from gptoss.app.band import Band, band_of
 from gptoss.app.book import Page, ensure_app
@@ -36,7 +36,8 @@ _WORD = re.compile(r"\[([^\]]+)\]\((#word-[\w-]+)\)")
 # One element for everything, since each of Streamlit's own costs the browser a tenth of every repaint.
 _element = st.components.v2.component(
     "page_head", html='<header class="page-head"></header><aside class="word-card" popover tabindex="-1"></aside>',
-    isolate_styles=False, css=text_of("style.css"), js="\n".join(map(text_of, ("words.js", "head.js"))))
+    isolate_styles=False, css="\n".join(map(text_of, ("style.css", "print.css"))),
+    js="\n".join(map(text_of, ("words.js", "head.js"))))
 
 
 class Opening(NamedTuple):
@@ -66,7 +67,7 @@ def _head(path: str, opening: Opening | None, untrained: bool) -> None:
     page, study = route.page_at(path), state.study()
     band = band_of(study, page, untrained)
     there, asked = st.session_state.get(_ASKED, ("", ""))
-    _element(key=KEY, data={"html": _html(page, study, band, opening), "scheme": stage.scheme(),
+    _element(key=KEY, data={"html": _html(page, study, band, opening), "scheme": stage.scheme(), "dark": theme.is_dark(),
                             "live": glossary.live(study, asked) if there == path else {}},
              on_pressed_change=_take_in, on_theme_change=_ask_for_the_whole_page,
              on_word_change=partial(_note_word, path))
