@@ -18,43 +18,43 @@ _STEP = 0.1  # min in which stops are compared
 class Clock:
     """How long a lecture was at each of its stops. It is held until it is started, and can be held again for a break.
 
-    Every method takes the moment in seconds of one and the same clock, which is the caller's. Whoever shares it locks.
+    Every method takes the moment in seconds of one and the same clock, which is the caller's. Whoever moves it from several
+    threads locks; reading it needs no lock.
     """
 
     def __init__(self, spent: Sequence[float], stop: int = 0, runs: bool = False, now: float = 0.0):
         """`spent`: seconds at each stop so far."""
-        self._spent = [float(seconds) for seconds in spent]
-        self._stop = stop
-        self._since = now if runs else None
+        self._at = ([float(seconds) for seconds in spent], stop, now if runs else None)  # the last: since when it runs
 
     @property
     def runs(self) -> bool:
-        return self._since is not None
+        return self._at[2] is not None
 
     def start(self, now: float) -> None:
         """Go on; nothing happens where it runs."""
-        if self._since is None:
-            self._since = now
+        spent, stop, since = self._at
+        self._at = (spent, stop, now if since is None else since)
 
     def hold(self, now: float) -> None:
         """Stand still, for a break or a question that is not to count."""
-        self._spent, self._since = self.spent(now), None
+        self._at = (self.spent(now), self._at[1], None)
 
     def arrive(self, stop: int, now: float) -> None:
         """The lecture is at this stop from now on. IndexError where there is none."""
-        if not 0 <= stop < len(self._spent):
-            raise IndexError(f"no stop {stop} among {len(self._spent)}")
-        self._spent = self.spent(now)
-        self._stop, self._since = stop, None if self._since is None else now
+        if not 0 <= stop < len(self._at[0]):
+            raise IndexError(f"no stop {stop} among {len(self._at[0])}")
+        self._at = (self.spent(now), stop, now if self.runs else None)
 
     def reset(self) -> None:
         """Back to the beginning of the lecture, held."""
-        self._spent, self._since = [0.0] * len(self._spent), None
+        spent, stop, _ = self._at
+        self._at = ([0.0] * len(spent), stop, None)
 
     def spent(self, now: float) -> list[float]:
         """Seconds at each stop until now."""
-        running = 0.0 if self._since is None else max(now - self._since, 0.0)
-        return [seconds + running * (stop == self._stop) for stop, seconds in enumerate(self._spent)]
+        spent, stop, since = self._at
+        running = 0.0 if since is None else max(now - since, 0.0)
+        return [seconds + running * (place == stop) for place, seconds in enumerate(spent)]
 
 
 class Planned(NamedTuple):
