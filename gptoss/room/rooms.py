@@ -49,6 +49,7 @@ class Room:
         clock: how long it was at each stop, held until the lecturer first goes on.
         left_out: stops that the lecturer passes over.
         vote: the vote on the screens, open or closed; `votes` are all of them.
+        called: the page whose question the projector is to put to the room, which only it knows; empty where none is.
         version: rises with every change, also over a restart of the server.
         trainer: whose training run is the room's; empty where nobody's is.
     """
@@ -62,7 +63,7 @@ class Room:
         self.left_out: frozenset[int] = frozenset()
         self.vote: Vote | None = None
         self.votes: list[Vote] = []
-        self.trainer = ""
+        self.trainer = self.called = ""
         self.version, self.turn = int(time.time() * 1_000), 0
         self._born = self._left = time.monotonic()
         self._lecturers = self._phones = 0
@@ -189,10 +190,18 @@ class Room:
             if len(self.votes) >= limits.VOTES:
                 return f"A room has at most {limits.VOTES} votes."
             self.close_vote()
+            self.called = ""
             self.vote = Vote(question, len(self.votes) + 1, self.shown)
             self.votes.append(self.vote)
             self._tell()
             return ""
+
+    def call_page(self) -> None:
+        """Have the projector ask the room what its page asks."""
+        with self._lock:
+            stop = self.stop(self.shown[0])
+            self.called = stop.path if stop else ""
+            self._tell()
 
     def answer_vote(self, answer: str | float, because: str = "") -> None:
         """What is true, and why, where that was not known when the vote was opened."""
@@ -395,6 +404,7 @@ class Room:
     def _arrive(self) -> None:
         """What follows from where everybody is sent: the address, and the vote of the beat."""
         self.turn += 1
+        self.called = ""
         number, beat = self.shown
         stop = self.stop(number)
         self.address = _address(stop, beat) if stop else ""

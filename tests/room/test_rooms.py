@@ -155,6 +155,10 @@ def test_a_vote_opens_with_its_beat_counts_one_answer_a_browser_and_comes_back(r
     assert room.vote is room.votes[0]
     room.go((1, 0))
     assert room.vote is None and len(room.votes) == 2
+    room.call_page()
+    assert room.called == "rope"
+    room.back()
+    assert room.called == ""
 
 
 def test_rounds_lie_side_by_side_and_a_late_answer_counts_in_none(room):
