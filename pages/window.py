@@ -189,7 +189,7 @@ def lesson(study: Study, tokens: text.Tokens, shown: str = MASK) -> Lesson:
         "window", question(shown),
         [Try("32 tokens, window 8",
              f"{left} of {pairs} query-key pairs remain. Double the window, and look how many come back.",
-             text=controls.first_tokens(32), controls={"window_view": MASK, "window_w": 8, "token": LAST},
+             text=controls.first_tokens(study, 32), controls={"window_view": MASK, "window_w": 8, "token": LAST},
              check=lambda seen: f"Of {pairs} query-key pairs a sliding layer keeps {left} " in seen.words),
          Try("Four layers, window 16", "The upper ladder is a staircase: each sliding layer brings 15 more tokens. In the "
              "lower one the second layer is full, and it brings all the rest at once.",

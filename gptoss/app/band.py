@@ -43,12 +43,12 @@ _AFTER = {
 _LOOKS = {TRAINED: ("school", "green"), CHANGED: ("school", "orange"), RANDOM: ("casino", "violet"), SERVED: ("dns", "blue")}
 _WHAT_WEIGHTS_SHOW = {
     TRAINED: "Trained weights show what was learned, on the texts of their training above all.",
-    CHANGED: "Trained weights under other settings show what these do to what was learned. It is not what a model would "
-             "learn that was trained with them.",
+    CHANGED: "Trained weights under other settings show what these do to what was learned. A model that was trained with "
+             "these settings would learn something else.",
     RANDOM: "Random weights attend and route by chance: what they show is the mechanism, not learning. Trained ones ship "
             f"for the presets {' and '.join(FAMILIES)}, and for some variants of each.",
     SERVED: "The weights of a checkpoint that this server was given, computed with in bfloat16. Whether they show learning "
-            "depends on how they were trained, which the server does not know.",
+            "depends on how they were trained, and the server does not know that.",
 }
 
 
@@ -67,7 +67,7 @@ def band_of(study: Study, page: Page, untrained: bool = False) -> Band:
     spoken, kept = _note(study, weights)
     explained = " ".join(filter(None, (_WHAT_WEIGHTS_SHOW[weights.kind], _texts(weights), kept, cut)))
     band = Band(Badge(weights.words, *_LOOKS[weights.kind]), _AFTER.get(state.session().last_effect),
-                f"Live: {model}. {escape(spoken)}".strip(), explained)
+                f"Running here: {model}. {escape(spoken)}".strip(), explained)
     if weights.kind in (TRAINED, SERVED) or untrained:
         return band
     there = back_to_trained(study).in_words
@@ -103,5 +103,5 @@ def _model_in_words(study: Study, small: ModelConfig) -> tuple[str, str]:
         ("head size", small.head_dim, real.head_dim), ("expert width", small.intermediate_size, real.intermediate_size),
         ("vocabulary", small.vocab_size, real.vocab_size)) if now != whole]
     if not cut:
-        return f"{name}, whole", ""
+        return f"{name}, at its full size", ""
     return f"a scale model of {name}, {cut[0]}", f"Scaled: {', '.join(cut)}."

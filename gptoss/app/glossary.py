@@ -85,6 +85,12 @@ def _share(apart: float) -> str:
     return percent(1 / (1 + math.exp(-apart)))
 
 
+def _rows_of_a_token(model: Model, one: str, many: str, count: int) -> str:
+    """How many queries, keys or values a token has in a layer, and of how many numbers."""
+    return (f"In {model.name} a token has {plural(count, one, many)} in each layer, of {model.config.head_dim} numbers "
+            f"{'each' if count > 1 else 'in all'}.")
+
+
 _MACHINE = BY_NAME["H100"]
 
 WORDS: dict[str, Word] = {
@@ -96,15 +102,15 @@ WORDS: dict[str, Word] = {
     "vocabulary": Word(
         "All the tokens that a model knows. It reads and writes nothing else, so that rare words are spelled in pieces.",
         "tokenizer",
-        lambda model: f"Of all weights of {model.name} "
-                      f"{percent(2 * model.config.vocab_size * model.config.hidden_size / model.weights)} are its rows."),
+        lambda model: f"Its rows are {percent(2 * model.config.vocab_size * model.config.hidden_size / model.weights)} of "
+                      f"all weights of {model.name}."),
     "BPE": Word(
         "Byte-pair encoding: a text begins as bytes, and pairs of neighbours become one token, the most frequent pairs of "
         "the language first. So frequent words are one token, and any text can be written.", "tokenizer",
         lambda model: f"To 256 bytes the vocabulary of {model.name} adds {model.config.vocab_size - 256:,} more tokens."),
     "harmony": Word(
         "The form in which GPT-OSS writes a conversation: who speaks, in which channel, and where a message ends. Special "
-        "tokens, which a user's text never becomes, mark all of that.", "tokenizer",
+        "tokens mark all of that, and a text that a user types never becomes one of them.", "tokenizer",
         lambda model: f"This app uses {len(SPECIAL_TOKENS)} special tokens, whatever the model."),
     "embedding": Word(
         "The row of learned numbers with which a token enters the model. All rows together are a matrix with a row for each "
@@ -142,8 +148,9 @@ WORDS: dict[str, Word] = {
     "attention": Word(
         "The part of a layer in which a token fetches from earlier tokens what it needs. How much it takes of each is its "
         "attention weight.", "attention",
-        lambda model: f"In each head a token after {model.context - 1:,} others looks at "
-                      f"{spelled(sum(kv_slots(model.config, model.context)))} keys, over all layers of {model.name}."),
+        lambda model: f"A token after {model.context - 1:,} others looks at "
+                      f"{spelled(sum(kv_slots(model.config, model.context)))} keys with one head in every layer of "
+                      f"{model.name}."),
     "head": Word(
         "One of several attentions that run side by side in a layer, each with matrices of its own. So each can look for "
         "something else.", "attention",
@@ -152,18 +159,15 @@ WORDS: dict[str, Word] = {
     "query": Word(
         "What a token asks in one head: a row of numbers made from its stream. It is compared with the keys of the tokens "
         "before.", "attention",
-        lambda model: f"In {model.name} a token has {model.config.num_attention_heads} in each layer, "
-                      f"{model.config.head_dim} numbers each."),
+        lambda model: _rows_of_a_token(model, "query", "queries", model.config.num_attention_heads)),
     "key": Word(
         "What a token offers to be found by: a row of numbers made from its stream. The better it matches a query, the more "
         "of the token's value is taken.", "attention",
-        lambda model: f"In {model.name} a token has {model.config.num_key_value_heads} in each layer, "
-                      f"{model.config.head_dim} numbers each."),
+        lambda model: _rows_of_a_token(model, "key", "keys", model.config.num_key_value_heads)),
     "value": Word(
         "What a token hands over where its key matches: a row of numbers made from its stream. A head returns the values "
         "mixed by their attention weights.", "attention",
-        lambda model: f"In {model.name} a token has {model.config.num_key_value_heads} in each layer, "
-                      f"{model.config.head_dim} numbers each."),
+        lambda model: _rows_of_a_token(model, "value", "values", model.config.num_key_value_heads)),
     "softmax": Word(
         "A rule that makes shares out of any numbers: e to the power of each, divided by the sum of all. Larger numbers get "
         "more, and the shares add up to 1.", "attention",
@@ -177,7 +181,7 @@ WORDS: dict[str, Word] = {
     "KV cache": Word(
         "The keys and values of all tokens so far, kept so that the next token need not compute them again. It grows with "
         "the text, which is why long texts need memory.", "memory",
-        lambda model: f"At {model.context:,} tokens that of {model.name} takes {size(model.figure('kv_cache'))}."),
+        lambda model: f"At {model.context:,} tokens the cache of {model.name} takes {size(model.figure('kv_cache'))}."),
     "KV group": Word(
         "Query heads that share one KV head: its keys and its values. Fewer groups make the KV cache smaller, while the "
         "questions stay as many.", "gqa",
@@ -186,7 +190,7 @@ WORDS: dict[str, Word] = {
     "sink": Word(
         "A learned number that takes part in a head's softmax without being a token. The share that it takes brings no "
         "value, so a head can rest.", "sinks",
-        lambda model: f"In {model.name} a sink at 0 beside {plural(model.seen, 'score')} of 0 takes "
+        lambda model: f"In {model.name} a sink with a logit of 0 beside {plural(model.seen, 'score')} of 0 takes "
                       f"{percent(1 / (model.seen + 1), 2)}."),
     "window": Word(
         "How many of the last tokens a sliding layer can see, the token itself included. What is further back has to come "
@@ -228,8 +232,8 @@ WORDS: dict[str, Word] = {
         lambda model: f"In {model.name} it chooses one of "
                       f"{spelled(math.comb(model.config.num_experts, model.config.experts_per_token))} sets of experts."),
     "active parameters": Word(
-        "The weights that one token passes through. In a mixture of experts they are few of all, because each token uses "
-        "few of the experts.", "experts",
+        "The weights that one token passes through. In a mixture of experts they are a small part of all, because each "
+        "token uses few of the experts.", "experts",
         lambda model: f"In {model.name} they are {count(model.figure('active'))} of {count(model.weights)}."),
     "load balance": Word(
         "How evenly tokens are spread over the experts. An expert that gets few tokens learns little, and one that gets "
@@ -247,12 +251,12 @@ WORDS: dict[str, Word] = {
         lambda model: f"Of two tokens with logits 1 apart the better one gets {_share(1)} at temperature 1 and {_share(2)} "
                       "at 0.5, in every model."),
     "top-k": Word(
-        "A cut before a token is drawn: only the k most likely ones can be. It keeps out the many that are each unlikely "
-        "and together are not.", "sampling",
+        "A cut before a token is drawn: only the k most likely ones can be. It keeps out the many tokens that are unlikely "
+        "one by one, but not all together.", "sampling",
         lambda model: f"Top-k 50 leaves {percent(50 / model.config.vocab_size, 2)} of the vocabulary of {model.name}."),
     "top-p": Word(
-        "A cut before a token is drawn: the fewest tokens stay that together reach the probability p. Where the model is "
-        "sure these are few, where it is not they are many.", "sampling",
+        "A cut before a token is drawn: the fewest tokens stay that together reach the probability p. They are few where "
+        "the model is sure, and many where it is not.", "sampling",
         lambda model: f"Of {model.config.vocab_size:,} equally likely tokens top-p 0.9 keeps "
                       f"{math.ceil(0.9 * model.config.vocab_size):,}."),
     "entropy": Word(
@@ -267,7 +271,7 @@ WORDS: dict[str, Word] = {
                       f"{fixed(math.log(model.config.vocab_size))} nats."),
     "loss": Word(
         "How surprised a model is by a text: the mean over its tokens, in nats. Training makes it smaller; it cannot fall "
-        "below what nobody could know.", "training",
+        "below what nobody could know beforehand.", "training",
         lambda model: f"Untrained, {model.name} guesses about evenly, which costs "
                       f"{fixed(math.log(model.config.vocab_size))} nats a token."),
     "perplexity": Word(
@@ -282,13 +286,13 @@ WORDS: dict[str, Word] = {
         "How large a step training takes. Too small and it learns slowly, too large and the loss jumps.", "training",
         lambda model: f"The training of {model.trained} rose to {number(model.recipe['peak'])}."),
     "batch": Word(
-        "Texts that are worked on at once. In training one step learns from all of them; in use they share the reading of "
-        "the weights.", "training",
+        "Texts that are worked on at once. In training one step learns from all of them; when a model is used, they share "
+        "one reading of its weights.", "training",
         lambda model: f"One step of {model.trained} learned from {model.recipe['batch']} texts of {model.recipe['length']} "
                       "tokens."),
     "AdamW": Word(
-        "The rule by which most models are trained: every weight steps by its mean gradient, divided by how much that "
-        "varies. For that it keeps two more numbers for each weight.", "training",
+        "The rule by which most models are trained: every weight steps by the mean of its last gradients, divided by their "
+        "typical size. For that it keeps two more numbers for each weight.", "training",
         lambda model: f"For {model.name} these take {size(training_memory(model.config)['optimizer states'])}."),
     "checkpoint": Word(
         "The file with the weights of a model, written after training or on the way. Whoever has it can run the model.",
@@ -313,12 +317,13 @@ WORDS: dict[str, Word] = {
         "machines promise so many a second.", "memory",
         lambda model: f"One token after {model.context - 1:,} others costs {model.name} {flops(model.figure('flops'))}."),
     "bandwidth": Word(
-        "How many bytes a second a machine moves from memory to where it computes. While one text is written that, and not "
-        "arithmetic, limits the speed.", "memory",
+        "How many bytes a second a machine moves from memory to where it computes. While a single text is written, this "
+        "limits the speed, and not arithmetic.", "memory",
         lambda model: f"At the {decimal(_MACHINE.bandwidth, 'B/s')} of an {_MACHINE.name} reading all weights of "
                       f"{model.name} takes {seconds(model.figure('weights') / _MACHINE.bandwidth)}."),
     "roofline": Word(
-        "A picture of what limits a computation: few FLOPs for each byte and memory does, many and arithmetic does. The "
+        "A picture of what limits a computation: where each byte is used for few FLOPs it is memory, where it is used for "
+        "many it is arithmetic. The "
         "bend between the two belongs to the machine.", "memory",
         lambda model: f"An {_MACHINE.name} bends at {number(ridge(_MACHINE, 'bf16'))} FLOPs a byte; writing one text, "
                       f"{model.name} has {number(model.intensity(), 2)}."),

@@ -132,7 +132,7 @@ def _icon(name: str) -> str:
 def _explained(page: Page, study: Study, band: Band) -> str:
     """All that explains the head, behind its one mark: it opens by pointer, touch and keyboard."""
     needed = route.needs(page.path)
-    needs = f" It needs {needed}." if needed else ""
+    needs = f" It builds on {needed}." if needed else ""
     meanings = "".join(f"<dt>{escape(label)}</dt><dd>{escape(meaning)}</dd>"
                        for _, label, _, meaning in _told(page, study))
     return (f'<div class="head-help" id="head-help" popover><p><strong>{page.minutes} minutes.</strong> Afterwards you can '
@@ -155,11 +155,13 @@ def _told(page: Page, study: Study) -> list[tuple]:
     """Of every vital sign that the page shows: its name, its label, what writes it, and what it means."""
     context = study.context
     told = (
-        ("total", "Parameters", count, "All weights."),
+        ("total", "Parameters", count, "All weights of the model."),
         ("active", "Active", count, "Weights that one token uses: the unembedding counts, the embedding does not."),
-        ("kv_cache", f"KV cache at {context:,}", size, "Keys and values of one sequence, two bytes a value."),
-        ("weights", "Weights", size, "A checkpoint with its experts in MXFP4 and the rest in bfloat16."),
-        ("flops", "Per token", flops, f"One more token after {context - 1:,}, multiply and add counted as two."),
+        ("kv_cache", f"KV cache at {context:,}", size, "The keys and values that are kept of one text, at two bytes a "
+                                                       "number."),
+        ("weights", "Weights", size, "The file that holds them, with its experts in MXFP4 and the rest in bfloat16."),
+        ("flops", "Per token", flops, f"What one more token costs after {context - 1:,}; a multiplication and an addition "
+                                      "count as two operations."),
     )
     return [sign for sign in told if sign[0] in signs_of(page)]
 

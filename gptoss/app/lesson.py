@@ -67,11 +67,18 @@ class Prediction:
 
     def written(self, value: float | str) -> str:
         """A guess or the answer, with its unit."""
-        return str(value) if self.choices else f"{self.show(value)} {self.unit}".strip()
+        gap = "" if self.unit == "%" else " "
+        return str(value) if self.choices else f"{self.show(value)}{gap}{self.unit}".strip()
 
 
 def _said(words: Words) -> str:
     return words() if callable(words) else words
+
+
+def _quoted(asked: Prediction, value: float | str) -> str:
+    """A guess or the answer inside a sentence: a choice of words in quotes, a number with its unit."""
+    words = asked.written(value)
+    return f"“{words}”" if asked.choices and any(map(str.isalpha, words)) else words
 
 
 @dataclass(frozen=True)
@@ -251,9 +258,11 @@ def _predict(lesson: Lesson) -> None:
         return
     guess, answer = _committed(lesson.path)[asked.question], asked.answer()
     right = guess is not None and asked.right(guess, answer)
-    said = "" if guess is None else f"You said {asked.written(guess)}."
+    said = "" if guess is None else f"You said {_quoted(asked, guess)}."
     wrong = "" if guess is None or right else asked.mistake(guess)
-    sentence = " ".join(filter(None, (said, wrong, f"**It is {asked.written(answer)}.**", asked.because(answer))))
+    same = right and asked.written(guess) == asked.written(answer)
+    truth = "**That is right.**" if same else f"**It is {_quoted(asked, answer)}.**"
+    sentence = " ".join(filter(None, (said, wrong, truth, asked.because(answer))))
     with st.container(horizontal=True, vertical_alignment="center"):
         (st.success if right else st.info)(sentence, icon=":material/check:" if right else ":material/lightbulb:")
         st.button("Ask me again", key=f"{lesson.path}_again", on_click=_forget, args=(lesson,), type="tertiary",
@@ -284,7 +293,7 @@ def _ask(lesson: Lesson) -> None:
         if stage.on():  # a room says its own aloud
             st.button("Show", key=f"{lesson.path}_show", on_click=_commit, args=(lesson, True))
         if pressed and guess is None:
-            st.caption(":material/edit: Say your own first.")
+            st.caption(":material/edit: Give your own answer first.")
 
 
 def _guess_key(lesson: Lesson) -> str:

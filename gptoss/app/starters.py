@@ -24,7 +24,7 @@ class Starter(NamedTuple):
     @property
     def promise(self) -> str:
         """What to look for, with the words that the model will say."""
-        return f"As it was trained, its best guess for what follows is “{self.expected.strip()}”."
+        return f"With its trained weights, the model's best guess for what comes next is “{self.expected.strip()}”."
 
 
 # By the name of the weights that ship.

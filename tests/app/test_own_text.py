@@ -38,9 +38,9 @@ def test_a_starter_puts_its_text_into_the_box_and_says_what_to_look_for(name):
     at.pills(key="starter").set_value(starter.label).run()
     assert_fine(at)
     assert at.text_area(key="text").value == starter.text
-    assert "best guess for what follows" in captions(at)
+    assert "best guess for what comes next" in captions(at)
     at.text_area(key="text").set_value("Something else").run()
-    assert at.pills(key="starter").value is None and "best guess for what follows" not in captions(at)
+    assert at.pills(key="starter").value is None and "best guess for what comes next" not in captions(at)
 
 
 def test_what_a_small_vocabulary_spells_in_pieces_is_counted_whole_too():

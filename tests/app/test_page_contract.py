@@ -21,6 +21,7 @@ from gptoss.app import lesson, notices
 from gptoss.app.book import PAGES
 from gptoss.app.lesson import CODE, MATHS, TABS, Prediction, Try
 from gptoss.app.markdown import literal
+from gptoss.app.study import DEFAULT_PRESET
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 NO_LESSON = ("start", "build", "exercises")
@@ -143,10 +144,11 @@ def contents(at):
 
 
 @EVERY_LESSON
-def test_every_experiment_changes_something_and_shows_what_its_sentence_says(page, monkeypatch):
+@pytest.mark.parametrize("preset", at_night((DEFAULT_PRESET, "classroom"), (DEFAULT_PRESET,)))
+def test_every_experiment_changes_something_and_shows_what_its_sentence_says(page, preset, monkeypatch):
     pressed, put = [], Try.set
     monkeypatch.setattr(Try, "set", lambda attempt, start: pressed.append(attempt) or put(attempt, start))
-    at = opened(page).run()
+    at = opened(page, preset).run()
     assert contents(at) == contents(at.run()), "what is shown changes by itself"
     start = contents(at), address(at)
     count = sum(str(button.key).startswith(f"{page.path}_try_") for button in at.button)

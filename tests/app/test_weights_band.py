@@ -38,7 +38,7 @@ def test_the_first_minute_is_on_trained_weights(file):
     assert "storyteller" in band(at) and "Back to trained" not in offers(at)
     expected = {LADDER: "random weights, seed 0"} | dict.fromkeys(NOT_STORIES, f"{OWN}]")
     assert expected.get(file, "weights trained on stories]") in band(at)
-    assert file not in NOT_STORIES or "classroom , whole, in place of storyteller, whose" in band(at)
+    assert file not in NOT_STORIES or "classroom , at its full size, in place of storyteller, whose" in band(at)
 
 
 @pytest.mark.parametrize("file", FILES)

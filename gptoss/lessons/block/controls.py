@@ -78,7 +78,8 @@ TRIES = (
         controls=_AT_THE_END | {REMOVED.name: "layer 0 experts"}, check=others_move_more, **_FIRST),
     Try("One layer", "Behind the experts stands nothing but the final norm, so their bar foresees the removal well. "
         "Attention's does not: the experts would have read it.",
-        dials={"layers": 1}, controls={"block_view": "Every removal", REMOVED.name: NOTHING}, check=last_is_foreseen_best),
+        preset="classroom", text=DEFAULT_SAMPLE.text, dials={"layers": 1}, check=last_is_foreseen_best,
+        controls={"block_view": "Every removal", REMOVED.name: NOTHING}),
     Try("48 small steps", "A deep and narrow model adds in small steps, so its answer stands some half blocks before the "
         "end, not in the last one.", text=DEFAULT_SAMPLE.text, check=settles_early,
         preset="classroom", dials={"layers": 48, "hidden": 64, "heads": 2, "experts": 1},

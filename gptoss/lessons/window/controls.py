@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,7 +16,6 @@ from gptoss.app.study import DIALS, Study
 from gptoss.app.weights import weights_in_words
 from gptoss.charts.accounts import CONTEXTS
 from gptoss.lessons.window import charts, measure
-from gptoss.tokenizer import DEFAULT_SAMPLE, encode_prefix
 
 CHECKED_TOKENS = 96  # of the text, for what runs the live model many times
 DIAL = DIALS["window"]
@@ -90,10 +88,10 @@ def cost(study: Study) -> None:
             pictures.show_chart(charts.context_lines(frame, column, study.context), key=f"window_{column}")
 
 
-@lru_cache(maxsize=4)
-def first_tokens(count: int) -> str:
-    """The first `count` tokens of the first example, as a text."""
-    return DEFAULT_SAMPLE.text[:encode_prefix(DEFAULT_SAMPLE.text, count).characters_used]
+def first_tokens(study: Study, count: int) -> str:
+    """What the study's live model reads as `count` tokens: the beginning of its first example, as a text."""
+    sample = text.first_example(study.preset).text
+    return sample[:study.vocabulary.encode_prefix(sample, count).characters_used]
 
 
 def output_distances(study: Study, ids: Sequence[int]) -> pd.DataFrame:

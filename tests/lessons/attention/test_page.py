@@ -216,7 +216,7 @@ def test_equal_scores_share_evenly_with_the_sink(settings, answer):
     at = opened(**settings)
     at.number_input(key="attention_guess").set_value(50.0).run()
     press(at, "Commit")
-    assert f"**It is {answer:.3g} %.**" in at.info[0].value and f"1 / {round(100 / answer)}." in at.info[0].value
+    assert f"**It is {answer:.3g}%.**" in at.info[0].value and f"1 / {round(100 / answer)}." in at.info[0].value
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

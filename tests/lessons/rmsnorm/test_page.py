@@ -96,7 +96,7 @@ def test_the_prediction_is_what_eps_leaves():
     at = show(open_rmsnorm(), "Time")
     at.number_input(key="rmsnorm_time_guess").set_value(0.30).run()
     at.button(key="rmsnorm_commit").click().run()
-    assert "**It is 0.30.**" in at.success[0].value and "it makes 0.9995." in at.success[0].value
+    assert "**That is right.**" in at.success[0].value and "it makes 0.9995." in at.success[0].value
 
 
 @pytest.mark.parametrize(("view", "key", "guess", "answer", "said"), [
@@ -114,7 +114,7 @@ def test_only_rmsnorm_is_changed_by_a_shift():
     at = show(open_rmsnorm(), "Activations")
     at.radio(key="rmsnorm_activations_guess").set_value("both").run()
     at.button(key="rmsnorm_commit").click().run()
-    assert "**It is RMSNorm alone.**" in at.info[0].value
+    assert "**It is “RMSNorm alone”.**" in at.info[0].value
 
 
 def test_checks_state_small_differences():

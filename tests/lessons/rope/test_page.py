@@ -162,7 +162,7 @@ def test_the_prediction_counts_the_pairs_that_never_turn(theta, right):
     at.number_input(key="rope_arrows_guess").set_value(float(right)).run()
     at.button(key="rope_commit").click().run()
     other, there = (10_000, 9) if theta == 150_000 else (150_000, 14)
-    assert f"**It is {right} pairs.**" in at.success[0].value
+    assert f"You said {right} pairs. **That is right.**" in at.success[0].value
     assert f"With theta {other:,} it would be {there}." in at.success[0].value
 
 
