@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import kept, pictures, route, stage, state
+from gptoss.app import called, kept, pictures, route, stage, state
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
 from gptoss.app.state import Moment
@@ -24,7 +24,7 @@ from gptoss.units import number
 PREDICT, TRY = "Predict, then look", "Try this"
 MATHS, CODE, CLAIMS, CHECKS = TABS = ("The maths", "The code", "Claims", "How we know")
 MANY = 12  # choices from which on a list to choose from is easier than all of them at once
-_WANTED, _DUE = "try_wanted", "try_due"  # an experiment by its name, and what the next run presses
+_DUE = "try_due"  # the experiment that the next run presses
 BESIDE = "beside"  # the key of the questions and experiments, by which style.css and the browser tests find them
 
 Words = str | Callable[[], str]  # a sentence, or what makes it once the reader has committed
@@ -155,23 +155,7 @@ class Lesson:
 
 def answered(path: str, asked: Prediction) -> bool:
     """Whether the reader has committed to an answer: what would give it away waits for that."""
-    return asked.question in _committed(path) or f"{path}_reveal" in st.session_state
-
-
-def reveal(path: str) -> None:
-    """Show what the page at `path` asks answered, as its button does, from a callback: whichever view is drawn next."""
-    st.session_state[f"{path}_reveal"] = _WANTED in st.session_state  # whether an experiment comes before
-
-
-def try_by_label(label: str) -> None:
-    """Press an experiment by the name on its button, from a callback: on the page that is drawn next, once it is drawn."""
-    st.session_state[_WANTED] = label
-
-
-def start_over(path: str) -> None:
-    """Take back what was answered and tried on the page at `path`, from a callback. Dials and controls stay."""
-    for name in ("reveal", "committed", "tried", "missing"):
-        st.session_state.pop(f"{path}_{name}", None)
+    return asked.question in _committed(path) or called.to_reveal(path) is not None
 
 
 def take_up() -> None:
@@ -182,7 +166,7 @@ def take_up() -> None:
 
 def beside(lesson: Lesson, place: DeltaGenerator | None = None) -> None:
     """Draw the question and the experiments right under the main picture, or at a `place`: once a run, after the picture."""
-    if label := st.session_state.pop(_WANTED, None):
+    if label := called.take_attempt():
         _look_for(label, lesson)
     under = pictures.under_main()
     with place or under or st.container():
@@ -271,9 +255,9 @@ def _predict(lesson: Lesson) -> None:
 
 def _answer_if_revealed(lesson: Lesson) -> None:
     """Commit to no answer where ours was called for, unless an experiment that comes before has still to be pressed."""
-    key = f"{lesson.path}_reveal"
-    if key in st.session_state and not (st.session_state[key] and _DUE in st.session_state):
-        del st.session_state[key]
+    after_attempt = called.to_reveal(lesson.path)
+    if after_attempt is not None and not (after_attempt and _DUE in st.session_state):
+        called.revealed(lesson.path)
         committed = _committed(lesson.path)
         st.session_state[f"{lesson.path}_committed"] = {lesson.prediction.question: None} | committed
 

@@ -14,14 +14,14 @@ def a_page():
     """A page of its own with a lesson of every kind, inside the app's state."""
     import streamlit as st
 
-    from gptoss.app import lesson, state
+    from gptoss.app import called, lesson, state
     from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
     from gptoss.app.verdicts import COMPUTED, TOPICS, UNDER_STUDY, Claim, Verdict
     from gptoss.model import RMSNorm
 
     lesson.take_up()
     for call in st.session_state.pop("called", ()):  # as a callback does
-        call(lesson)
+        call(called)
     state.synchronise()
     calls = st.session_state.setdefault("calls", [])
 
@@ -132,20 +132,20 @@ def called(page, *calls):
 
 
 def test_an_answer_is_revealed_and_taken_back_as_an_order_says(page):
-    called(page, lambda lesson: lesson.reveal("rope"))
+    called(page, lambda order: order.reveal("rope"))
     assert "It is 42 apples." in page.info[0].value and "You said" not in page.info[0].value
-    called(page, lambda lesson: lesson.start_over("rope"))
+    called(page, lambda order: order.start_over("rope"))
     assert not page.info and page.number_input(key="rope_guess")
 
 
 def test_an_experiment_is_pressed_by_its_name_and_one_that_is_not_there_is_named(page):
-    called(page, lambda lesson: lesson.try_by_label("One head"), lambda lesson: lesson.reveal("rope"))
+    called(page, lambda order: order.try_by_label("One head"), lambda order: order.reveal("rope"))
     assert page.session_state["session"].now.study.heads == 1 and page.session_state["rope_near"] == 3
     assert "to see MQA" in page_text(page) and "It is 42 apples." in page.info[0].value
     assert len(page.session_state["session"].past) == 1
-    called(page, lambda lesson: lesson.start_over("rope"), lambda lesson: lesson.try_by_label("No <b> head"))
+    called(page, lambda order: order.start_over("rope"), lambda order: order.try_by_label("No <b> head"))
     assert "No experiment here is called “No <b> head”." in page_text(page) and "to see MQA" not in page_text(page)
-    called(page, lambda lesson: lesson.start_over("rope"))
+    called(page, lambda order: order.start_over("rope"))
     assert "No experiment here" not in page_text(page)
 
 
