@@ -1,6 +1,7 @@
 """The router: the bar of pages, their title in the browser's tab, the sidebar with the model under study, the foot.
 
-The server imports this file once, before anybody comes, for `app`; each session runs it as its script.
+The server imports this file once, before anybody comes, for `app`, which serves the lecture room's light pages too; each
+session runs it as its script.
 """
 
 import importlib
@@ -17,6 +18,8 @@ from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
 from gptoss.app.take_home import take_home
+from gptoss.room.routes import routes
+from gptoss.room.streams import ended_with_server
 
 
 def import_everything() -> None:
@@ -57,4 +60,4 @@ if __name__ == "__main__":
 else:
     import_everything()
     prepare_process()
-    app = st.App(__file__)
+    app = st.App(__file__, routes=routes(st.get_option("server.baseUrlPath")), lifespan=ended_with_server)

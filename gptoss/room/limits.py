@@ -11,7 +11,7 @@ from dataclasses import dataclass
 ROOMS = 64  # at once on a server
 PHONES = 1_000  # browsers that a room knows
 LISTENERS = 2_000  # open streams of a server
-LECTURERS = 8  # open streams of a room's own lecturer: projector, presenter's window, and either reloaded
+LECTURERS = 32  # open streams of a room's own lecturer: projector, presenter's window, and either reloaded
 WAITING = 30 * 60.0  # s without a lecturer after which a room ends
 LONGEST = 6 * 3600.0  # s that a room lives at most
 VOTES = 200  # of a room
@@ -20,7 +20,7 @@ ADDRESS = 8_000  # characters of what is on the screen
 CURVE = 64  # points of a drawn curve
 LARGEST = 1e15  # that a number answered may be
 BODY = 2_000  # bytes of what a phone sends
-ORDER = 64 * 1024  # bytes of an order
+OPENING = 256 * 1024  # bytes of what opens a room: an order as JSON writes it
 ADDRESSES = 4_096  # that a limit remembers
 
 

@@ -27,7 +27,7 @@ from gptoss.room.votes import CLOSED, Vote, as_csv
 
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so that no code is a word
 CODE = 4  # letters
-OF_A_SESSION = {"lead", "room", "stage", "theme"}  # parts of an address that are nobody else's
+OF_A_SESSION = {"lead", "room", "at", "stage", "theme"}  # parts of an address that are nobody else's
 PAUSE = 0.5  # s between two messages where something only moves: a dial that is dragged, a count of answers
 
 Place = tuple[int, int]  # a stop, and how many of its beats have been played
@@ -308,6 +308,10 @@ class Room:
                         for one in self.order.stops],
                 "tally": self.tally(), "answer": asked.answer if asked else None, "because": asked.because if asked else ""}
 
+    def wake(self) -> None:
+        """Let whoever waits look again, though nothing has changed."""
+        self._tell()
+
     @property
     def phones(self) -> int:
         """How many streams of others than the lecturer are open."""
@@ -338,8 +342,11 @@ class Room:
             with self._lock:
                 self._count(lecturer, -1)
 
-    async def changed(self, since: int, patience: float = 15.0) -> int:
-        """Wait until the version is another one than `since`, at most `patience` (s). Returns the version."""
+    async def changed(self, since: int, patience: float = 15.0, gone: asyncio.Future | None = None) -> int:
+        """Wait until the version is another one than `since`, at most `patience` (s), or until `gone` is done.
+
+        Returns the version.
+        """
         loop = asyncio.get_running_loop()
         with self._lock:
             if self.version != since or self.ended:
@@ -347,7 +354,7 @@ class Room:
             told, self._loop = loop.create_future(), loop
             self._waiting.setdefault(loop, set()).add(told)
         try:
-            await asyncio.wait((told,), timeout=patience)
+            await asyncio.wait({told, gone} if gone else {told}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             with self._lock:
                 self._waiting.get(loop, set()).discard(told)
@@ -446,6 +453,8 @@ class Room:
 class Rooms:
     """Those of one server, by code."""
 
+    leaving = False  # whether the server is about to stop
+
     def __init__(self) -> None:
         self._rooms: dict[str, Room] = {}
         self._lock = threading.Lock()
@@ -477,6 +486,12 @@ class Rooms:
         room = self.find(code)
         return room if room and hmac.compare_digest(room.key.encode(), key.encode()) else None
 
+    def leave(self) -> None:
+        """Let all who follow go, because the server stops. They come back to the rooms of the next one."""
+        self.leaving = True
+        for room in list(self._rooms.values()):
+            room.wake()
+
     def _sweep(self) -> None:
         self._rooms = {code: room for code, room in self._rooms.items() if not room.over()}
 
@@ -502,10 +517,11 @@ def relative(address: str) -> str:
     try:
         parts = urlsplit(address)
         said = [(key, word) for key, word in parse_qsl(parts.query, keep_blank_values=True) if key not in OF_A_SESSION]
+        query = urlencode(said)
     except ValueError:
         return ""
     path = parts.path.strip("/").rsplit("/", 1)[-1]
-    clean = f"{path}?{urlencode(said)}" if said else path
+    clean = f"{path}?{query}" if query else path
     return clean if re.fullmatch(r"\w+", path, re.ASCII) and len(clean) <= limits.ADDRESS else ""
 
 
