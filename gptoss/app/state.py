@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, kept, moves, route, share, stage, trained
+from gptoss.app import dials, kept, moves, paper, route, share, stage, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
@@ -140,7 +140,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
     text, more = text_from_query(query, study.preset, own_text)
-    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS])
+    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS | {paper.KEY}])
     return Moment(study, text, pinned), problems + more
 
 
@@ -342,7 +342,8 @@ def _carry_over(text: str) -> None:
 
 
 def _address() -> dict[str, str]:
-    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS | stage.KEYS}
+    others = PAGE_KEYS | stage.KEYS | {paper.KEY}
+    return {key: value for key, value in st.query_params.to_dict().items() if key not in others}
 
 
 def _in_history() -> bool:
