@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, kept, moves, paper, route, share, stage, trained
-from gptoss.app.book import ALL_PAGES, SHARED_KEYS
+from gptoss.app import dials, kept, moves, route, share, stage, trained
+from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
 from gptoss.app.study import DIALS, Study, unknown_settings
@@ -25,7 +25,7 @@ from gptoss.config import PRESETS, ModelConfig
 from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
-PAGE_KEYS = {*SHARED_KEYS, *(key for page in ALL_PAGES for key in page.controls)}  # of pages' own controls in the address
+PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
 DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
 PAUSE = 2.0  # s after which another move of the same control on a page is a step of its own
@@ -140,7 +140,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
     text, more = text_from_query(query, study.preset, own_text)
-    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS | {paper.KEY}])
+    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS])
     return Moment(study, text, pinned), problems + more
 
 
@@ -342,8 +342,7 @@ def _carry_over(text: str) -> None:
 
 
 def _address() -> dict[str, str]:
-    others = PAGE_KEYS | stage.KEYS | {paper.KEY}
-    return {key: value for key, value in st.query_params.to_dict().items() if key not in others}
+    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS | stage.KEYS}
 
 
 def _in_history() -> bool:

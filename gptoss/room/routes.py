@@ -40,7 +40,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Re
            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
                                       "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"}
 FILES = {"css": "text/css", "js": "text/javascript"}
-OF_PHONES, OF_PRESENTERS = ("phone.css", "phone.js"), ("presenter.css", "presenter.js", "reopen.js")
+OF_PHONES, OF_PRESENTERS = ("phone.css", "phone.js"), ("presenter.css", "presenter.js", "presenter_view.js", "reopen.js")
 
 MISSES = limits.Tries(60, 10.0)  # codes that there are not: a class mistypes some, and nobody finds one by trying
 OPENINGS = limits.Tries(12, 30.0)

@@ -278,7 +278,8 @@ def test_a_code_is_asked_for_and_texts_are_shown_as_texts(lecturer, code):
     assert bad.status == 404 and b"<b>" not in bad.body.lower() and b"&lt;b&gt;" in bad.body.lower()
     assert b'href="../room/phone.css"' in lecturer.get("/room/BBBBB").body
     for name, kind in (("room/phone.js", "text/javascript"), ("room/phone.css", "text/css"),
-                       ("presenter/presenter.js", "text/javascript"), ("presenter/reopen.js", "text/javascript")):
+                       ("presenter/presenter.js", "text/javascript"), ("presenter/presenter_view.js", "text/javascript"),
+                       ("presenter/reopen.js", "text/javascript")):
         answer = lecturer.get(f"/{name}")
         assert answer.status == 200 and answer.header("content-type").startswith(kind)
 
