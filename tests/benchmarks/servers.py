@@ -40,12 +40,12 @@ class Server:
 
 
 @contextmanager
-def serving(script: Path, log: int | IO = subprocess.DEVNULL, folder: Path = ROOT) -> Iterator[Server]:
-    """`streamlit run script` on a free port, from the start of the block to its end; what it prints goes to `log`.
+def serving(script: Path, log: int | IO = subprocess.DEVNULL, folder: Path = ROOT, port: int = 0) -> Iterator[Server]:
+    """`streamlit run script` on a port, a free one if none is given, from the start of the block to its end.
 
-    It runs in `folder`, whose modules it finds first.
+    What it prints goes to `log`. It runs in `folder`, whose modules it finds first.
     """
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
                "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none",
                "--browser.gatherUsageStats", "false"]

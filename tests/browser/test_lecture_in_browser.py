@@ -1,0 +1,202 @@
+"""A lecture with a presenter's window and phones: what gets lost comes back, also after a restart of the server."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+from accessibility import violations
+from chromium_reader import DESKTOP, NARROW, PATIENCE, PHONE
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.benchmarks.servers import APP, free_port, serving
+
+ORDER = """
+title = "Three stops"
+
+[[stop]]
+address = "sinks?preset=storyteller"
+minutes = 5
+headline = "A sink is a gate"
+sentence = "A head can let its attention go."
+note = \"\"\"
+Slowly, <b>and</b> with a pause.
+
+A second paragraph.
+\"\"\"
+beats = ["vote"]
+
+[stop.vote]
+text = "Where does it look?"
+choices = ["The first token", "Nothing"]
+answer = "Nothing"
+because = "The sink takes it."
+
+[[stop]]
+address = "rope?preset=storyteller"
+minutes = 4
+headline = "Turning"
+sentence = "A pair of numbers turns."
+
+[[stop]]
+address = "experts?preset=storyteller"
+minutes = 6
+headline = "Few of many"
+sentence = "A router picks."
+"""
+_OPEN = """order => fetch('room/open', {method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify({order})}).then(answer => answer.json()).then(said => said.code)"""
+_ACT = """code => fetch(`${code}/act`, {method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify({act: 'forward'})}).then(answer => answer.status)"""
+
+
+class Lecture:
+    """A server that can be started again on its port, and the browsers that go to it. `errors` are what their pages met."""
+
+    def __init__(self, browser: Browser, log) -> None:
+        self.errors: list[str] = []
+        self._browser, self._log, self._port = browser, log, free_port()
+        self._running = ExitStack()
+        self.contexts: list[BrowserContext] = []
+        self.start()
+
+    def start(self) -> None:
+        self.app = self._running.enter_context(serving(APP, self._log, port=self._port)).address
+
+    def stop(self) -> None:
+        self._running.close()
+
+    def browser(self, screen: dict) -> BrowserContext:
+        """One that shares nothing with the others."""
+        context = self._browser.new_context(viewport=screen)
+        context.set_default_timeout(2 * PATIENCE)
+        context.on("weberror", lambda met: self.errors.append(str(met.error)))
+        self.contexts.append(context)
+        return context
+
+    def open(self, context: BrowserContext, path: str) -> Page:
+        page = context.new_page()
+        page.goto(f"{self.app}/{path}")
+        return page
+
+    def leave(self) -> None:
+        for context in self.contexts:
+            context.close()
+        self.stop()
+
+
+@pytest.fixture
+def lecture(chromium, tmp_path):
+    with open(tmp_path / "log", "w+") as log:
+        lecture = Lecture(chromium, log)
+        try:
+            yield lecture
+        finally:
+            lecture.leave()
+        log.seek(0)
+        assert "Traceback" not in log.read()
+    assert lecture.errors == []
+
+
+def reads(page: Page, headline: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(headline, timeout=2 * PATIENCE)
+
+
+def elapsed(page: Page) -> int:
+    """Seconds on the presenter's clock."""
+    minutes, seconds = page.get_by_role("timer").inner_text().split(":")
+    return 60 * int(minutes) + int(seconds)
+
+
+def test_a_room_survives_what_happens_in_a_lecture_hall(lecture):
+    desk, pocket = lecture.browser(DESKTOP), lecture.browser(PHONE)
+    code = lecture.open(desk, "room").evaluate(_OPEN, ORDER)
+    window, phone = lecture.open(desk, f"presenter?room={code}"), lecture.open(pocket, f"room/{code}")
+    reads(window, "A sink is a gate")
+    expect(window.locator("#notes p")).to_have_text(["Slowly, <b>and</b> with a pause.", "A second paragraph."])
+    expect(window.locator("#phones")).to_have_text("1 phone")
+    assert violations(window) == []
+    votes_come_in(window, phone)
+    frozen_rooms_keep_their_picture(window, phone)
+    what_was_lost_comes_back(window, phone, pocket)
+    late_comers_see_what_all_see(lecture, code)
+    with_a_number_the_lecture_jumps_and_leaves_out(window, phone)
+    a_restart_loses_neither_room_nor_clock(lecture, window, phone)
+    window.set_viewport_size(NARROW)
+    assert window.evaluate("document.scrollingElement.scrollWidth") <= NARROW["width"]
+    window.get_by_role("button", name="End", exact=True).click()
+    window.get_by_role("button", name="End it for everybody").click()
+    reads(window, "The lecture is over")
+    reads(phone, "The lecture is over")
+
+
+def votes_come_in(window: Page, phone: Page) -> None:
+    window.keyboard.press("PageDown")
+    expect(window.get_by_role("button", name="Close the vote")).to_be_visible()
+    phone.get_by_role("radio", name="Nothing").click()
+    expect(window.locator("#vote-count")).to_have_text("1")
+    expect(window.locator(".choice.true b")).to_have_text("1")
+    window.keyboard.press("PageDown")
+    expect(window.locator("#vote-name")).to_have_text("Vote, closed")
+
+
+def frozen_rooms_keep_their_picture(window: Page, phone: Page) -> None:
+    window.keyboard.press("f")
+    expect(window.get_by_role("button", name="Freeze")).to_have_attribute("aria-pressed", "true")
+    window.keyboard.press("PageDown")
+    reads(window, "Turning")
+    expect(window.locator("#frozen")).to_contain_text("the room sees stop 1, A sink is a gate")
+    reads(phone, "A sink is a gate")
+    window.keyboard.press("f")
+    reads(phone, "Turning")
+    window.keyboard.press("b")
+    expect(window.locator("#dark")).to_be_visible()
+    window.keyboard.press("b")
+    expect(window.locator("#dark")).to_be_hidden()
+
+
+def what_was_lost_comes_back(window: Page, phone: Page, pocket: BrowserContext) -> None:
+    pocket.set_offline(True)
+    phone.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    window.keyboard.press("PageDown")
+    reads(window, "Few of many")
+    pocket.set_offline(False)
+    reads(phone, "Few of many")
+    before = elapsed(window)
+    for page in (window, phone):
+        page.reload()
+        reads(page, "Few of many")
+    assert elapsed(window) >= before
+    expect(window.locator("#phones")).to_have_text("1 phone")
+
+
+def late_comers_see_what_all_see(lecture: Lecture, code: str) -> None:
+    late = lecture.browser(PHONE)
+    reads(lecture.open(late, f"room/{code}"), "Few of many")
+    stranger = lecture.open(late, f"presenter?room={code}")
+    reads(stranger, "This room cannot be opened here")
+    assert lecture.open(late, f"room/{code}").evaluate(_ACT, code) == 403
+    late.close()
+    lecture.contexts.remove(late)
+
+
+def with_a_number_the_lecture_jumps_and_leaves_out(window: Page, phone: Page) -> None:
+    window.keyboard.press("1")
+    window.keyboard.press("Enter")
+    reads(phone, "A sink is a gate")
+    window.get_by_role("button", name="skip stop 2").click()
+    expect(window.locator("#next-headline")).to_have_text("Few of many")
+
+
+def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone: Page) -> None:
+    before = elapsed(window)
+    lecture.stop()
+    expect(window.locator("#link")).to_contain_text("Connection lost")
+    lecture.start()
+    expect(window.locator("#link")).to_have_text("Connected", timeout=2 * PATIENCE)
+    reads(window, "A sink is a gate")
+    assert elapsed(window) >= before
+    expect(window.locator("#next-headline")).to_have_text("Few of many")
+    window.keyboard.press("PageDown")
+    phone.get_by_role("radio", name="The first token").click()
+    expect(window.locator("#vote-count")).to_have_text("1")
