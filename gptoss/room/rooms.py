@@ -69,8 +69,9 @@ class Room:
         self._lecturers = self._phones = 0
         self._curves: dict[str, list[tuple[float, float]]] = {}
         self._lock = threading.RLock()
-        self._waiting: dict[asyncio.AbstractEventLoop, set[asyncio.Future]] = {}
-        self._told, self._due = 0.0, False
+        self._waiting: dict[tuple[asyncio.AbstractEventLoop, bool], set[asyncio.Future]] = {}
+        self._told, self._due, self._due_to_all = 0.0, False, False
+        self._said_to_all = self.version
         self._loop: asyncio.AbstractEventLoop | None = None  # of those who wait
         self._text = (-1, "")
         self.place = self.shown = self._within(place)
@@ -168,7 +169,7 @@ class Room:
             clean = relative(address)
             if clean and clean != self.address and not self.frozen:
                 self.address = clean
-                self._tell_soon()
+                self._tell_soon(everybody=True)
 
     def end(self) -> None:
         """The lecture is over. Votes and curves are forgotten."""
@@ -244,7 +245,7 @@ class Room:
                 return CLOSED
             refused = self.vote.take(browser, value)
             if not refused:
-                self._tell_soon()
+                self._tell_soon(everybody=False)
             return refused
 
     def tally(self) -> list[dict]:
@@ -266,7 +267,7 @@ class Room:
             if browser not in self._curves and len(self._curves) >= limits.PHONES:
                 return "The room has as many curves as it may."
             self._curves[browser] = curve
-            self._tell_soon()
+            self._tell_soon(everybody=False)
             return ""
 
     def curves(self) -> list[list[tuple[float, float]]]:
@@ -342,22 +343,24 @@ class Room:
             with self._lock:
                 self._count(lecturer, -1)
 
-    async def changed(self, since: int, patience: float = 15.0, gone: asyncio.Future | None = None) -> int:
+    async def changed(self, since: int, patience: float = 15.0, gone: asyncio.Future | None = None,
+                      lecturer: bool = True) -> int:
         """Wait until the version is another one than `since`, at most `patience` (s), or until `gone` is done.
 
-        Returns the version.
+        Who is no `lecturer` is not told how many answers and phones there are: a class that votes would be 200 messages to
+        each of 200. Returns the version.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
-            if self.version != since or self.ended:
+            if self.ended or (self.version != since if lecturer else self._said_to_all > since):
                 return self.version
             told, self._loop = loop.create_future(), loop
-            self._waiting.setdefault(loop, set()).add(told)
+            self._waiting.setdefault((loop, lecturer), set()).add(told)
         try:
             await asyncio.wait({told, gone} if gone else {told}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             with self._lock:
-                self._waiting.get(loop, set()).discard(told)
+                self._waiting.get((loop, lecturer), set()).discard(told)
         return self.version
 
     def over(self) -> bool:
@@ -375,24 +378,27 @@ class Room:
             self._left = time.monotonic()
         else:
             self._phones += change
-            self._tell_soon()
+            self._tell_soon(everybody=False)
 
-    def _tell(self) -> None:
-        """Wake whoever waits, with a new version."""
+    def _tell(self, everybody: bool = True) -> None:
+        """Wake whoever waits, with a new version: everybody, or the lecturer's windows alone."""
         with self._lock:
             self.version += 1
-            self._told, self._due = time.monotonic(), False
-            waiting, self._waiting = self._waiting, {}
-        for loop, futures in waiting.items():
+            self._told, self._due, self._due_to_all = time.monotonic(), False, False
+            if everybody:
+                self._said_to_all = self.version
+            woken = {who: self._waiting.pop(who) for who in [*self._waiting] if everybody or who[1]}
+        for (loop, _), futures in woken.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_wake, futures)
 
-    def _tell_soon(self) -> None:
+    def _tell_soon(self, everybody: bool) -> None:
         """The same, at most once every `PAUSE`; what comes in between is in the next message."""
         with self._lock:
+            self._due_to_all = self._due_to_all or everybody
             rest = self._told + PAUSE - time.monotonic()
             if rest <= 0 or not self._loop or self._loop.is_closed():
-                self._tell()
+                self._tell(self._due_to_all)
             elif not self._due:
                 self._due = True
                 self._loop.call_soon_threadsafe(self._loop.call_later, rest, self._tell_if_due)
@@ -400,7 +406,7 @@ class Room:
     def _tell_if_due(self) -> None:
         with self._lock:
             if self._due:
-                self._tell()
+                self._tell(self._due_to_all)
 
     # Within it
 

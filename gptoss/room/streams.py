@@ -51,7 +51,7 @@ class Stream(Response):
                 await send({"type": "http.response.body", "body": message.encode(), "more_body": True})
                 if over:
                     break
-                await self._room.changed(version, BEAT, gone)
+                await self._room.changed(version, BEAT, gone, self._lecturer)
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()

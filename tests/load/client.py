@@ -46,23 +46,23 @@ def dials_of(drawn: Mapping) -> Iterator[Mapping]:
         yield from group["dials"]
 
 
-def connect(address: str, patience: float = 120) -> websockets.connect:
+def connect(address: str, patience: float = 120, cookie: str = "") -> websockets.connect:
     """The stream of messages between a browser and the server at `address`, which has `patience` (s) to take it up."""
     stream = address.replace("http", "ws", 1) + "/_stcore/stream"
     return websockets.connect(stream, subprotocols=["streamlit"], origin=address, max_size=None, ping_timeout=None,
-                              open_timeout=patience)
+                              open_timeout=patience, additional_headers={"Cookie": cookie} if cookie else None)
 
 
 class Session:
     """One visitor of one page. Latencies are in seconds, from the message that moves to the end of the script."""
 
-    def __init__(self, address: str, label: str, page: str = "", query: str = ""):
-        self.address, self.label, self.page, self.query = address, label, page, query
+    def __init__(self, address: str, label: str, page: str = "", query: str = "", cookie: str = ""):
+        self.address, self.label, self.page, self.query, self.cookie = address, label, page, query, cookie
         self.received = 0  # bytes
         self.messages = 0
 
     async def __aenter__(self) -> Session:
-        self._socket = await connect(self.address)
+        self._socket = await connect(self.address, cookie=self.cookie)
         self._slider, self._page_hash, self._place, self._fragment = None, "", None, ""
         await self._run(BackMsg())
         if self._slider is None:

@@ -239,6 +239,22 @@ def test_many_answers_are_few_messages_and_none_is_left_out(room):
     assert messages <= 3 + (time.monotonic() - begun) / 0.5
 
 
+def test_phones_are_not_told_what_only_the_lecturer_sees(room):
+    async def follow():
+        room.open_vote(NUMBER)
+        since = room.version
+        phone = asyncio.create_task(room.changed(since, 60, lecturer=False))
+        window = asyncio.create_task(room.changed(since, 60))
+        await asyncio.sleep(0)
+        room.answer("a", 1)
+        assert await asyncio.wait_for(window, 60) > since and not phone.done()
+        room.close_vote()
+        assert await asyncio.wait_for(phone, 60) == room.version
+        assert await room.changed(room.version, 0.0, lecturer=False) == room.version
+
+    asyncio.run(follow())
+
+
 def test_letters_are_enough_that_a_code_is_not_found_by_trying():
     assert len(set(LETTERS)) ** CODE >= 160_000
     assert not any(map(is_code, ("", "BCD", "BCDFG", "AEIO", "BCD/", "../B")))
