@@ -93,15 +93,16 @@ def prediction(study: Study) -> Prediction:
     typical = {controls.nearest_share(saved.parameters): "That is the share of the parameters alone.",
                controls.nearest_share(saved.cache): "That is the share of the cache alone. The weights stay, "
                                                     f"{units.size(saved.weights_after)} of them."}
-    become = f"Let its {study.heads} KV groups become 1" if alone else (
-        f"Had every head keys and values of its own, and then {now} KV groups shared them")
+    become = f"Its {study.heads} KV groups become one" if alone else (
+        f"First every head has keys and values of its own, then {units.plural(now, 'KV group')} share them")
     return Prediction(
-        f"{study.name}, one text of {study.context:,} tokens. {become}: by how much would weights and cache together "
-        "shrink?",
+        f"Take {study.in_words} and one text of {study.context:,} tokens. {become}. By how much do weights and cache "
+        "together shrink?",
         lambda: right, choices=[*controls.SHARES],
-        because=lambda _: f"{saved.memory:.2%} to be exact. The cache goes from {units.size(saved.cache_before)} to "
-                          f"{units.size(saved.cache_after)}, and beside it stand {units.size(saved.weights_after)} of "
-                          "weights, which hardly change. Many texts at once have a cache each: then it counts more.",
+        because=lambda _: f"It is {saved.memory:.2%} exactly. The cache goes from {units.size(saved.cache_before)} to "
+                          f"{units.size(saved.cache_after)}, and the {units.size(saved.weights_after)} of weights beside "
+                          "it hardly change. With many texts at once the saving is larger, because each has a cache of its "
+                          "own.",
         mistakes={share: words for share, words in typical.items() if share != right})
 
 

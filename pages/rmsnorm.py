@@ -21,8 +21,8 @@ HAND, PLANE, ACTIVATIONS, DEPTH, FORMATS, TIME = VIEWS = (
 _, LAYER_ONLY, BOTH = NORMS = "RMSNorm alone", "LayerNorm alone", "both"
 _REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
-    problem=f"Every {word('layer')} adds to a token's {word('residual stream', 'row of numbers')}, so the row grows. Each "
-            "layer would have to read numbers of another size.",
+    problem=f"Every {word('layer')} adds to a token's {word('residual stream', 'row of numbers')}, so the row grows. So "
+            "each layer would have to read numbers of another size.",
     idea="Divide by the typical size. Of 1, −1 and 5 the squares are 1, 1 and 25, their mean is 9, its root 3: we get "
          "0.33, −0.33 and 1.67.",
     chosen=f"{word('RMSNorm')} before every attention and every MLP, and once at the end: {2 * _REAL.num_hidden_layers + 1} "
@@ -93,15 +93,15 @@ def question(shown: str) -> Prediction:
         because=lambda _: "LayerNorm takes the mean away, and a shift moves nothing but the mean.",
         mistakes={LAYER_ONLY: "It is the other way round.", BOTH: "One of them takes the mean away first."}),
         DEPTH: Prediction(
-        "The stream has a root mean square of 10. A half block adds something of 1 that points elsewhere, at a right angle. "
-        "What is it then?", view="depth", show="{:.2f}".format, tolerance=0.001,
+        "The stream has a root mean square of 10. Attention or the experts add a vector with a root mean square of 1, at a "
+        "right angle to it. What is the stream's then?", view="depth", show="{:.2f}".format, tolerance=0.001,
         answer=lambda: measure.after_addition(10, 1),
         because=lambda _: "At a right angle squares add up: √(10² + 1²). So what comes late in a deep model turns the "
                           "stream little, and the norm hands on directions alone.",
         mistakes=[(11, "So it would be if it pointed the same way."), (10, "Nearly, yet it grows a little every time.")])}
     return (asked | about_numbers()).get(shown) or Prediction(
-        f"{', '.join(map(number, worked.numbers))} become {', '.join(map(number, worked.divided))}. And a hundred times as "
-        "much: what becomes of the last number then?",
+        f"RMSNorm turns {', '.join(map(number, worked.numbers))} into {', '.join(map(number, worked.divided))}. Now all "
+        "three are made a hundred times as large. What does the last one become?",
         answer=lambda: measure.by_hand([100 * each for each in measure.NUMBERS]).divided[-1], show="{:.2f}".format,
         because=lambda _: "Their root mean square is a hundred times as large too, so nothing but the proportions counts.",
         mistakes=[(100 * worked.divided[-1], "That would be so if the divisor had stayed at 3; it has grown as well."),

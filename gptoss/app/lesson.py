@@ -245,7 +245,8 @@ def _predict(lesson: Lesson) -> None:
     said = "" if guess is None else f"You said {_quoted(asked, guess)}."
     wrong = "" if guess is None or right else asked.mistake(guess)
     same = right and asked.written(guess) == asked.written(answer)
-    truth = "**That is right.**" if same else f"**It is {_quoted(asked, answer)}.**"
+    words = _quoted(asked, answer)
+    truth = "**That is right.**" if same else f"**The answer is {words}.**" if words[0] == "“" else f"**It is {words}.**"
     sentence = " ".join(filter(None, (said, wrong, truth, asked.because(answer))))
     with st.container(horizontal=True, vertical_alignment="center"):
         (st.success if right else st.info)(sentence, icon=":material/check:" if right else ":material/lightbulb:")

@@ -78,7 +78,7 @@ def show_retrained(page: str, study: Study) -> None:
         pictures.show_chart(_losses_chart(page, variant), key=f"{page}_retrained")
     with words:
         st.table(_table(page), hide_index=True, alt="What each variant takes, and how often its answers are right")
-        st.caption(f"Right answers: of seed {SEEDS[0]} · of seed {SEEDS[1]}. " + (
+        st.caption(f"Right answers of seed {SEEDS[0]} · of seed {SEEDS[1]}. " + (
             f"In colour: {variant}, the shape under study." if variant else
             "The model under study has none of these shapes."))
         st.markdown(in_words(page))
@@ -96,13 +96,13 @@ def in_words(page: str) -> str:
     """Which differences are larger than the spread between seeds, as a list in Markdown. Every word is computed."""
     choice = CHOICES[page]
     table = differences(loss_rows(choice.variants), choice.base)
-    sentences = [f"**{variant[0].upper()}{variant[1:]}**, beside {choice.base}: {_verdict(rows)}."
+    sentences = [f"**{variant[0].upper()}{variant[1:]}**, compared with “{choice.base}”: {_verdict(rows)}."
                  for variant, rows in table.groupby("variant", sort=False)]
     sentences += _answers_apart(answer_rows(choice.variants), choice.base)
     larger = int(table["beyond"].sum())
-    sentences.append(f"Larger than the spread between two seeds: {larger} of {len(table)} differences. If nothing made a "
-                     f"difference, chance would still make about {BY_CHANCE * len(table):.0f} so large "
-                     f"({units.percent(BY_CHANCE, 0)}).")
+    sentences.append(f"Of {len(table)} differences {larger} {'is' if larger == 1 else 'are'} larger than the spread "
+                     "between two seeds. If the choice made no difference, chance alone would make about "
+                     f"{BY_CHANCE * len(table):.0f} so large ({units.percent(BY_CHANCE, 0)}).")
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
@@ -142,7 +142,8 @@ def _answers_apart(answers: pd.DataFrame, base: str) -> list[str]:
         beside = right[base, domain]
         if any(min(abs(one - other) for other in beside) > _APART for one in own):
             here, others = (" and ".join(units.percent(share, 0) for share in shares) for shares in (own, beside))
-            sentences.append(f"Right answers in {domain}, {variant}: {here} by seed, beside {others}.")
+            sentences.append(f"Right answers in {domain}: with “{variant}” {here}, one seed each, and with “{base}” "
+                             f"{others}.")
     return sentences
 
 

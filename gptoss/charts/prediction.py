@@ -67,7 +67,7 @@ def _describe(labels: Sequence[str], now: np.ndarray, before: np.ndarray | None,
                 f"{units.percent(now[answer], 2)}, rank {1 + int((now > now[answer]).sum()):,}. {text}, before "
                 f"{units.percent(before[first], 2)}.")
     bare = int(before.argmax())
-    was = "it was so too," if first == bare else f"it was “{visible_token(labels[bare])}”"
+    was = "it was the same token" if first == bare else f"it was “{visible_token(labels[bare])}”"
     return f"{text}; {without} {was} with {units.percent(before[bare])}."
 
 

@@ -126,7 +126,7 @@ def head_in_words(layer: int, head: int, named: NamedHead | None, random: bool) 
     """Which head this is and what it is known to do on the text, in HTML; `random` is for weights that learned nothing."""
     if named:
         return (f'<h2>Layer {layer}, head {head}: <mark>{named.name}</mark></h2><p>It {named.words}; an even '
-                f"look, {named.chance:.0%}.</p>")
+                f"look would give that {named.chance:.0%}.</p>")
     known = "Its weights are random: what it looks at is chance." if random else (
         "It shows no habit that has a name on this text.")
     return f"<h2>Layer {layer}, head {head}</h2><p>{known}</p>"
@@ -315,7 +315,7 @@ def describe_row(row: np.ndarray, token: int, labels: Sequence[str]) -> str:
     """Where a token looks, in a sentence."""
     best = int(np.nanargmax(row))
     there = "at itself" if best == token else f"at “{visible_token(labels[best])}”, position {best}"
-    return f"“{visible_token(labels[token])}” looks most {there}: with {row[best]:.3f} of its weight."
+    return f"“{visible_token(labels[token])}” looks most {there}: that gets {_weight_in_words(row[best])} of its weight."
 
 
 def describe_column(column: np.ndarray, token: int, labels: Sequence[str]) -> str:
@@ -323,10 +323,14 @@ def describe_column(column: np.ndarray, token: int, labels: Sequence[str]) -> st
     best, able = int(np.nanargmax(column)), int((~np.isnan(column)).sum())
     name = visible_token(labels[token])
     if able == 1:
-        return f"No other token can look at “{name}”: it gives itself {column[best]:.3f}."
-    most = "it does so most itself" if best == token else (
-        f"most of all “{visible_token(labels[best])}” at position {best} does")
-    return f"{able} tokens, itself included, can look at “{name}”: {most}, with {column[best]:.3f} of its weight."
+        return f"No other token can look at “{name}”. It gives itself {_weight_in_words(column[best])} of its weight."
+    who = "it looks at itself" if best == token else f"“{visible_token(labels[best])}” at position {best} looks at it"
+    return (f"{able} tokens, itself included, can look at “{name}”. Of these {who} most, with "
+            f"{_weight_in_words(column[best])} of its weight.")
+
+
+def _weight_in_words(weight: float) -> str:
+    return "less than 0.001" if weight < 0.0005 else f"{weight:.3f}"
 
 
 def _text(title: str, shares: np.ndarray, token: int, labels: Sequence[str], shades: tuple[Shade, str], start: int,

@@ -193,7 +193,7 @@ def side_by_side(study: Study, tokens: Tokens, here: Setting, view: LayerView) -
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.header("What chance looks like", anchor=False)
             show = live.has_twin(study) and kept.toggle(
-                "Show the twin", key="attention_twin",
+                "Show the untrained twin", key="attention_twin",
                 help=f"The same shape, never trained: {weights_in_words(live.twin(study))}.")
         if not live.has_twin(study):
             st.caption(live.NO_TWIN)

@@ -24,6 +24,7 @@ _WIDE, _NARROW = (540, 125), (350, 160)  # px a drawing is wide, and its heads a
 _KEY, _VALUE, _REST = "key", "value", "everything else"
 _BINARY = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _DECIMAL = {"billions": 10**9, "millions": 10**6, "thousands": 10**3}
+_SPELLED = {"MHA": "Every head its own", "GQA": "Shared in groups", "MQA": "One pair for all"}
 _ROW_HEIGHT = 0.94  # of a layer's row, for the largest cache
 
 
@@ -57,7 +58,7 @@ def head_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
 
 def describe_sharing(heads: int, kv_heads: int, head_dim: int) -> str:
     """The drawing in words: its alternative text."""
-    rows = "; ".join(f"{row.name}: {plural(row.kv_heads, 'KV group')} of {plural(heads, 'query head')}, "
+    rows = "; ".join(f"{row.name}: {plural(heads, 'query head')} in {plural(row.kv_heads, 'KV group')}, "
                      f"{size(_bytes_per_token(row.kv_heads, head_dim))} for each token in a layer"
                      for row in _rows(heads, kv_heads))
     return f"{rows}. The model is set to {plural(kv_heads, 'KV group')}."
@@ -118,7 +119,7 @@ def _drawing(rows: list[_Row], kv_heads: int, head_dim: int, width: float, heigh
         bottom = y + _TITLE + shape.height + _PAD
         if as_set:
             pen.box(2, y, width - 4, bottom - y, palette.fade(palette.ACCENT, 0.1), 10, "as-set", palette.ACCENT, 2.5)
-        _title(pen, row, as_set, head_dim, y + 23, width)
+        _title(pen, row, head_dim, y + 23, width)
         _groups(pen, row, pitch, shape, _PAD, y + _TITLE, inner)
         y = bottom + 8
     return pen.picture(width, y, words)
@@ -134,11 +135,12 @@ def _legend(pen: Pen, y: float) -> float:
     return y + 14
 
 
-def _title(pen: Pen, row: _Row, as_set: bool, head_dim: int, y: float, width: float) -> None:
+def _title(pen: Pen, row: _Row, head_dim: int, y: float, width: float) -> None:
     narrow = width < 500
-    pen.text(_PAD, y, f"{row.name}, as set" if as_set and not narrow else row.name, HEADING_SIZE, bold=True)
-    words = f"{plural(row.kv_heads, 'KV group')}{'' if narrow else f' of {row.heads}'}: " \
-            f"{size(_bytes_per_token(row.kv_heads, head_dim))} a token{'' if narrow else ' and layer'}"
+    name = row.name if narrow else f"{_SPELLED[row.name]} ({row.name})"
+    pen.text(_PAD, y, name, HEADING_SIZE, bold=True)
+    words = f"{plural(row.kv_heads, 'KV group')}: {size(_bytes_per_token(row.kv_heads, head_dim))} a token" \
+            f"{'' if narrow else ' and layer'}"
     pen.text(width - _PAD, y, words, anchor="end", faint=True)
 
 
@@ -211,7 +213,7 @@ def _describe_costs(costs: pd.DataFrame, context: int) -> str:
     least, most = (f"{row['parameters'] / _DECIMAL[unit]:.2f}" for row in (one, every))
     return (f"{plural(int(now['kv_heads']), 'KV group')} at {context:,} tokens: {size(now['cache'])} of cache and "
             f"{now['parameters']:,} parameters. From {plural(one['kv_heads'], 'group')} to {every['kv_heads']} the cache "
-            f"goes from {size(one['cache'])} to {size(every['cache'])}, the parameters from {least} to {most} {unit}.")
+            f"goes from {size(one['cache'])} to {size(every['cache'])}, the parameters from {least} to {most} {unit[:-1]}.")
 
 
 def _describe_film(growth: pd.DataFrame) -> str:

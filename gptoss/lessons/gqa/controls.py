@@ -28,7 +28,7 @@ def film(study: Study) -> None:
         title.header("What fewer groups cost: each number of them trained", anchor=False)
         show_retrained("gqa", study)
         return
-    title.header(f"The cache grows: {study.name}, {study.layers} layers", anchor=False)
+    title.header(f"How the cache of {study.in_words} grows, layer by layer", anchor=False)
     steps = study.context if shown == measure.WHOLE else measure.steps_shown(study.config, study.context)
     pictures.show_chart(charts.cache_film(measure.cache_growth(study.config, steps)), key="gqa_film")
 

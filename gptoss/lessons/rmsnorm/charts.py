@@ -148,7 +148,7 @@ def output_sizes(curve: pd.DataFrame, size: float, outputs: Sequence[float]) -> 
     words = ", ".join(f"{output:.3f} with {name}" for name, output in zip(names.values(), outputs, strict=True))
     return Chart(_output_spec(tuple(names.values())), pd.concat([lines, marks], ignore_index=True),
                  "Output size of RMSNorm against input size",
-                 f"An input of root mean square {units.number(size)} leaves with {words}.")
+                 f"An input with a root mean square of {units.number(size)} leaves with {words}.")
 
 
 def format_errors(errors: pd.DataFrame) -> Chart:

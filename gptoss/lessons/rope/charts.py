@@ -95,7 +95,7 @@ def wavelength_by_pair(frame: pd.DataFrame, trained: int, context: int) -> Chart
     text = (f"Plain RoPE: a turn of the fastest pair takes {plain.min():.2f} tokens, of the slowest "
             f"{units.spelled(plain.max(), 2)}. "
             f"{int((plain > trained).sum())} of {len(plain)} pairs never turn once in {trained:,} tokens. "
-            f"Under YaRN the slowest takes {units.spelled(slowest, 2)}. Where both have the same wavelength one line lies "
+            f"Under YaRN the slowest takes {units.spelled(slowest, 2)}. Where both have the same wavelength, one line lies "
             "on the other.")
     return Chart(_wavelength_spec(), data, "Wavelength of every pair under plain RoPE and YaRN", text)
 
@@ -117,7 +117,8 @@ def stretch_by_pair(frame: pd.DataFrame, low: float, high: float, zones: tuple[i
     text = (f"YaRN keeps {zones[0]} of {pairs} pairs, blends {zones[1]} and slows {zones[2]} by the whole factor; its ramp "
             f"runs from pair {units.fixed(low)} to {units.fixed(high)}. From fastest to slowest pair YaRN slows "
             f"{ends[YARN]} times, the notebook's blend {ends[NOTEBOOK]}, position interpolation {ends[INTERPOLATION]}. "
-            "Where YaRN keeps a pair its line lies on plain RoPE's, where it stretches one on position interpolation's.")
+            "Where YaRN keeps a pair, its line lies on plain RoPE's; where it slows a pair by the whole factor, it lies on "
+            "that of position interpolation.")
     return Chart(_stretch_spec(), data, "How many times slower each pair turns, by scheme", text)
 
 
@@ -309,10 +310,11 @@ def describe_clock(before: Hands, after: Hands, pair: int, distance: int, step: 
     angle, length = abs(distance * step), float(np.hypot(*after[0]))
     seen = f", seen as {abs(after[2]):.1f}°" if angle > 180 else ""
     long = "Turning keeps their length." if abs(length - 1) < 1e-4 else (
-        f"YaRN has made both {length:.4f} long; they were 1 (the dashed circle).")
-    return (f"Each token turns pair {pair} by {units.number(step)}° more: {units.plural(abs(distance), 'token')} apart is "
-            f"{angle:.1f}° apart{seen}, wherever the two stand. The angle was {abs(before[2]):.1f}° and is "
-            f"{abs(after[2]):.1f}° after both have moved by {units.plural(shift, 'token')}. A score depends on this angle "
+        f"YaRN has made both hands {length:.4f} long; before they were 1 (the dashed circle).")
+    return (f"Each position turns pair {pair} by {units.number(step)}° more. So a query and a key that are "
+            f"{units.plural(abs(distance), 'token')} apart stand at an angle of {angle:.1f}°{seen}, wherever they are: it "
+            f"was {abs(before[2]):.1f}°, and after both have moved by {units.plural(shift, 'token')} it is "
+            f"{abs(after[2]):.1f}°. A score depends on this angle "
             f"alone, so it knows how far apart two tokens are, and not where. {long}")
 
 

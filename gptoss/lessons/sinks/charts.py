@@ -13,7 +13,7 @@ import pandas as pd
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, clicks, scale_of, specification, squares, tooltip
 from gptoss.charts.labels import TOKEN_OF_LABEL, axis_keys, visible_token
-from gptoss.units import fixed, number
+from gptoss.units import fixed, number, plural
 
 KEYS_SHOWN = 9  # bars of single keys; the others are summed in one more
 
@@ -109,7 +109,7 @@ def sink_share(shares: pd.DataFrame) -> Chart:
     return Chart(_share_spec(), data, "What the sinks take from the query at each position",
                  f"The query at position {last['position']:.0f} sees {last['keys']:.0f} keys. The sinks take "
                  f"{last['mean']:.1%} of it on average over the heads; 1 / (n + 1) would be {last['even']:.1%}. "
-                 f"At position 0 they take {shares.iloc[0]['mean']:.1%}, beside {shares.iloc[0]['even']:.1%}.")
+                 f"At position 0 they take {shares.iloc[0]['mean']:.1%}, where it would be {shares.iloc[0]['even']:.1%}.")
 
 
 def spent_rows(models: Mapping[str, np.ndarray], kinds: Sequence[str], labels: Sequence[str],
@@ -139,20 +139,24 @@ def spent_rows(models: Mapping[str, np.ndarray], kinds: Sequence[str], labels: S
                  "On what a head of each model spends itself, token by token", _describe_spent(models, kinds, asking))
 
 
+# Where a head's weight goes that it does not need.
+_GOES = {"first token": "to the first token", "sink": "to the sink", "gate shut": "is lost behind the gate"}
+
+
 def _describe_spent(models: Mapping[str, np.ndarray], kinds: Sequence[str], asking: Sequence[bool]) -> str:
     """For each model which one place takes most where there is nothing to fetch, and what is fetched where there is."""
     asks, before = np.asarray(asking), kinds.index("word before")
     places = [kinds.index(kind) for kind in ("first token", "sink", "gate shut")]
-    said = [f"{name}, {kinds[places[int(idle.argmax())]]} {idle.max():.0%}" for name, shares in models.items()
+    said = [f"{name}, {idle.max():.0%} {_GOES[kinds[places[int(idle.argmax())]]]}" for name, shares in models.items()
             for idle in [shares[~asks][:, places].mean(axis=0)]]
     fetched = ", ".join(f"{shares[asks, before].mean():.0%}" for shares in models.values()) if asks.any() else ""
-    return (f"Where there is nothing to fetch, what is not needed goes here on average: {'; '.join(said)}."
-            + (f" Where there is, the word before gets {fetched}." if fetched else ""))
+    return (f"Where there is nothing to fetch, a head's weight goes, on average: {'; '.join(said)}."
+            + (f" Where there is something to fetch, the word before gets {fetched}." if fetched else ""))
 
 
 def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: int) -> str:
     at = f"a sink logit of {fixed(sink)}" if math.isfinite(sink) else "no sink"
-    return (f"Head {head} of {heads}: with {at} the real keys get {mass:.1%} of this query's attention "
+    return (f"Head {head}, of heads 0 to {heads - 1}: with {at} the real keys get {mass:.1%} of this query's attention "
             f"(blue), the sink {1 - mass:.1%} (pink). "
             f"A sink logit of {fixed(halving)} would take exactly half.")
 
@@ -160,11 +164,14 @@ def _describe_gate(sink: float, mass: float, halving: float, head: int, heads: i
 def _describe_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str]) -> str:
     factors = weights[without > 0] / without[without > 0]
     spread = float(factors.max() / factors.min() - 1) if factors.min() > 0 else 0.0
-    best = int(without.argmax())
-    return (f"Seen from “{visible_token(labels[-1])}”, each of {len(labels)} keys keeps {factors.mean():.2%} of its weight, "
-            f"because the sink takes the rest. The factors differ by {number(spread, 1)} of themselves at most, which is "
-            f"rounding. The heaviest key, “{visible_token(labels[best])}”, has {weights[best]:.1%} instead of "
-            f"{without[best]:.1%}.")
+    best, query = int(without.argmax()), visible_token(labels[-1])
+    if np.all(factors == 1):
+        return (f"Seen from “{query}”, each of {plural(len(labels), 'key')} keeps all of its weight, because there is no "
+                f"sink. The heaviest key, “{visible_token(labels[best])}”, has {weights[best]:.1%}.")
+    return (f"Seen from “{query}”, each of {plural(len(labels), 'key')} keeps {factors.mean():.2%} of its weight, because "
+            f"the sink takes the rest. That share is the same for every key: rounding alone makes it differ, by "
+            f"{number(spread, 1)} of itself at most. The heaviest key, “{visible_token(labels[best])}”, has "
+            f"{weights[best]:.1%} instead of {without[best]:.1%}.")
 
 
 @cache

@@ -84,7 +84,7 @@ def setting(study: Study, tokens: text.Tokens) -> Setting:
     layer = controls.layer(study, first=rests.layer if rests else 0)
     head = controls.head(study, "Query head", first=rests.head if rests else 0)
     position = controls.token(len(tokens), at_rest(study, tokens.ids, rests) if rests else FIRST_QUERY, "Query token")
-    scope = kept.segmented_control("Whose sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope",
+    scope = kept.segmented_control("Which sinks are set", SCOPE_NAMES, default="Layer", key="sinks_scope",
                                    width="stretch")
     [logit] = controls.main_sliders(controls.Main(
         "Sink logit", "sinks_logit", LOGITS, FIRST_LOGIT,
@@ -141,14 +141,16 @@ def removed(study: Study, tokens: text.Tokens, setting: Setting, now: SinkPass, 
     pictures.show_chart(next_token(
         text.vocabulary_labels(study.vocabulary), now.probabilities.numpy(), top=5,
         before=without.probabilities.numpy(), without="without the sinks"), key="sinks_next")
-    moved = f"Beside the same weights without these sinks {effect.moved:.1%} of the probability lies elsewhere."
+    moved = (f"Compared with the same weights without these sinks, {effect.moved:.1%} of the probability lies on other "
+             "tokens.")
     if not told:
-        st.caption(f"{moved} What becomes of the head's answer stands here once you have said yours below.")
+        st.caption(f"{moved} What becomes of the head's answer is told here once you have given yours below.")
         return
     st.markdown(
         f"{moved}\n"
-        f"- **The head's answer** is {effect.head_length:.3f} times as long, cosine {effect.head_cosine:.4f}.\n"
-        f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long, cosine "
+        f"- **The head's answer** is {effect.head_length:.3f} times as long as without them; the cosine between the two is "
+        f"{effect.head_cosine:.4f}.\n"
+        f"- **What layer {setting.layer} adds** to this token is {effect.layer_length:.3f} times as long. Its cosine is "
         f"{effect.layer_cosine:.4f}, because each head closes by its own factor.")
 
 
@@ -178,7 +180,7 @@ def sinks_or_gates() -> None:
     side, large = st.columns([5, 9], gap="medium")
     with side:
         st.markdown("**What a head does when it has nothing to say.** In these texts “again” says once more the word before "
-                    "it. Only there has a head something to fetch; after any other word it has not.")
+                    "it. Only there does a head have something to fetch.")
         chosen = kept.select_slider("Text", range(1, ECHO_TEXTS + 1), 2, key="sinks_echo") - 1
     documents, vocabulary = _echoes(), EchoCorpus().vocabulary
     labels = [vocabulary.label(token) for token in documents.tokens[chosen, :ECHO_TOKENS].tolist()]
@@ -210,7 +212,8 @@ def how_the_three_were_made() -> str:
     """What is behind the picture, and where the idea comes from."""
     recipe = history(next(iter(CONTESTANTS)))["recipe"]
     return (f"Each of the three has one layer and two heads, and was trained for {recipe['steps']:,} steps of "
-            f"{recipe['batch']} texts of {recipe['length']} tokens, from two seeds. Drawn is the head that fetches most, at "
-            f"seed {SEEDS[0]}. The table has the shares of both heads, head 0 first, and how far each seed's loss is above "
-            "the least possible. Gates: arXiv 2505.06708. Gates and sinks compared: "
+            f"{recipe['batch']} texts of {recipe['length']} tokens, from two seeds. The picture shows the head that "
+            f"fetches most, at seed {SEEDS[0]}. Each cell of the table has head 0 and then head 1; its last column has "
+            "both seeds, and says how far their loss is above the least possible. Gates: arXiv 2505.06708. Gates and sinks "
+            "compared: "
             "2602.01203. Texts after 2410.13835.")

@@ -48,9 +48,9 @@ def _reasons() -> str:
               "memory_machine": f"{why.laptop.name} · {units.decimal(why.laptop.memory, 'B')}"}
     told = (
         (f"{units.spelled(why.total, 2)} weights", f"in {FIRST}, numbers that were learned from text", ""),
-        (f"{units.spelled(why.active, 2)} used a token", "because a router picks a few experts for each: ",
+        (f"{units.spelled(why.active, 2)} used for each token", "because a router picks only a few experts: ",
          route.link(route.page_at("experts"), "see how", "See how a router picks experts")),
-        ("Runs on a laptop", f"because they take {units.size(why.bytes)}; an {why.laptop.name} writes at most "
+        ("Runs on a laptop", f"because the weights take {units.size(why.bytes)}; an {why.laptop.name} writes at most "
          f"{why.speed:.0f} tokens a second: ",
          route.link(route.page_at("memory"), "see how", "See how a laptop runs it", laptop)),
     )
@@ -68,7 +68,7 @@ def _lesson_door() -> str:
     first = PAGES[1]
     return _door("school", "Follow the lesson",
                  f"{len(PAGES)} pages in {sum(page.minutes for page in PAGES)} minutes, one idea each; "
-                 f"the core takes {core}.",
+                 f"the core takes {core} minutes.",
                  f'{route.link(first, f"Begin: {first.title} →")}<a class="way continue" hidden></a>')
 
 

@@ -62,8 +62,8 @@ def masks(study: Study, tokens: text.Tokens, setting: Setting) -> None:
         with square:
             pictures.show_chart(charts.window_mask(sliding, full, tokens.labels, setting.token), key="window_mask",
                                 on_select=controls.picks("window_mask", token="query"))
-    st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in layers "
-               f"0, {study.every}, {2 * study.every} and so on, of a context of {study.config.max_context_length:,} tokens.")
+    st.caption(f"The window drawn: {setting.window or 'off'}. The model's own: {study.window or 'off'}, in layers 0, "
+               f"{study.every}, {2 * study.every} and so on, of a context of {study.config.max_context_length:,} tokens.")
 
 
 def ladders(study: Study, tokens: text.Tokens, setting: Setting, layers: int) -> None:

@@ -224,14 +224,14 @@ def test_the_text_is_as_strong_as_the_root_of_the_share():
 def test_the_text_names_the_strongest_be_it_the_only_one():
     weights = np.array([[0.5, 0, 0], [0.1, 0.4, 0], [0.3, 0.2, 0.1]])
     html = charts.looks_in_text(*looks(weights, 2, 1), 1, ["a", " b", " c"])
-    assert "“·b” looks most at itself: with 0.400 of its weight." in html
-    assert "2 tokens, itself included, can look at “·b”: it does so most itself, with 0.400 of its weight." in html
+    assert "“·b” looks most at itself: that gets 0.400 of its weight." in html
+    assert "2 tokens, itself included, can look at “·b”. Of these it looks at itself most, with 0.400 of its weight." in html
     html = charts.looks_in_text(*looks(weights, 0, 2), 2, ["a", " b", " c"])
-    assert "“·c” looks most at “a”, position 0: with 0.300 of its weight." in html
+    assert "“·c” looks most at “a”, position 0: that gets 0.300 of its weight." in html
     html = charts.looks_in_text(*looks(weights, 0, 0), 0, ["a", " b", " c"])
-    assert "3 tokens, itself included, can look at “a”: it does so most itself, with 0.500" in html
+    assert "3 tokens, itself included, can look at “a”. Of these it looks at itself most, with 0.500" in html
     html = charts.looks_in_text(*looks(np.array([[0.1, 0], [0.6, 0.2]]), 0, 0), 0, ["a", " b"])
-    assert "can look at “a”: most of all “·b” at position 1 does, with 0.600 of its weight." in html
+    assert "can look at “a”. Of these “·b” at position 1 looks at it most, with 0.600 of its weight." in html
     html = charts.looks_in_text(*looks(np.array([[0.75]]), 0, 0), 0, ["a"])
     assert shades(html) == [["query"], ["key"]] and "No other token can look at “a”" in html
 
@@ -298,6 +298,6 @@ def test_a_head_is_named_with_what_was_measured():
     named = NamedHead(2, 5, "previous word", 0.61, 0.05, token=7)
     words = charts.head_in_words(2, 5, named, random=False)
     assert "Layer 2, head 5" in words and "previous word" in words
-    assert "It gives 61% of its weight to the token just before; an even look, 5%." in words
+    assert "It gives 61% of its weight to the token just before; an even look would give that 5%." in words
     assert "no habit" in charts.head_in_words(2, 6, None, random=False)
     assert "chance" in charts.head_in_words(0, 0, None, random=True)

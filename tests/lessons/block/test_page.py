@@ -223,11 +223,11 @@ def predict(at, part):
 
 def test_the_answer_to_the_prediction_gives_the_removals_figures_and_follows_the_token():
     answer = predict(open_page(PAGE, preset="gpt-oss-20b"), "layer 3 attention")
-    assert "You said “layer 3 attention”. **It is “layer 0 experts”.**" in answer
+    assert "You said “layer 3 attention”. **The answer is “layer 0 experts”.**" in answer
     assert "The largest bar is that of layer 3 attention, +1.31" in answer
     worst = removal_probabilities(TokenRun(*of_preset("classroom"), 12))[0].argmin()
     answer = predict(open_page(PAGE, preset="classroom", token="12"), "layer 1 experts")
-    assert f"**It is “{half_block_parts(4)[worst].name}”.** At token 12" in answer
+    assert f"**The answer is “{half_block_parts(4)[worst].name}”.** At token 12" in answer
 
 
 def test_the_tabs_hold_the_code_of_a_removal_and_the_sum_of_the_bars():

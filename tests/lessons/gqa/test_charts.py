@@ -85,7 +85,7 @@ def test_the_drawing_says_what_a_token_costs():
     for figure in ("16.00 KiB a token and layer", "2.00 KiB a token and layer", "256 B a token and layer"):
         assert figure in svg
     words = describe_sharing(64, 8, 64)
-    assert words in svg and "8 KV groups of 64 query heads" in words and "set to 8 KV groups" in words
+    assert words in svg and "64 query heads in 8 KV groups" in words and "set to 8 KV groups" in words
     assert all(colour in svg for colour in (palette.QUERY, palette.KEY, palette.VALUE))
     assert "GQA" not in describe_sharing(2, 1, 64) and "MHA" not in describe_sharing(1, 1, 64)
 

@@ -40,7 +40,7 @@ def test_the_film_shows_windows_at_first_and_the_context_on_demand():
 
 
 @pytest.mark.parametrize(("preset", "kv", "answer", "mistake", "figures"), [
-    ("gpt-oss-120b", "8", "about 30%", "about 90%", ("36.04 GiB to 4.50 GiB", "of weights, which hardly change")),
+    ("gpt-oss-120b", "8", "about 30%", "about 90%", ("36.04 GiB to 4.50 GiB", "of weights beside it hardly change")),
     ("gpt-oss-20b", "8", "about 60%", "about 3%", ("24.02 GiB to 3.00 GiB",)),
     ("gpt-oss-120b", "64", "about 30%", "about 90%", ("36.04 GiB to 576.56 MiB",)),
 ])
@@ -56,7 +56,7 @@ def test_the_prediction_is_answered_with_figures(preset, kv, answer, mistake, fi
 
 def test_a_question_is_asked_even_where_there_is_nothing_to_share():
     at = open_page(PAGE, preset="classroom", heads="1", kv="1")
-    assert "gpt-oss-120b, one text of 131,072 tokens" in page_text(at)
+    assert "gpt-oss-120b and one text of 131,072 tokens" in page_text(at)
     assert commit(at, "about 30%").success
 
 

@@ -114,7 +114,7 @@ def test_only_rmsnorm_is_changed_by_a_shift():
     at = show(open_rmsnorm(), "Activations")
     at.radio(key="rmsnorm_activations_guess").set_value("both").run()
     at.button(key="rmsnorm_commit").click().run()
-    assert "**It is “RMSNorm alone”.**" in at.info[0].value
+    assert "**The answer is “RMSNorm alone”.**" in at.info[0].value
 
 
 def test_checks_state_small_differences():

@@ -195,10 +195,10 @@ def test_labels_stay_inside_and_apart(query_at, key_at):
 def test_the_large_clock_in_words():
     before, after = (hands_of(GPT_OSS, at, at - 2, 0) for at in (3, 23))
     words = describe_clock(before, after, 0, 2, rotation.step(GPT_OSS, 0), 20)
-    assert "turns pair 0 by 57.3° more: 2 tokens apart is 114.6° apart, wherever" in words and "1.3466" in words
-    assert "was 114.6° and is 114.6° after both have moved by 20 tokens" in words
+    assert "2 tokens apart stand at an angle of 114.6°, wherever" in words and "1.3466" in words
+    assert "was 114.6°, and after both have moved by 20 tokens it is 114.6°" in words
     far = describe_clock(hands_of(GPT_OSS, 5, 0, 0), hands_of(GPT_OSS, 5, 0, 0), 0, 5, rotation.step(GPT_OSS, 0), 0)
-    assert "is 286.5° apart, seen as 73.5°" in far
+    assert "an angle of 286.5°, seen as 73.5°" in far
     plain = hands_of(GPT_OSS.replace(rope_scaling_factor=1.0), 5, 0, 0)
     assert "keeps their length" in describe_clock(plain, plain, 0, 5, rotation.step(GPT_OSS, 0), 0)
 

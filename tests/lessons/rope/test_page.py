@@ -68,13 +68,13 @@ def test_each_view_draws_its_pictures():
 def test_both_arrows_move_and_the_angle_stays():
     at = open_rope()
     text = captions(at)
-    angle = re.search(r"The angle was ([\d.]+)° and is ([\d.]+)° after both have moved by 20 tokens", text)
+    angle = re.search(r"it was ([\d.]+)°, and after both have moved by 20 tokens it is ([\d.]+)°", text)
     assert angle and angle[1] == angle[2] == "114.6"
     assert "1.3466" in text
     before = drawings(at)[0]
     dial(at, "rope_shift").set_value(33).run()
     assert_fine(at)
-    assert drawings(at)[0] != before and "is 114.6° after both have moved by 33 tokens" in captions(at)
+    assert drawings(at)[0] != before and "after both have moved by 33 tokens it is 114.6°" in captions(at)
 
 
 def test_every_pair_of_a_head_can_be_shown():

@@ -6,6 +6,7 @@ import pytest
 from chart_checks import assert_well_made, axis_titles
 
 from gptoss.lessons.sinks.charts import KEYS_SHOWN, gated_weights, sink_gate, sink_share, spent_rows
+from gptoss.units import plural
 
 
 def sigmoid(x):
@@ -93,7 +94,7 @@ def test_no_weight_is_lost_and_every_factor_is_the_same(keys):
     assert len(data) == min(keys, KEYS_SHOWN) + (keys > KEYS_SHOWN) + 1
     assert bool(chart.note) == (keys > KEYS_SHOWN)
     assert data["token"].tolist() == sorted(data["token"]), "in the order of the text, the sink last"
-    assert f"each of {keys} keys keeps {now.sum():.2%}" in chart.alt
+    assert f"each of {plural(keys, 'key')} keeps {now.sum():.2%}" in chart.alt
 
 
 def test_the_heaviest_keys_are_shown_at_their_positions():
@@ -128,7 +129,7 @@ def test_the_share_by_position_is_well_made_and_in_words():
     assert_well_made(chart, sink_share(shares(4)))
     assert axis_titles(chart.spec) == {"x": "position of the query (token)", "y": "attention taken (%)"}
     assert "sees 9 keys. The sinks take 11.0%" in chart.alt and "would be 10.0%" in chart.alt
-    assert "At position 0 they take 55.0%, beside 50.0%" in chart.alt
+    assert "At position 0 they take 55.0%, where it would be 50.0%" in chart.alt
 
 
 KINDS = ["first token", "word before", "other tokens", "sink", "gate shut"]
@@ -158,7 +159,7 @@ def test_rows_of_what_is_spent_are_well_made_and_full():
 def test_what_is_spent_is_said_of_tokens_with_and_without_something_to_fetch():
     idle, busy = [0.5, 0.1, 0.2, 0.2, 0.0], [0.05, 0.9, 0.05, 0.0, 0.0]
     chart = spent_rows({"one": np.array([idle, busy])}, KINDS, labels(2), [False, True])
-    assert "one, first token 50%" in chart.alt and "the word before gets 90%" in chart.alt
+    assert "one, 50% to the first token" in chart.alt and "the word before gets 90%" in chart.alt
     assert "Where there is," not in spent_rows({"one": np.array([idle])}, KINDS, labels(1), [False]).alt
 
 

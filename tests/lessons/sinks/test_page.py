@@ -46,7 +46,8 @@ def test_what_becomes_of_an_answer_without_its_sink_is_told_once_it_was_guessed(
     assert "0.0% of the probability" in captions(at) and "cosine" not in page_text(at)
     at.radio(key="sinks_removal_guess").set_value("it points elsewhere").run()
     at.button(key="sinks_commit").click().run()
-    assert "The sink has no value vector" in page_text(at) and "1.000 times as long, cosine 1.0000" in page_text(at)
+    assert "The sink has no value vector" in page_text(at)
+    assert "1.000 times as long as without them; the cosine between the two is 1.0000" in page_text(at)
 
 
 def test_an_untouched_page_shows_the_head_that_rests_most_on_the_sink_that_it_has_learned():
@@ -74,7 +75,7 @@ def test_of_random_weights_no_head_has_a_name():
 def test_three_models_say_nothing_in_three_ways(chosen):
     at = show(open_page(PAGE, sinks_echo=str(chosen)), "Sinks or gates")
     words = captions(at)
-    assert "without sinks, first token" in words and "with sinks, sink" in words and "with gates, gate shut" in words
+    assert all(end in words for end in ("% to the first token; with sinks", "% to the sink; with gates", "% is lost behind"))
     [table] = at.table
     assert table.value["Model"].tolist() == ["without sinks", "with sinks", "with gates"]
 
@@ -119,7 +120,8 @@ def test_the_prediction_is_answered_with_figures(guess, right):
     assert "4.85" not in page_text(at)
     at.number_input(key="sinks_guess").set_value(guess).run()
     at.button(key="sinks_commit").click().run()
-    assert len(at.success) == right and "It is 4.85." in page_text(at) and "0.78%" in page_text(at)
+    assert len(at.success) == right and "0.78%" in page_text(at)
+    assert ("That is right." if right else "It is 4.85.") in page_text(at)
 
 
 def test_how_we_know_names_small_differences():

@@ -24,7 +24,7 @@ def drawing(at):
 
 def test_the_first_screen_says_what_why_and_where_to_go():
     doors = html_of(open_page(START), "doors")
-    for words in ("21 billion weights", "3.6 billion used a token", "Runs on a laptop", "12.82 GiB",
+    for words in ("21 billion weights", "3.6 billion used for each token", "Runs on a laptop", "12.82 GiB",
                   "Follow the lesson", "Give a lecture", "Play with the model", f"{len(PAGES)} pages"):
         assert words in doors
     assert 'href="./tokenizer"' in doors and 'href="./build"' in doors

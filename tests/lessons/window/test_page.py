@@ -136,7 +136,7 @@ def test_four_layers_of_a_window_of_16_reach_60_tokens():
     assert "**It is 60 tokens.**" in verdict and "4 · 15 = 60" in verdict
 
 
-@pytest.mark.parametrize(("view", "guess", "answer"), [("Mask", 67, "It is 68."), ("Cost", 50, "It is 18 %.")])
+@pytest.mark.parametrize(("view", "guess", "answer"), [("Mask", 67, "It is 68."), ("Cost", 50, "It is 18%.")])
 def test_typical_mistakes_are_answered_in_other_views(view, guess, answer):
     at = show(open_window(), view)
     key = "window_guess" if view == "Mask" else f"window_{view.lower()}_guess"

@@ -31,7 +31,8 @@ def _of_arrows(config: ModelConfig, context: int) -> Prediction:
     pairs, trained, turning = config.head_dim // 2, config.initial_context_length, measure.never_turning(config)
     other = 150_000.0 if config.rope_theta == 10_000 else 10_000.0
     return Prediction(
-        f"Plain RoPE with theta {config.rope_theta:,.0f}: how many of {pairs} pairs never turn once in {trained:,} tokens?",
+        f"Take plain RoPE with theta {config.rope_theta:,.0f}: how many of {pairs} pairs never turn once in {trained:,} "
+        "tokens?",
         view=ARROWS, answer=lambda: turning, unit="pairs", tolerance=0, show="{:.0f}".format,
         because=lambda _: "These pairs see only a part of the circle in training: longer texts turn them to angles that "
                           f"are new. With theta {other:,.0f} it would be "
@@ -48,8 +49,9 @@ def _of_scores(config: ModelConfig, context: int) -> Prediction:
         "These two vectors agree in every pair. What do the scores of two random vectors do, far from each other?",
         view=SCORES, answer=lambda: falls if far < 0.9 * near else stays, choices=(falls, stays, "They become zero"),
         because=lambda _: f"Over 256 random pairs of vectors their mean size is {near:.2f} near and {far:.2f} far. Turning "
-                          "changes which parts of a score add up; only for vectors that agree it begins with all of them.",
-        mistakes={falls: "That holds for vectors that agree in every pair, of which turning can only spoil something.",
+                          "changes which parts of a score add up; only for vectors that agree do all parts add up at first.",
+        mistakes={falls: "That holds for vectors that agree in every pair, because there turning can only make the score "
+                         "smaller.",
                   "They become zero": "A turn keeps the length of both vectors, so that nothing fades away."})
 
 

@@ -198,8 +198,8 @@ def reading(config: ModelConfig, context: int, told: bool = True) -> None:
         st.markdown(in_words(read, told))
     st.caption(f"Measured on this server with the trained `{CLASSROOM}` that ships, whatever model is under study: "
                f"{DOCUMENTS} documents of {READ} tokens that no training saw. They state facts and ask for them, for some "
-               f"more than once: the distance is to where the answer last stood. An answer guessed among {KEYS} values "
-               f"would be right {percent(1 / KEYS, 0)} of the time.")
+               f"more than once: the distance is to where the answer last stood. A blind guess among {KEYS} values would "
+               f"be right {percent(1 / KEYS, 0)} of the time.")
 
 
 def in_words(read: pd.DataFrame, late: bool = True) -> str:
