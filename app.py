@@ -12,7 +12,7 @@ import streamlit as st
 import gptoss.app
 import gptoss.claims
 import gptoss.lessons
-from gptoss.app import keys, lesson, notices, route, share, stage, state
+from gptoss.app import keys, lecture, lesson, notices, route, share, stage, state
 from gptoss.app.book import BOOK, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -38,10 +38,12 @@ def run() -> None:
     st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩",
                        layout="wide")
     lesson.take_up()
+    lecture.synchronise(current.url_path)
     stage.synchronise(current.url_path)
     state.synchronise(current.url_path)
     page = route.page_at(current.url_path)
-    keys.listen(page.path)
+    keys.listen(page.path, before=lecture.act)
+    lecture.draw(page.path)
     sidebar(first=page.dials)
     try:
         run_page(current)

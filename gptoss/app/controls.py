@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import dials, kept, moves
+from gptoss.app import dials, hidden, kept, moves
 from gptoss.app.positions import Choice
 from gptoss.app.study import Study
 
@@ -139,7 +139,8 @@ def main_sliders(*sliders: Main, width: int | str = "stretch") -> list:
                               key=slider.key) for slider in sliders]
     ranges = [dials.Range(slider.key, slider.label, list(slider.spelt), slider.show(value), slider.help,
                           first=slider.show(slider.first)) for slider, value in zip(sliders, standing, strict=True)]
-    dials.draw(dials.Panel([dials.Group(ranges)]), key, moved, width)
+    if shown := [one for one in ranges if hidden.shows(one.name)]:
+        dials.draw(dials.Panel([dials.Group(shown)]), key, moved, width)
     if not dials.line(key).held:
         for one in ranges:
             kept.write(one.name, None if one.at == one.first else one.at)

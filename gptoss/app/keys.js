@@ -11,7 +11,7 @@ const OWN_KEYS = `textarea, select, input:not([type=range], [type=checkbox], [ty
 const CLOSED = 'select, [role=combobox][aria-expanded=false]' // the browser keeps the keys of its own open lists
 const PAGING = ['PageDown', 'PageUp']
 
-const app = (window.gptossKeys ??= { now: null, waiting: 0, last: Promise.resolve(), listens: false })
+const app = (window.gptossKeys ??= { now: null, waiting: 0, last: Promise.resolve(), listens: false, queue })
 
 export default function (component) {
   const mine = (app.now = { data: component.data, send: message => component.setTriggerValue('act', message) })
@@ -28,12 +28,13 @@ export default function (component) {
 function press(event) {
   const letter = event.key.length === 1
   const name = (event.altKey ? 'Alt+' : '') + (letter ? event.key.toLowerCase() : event.key)
-  const does = app.now?.data.does[name]
   const other = event.ctrlKey || event.metaKey || event.isComposing || (event.shiftKey && !letter)
-  if (!does || other || isTheirs(event)) return
+  if (!app.now || other || isTheirs(event)) return
+  const does = window.gptossLecture?.pressed({ name, event }) ?? app.now.data.does[name] // who leads a lecture has more keys
+  if (does === undefined) return
   event.preventDefault()
   event.stopImmediatePropagation()
-  if (!event.repeat) queue({ does })
+  if (does && !event.repeat) queue({ does })
 }
 
 function isTheirs(event) {
@@ -66,7 +67,7 @@ function complete(event) {
 // Where this browser is on the way through the pages: Start leads back to it. Some browsers keep nothing.
 function remember(page) {
   try {
-    if (page) localStorage.setItem('gptoss-last-page', page)
+    if (page && window.top === window) localStorage.setItem('gptoss-last-page', page)
   } catch {}
 }
 

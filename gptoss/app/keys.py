@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import streamlit as st
 
-from gptoss.app import controls, route, share, stage, state
+from gptoss.app import controls, hidden, route, seat, share, stage, state
 from gptoss.app.book import PAGES, SHARED_KEYS, Page
 from gptoss.app.browser_side import text_of
 
@@ -40,16 +40,20 @@ SHORTCUTS = (
 )
 _KEY, _LIST = "keys", "keys_listed"
 _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
-_DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS}, "keep": sorted(state.OWN_KEYS | stage.KEYS)}
+_DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS},
+         "keep": sorted(state.OWN_KEYS | stage.KEYS | {hidden.KEY, seat.ROOM})}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
 _SCRIPTS = "\n".join(map(text_of, ("history.js", "share.js", "keys.js")))
 _listener = st.components.v2.component("gptoss_keys", js=_SCRIPTS, css=_STYLE, isolate_styles=False)
 
 
-def listen(path: str) -> None:
-    """Take in the keys on the page at `path`; show their list where it was asked for. An element without a box."""
+def listen(path: str, before: Callable[[str, object], bool] = lambda path, message: False) -> None:
+    """Take in the keys on the page at `path`; show their list where it was asked for. An element without a box.
+
+    `before` is asked with each message first, and says whether it has done what there was to do: a lecture has its own way.
+    """
     here = "" if path == PAGES[0].path else path  # Start leads to where a reader was, and is no such place
-    _listener(key=_KEY, data=_DATA | {"here": here}, on_act_change=partial(_act, path))
+    _listener(key=_KEY, data=_DATA | {"here": here}, on_act_change=partial(_act, path, before))
     if st.session_state.pop(_LIST, False):
         _list_keys()
 
@@ -59,9 +63,12 @@ def list_button() -> str:
     return '<button type="button" class="way-button" data-does="list">Keys <kbd>?</kbd></button>'
 
 
-def _act(path: str) -> None:
+def _act(path: str, before: Callable[[str, object], bool]) -> None:
     """The callback of what `keys.js` sends: a word of the table, or `go` and where to. Anything else does nothing."""
-    match st.session_state[_KEY].act:
+    message = st.session_state[_KEY].act
+    if before(path, message):
+        return
+    match message:
         case {"does": "go", "to": str(to), **more}:
             _open(route.find(to), dict(parse_qsl(str(more.get("with", "")))))
         case {"does": str(does)} if does in _ACTS:

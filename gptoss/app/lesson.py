@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import called, kept, pictures, route, stage, state
+from gptoss.app import called, hidden, kept, pictures, route, stage, state
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
 from gptoss.app.state import Moment
@@ -177,7 +177,8 @@ def beside(lesson: Lesson, place: DeltaGenerator | None = None) -> None:
 def _beside(lesson: Lesson) -> None:
     with st.container(key=BESIDE, border=True, gap="small"):
         try:
-            _predict(lesson)
+            if hidden.shows("question"):
+                _predict(lesson)
             _tries(lesson)
         except TooLong as why:
             st.info(str(why), icon=":material/hourglass:")
@@ -185,7 +186,8 @@ def _beside(lesson: Lesson) -> None:
 
 def below(lesson: Lesson) -> None:
     """Draw the lesson's tabs: last on every component page."""
-    _tabs(lesson)
+    if hidden.shows("below"):
+        _tabs(lesson)
     if _DUE in st.session_state:
         st.rerun()  # not before: a widget that a run has not reached would forget where it stood
 
@@ -274,6 +276,8 @@ def _ask(lesson: Lesson) -> None:
             unit = f" ({asked.unit})" if asked.unit else ""
             guess = st.number_input(f"Your prediction{unit}", value=None, step=None, format="%.6g", key=key, width=260,
                                     placeholder=f"A number{unit}", label_visibility="collapsed")
+        if not hidden.shows("answers"):
+            return
         pressed = st.button("Commit", type="primary", key=f"{lesson.path}_commit", on_click=_commit, args=(lesson,))
         if stage.on():  # a room says its own aloud
             st.button("Show", key=f"{lesson.path}_show", on_click=_commit, args=(lesson, True))
@@ -310,8 +314,9 @@ def _tries(lesson: Lesson) -> None:
     """A row of buttons, and what is to be seen of the one that was pressed last."""
     key = f"{lesson.path}_tried"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f":material/science: **{TRY}:**", width="content")
-        for place, attempt in enumerate(lesson.tries):
+        if hidden.shows("tries"):
+            st.markdown(f":material/science: **{TRY}:**", width="content")
+        for place, attempt in enumerate(lesson.tries if hidden.shows("tries") else ()):
             if st.button(attempt.label, on_click=_press, args=(key, attempt), key=f"{lesson.path}_try_{place}"):
                 st.rerun()  # the whole page: the callback has set more than this fragment draws
     if missing := st.session_state.get(f"{lesson.path}_missing"):

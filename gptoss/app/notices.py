@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from gptoss.app import kept, state
+from gptoss.app import hidden, kept, state
 from gptoss.app.markdown import literal
+from gptoss.app.study import DIALS
 
 MOST = 6  # sentences about one address
 
@@ -32,7 +33,8 @@ def complete() -> None:
 
 
 def _say_problems(warning: Callable[..., object]) -> None:
-    problems = [*state.session().problems, *kept.kept().problems]
+    names = {*DIALS, *state.PAGE_KEYS}
+    problems = [*state.session().problems, *kept.kept().problems, *hidden.problems(names)]
     if problems:
         more = f" And {len(problems) - MOST} more." if len(problems) > MOST else ""
         warning(literal(" ".join(problems[:MOST]) + more), icon=":material/link_off:",

@@ -27,6 +27,11 @@ def find(path: str) -> Page | None:
     return _AT.get(path)
 
 
+def path_of(path: str) -> str:
+    """The path by which everything knows a page, for the one in an address, which is bare for the first page."""
+    return path or PAGES[0].path
+
+
 def page_at(path: str) -> Page:
     """The page with this address. KeyError where there is none."""
     return _AT[path]

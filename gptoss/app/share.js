@@ -1,11 +1,11 @@
 // The button "Share" puts the link on the clipboard while the hand is on it, which is when browsers allow that. The link
-// leaves out projector mode, as the one in the dialog does.
+// leaves out projector mode and the lecture, as the one in the dialog does.
 if (!window.gptossShare) {
   window.gptossShare = true
   document.addEventListener('click', event => {
     if (!event.composedPath().some(each => each instanceof Element && each.matches('button[data-value=share]'))) return
     const link = new URL(location.href)
-    for (const key of ['stage', 'theme']) link.searchParams.delete(key)
+    for (const key of ['stage', 'theme', 'lead', 'room', 'at']) link.searchParams.delete(key)
     navigator.clipboard?.writeText(link.href).catch(() => {}) // the dialog has the link, too
   }, true)
 }

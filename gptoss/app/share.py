@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import segno
 import streamlit as st
 
-from gptoss.app import kept, stage
+from gptoss.app import kept, seat, stage
 from gptoss.app.text import TOO_LONG
 
 _ASKED = "share_asked"
@@ -30,8 +30,9 @@ def show_if_asked() -> None:
 
 
 def link() -> str:
-    """The address of what is on the screen, with the host as this browser sees it, and out of projector mode."""
-    said = [(key, word) for key in st.query_params if key not in stage.KEYS for word in st.query_params.get_all(key)]
+    """The address of what is on the screen, with the host as this browser sees it, out of projector mode and any lecture."""
+    kept_keys = [key for key in st.query_params if key not in stage.KEYS | seat.KEYS]
+    said = [(key, word) for key in kept_keys for word in st.query_params.get_all(key)]
     return f"{st.context.url or ''}?{urlencode(said)}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from gptoss.app import dials, served, state
+from gptoss.app import dials, hidden, served, state
 from gptoss.app.dials import Group, Panel, Range, option
 from gptoss.app.moves import PRESET
 from gptoss.app.study import DIALS, Dial, Study
@@ -24,11 +24,11 @@ EFFECTS = {
 
 def sidebar(first: Collection[str]) -> None:
     """Draw the sidebar. The dials named in `first` are open, the others in a drawer one click away."""
-    study = state.study()
+    study, shown = state.study(), [dial for dial in DIALS.values() if hidden.shows(dial.name)]
     panel = Panel(
-        groups=_groups(study, [dial for dial in DIALS.values() if dial.name in first]),
+        groups=_groups(study, [dial for dial in shown if dial.name in first]),
         drawer={"title": "More dials", "icon": "tune",
-                "groups": _groups(study, [dial for dial in DIALS.values() if dial.name not in first])},
+                "groups": _groups(study, [dial for dial in shown if dial.name not in first])},
         preset=_preset(study), buttons=_buttons(study), notes=_notes())
     with st.sidebar:
         dials.draw(panel, state.DIALS_KEY)

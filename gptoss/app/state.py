@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, kept, moves, route, share, stage, trained
+from gptoss.app import dials, hidden, kept, moves, route, seat, share, stage, trained
 from gptoss.app.book import PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
@@ -26,6 +26,7 @@ from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
 PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
+SCREEN_KEYS = stage.KEYS | seat.KEYS | {hidden.KEY}  # of what is no part of the moment: how it is shown, and to whom
 DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
 PAUSE = 2.0  # s after which another move of the same control on a page is a step of its own
@@ -140,7 +141,7 @@ def read_address(query: dict[str, str], own_text: str | None = None) -> tuple[Mo
         pinned, more = Study.from_text(query["pinned"])
         problems += [f"Pinned model: {sentence}" for sentence in more]
     text, more = text_from_query(query, study.preset, own_text)
-    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | stage.KEYS])
+    more += unknown_settings([key for key in query if key not in OWN_KEYS | PAGE_KEYS | SCREEN_KEYS])
     return Moment(study, text, pinned), problems + more
 
 
@@ -239,7 +240,7 @@ def pin(pinned: Study | None) -> None:
 
 def query() -> dict[str, str]:
     """The part of the address that restores this moment and the screen it is on, for links from page to page."""
-    return session().now.to_query() | stage.query()
+    return session().now.to_query() | stage.query() | seat.query() | hidden.query()
 
 
 BUTTONS = {"undo": undo, "reset": reset, "reset_page": reset_page, "pin": lambda: pin(study()),
@@ -342,7 +343,7 @@ def _carry_over(text: str) -> None:
 
 
 def _address() -> dict[str, str]:
-    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS | stage.KEYS}
+    return {key: value for key, value in st.query_params.to_dict().items() if key not in PAGE_KEYS | SCREEN_KEYS}
 
 
 def _in_history() -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptoss.app import kept
+from gptoss.app import hidden, kept
 from gptoss.app.markdown import literal
 from gptoss.app.served import MAX_LIVE_TOKENS, most_live_tokens
 from gptoss.app.starters import STARTERS, Starter
@@ -63,6 +63,8 @@ def text_box(height: int = 130) -> bool:
     Beside it is what the model under study can do, to be clicked. Returns whether spellings such as `<|start|>` are to be
     read as the special tokens they name.
     """
+    if not hidden.shows("text"):
+        return bool(st.session_state.get("special")) and "<|" in current_text()
     st.selectbox("Example", [*_BY_NAME, OWN_TEXT], key="sample", on_change=_load_sample, persist_state="session",
                  format_func=lambda name: _BY_NAME[name].label if name in _BY_NAME else "Own text")
     st.text_area("Text", key="text", height=height, persist_state="session", on_change=_name_own_text,
@@ -76,6 +78,8 @@ def text_box(height: int = 130) -> bool:
 
 def text_drawer() -> bool:
     """The same box folded away, for pages whose picture comes first. Returns what `text_box` does."""
+    if not hidden.shows("text"):
+        return text_box()
     with st.popover("Change the text", icon=":material/edit:", width="stretch"):
         return text_box()
 

@@ -19,7 +19,7 @@ def sent(monkeypatch):
     def send(message, path="attention"):
         opened.clear()
         session["keys"] = SimpleNamespace(act=message)
-        keys._act(path)
+        keys._act(path, lambda path, message: False)
         return opened[0] if opened else None
 
     return send

@@ -1,0 +1,377 @@
+// A session's part in a lecture, in the browser: hears of the room, tells it what is on the projector, has the next stop
+// computed ahead of time, and lets a follower alone once a hand has touched something. Python decides where a session goes.
+
+const SOON = 1500 // ms for which a projector is at rest before the next stop is computed
+const LONGEST = 30000 // ms that this may take
+const LOST = 2000 // ms after which a stream that the server has closed is opened again, and somewhat later for some
+const QUIET = 250 // ms between looks at what is on the projector
+const AGAIN = 5000 // ms after which the room is told once more what it has not taken in
+const OWN = 1500 // ms in which the room's move is one that this window's keys have made
+const DIGITS = 1200 // ms in which another digit belongs to the same number
+const OF_A_SESSION = ['lead', 'room', 'at', 'stage', 'theme']
+const KEPT = 'gptoss-room-' // what the browser keeps of a room that it leads, to open it again after a restart
+const FREE = 'gptoss-free-' // that a follower's hands have touched something
+const HANDS = `button, a[href], input, select, textarea, summary, canvas, label, [role=slider], [role=tab], [role=radio],
+  [role=option], [contenteditable=true], .mark-symbol, .mark-rect, .mark-line`
+const NOT_HANDS = '.lecture-bar, .head-fold, [popovertarget], a[href^="#"], .words summary'
+const TURNS = ['PageDown', 'PageUp', 'Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
+
+const room = (window.gptossLecture ??= {
+  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, keyAt: -OWN, black: false, digits: '', fetched: '',
+  byTab: false, listens: false, pressed: key => (room.now?.data.role === 'lead' ? led(key) : undefined),
+})
+
+export default function (component) {
+  const mine = (room.now = { data: component.data, home: component.parentElement,
+    send: message => component.setTriggerValue('said', message) })
+  if (!room.listens) listen()
+  if (room.now.data.code !== room.code || !room.now.data.stream) open(room.now.data)
+  document.documentElement.classList.add('lectured')
+  draw()
+  look()
+  return () => {
+    if (room.now !== mine) return
+    room.now = null
+    setTimeout(() => room.now || leave(), 2000)
+  }
+}
+
+const data = () => room.now?.data ?? {}
+const leads = () => data().role === 'lead'
+const isRunning = () => document.querySelector('[data-test-script-state=running]') !== null
+const here = path => new URL(`./${path}`, location.href)
+
+function listen() {
+  room.listens = true
+  const app = document.querySelector('.stApp') ?? document.body
+  new MutationObserver(() => setTimeout(look, 0)).observe(app, { attributeFilter: ['data-test-script-state'] })
+  setInterval(look, QUIET)
+  window.addEventListener('keydown', event => {
+    if (event.isTrusted) room.byTab = event.key === 'Tab' || (room.byTab && !/^(Page|F5|Esc|b$)/.test(event.key))
+    if (TURNS.includes(event.key) || event.target.matches?.('input, textarea')) touch(event)
+    if (event.key === 'Escape') close()
+  }, true)
+  window.addEventListener('pointerdown', event => {
+    room.byTab = false
+    touch(event)
+    dropFrame(true)
+  }, true)
+}
+
+function leave() {
+  room.stream?.close()
+  dropFrame()
+  for (const one of document.querySelectorAll('.lecture-over')) one.remove()
+  document.documentElement.classList.remove('lectured')
+  Object.assign(room, { code: '', stream: null, event: null, asked: '', told: '', black: false, fetched: '' })
+}
+
+// ---------------------------------------------------------------- the room
+
+function open({ code, stream }) {
+  room.stream?.close()
+  Object.assign(room, { code, stream: null, event: null, asked: '', told: '' })
+  if (!stream || !code) return
+  const source = (room.stream = new EventSource(here(`room/${code}/events`)))
+  source.onmessage = message => {
+    room.event = JSON.parse(message.data)
+    keepPlace()
+    blacken(leads() && room.event.black)
+    draw()
+    look()
+  }
+  source.onerror = () => {
+    if (room.stream !== source || source.readyState !== EventSource.CLOSED) return
+    room.stream = null
+    draw()
+    setTimeout(() => room.code === code && !room.stream && !room.event?.over && reopen(code), LOST * (1 + Math.random()))
+  }
+}
+
+// The stream is closed where the server knows no such room: after a restart the lecturer's browser opens it again.
+async function reopen(code) {
+  if (leads()) {
+    const { order, place, spent, runs, leftOut } = kept(code)
+    if (order) await post('open', { order, code, place, spent, runs, left_out: leftOut })
+  }
+  if (room.code === code && !room.stream) open({ code, stream: true })
+}
+
+const act = (name, more = {}) => post(`${room.code}/act`, { act: name, ...more })
+
+const post = (path, body) => fetch(here(`room/${path}`), {
+  method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }).catch(() => {})
+
+function kept(code) {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT + code)) ?? {}
+  } catch {
+    return {}
+  }
+}
+
+function keepPlace() {
+  const { code, stop, beat, over } = room.event
+  if (!leads()) return
+  try {
+    if (over) localStorage.removeItem(KEPT + code)
+    else if (kept(code).order) localStorage.setItem(KEPT + code,
+      JSON.stringify({ ...kept(code), place: [stop, beat], at: Date.now() }))
+  } catch {}
+}
+
+// What is on the screen, without what belongs to the session that shows it.
+function shown() {
+  const said = [...new URLSearchParams(location.search)].filter(([key]) => !OF_A_SESSION.includes(key))
+  return `${location.pathname.split('/').pop() || 'start'}?${new URLSearchParams(said)}`
+}
+
+const sorted = address => [...new URLSearchParams(address.split('?')[1] ?? '')].map(String).sort().join() +
+  address.split('?')[0]
+
+// Once nothing runs: go where the room is, or tell it what is on the projector.
+function look() {
+  const { event } = room
+  if (!room.now || isRunning()) return
+  if (data().want) sendOrder()
+  if (leads()) prepare()
+  if (!event || event.over) return
+  const away = event.turn !== data().turn
+  if (leads()) return away || data().gone ? performance.now() - room.keyAt < OWN || ask() : tell()
+  if (!isFree() && (away || event.address !== data().address)) ask()
+}
+
+// Python looks at the room itself, so a message says only that there is something to see. One on its way is enough.
+function ask() {
+  const wanted = `${room.event.turn} ${room.event.address}`
+  if (room.asked === wanted && performance.now() - room.askedAt < AGAIN) return
+  Object.assign(room, { asked: wanted, askedAt: performance.now() })
+  room.now.send({ does: 'heard' })
+}
+
+function tell() {
+  const address = shown(), time = performance.now()
+  const same = sorted(address) === sorted(room.event.address)
+  const stands = address === room.seen // what still changes is told once it stands
+  room.seen = address
+  if (!stands || same || data().card || (room.told === address && time - room.toldAt < AGAIN)) return
+  Object.assign(room, { told: address, toldAt: time })
+  act('showing', { address })
+}
+
+function sendOrder() {
+  const text = kept('own').order
+  if (!text || room.sentOrder) return
+  room.sentOrder = true
+  room.now.send({ does: 'order', text })
+}
+
+// ---------------------------------------------------------------- a follower's hands
+
+function isFree() {
+  try {
+    return sessionStorage.getItem(FREE + room.code) === '1'
+  } catch {
+    return room.free === true
+  }
+}
+
+function setFree(on) {
+  room.free = on
+  try {
+    if (on) sessionStorage.setItem(FREE + room.code, '1')
+    else sessionStorage.removeItem(FREE + room.code)
+  } catch {}
+  draw()
+}
+
+function touch(event) {
+  if (!room.now || leads() || !event.isTrusted || isFree()) return
+  const path = event.composedPath().filter(one => one instanceof Element)
+  const turns = event.key?.startsWith('Page')
+  if (path.some(one => one.matches(NOT_HANDS)) || !(turns || path.some(one => one.matches(HANDS)))) return
+  setFree(true)
+}
+
+// ---------------------------------------------------------------- the lecturer's keys
+
+// What a key means while this session leads: `forward` or `back`, a message, '' where it was done here, undefined where none.
+function led({ name, event }) {
+  const own = room.byTab && event.composedPath().some(one => one instanceof Element && one.matches(
+    'button, a[href], summary, input, [role=slider], [role=radio], [role=tab], [role=checkbox], [role=switch]'))
+  if (/^\d$/.test(name)) return digit(name)
+  if (name === 'Enter' && room.digits) return jump()
+  if (name === 'b' || name === '.') return turnBlack()
+  if (name === 'r') return showCode()
+  const step = { ' ': 'forward', ArrowRight: 'forward', PageDown: 'forward', ArrowLeft: 'back', PageUp: 'back' }[name]
+  if (!step || (own && !name.startsWith('Page'))) return undefined
+  if (room.black) return turnBlack()
+  close()
+  room.keyAt = performance.now()
+  return step
+}
+
+function digit(name) {
+  const { stops } = data()
+  room.digits = (room.digits + name).slice(-2)
+  const number = Number(room.digits)
+  clearTimeout(room.jumping)
+  over('digits', [['strong', room.digits], ['span', stops?.[number - 1] ?? 'There is no such stop.']])
+  const whole = number * 10 > (stops?.length ?? 0) // no further digit makes a stop of it
+  room.jumping = setTimeout(jump, whole && number ? 250 : DIGITS)
+  return ''
+}
+
+function jump() {
+  clearTimeout(room.jumping)
+  const stop = Number(room.digits)
+  Object.assign(room, { digits: '', keyAt: performance.now() })
+  document.querySelector('.lecture-over.digits')?.remove()
+  if (stop >= 1 && stop <= (data().stops?.length ?? 0)) window.gptossKeys.queue({ does: 'jump', stop })
+  return ''
+}
+
+function turnBlack() {
+  const on = !room.black
+  blacken(on)
+  if (data().stream) act('black', { on })
+  return ''
+}
+
+function blacken(on) {
+  room.black = on
+  const there = document.querySelector('.lecture-over.black')
+  if (on && !there) over('black', [['span', 'The projector is black. The key b shows it again.']])
+  if (!on) there?.remove()
+}
+
+// The code large, for whoever comes late, until a key or a click takes it away.
+function showCode() {
+  if (document.querySelector('.lecture-over.code')) return close()
+  if (!data().stream) return ''
+  const picture = document.createElement('img')
+  picture.src = here(`room/${room.code}/qr.svg`)
+  picture.alt = `The address of room ${room.code} as a code`
+  const box = over('code', [['strong', room.code], ['span', `${location.host}${here('room').pathname}`]])
+  box.prepend(picture)
+  box.onclick = close
+  return ''
+}
+
+function close() {
+  document.querySelector('.lecture-over.code')?.remove()
+  return ''
+}
+
+// Something over the whole screen: parts are tags with their texts.
+function over(kind, parts) {
+  const box = document.querySelector(`.lecture-over.${kind}`) ?? document.createElement('div')
+  box.className = `lecture-over ${kind}`
+  box.setAttribute('role', 'status')
+  box.replaceChildren(...parts.map(([tag, words]) => node(tag, words)))
+  if (!box.isConnected) document.body.append(box)
+  return box
+}
+
+function node(tag, words, attributes = {}) {
+  const made = document.createElement(tag)
+  made.textContent = words
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
+  return made
+}
+
+// ---------------------------------------------------------------- the bar
+
+function draw() {
+  if (!room.now) return
+  const { home } = room.now
+  const bar = home.querySelector('.lecture-bar') ?? home.appendChild(node('aside', '', { class: 'lecture-bar',
+    'aria-label': 'Lecture' }))
+  const parts = leads() ? ofLeader() : ofFollower()
+  const written = JSON.stringify(parts.map(one => one.outerHTML))
+  if (bar.written !== written) bar.replaceChildren(...parts)
+  bar.written = written
+  const { card } = data()
+  if (card) over('card', [['h2', card.headline], ['p', card.sentence], ['small', card.problem]])
+  else document.querySelector('.lecture-over.card')?.remove()
+}
+
+function ofLeader() {
+  const { code, stream, stops, stop, beat, beats, gone, aside } = data()
+  const lost = gone || (stream && !room.stream)
+  const state = room.event?.over ? 'The lecture is over.' : lost ? 'Waiting for the room …'
+    : aside ? `Aside. Page down: back to stop ${stop + 1}` : stops
+      ? `${stops.length ? stop + 1 : 0} / ${stops.length}${beats ? ` ${'●'.repeat(beat)}${'○'.repeat(beats - beat)}` : ''}` : ''
+  return [...(code ? [button(code, `Room ${code}: show its code large (r)`, showCode, 'code')] : []),
+    node('span', state, { role: 'status' }),
+    ...(code && stream ? [node('a', 'Presenter', { href: here(`presenter?room=${code}`).href, target: '_blank' })] : []),
+    button('Leave', 'Stop leading in this window', () => room.now.send({ does: 'leave' }))]
+}
+
+function ofFollower() {
+  const { code } = data()
+  const state = room.event?.over ? 'The lecture is over.' : !room.event ? `Waiting for room ${code} …`
+    : isFree() ? 'In your own hands' : `Following the lecture, stop ${room.event.stop + 1} of ${room.event.stops}`
+  const back = isFree() && room.event && !room.event.over
+  return [node('span', state, { role: 'status' }),
+    ...(back ? [button('Back to the lecture', 'Go where the lecturer is', come, 'main')] : []),
+    button('Leave', 'Stop following', () => room.now.send({ does: 'leave' }))]
+}
+
+function come() {
+  setFree(false)
+  Object.assign(room, { asked: `${room.event.turn} ${room.event.address}`, askedAt: performance.now() })
+  room.now.send({ does: 'heard', again: true })
+}
+
+function button(words, says, does, kind = '') {
+  const made = node('button', words, { type: 'button', title: says, 'aria-label': words === says ? words : `${words}. ${says}`,
+    class: kind })
+  made.onclick = does
+  return made
+}
+
+// ---------------------------------------------------------------- the next stop, ahead of time
+
+// It runs in a frame that nobody sees, in a session of its own: what it computes, this server keeps for everybody.
+function prepare() {
+  const { next } = data()
+  if (room.wanted === next) return
+  dropFrame()
+  Object.assign(room, { wanted: next })
+  if (next && next !== room.fetched) room.soon = setTimeout(makeFrame, SOON, next)
+}
+
+function makeFrame(next) {
+  if (isRunning()) return void (room.soon = setTimeout(makeFrame, SOON, next))
+  const frame = (room.frame = document.createElement('iframe'))
+  const began = performance.now()
+  frame.className = 'lecture-ahead'
+  Object.assign(frame, { src: here(next), inert: true, tabIndex: -1, title: 'The next stop, computed ahead of time' })
+  frame.setAttribute('aria-hidden', 'true')
+  document.body.append(frame)
+  room.watch = setInterval(() => {
+    const inside = frame.contentWindow, app = frame.contentDocument?.querySelector('.stApp')
+    if (inside?.location.href !== 'about:blank') quiet(inside)
+    const done = app?.dataset.testScriptState === 'notRunning' && frame.contentDocument.querySelector('.page-head h1')
+    if (done) room.fetched = next
+    if (done || performance.now() - began > LONGEST) dropFrame()
+  }, 20)
+}
+
+// The frame adds nothing to the history that Back goes through.
+function quiet(inside) {
+  if (!inside || inside.gptossQuiet) return
+  inside.gptossQuiet = true
+  inside.history.pushState = inside.history.replaceState
+}
+
+// A hand on the projector comes first: the frame goes, and comes back once there is peace.
+function dropFrame(again = false) {
+  clearTimeout(room.soon)
+  clearInterval(room.watch)
+  const there = room.frame
+  there?.remove()
+  room.frame = null
+  if (again && leads() && room.wanted && room.wanted !== room.fetched) room.soon = setTimeout(makeFrame, 2 * SOON, room.wanted)
+}

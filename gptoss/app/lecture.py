@@ -1,0 +1,333 @@
+"""A session's part in a lecture: it leads a room along its running order, or follows a room by itself.
+
+Python decides where a session goes and opens it as if the address had been typed. `lecture.js` hears of the room by
+server-sent events, says so here, tells the room what is on the projector, computes the next stop ahead of time, and lets a
+follower alone as soon as a hand has touched something. Without rooms (a server that does not serve them) an order can be led
+all the same: its keys and beats work, and nobody follows.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
+
+from gptoss.app import called, hidden, kept, route, seat, stage, state
+from gptoss.app.book import PAGES, Page
+from gptoss.app.browser_side import text_of
+from gptoss.app.seat import Seat
+from gptoss.room import course
+from gptoss.room.order import MOST_BYTES, SHIPPED, read_order
+from gptoss.room.rooms import ROOMS, Room, code_of, is_code
+
+KEY = "lecture"  # of the element that listens to the room
+OWN = "own"  # the name of an order that is led without a room and has none
+COOKIE = "gptoss_lead_{}"  # in which the lecturer's browser keeps a room's key
+# What stays in a session when it goes to a stop: who is there, and what belongs to the frame.
+_STAYS = {"visitor", "lines", "hidden", "staged", seat.KEPT, state.DIALS_KEY, KEY, "keys", "page_head"}
+_STYLE = text_of("lecture.css")
+_element = st.components.v2.component("gptoss_lecture", js=text_of("lecture.js"), css=_STYLE, isolate_styles=False)
+_starter = st.components.v2.component("gptoss_start", js=text_of("start.js"), css=_STYLE, isolate_styles=False)
+
+
+def start_button(order_text: str, name: str = "") -> None:
+    """The button that opens a room for an order and goes to its first stop; `name` is that of an order that ships.
+
+    Where the server serves no rooms, it says so and offers to lead the order without one.
+    """
+    first = course.at(read_order(order_text), (0, 0))
+    first = first or course.View(PAGES[0].path, {})
+    _starter(key="lecture_start", data={"order": order_text, "name": name if name in SHIPPED else OWN,
+                                        "to": _in_browser(first.path, first.query | {stage.KEY: ["1"]})})
+
+
+def leading() -> Room | None:
+    """The room that this session leads; None where it leads none, or the room is gone."""
+    here = seat.seat()
+    if not here.lead:
+        return None
+    if is_code(here.lead):
+        return ROOMS.held(here.lead, _key(here.lead))
+    if here.own is None and here.lead in SHIPPED:
+        here.own = _without_room(SHIPPED[here.lead])
+    return here.own
+
+
+def _without_room(order_text: str) -> Room:
+    """A lecture that nobody can enter, at the place that the address names."""
+    return Room(secrets.token_urlsafe(), order_text, course.read(st.query_params.get(seat.AT, "")) or (0, 0))
+
+
+def has_room(room: Room) -> bool:
+    """Whether others can enter the room: one that only this session knows has no phones and no votes."""
+    return room is not seat.seat().own
+
+
+def following() -> Room | None:
+    """The room that this session follows; None where it follows none, or there is none such."""
+    here = seat.seat()
+    return ROOMS.find(here.room) if here.room else None
+
+
+def synchronise(path: str) -> None:
+    """Take in where a lecture wants this session to be. Once a run, first; `path` is the address of what follows."""
+    page, context, fresh = route.path_of(path), get_script_run_ctx(), seat.KEPT not in st.session_state
+    back = context is not None and context.is_history_navigation
+    here = seat.seat()
+    asked = seat.take_in() if fresh or back else None
+    if fresh or back:
+        _without_key_follow(here)
+    if fresh and seat.taken():
+        stage.synchronise(path)  # before it goes anywhere
+    anew = fresh or back or here.to is not None
+    if here.to is not None:
+        _as_if_typed(here, context)
+    elif room := leading():
+        _lead(here, room, page, asked, fresh, back)
+    elif (room := following()) and here.turn is None and _same(_on_screen(page), room.address):
+        here.turn, here.address, here.place = room.turn, room.address, room.shown
+    here.page = page
+    hidden.synchronise(anew)
+    if seat.taken() or seat.KEYS & {*st.query_params}:
+        seat.write()
+
+
+def draw(path: str) -> None:
+    """Listen to the room, and say where the lecture is. Nothing where a session neither leads nor follows."""
+    hidden.draw()
+    if seat.taken():
+        _listen(path)
+
+
+def act(path: str, message: object) -> bool:
+    """Do what a key means while a lecture is led, from a callback on the page at `path`; False where that is nothing."""
+    room = leading()
+    match message if room else None:
+        case {"does": "forward"}:
+            _step(room, path, Room.forward)
+        case {"does": "back"}:
+            _step(room, path, Room.back)
+        case {"does": "jump", "stop": int(stop)} if 1 <= stop <= len(room.order.stops):
+            room.go((stop - 1, 0))
+            _catch_up(seat.seat(), room, path)
+        case _:
+            return False
+    return True
+
+
+def _step(room: Room, path: str, move: Callable[[Room], None]) -> None:
+    """Take a step of the order; from a page that is not the stop's, back to the stop first: nothing is passed over."""
+    here = seat.seat()
+    view = course.at(room.order, room.shown)
+    if view and view.path != path and route.find(view.path):
+        _go(here, room)
+    else:
+        if not has_room(room):
+            room.drop_vote()  # nobody votes, so there is nothing to close
+        move(room)
+        _catch_up(here, room, path)
+
+
+def _lead(here: Seat, room: Room, page: str, asked: course.Place | None, fresh: bool, back: bool) -> None:
+    """Be where the room is, or the room where this session has been taken by a click, by Back or by a reload."""
+    view = course.at(room.order, room.shown)
+    if fresh:
+        if view and view.path == page and asked in (None, room.shown):
+            _adopt(here, room, page)
+        else:
+            _go(here, room)
+    elif back and asked and asked != here.place:
+        room.go(asked)
+        if room.shown == asked:
+            _adopt(here, room, page)
+        else:
+            _go(here, room)
+    elif page != here.page:
+        place = course.found(room.order, room.place, page)
+        if place and place != room.place:
+            room.go(place)
+        here.turn, here.place = room.turn, room.shown
+    elif room.turn != here.turn:
+        _go(here, room)
+
+
+def _adopt(here: Seat, room: Room, page: str) -> None:
+    """Take what the address shows for the place where the room is; the question is answered where the order has it so."""
+    here.turn, here.place = room.turn, room.shown
+    view = course.at(room.order, room.shown)
+    if view and view.path == page and view.revealed == course.AFTER:
+        called.reveal(page)
+
+
+def _catch_up(here: Seat, room: Room, path: str) -> None:
+    """Go where the room has been sent, from a callback on the page at `path`; where only an answer comes, show it."""
+    if room.turn == here.turn:
+        return
+    before = here.place
+    view = course.at(room.order, room.shown)
+    if before and view and view.path == path and course.stays(room.order, before, room.shown):
+        _adopt(here, room, path)
+    else:
+        _go(here, room)
+
+
+def _go(here: Seat, room: Room) -> None:
+    """Open what the room's order shows where the room is. A stop without a page leaves the screen, and says what it is."""
+    here.turn, here.place = room.turn, room.shown
+    view = course.at(room.order, room.shown)
+    page = route.find(view.path) if view else None
+    if view and page:
+        _open(here, page, view.query, view)
+
+
+def _open(here: Seat, page: Page, query: Mapping[str, list[str]], view: course.View | None) -> None:
+    """Open a page as if its address had been typed, from a callback or before anything is drawn.
+
+    `view` says what an order does there; without one, what a person has answered on the page stays.
+    """
+    if view:
+        _forget()
+        if view.revealed == course.BEFORE:
+            called.reveal(page.path)
+        if view.attempt:
+            called.try_by_label(view.attempt)
+        if view.revealed == course.AFTER:
+            called.reveal(page.path)
+    said = {key: words for key, words in query.items() if key not in stage.KEYS | seat.KEYS}
+    here.to = said | {key: [word] for key, word in (stage.query() | seat.query()).items()}
+    st.switch_page(f"pages/{page.file}", query_params={})  # what it says is put there by the run that follows
+
+
+def _forget() -> None:
+    """Leave of the session's state what a session begins with. An answer that stands in a box goes, too."""
+    for key in [*st.session_state, *kept.kept().ours]:
+        if key in _STAYS or key.endswith("_hand") or key not in st.session_state:
+            continue
+        if key.endswith("_guess"):
+            st.session_state[key] = None
+        else:
+            del st.session_state[key]
+
+
+def _as_if_typed(here: Seat, context: ScriptRunContext | None) -> None:
+    """Have this run take an address as one that the browser came with: what it does not name begins at its first."""
+    if context is not None:
+        context.is_history_navigation = True
+    kept.set_address(here.to)
+    here.to = None
+
+
+def _without_key_follow(here: Seat) -> None:
+    """Who has a room's code and not its key follows it."""
+    if is_code(here.lead):
+        here.lead = here.lead.upper()
+        key = _key(here.lead)
+        if code_of(key) != here.lead if ROOMS.find(here.lead) is None else not ROOMS.held(here.lead, key):
+            here.lead, here.room = "", here.lead
+    elif here.lead not in (OWN, *SHIPPED):
+        here.lead = ""
+    if here.lead:
+        here.room = ""
+    elif here.room:
+        here.room = here.room.upper() if is_code(here.room) else ""
+
+
+def _key(code: str) -> str:
+    """The room's key, as far as this browser has it."""
+    return st.context.cookies.get(COOKIE.format(code), "")
+
+
+@st.fragment  # what the browser says of the room then draws nothing but this
+def _listen(path: str) -> None:
+    here = seat.seat()
+    data = _of_leader(here, path) if here.lead else _of_follower(here)
+    _element(key=KEY, data=data, on_said_change=lambda: _hear(path))
+
+
+def _of_leader(here: Seat, path: str) -> dict:
+    room = leading()
+    if room is None:
+        return {"role": "lead", "code": here.lead, "gone": True, "stream": is_code(here.lead),
+                "want": here.lead == OWN}
+    number, beat = room.shown
+    stop, view, ahead = room.stop(number), course.at(room.order, room.shown), course.coming(room.order, room.shown)
+    there = view is not None and route.find(view.path) is not None
+    return {"role": "lead", "code": room.code if has_room(room) else "", "stream": has_room(room), "turn": here.turn,
+            "stop": number, "beat": beat, "beats": len(stop.beats) if stop else 0,
+            "stops": [one.headline for one in room.order.stops], "aside": there and view.path != path,
+            "card": None if there else _card(stop),
+            "next": _in_browser(ahead.path, ahead.query | stage.query()) if ahead else ""}
+
+
+def _card(stop) -> dict:
+    """What is shown of a stop that has no page."""
+    if stop is None:
+        return {"headline": "This order has no stops", "sentence": "", "problem": ""}
+    return {"headline": stop.headline, "sentence": stop.sentence,
+            "problem": stop.problem or f"There is no page “{stop.path}”."}
+
+
+def _of_follower(here: Seat) -> dict:
+    return {"role": "follow", "code": here.room, "stream": True, "turn": here.turn, "address": here.address}
+
+
+def _in_browser(path: str, query: Mapping[str, object]) -> str:
+    """An address as a browser opens it, where the first page has no name."""
+    return f"{'' if path == PAGES[0].path else path}?{urlencode(query, doseq=True)}"
+
+
+def _hear(path: str) -> None:
+    """The callback of what `lecture.js` sends. Anything else than what it may send does nothing."""
+    here, room = seat.seat(), leading()
+    match st.session_state[KEY].said:
+        case {"does": "heard", **more}:
+            if room:
+                _catch_up(here, room, path)
+            elif room := following():
+                _catch_up_with(here, room, path, again=more.get("again") is True)
+        case {"does": "order", "text": str(text)} if here.lead == OWN and room is None and len(text) <= MOST_BYTES:
+            here.own = _without_room(text)
+            st.rerun()
+        case {"does": "leave"}:
+            here.lead = here.room = ""
+            st.rerun()
+
+
+def _catch_up_with(here: Seat, room: Room, path: str, again: bool) -> None:
+    """Go where the lecturer is: anew at another stop or after a hand has moved something, and else only by the address."""
+    moved, before = not _same(here.address, room.address), here.place
+    anew = again or before is None or before[0] != room.shown[0]
+    if not (anew or moved or here.turn != room.turn):
+        return
+    here.turn, here.address, here.place = room.turn, room.address, room.shown
+    parts, view = urlsplit(room.address), course.at(room.order, room.shown)
+    page = route.find(parts.path) if parts.path else None
+    if page and (anew or moved):
+        answered = course.View(page.path, {}, revealed=course.AFTER if view and view.revealed else course.NOT)
+        _open(here, page, parse_qs(parts.query, keep_blank_values=True), answered if anew else None)
+    elif view and view.revealed and view.path == path:
+        called.reveal(path)
+        st.rerun()
+
+
+def _clean(address: str) -> str:
+    """An address without what belongs to the session that has it."""
+    parts = urlsplit(address)
+    said = parse_qs(parts.query, keep_blank_values=True)
+    kept_parts = {key: words for key, words in said.items() if key not in seat.KEYS | stage.KEYS}
+    return f"{parts.path.strip('/').rsplit('/', 1)[-1]}?{urlencode(kept_parts, doseq=True)}"
+
+
+def _on_screen(path: str) -> str:
+    said = {key: st.query_params.get_all(key) for key in st.query_params}
+    return _clean(f"{path}?{urlencode(said, doseq=True)}")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two addresses show the same, in whatever order they say it."""
+    (path, query), (path_too, query_too) = ((urlsplit(each).path, urlsplit(each).query) for each in (one, other))
+    read = {name: parse_qs(words, keep_blank_values=True) for name, words in (("one", query), ("other", query_too))}
+    return path == path_too and read["one"] == read["other"]
