@@ -62,4 +62,4 @@ if __name__ == "__main__":
 else:
     import_everything()
     prepare_process()
-    app = st.App(__file__, routes=routes(st.get_option("server.baseUrlPath")), lifespan=ended_with_server)
+    app = st.App(__file__, routes=routes(st.get_option("server.baseUrlPath"), PAGES[0].path), lifespan=ended_with_server)

@@ -58,14 +58,17 @@ class _No(Exception):
         self.status = status
 
 
-def routes(base: str = "") -> list[Route]:
-    """All of them, for an app that is served below the path `base`."""
+def routes(base: str = "", first: str = "start") -> list[Route]:
+    """All of them, for an app that is served below the path `base`.
+
+    `first` names the first page, which has the app's bare address in a browser: an order's link to it is led there.
+    """
     base = f"/{base.strip('/')}" if base.strip("/") else ""
     files = {f"/{folder}/{name}": partial(_file, name=name)
              for folder, names in (("room", OF_PHONES), ("presenter", OF_PRESENTERS)) for name in names}
     gets = {"/room": _join, "/room/": _to_join, "/room/{code}": partial(_phone, path=base or "/"),
             "/room/{code}/events": _events, "/room/{code}/qr.svg": _qr, "/room/{code}/votes.csv": _csv,
-            "/presenter": _presenter, "/presenter/order": _order, "/presenter/events": _presenter_events}
+            f"/{first}": _first, "/presenter": _presenter, "/presenter/order": _order, "/presenter/events": _presenter_events}
     posts = {"/room/open": partial(_open, path=base or "/"), "/room/{code}/act": _act, "/room/{code}/vote": _vote}
     return [Route(base + path, _answered(endpoint), methods=[method])
             for method, found in (("GET", files), ("POST", posts), ("GET", gets)) for path, endpoint in found.items()]
@@ -114,6 +117,10 @@ async def _phone(request: Request, path: str) -> Response:
     if not _browser(request, room) and SEATS.take(_address(request)):
         _set(request, page, SEAT + room.code, room.seat(secrets.token_hex(8)), path, "lax")
     return page
+
+
+async def _first(request: Request) -> Response:
+    return RedirectResponse(f"./?{request.url.query}", 307, HEADERS)
 
 
 async def _presenter(request: Request) -> Response:

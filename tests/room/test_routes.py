@@ -338,3 +338,9 @@ def test_a_phone_gets_an_address_that_it_can_open(monkeypatch):
     assert all(map(addresses.is_host, ("localhost", HOST, "[::1]:8501", "192.0.2.1")))
     assert not any(map(addresses.is_host, ("", "a b", "a/b", "<b>", "a@b", "a:b", "x" * 300)))
     assert addresses.picture("http://there.example/room/BCDF").startswith("<?xml")
+
+
+@pytest.mark.parametrize(("base", "query"), [("", ""), ("", "preset=storyteller&room=BCDF"), ("/x/y", "text=%0D%0Aa%3A+b")])
+def test_an_address_of_the_first_page_leads_to_the_bare_one_as_it_is(base, query):
+    answer = Browser(base).get(f"/start?{query}")
+    assert (answer.status, answer.header("location")) == (307, f"./?{query}")
