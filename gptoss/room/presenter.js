@@ -55,7 +55,7 @@ const ACTS = {
 }
 const KEYS = {
   PageDown: 'forward', ' ': 'forward', ArrowRight: 'forward', PageUp: 'back', ArrowLeft: 'back', f: 'freeze', b: 'black', '.': 'black',
-  r: 'ship', c: 'start', '+': 'larger', '=': 'larger', '-': 'smaller', '?': 'ask-keys',
+  r: 'ask-join', s: 'ship', c: 'start', '+': 'larger', '=': 'larger', '-': 'smaller', '?': 'ask-keys',
 }
 const SCROLLS = { ArrowUp: -SCROLL, ArrowDown: SCROLL }
 
@@ -143,7 +143,8 @@ function receive(message) {
   there(true)
   draw(state, does)
   tick(state, 0)
-  keep(code, { place: [state.place.stop, state.place.beat], spent: state.clock.spent, runs: state.clock.runs, leftOut: state.left_out })
+  keep(code, { place: [state.place.stop, state.place.beat], spent: state.clock.spent, runs: state.clock.runs, leftOut: state.left_out,
+    spentAt: Date.now() })
 }
 
 // The stream has ended, or is silent. Where the server answers and does not know the room, it was started anew.

@@ -70,12 +70,14 @@ function standing(number, place, leftOut) {
   return number < place.stop ? 'over' : ''
 }
 
-function drawHere({ place, all, here, note, problem, black, frozen, stop }, { go }) {
+function drawHere({ place, all, here, note, problem, black, frozen, stop, code, address, lecturers }, { go }) {
   put('where', `Stop ${place.stop + 1} of ${all.length}`)
   put('headline', all[place.stop].headline)
   put('sentence', here.sentence)
   put('problem', problem)
   show('problem', problem)
+  show('alone', lecturers < 2 && address)
+  $('projector').href = new URL(`${address}${address.includes('?') ? '&' : '?'}lead=${code}&stage=1`, BASE)
   show('dark', black)
   show('frozen', frozen)
   put('frozen', `Frozen: the room sees stop ${stop + 1}, ${all[stop].headline}, until you let it go on.`)
@@ -139,11 +141,11 @@ function outButton(number, leftOut, leaveOut) {
 // ---- the vote
 
 function drawVote({ vote, here, tally, answer, because }, { send }) {
-  show('vote', vote || here.asks)
   $('vote').classList.toggle('put', Boolean(vote))
-  put('vote-name', !vote ? 'A vote of this stop' : vote.open ? 'Votes coming in' : 'Vote, closed')
+  put('vote-name', !vote ? (here.asks ? 'A vote of this stop' : 'The question of this page') : vote.open ? 'Votes coming in' : 'Vote, closed')
   put('vote-count', vote ? String(vote.count) : '')
-  put('question', vote ? vote.text : here.asks)
+  put('question', vote ? vote.text : here.asks || 'What this page asks its readers, put to the room by the projector.')
+  $('question').classList.toggle('idle', !vote && !here.asks)
   put('because', vote ? because : '')
   fill('rounds', [vote?.text, tally, answer], () => vote ? tally.map((round, number) => drawRound(round, number, tally, answer, vote.unit)) : [])
   fill('vote-acts', [!vote, vote?.open], () => vote

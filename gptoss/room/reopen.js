@@ -5,7 +5,7 @@ const NAME = 'gptoss-room-'
 const MOST = 4 // lectures that are kept
 const OLD = 6 * 3600e3 // ms after which a room has ended by itself
 
-// Keep parts of what is known of a room: { order, place, spent, runs, leftOut }. Some browsers keep nothing.
+// Keep parts of what is known of a room: { order, place, leftOut, runs, spent, spentAt }. Some browsers keep nothing.
 export function keep(code, parts) {
   try {
     localStorage.setItem(NAME + code, JSON.stringify({ ...kept(code), ...parts, at: Date.now() }))
@@ -41,8 +41,8 @@ export function codes() {
 // The same room again, from `base`, the address where the app is. Returns '' where it is open, or a sentence why it is not.
 // Where another window of this browser was faster, the room stays as that one opened it.
 export async function reopen(code, base) {
-  const { order, place, spent, runs, leftOut, at } = kept(code)
-  if (runs) spent[place[0]] += (Date.now() - at) / 1000 // the lecture went on meanwhile
+  const { order, place, leftOut, runs, spent, spentAt } = kept(code)
+  if (runs) spent[place[0]] += (Date.now() - spentAt) / 1000 // the lecture went on meanwhile
   if (!order) return 'This browser does not have the running order any more.'
   const asked = { order, code, place, spent, runs, left_out: leftOut }
   const answer = await fetch(new URL('room/open', base), {

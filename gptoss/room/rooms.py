@@ -45,7 +45,6 @@ class Room:
         shown: what everybody sees; another place only while `frozen`.
         address: what is on the projector, relative and without what belongs to its session; empty where a stop has none.
         turn: how often the room was sent somewhere. Whoever follows goes there anew when it has changed.
-        started: when the lecture began (s since 1970).
         clock: how long it was at each stop, held until the lecturer first goes on.
         left_out: stops that the lecturer passes over.
         vote: the vote on the screens, open or closed; `votes` are all of them.
@@ -54,11 +53,10 @@ class Room:
         trainer: whose training run is the room's; empty where nobody's is.
     """
 
-    def __init__(self, key: str, order_text: str, place: Place = (0, 0), started: float | None = None) -> None:
+    def __init__(self, key: str, order_text: str, place: Place = (0, 0)) -> None:
         self.key, self.code = key, code_of(key)
         self.order_text, self.order = order_text, read_order(order_text)
         self.frozen = self.black = self.ended = False
-        self.started = time.time() if started is None else started
         self.clock = Clock([0.0] * len(self.order.stops))
         self.left_out: frozenset[int] = frozenset()
         self.vote: Vote | None = None
@@ -66,6 +64,7 @@ class Room:
         self.trainer = self.called = ""
         self.version, self.turn = int(time.time() * 1_000), 0
         self._born = self._left = time.monotonic()
+        self._rounds = int(time.time()) * 10_000  # a phone that has answered before a restart of the server asks anew
         self._lecturers = self._phones = 0
         self._curves: dict[str, list[tuple[float, float]]] = {}
         self._lock = threading.RLock()
@@ -295,16 +294,14 @@ class Room:
             return self._text[1]
 
     def presenter(self) -> dict:
-        """What the lecturer gets beside that: where they are, notes, the clock (s), votes as they come in."""
+        """What the lecturer gets beside that: where they are, who listens, the note, the stops, votes as they come in."""
         with self._lock:
             number, beat = self.place
-            stop, following = self.stop(number), self.stop(number + 1)
+            stop = self.stop(number)
             asked = self.vote.question if self.vote else None
             return self.public() | {
-                "place": {"stop": number, "beat": beat}, "frozen": self.frozen, "started": self.started, "now": time.time(),
-                "phones": self._phones, "note": stop.note if stop else "", "problem": stop.problem if stop else "",
-                "beats": [{"kind": one.kind, "value": one.value} for one in stop.beats] if stop else [],
-                "next": {"headline": following.headline, "note": following.note} if following else None,
+                "place": {"stop": number, "beat": beat}, "frozen": self.frozen, "phones": self._phones,
+                "lecturers": self._lecturers, "note": stop.note if stop else "", "problem": stop.problem if stop else "",
                 "all": [{"headline": one.headline, "minutes": one.minutes, "asks": bool(one.vote)}
                         for one in self.order.stops],
                 "tally": self.tally(), "answer": asked.answer if asked else None, "because": asked.because if asked else ""}
@@ -378,7 +375,7 @@ class Room:
             self._left = time.monotonic()
         else:
             self._phones += change
-            self._tell_soon(everybody=False)
+        self._tell_soon(everybody=False)
 
     def _tell(self, everybody: bool = True) -> None:
         """Wake whoever waits, with a new version: everybody, or the lecturer's windows alone."""
@@ -445,8 +442,8 @@ class Room:
         return len(found.beats) if found else 0
 
     def _round(self) -> int:
-        """The round on the screens, another number for each of all votes' rounds."""
-        return self.vote.number * 10 + len(self.vote.rounds) if self.vote else 0
+        """The round on the screens, another number for each of all votes' rounds, also over a restart."""
+        return self._rounds + self.vote.number * 10 + len(self.vote.rounds) if self.vote else 0
 
     def _public_vote(self) -> dict | None:
         if not self.vote:
@@ -465,7 +462,7 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self._lock = threading.Lock()
 
-    def open(self, order_text: str, key: str | None = None, place: Place = (0, 0), started: float | None = None) -> Room:
+    def open(self, order_text: str, key: str | None = None, place: Place = (0, 0)) -> Room:
         """A new room; with a key, the room that this key had before the server was started again.
 
         Raises `Refused` where there are too many, or another room has the code by now.
@@ -478,7 +475,7 @@ class Rooms:
                 raise Refused("Another lecture has this code by now. Start this one again: it gets a new code.")
             if len(self._rooms) >= limits.ROOMS:
                 raise Refused(f"This server has {limits.ROOMS} rooms at once, and all are taken.")
-            room = Room(key or self._new_key(), order_text, place, started)
+            room = Room(key or self._new_key(), order_text, place)
             self._rooms[room.code] = room
             return room
 

@@ -68,7 +68,8 @@ def routes(base: str = "", first: str = "start") -> list[Route]:
              for folder, names in (("room", OF_PHONES), ("presenter", OF_PRESENTERS)) for name in names}
     gets = {"/room": _join, "/room/": _to_join, "/room/{code}": partial(_phone, path=base or "/"),
             "/room/{code}/events": _events, "/room/{code}/qr.svg": _qr, "/room/{code}/votes.csv": _csv,
-            f"/{first}": _first, "/presenter": _presenter, "/presenter/order": _order, "/presenter/events": _presenter_events}
+            "/presenter": _presenter, "/presenter/order": _order, "/presenter/events": _presenter_events,
+            f"/{first}": _first}
     posts = {"/room/open": partial(_open, path=base or "/"), "/room/{code}/act": _act, "/room/{code}/vote": _vote}
     return [Route(base + path, _answered(endpoint), methods=[method])
             for method, found in (("GET", files), ("POST", posts), ("GET", gets)) for path, endpoint in found.items()]
