@@ -13,7 +13,7 @@ import gptoss.app
 import gptoss.claims
 import gptoss.lessons
 from gptoss.app import keys, lecture, lesson, notices, route, share, stage, state
-from gptoss.app.book import BOOK, PAGES, run_page
+from gptoss.app.book import BAR, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
@@ -32,7 +32,7 @@ def import_everything() -> None:
 def run() -> None:
     """One session's page, from the address to the foot."""
     prepare_process()
-    bar = {section: [page.as_streamlit() for page in pages] for section, pages in BOOK.items()}
+    bar = {section: [page.as_streamlit() for page in pages] for section, pages in BAR.items()}
     current = st.navigation(bar, position="top")
     name = PAGES[0].title
     st.set_page_config(page_title=name if current.title == name else f"{current.title} · {name}", page_icon="🧩",

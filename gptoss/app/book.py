@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import streamlit as st
 
+from gptoss.room.order import SHIPPED, read_order
+
 T = TypeVar("T")
 # Keys of controls that several pages have: these mean the same wherever they are.
 SHARED_KEYS = ("layer", "head", "expert", "token", "special", "code_drawer")
@@ -31,6 +33,7 @@ class Page:
     presupposes: str = ""
     minutes: int = 5
     own: str = ""  # names of its own controls that an address keeps
+    bare: bool = False  # whether the address has these names as they are
 
     @property
     def file(self) -> str:
@@ -39,11 +42,11 @@ class Page:
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The keys of its own controls: `rope_key` for the name `key` of `rope`. Those of `build` are older, and bare.
+        """The keys of its own controls: `rope_key` for the name `key` of `rope`, unless they are bare.
 
         The tabs below the picture are one of them, on every page.
         """
-        own = (name if self.path == "build" else f"{self.path}_{name}" for name in self.own.split())
+        own = (name if self.bare else f"{self.path}_{name}" for name in self.own.split())
         return (*own, f"{self.path}_{TABS}")
 
     def as_streamlit(self) -> st.Page:
@@ -121,7 +124,7 @@ BOOK = {
         Page("build", "Build and run", ":material/build:",
              "Type a text, move a slider: the model is rebuilt, reads your text, and shows every tensor on the way.",
              MAIN_DIALS, "watch the whole model at work on your own text", "Block", 10,
-             own="accounts view cost temperature top_k top_p new_tokens"),
+             own="accounts view cost temperature top_k top_p new_tokens", bare=True),
         Page("sampling", "Sampling", ":material/casino:",
              "The model gives every possible next token a probability; sampling decides which one it writes.",
              ("layers", "experts", "active"),
@@ -170,15 +173,23 @@ BOOK = {
              (), "write every part of GPT-OSS, and say which mistakes it does not forgive", minutes=10, own="name"),
     ),
 }
-PAGES = tuple(page for pages in BOOK.values() for page in pages)
+PAGES = tuple(page for pages in BOOK.values() for page in pages)  # the lesson, in its order
 
-# The stops of a lecture, by its minutes: in the order of the book, with time left for questions. Those of the longest are
-# the core of the lesson; every other page goes further.
-LECTURES = {
-    45: "start tokenizer attention window sinks experts".split(),
-    90: "start tokenizer attention rope gqa window sinks rmsnorm experts block memory".split(),
+# Pages for whoever gives the lesson: in the bar, and beside the way from page to page.
+DESK = {
+    "Lecture": (
+        Page("lecture", "Lectures", ":material/co_present:",
+             "Running orders: what a lecture shows stop by stop, what to say there, and what to ask the room.",
+             (), "give this lesson in a room, with a clicker, and ask everybody on their phones", minutes=0, own="order",
+             bare=True),
+    ),
 }
-CORE = frozenset(LECTURES[max(LECTURES)])
+BAR = BOOK | DESK
+ALL_PAGES = tuple(page for pages in BAR.values() for page in pages)
+
+# The lectures that ship, by their minutes. The pages of the longest are the core of the lesson; every other goes further.
+LECTURES = {int(minutes): read_order(text) for minutes, text in SHIPPED.items()}
+CORE = frozenset(stop.path for stop in LECTURES[max(LECTURES)].stops)
 
 
 _inside_app: ContextVar[bool] = ContextVar("inside_app", default=False)

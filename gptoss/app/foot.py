@@ -7,8 +7,8 @@ from html import escape
 
 import streamlit as st
 
-from gptoss.app import keys, route
-from gptoss.app.book import BOOK, PAGES, Page
+from gptoss.app import draft, keys, route
+from gptoss.app.book import ALL_PAGES, BAR, PAGES, Page
 from gptoss.app.browser_side import text_of
 from gptoss.app.drawer import drawer
 
@@ -32,8 +32,15 @@ def _way(path: str) -> str:
     before, after = route.previous(path), route.next(path)
     return ('<nav class="way-foot" aria-label="The way through the pages">'
             + (route.link(before, f"← {before.title}") if before else "<i></i>")
-            + f"<span>{escape(route.where(path))} · {route.kind(route.page_at(path))} · {keys.list_button()}</span>"
+            + f"<span>{escape(route.where(path))} · {route.kind(route.page_at(path))} · {keys.list_button()}{_add(path)}"
+            + "</span>"
             + (route.link(after, f"{after.title} →") if after else "<i></i>") + "</nav>")
+
+
+def _add(path: str) -> str:
+    """What makes the view on the screen a stop of one's own lecture, on every page that a lecture can show."""
+    page = route.page_at(path)
+    return f" · {draft.button(page)}" if page in PAGES else ""
 
 
 def _here(path: str) -> str:
@@ -52,10 +59,10 @@ def _box(page: Page, path: str) -> str:
 
 def _bar(path: str) -> str:
     """Style that marks the section in the bar above and names the page in it: Streamlit marks neither."""
-    place = [*BOOK].index(route.section(path)) + 1
+    place = [*BAR].index(route.section(path)) + 1
     button = f"[data-testid=stTopNav] > :nth-child({place}) [data-testid=stTopNavSection]"
     page = route.page_at(path)
-    named = f'{button} p::after {{content: " · {page.title}"}}' if len(BOOK[route.section(path)]) > 1 else ""
+    named = f'{button} p::after {{content: " · {page.title}"}}' if len(BAR[route.section(path)]) > 1 else ""
     return f"{button} {{box-shadow: inset 0 -3px var(--way-mark); font-weight: 600}} {named} {_KINDS}"
 
 
@@ -63,7 +70,7 @@ def _kinds() -> str:
     """Style that says beside each page in the bar, and in a phone's list of pages, what `route.kind` says of it."""
     links = ":is([data-testid=stTopNavDropdownLink], [data-testid=stSidebarNavLink])"
     return " ".join(f'{links}[href$="{route.address(page).removeprefix(".")}"]::after {{content: "{route.kind(page)}"}}'
-                    for page in PAGES)
+                    for page in ALL_PAGES)
 
 
 _KINDS = _kinds()

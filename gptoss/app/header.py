@@ -107,7 +107,7 @@ def _marks(page: Page, opening: Opening | None) -> str:
     fold = ('<button class="head-fold fold-button" aria-expanded="true" aria-controls="head-opening" title="In short (i)" '
             f'aria-label="In short: this page in three sentences"><span>In short</span> {_icon("expand_less")}</button>')
     return (f'{fold if opening else ""}<button class="head-mark" popovertarget="head-help" '
-            f'title="What this page is for, and what its head says">{page.minutes} min {_icon("help")}</button>'
+            f'title="What this page is for, and what its head says">{_minutes(page, "min")} {_icon("help")}</button>'
             f'<button class="head-turn" data-does="stage" title="{turn} (f)" aria-label="{turn}">{_icon(icon)}</button>')
 
 
@@ -135,9 +135,18 @@ def _explained(page: Page, study: Study, band: Band) -> str:
     needs = f" It builds on {needed}." if needed else ""
     meanings = "".join(f"<dt>{escape(label)}</dt><dd>{escape(meaning)}</dd>"
                        for _, label, _, meaning in _told(page, study))
-    return (f'<div class="head-help" id="head-help" popover><p><strong>{page.minutes} minutes.</strong> Afterwards you can '
+    return (f'<div class="head-help" id="head-help" popover><p><strong>{_minutes(page, "minutes.")}</strong> {_can(page)} '
             f"{escape(page.objective)}.{needs}</p><p>{escape(band.explained)}</p><dl>{meanings}</dl>"
             '<p><a href="#words">All words and letters</a></p></div>')
+
+
+def _minutes(page: Page, unit: str) -> str:
+    """How long a page takes; nothing where that is up to whoever uses it."""
+    return f"{page.minutes} {unit}" if page.minutes else ""
+
+
+def _can(page: Page) -> str:
+    return "Afterwards you can" if page.minutes else "Here you can"
 
 
 def _band(band: Band) -> str:

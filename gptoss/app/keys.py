@@ -43,7 +43,7 @@ _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS},
          "keep": sorted(state.OWN_KEYS | stage.KEYS | {hidden.KEY, seat.ROOM})}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
-_SCRIPTS = "\n".join(map(text_of, ("history.js", "share.js", "keys.js")))
+_SCRIPTS = "\n".join(map(text_of, ("history.js", "share.js", "draft.js", "keys.js")))
 _listener = st.components.v2.component("gptoss_keys", js=_SCRIPTS, css=_STYLE, isolate_styles=False)
 
 
@@ -52,7 +52,7 @@ def listen(path: str, before: Callable[[str, object], bool] = lambda path, messa
 
     `before` is asked with each message first, and says whether it has done what there was to do: a lecture has its own way.
     """
-    here = "" if path == PAGES[0].path else path  # Start leads to where a reader was, and is no such place
+    here = path if path in {page.path for page in PAGES[1:]} else ""  # Start leads to where a reader was in the lesson
     _listener(key=_KEY, data=_DATA | {"here": here}, on_act_change=partial(_act, path, before))
     if st.session_state.pop(_LIST, False):
         _list_keys()

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import called, hidden, kept, pictures, route, stage, state
+from gptoss.app import called, hidden, kept, paper, pictures, route, stage, state
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal
 from gptoss.app.state import Moment
@@ -180,6 +180,8 @@ def _beside(lesson: Lesson) -> None:
             if hidden.shows("question"):
                 _predict(lesson)
             _tries(lesson)
+            if paper.on():
+                _on_paper(lesson)
         except TooLong as why:
             st.info(str(why), icon=":material/hourglass:")
 
@@ -329,6 +331,20 @@ def _tries(lesson: Lesson) -> None:
         pressed.step, pressed.drawn, pressed.study = state.last_step(), True, state.study()
     if pressed.study == state.study():
         st.markdown(f"**{tried.label}:** {tried.why}")
+
+
+def _on_paper(lesson: Lesson) -> None:
+    """Write out what a handout takes of a lesson, each part in a place of its own that `handout.js` finds by its key."""
+    asked, answer = lesson.prediction, lesson.prediction.answer()
+    mistakes = asked.mistakes.items() if isinstance(asked.mistakes, Mapping) else asked.mistakes
+    parts = {"question": [asked.question], "choices": asked.choices, "unit": [asked.unit], "maths": [lesson.maths],
+             "answer": [f"**{asked.written(answer)}**. {asked.because(answer)}"],
+             "mistakes": [f"*{asked.written(_said(value))}*: {_said(words)}" for value, words in mistakes]} | {
+                 f"try_{place}": [attempt.label, attempt.why] for place, attempt in enumerate(lesson.tries)}
+    for name, texts in parts.items():
+        with st.container(key=f"{paper.KEY}_{name}"):
+            for text in texts:
+                st.markdown(text)
 
 
 def _press(key: str, attempt: Try) -> None:

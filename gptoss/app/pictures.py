@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gptoss.app import stage, theme
+from gptoss.app import paper, stage, theme
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart, Picture, palette, tensor_picture
 from gptoss.charts.enlarge import enlarged
@@ -72,9 +72,11 @@ def show_chart(chart: Chart, key: str, height: int | str = "content", on_select:
     if stage.on():
         spec, height = enlarged(spec), "stretch" if _inside_main.get() else height
         said = words = ""  # the picture speaks for itself there; what was left out is still said
+    if paper.on() and len(chart.data) <= paper.MOST_ROWS:
+        spec = paper.as_vectors(spec)
     event = st.vega_lite_chart(as_arrow(_data_in_theme(chart.data)), in_theme(spec), alt=chart.name, key=key, height=height,
                                on_select=on_select)
-    click = "" if on_select == "ignore" or stage.on() else _CLICK
+    click = "" if on_select == "ignore" or stage.on() or paper.on() else _CLICK
     caption = " ".join(filter(None, (click, said, chart.note and f":material/content_cut: Shown: {chart.note}.", words)))
     if caption:
         st.caption(caption)

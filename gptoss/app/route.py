@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from itertools import accumulate
-from typing import NamedTuple
 from urllib.parse import urlencode
 
-from gptoss.app.book import BOOK, LECTURES, PAGES, Page
-
-
-class Stop(NamedTuple):
-    """A page in a lecture, and the minute at which it begins."""
-
-    page: Page
-    begins: int
-
-    @property
-    def ends(self) -> int:
-        return self.begins + self.page.minutes
+from gptoss.app.book import ALL_PAGES, BAR, PAGES, Page
 
 
 def find(path: str) -> Page | None:
@@ -38,42 +25,34 @@ def page_at(path: str) -> Page:
 
 
 def previous(path: str) -> Page | None:
-    """The page before the one at `path`; None before the first."""
+    """The page before the one at `path`; None before the first, and for a page that is not of the lesson."""
     place = _place(path)
     return PAGES[place - 1] if place else None
 
 
 def next(path: str) -> Page | None:
-    """The page after the one at `path`; None after the last."""
+    """The page after the one at `path`; None after the last, and for a page that is not of the lesson."""
     place = _place(path)
-    return PAGES[place + 1] if place + 1 < len(PAGES) else None
+    return PAGES[place + 1] if place is not None and place + 1 < len(PAGES) else None
 
 
 def section(path: str) -> str:
     """The section of the bar in which the page is."""
     page = page_at(path)
-    return [name for name, pages in BOOK.items() if page in pages][0]
+    return [name for name, pages in BAR.items() if page in pages][0]
 
 
 def where(path: str) -> str:
     """Where a reader of the page is: "4 of 19 · Components · Attention". A section of one page is not named."""
-    page = page_at(path)
-    names = [section(path)] if len(BOOK[section(path)]) > 1 else []
-    return " · ".join([f"{_place(path) + 1} of {len(PAGES)}", *names, page.title])
-
-
-def lecture(minutes: int) -> list[Stop]:
-    """The stops of the lecture that takes so many minutes, one after the other. KeyError where there is none.
-
-    What is left after the last of them is for questions.
-    """
-    pages = [page_at(path) for path in LECTURES[minutes]]
-    ends = accumulate(page.minutes for page in pages)
-    return [Stop(page, end - page.minutes) for page, end in zip(pages, ends, strict=True)]
+    page, place = page_at(path), _place(path)
+    names = [section(path)] if len(BAR[section(path)]) > 1 else []
+    return " · ".join([*([] if place is None else [f"{place + 1} of {len(PAGES)}"]), *names, page.title])
 
 
 def kind(page: Page) -> str:
     """Whether a page is of the core of the lesson or goes further, and how long it takes: "core, 8 min"."""
+    if page not in PAGES:
+        return "for lecturers"
     return f"{'core' if page.core else 'further'}, {page.minutes}\u00a0min"
 
 
@@ -105,6 +84,8 @@ def address(page: Page) -> str:
 
 def beside_title(path: str) -> str:
     """The pages before and after as two small links in HTML, with the place between them, for the page's head."""
+    if _place(path) is None:
+        return ""
     place = escape(where(path).split(" · ")[0])
     before, after = previous(path), next(path)
     return ('<nav class="way-beside" aria-label="Previous and next page">'
@@ -119,8 +100,9 @@ def needs(path: str) -> str:
     return link(page, page.title) if page else ""
 
 
-def _place(path: str) -> int:
-    return PAGES.index(page_at(path))
+def _place(path: str) -> int | None:
+    page = page_at(path)
+    return PAGES.index(page) if page in PAGES else None
 
 
-_AT = {"": PAGES[0], **{page.path: page for page in PAGES}}
+_AT = {"": PAGES[0], **{page.path: page for page in ALL_PAGES}}

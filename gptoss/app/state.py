@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, hidden, kept, moves, route, seat, share, stage, trained
-from gptoss.app.book import PAGES, SHARED_KEYS
+from gptoss.app import dials, hidden, kept, moves, paper, route, seat, share, stage, trained
+from gptoss.app.book import ALL_PAGES, SHARED_KEYS
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
 from gptoss.app.study import DIALS, Study, unknown_settings
@@ -25,8 +25,8 @@ from gptoss.config import PRESETS, ModelConfig
 from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY
 
 OWN_KEYS = {"preset", *DIALS, "pinned", "text", "sample"}
-PAGE_KEYS = {*SHARED_KEYS, *(key for page in PAGES for key in page.controls)}  # of pages' own controls in the address
-SCREEN_KEYS = stage.KEYS | seat.KEYS | {hidden.KEY}  # of what is no part of the moment: how it is shown, and to whom
+PAGE_KEYS = {*SHARED_KEYS, *(key for page in ALL_PAGES for key in page.controls)}  # of pages' own controls in the address
+SCREEN_KEYS = stage.KEYS | seat.KEYS | {hidden.KEY, paper.KEY}  # of no part of the moment: how it is shown, and to whom
 DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
 PAUSE = 2.0  # s after which another move of the same control on a page is a step of its own

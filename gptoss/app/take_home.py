@@ -23,7 +23,7 @@ from gptoss.training.shipped import OWN_VOCABULARY
 
 def take_home(page: Page) -> None:
     """The downloads, in a drawer that does no work while it is closed. Nothing is written before a click."""
-    if page.path == "exercises":  # it hands out notebooks of its own
+    if page.path in ("exercises", "lecture"):  # they hand out what they have
         return
     drawer = st.popover("Take it home", icon=":material/download:", key="take_home", on_change="rerun")
     if not drawer.open:

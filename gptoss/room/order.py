@@ -30,7 +30,7 @@ import textwrap
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -40,7 +40,7 @@ MOST_BEATS, MOST_CHOICES, MOST_HIDDEN = 40, 8, 20
 LONGEST = {"title": 120, "address": 8_000, "headline": 160, "sentence": 400, "note": 8_000, "text": 400, "choice": 120,
            "unit": 20, "answer": 120, "because": 800, "source": 120, "beat": 2_000, "hide": 40}  # characters
 TRY, SET, REVEAL, VOTE = BEATS = ("try", "set", "reveal", "vote")
-NOT_OF_A_STOP = {"lead", "room", "order", "stage", "theme"}  # what an address says of a session, and not of what it shows
+NOT_OF_A_STOP = {"lead", "room", "at", "order", "stage", "theme"}  # what an address says of a session alone
 WIDTH = 100  # columns of a note in a written order
 
 
@@ -150,6 +150,12 @@ def written_stop(stop: Stop) -> str:
     return _written_stop(stop)
 
 
+def pieces(text: str) -> tuple[str, list[str]]:
+    """What stands before the stops of an order's text, and the text of each stop, comments and all."""
+    starts = [found.start() for found in _BEGINS.finditer(text)]
+    return text[:starts[0]] if starts else text, [text[start:end] for start, end in pairwise([*starts, len(text)])]
+
+
 _BEGINS = re.compile(r"^[ \t]*\[\[[ \t]*stop[ \t]*\]\][ \t]*(?:#.*)?$", re.MULTILINE)
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
@@ -162,10 +168,10 @@ def _tables(text: str) -> tuple[dict, list[dict | str], list[str]]:
         if isinstance(stops, list) and all(isinstance(stop, dict) for stop in stops):
             return whole, stops, []
         return {"title": whole.get("title", "")}, [], ["Each stop begins with a line [[stop]]."]
-    starts = [found.start() for found in _BEGINS.finditer(text)]
-    pieces = [text[start:end] for start, end in pairwise([*starts, len(text)])]
-    head = _parsed(text[:starts[0]] if starts else text)
-    parsed = [_parsed(piece, text.count("\n", 0, start)) for piece, start in zip(pieces, starts, strict=True)]
+    before, torn = pieces(text)
+    head = _parsed(before)
+    lines = accumulate(piece.count("\n") for piece in (before, *torn))
+    parsed = [_parsed(piece, line) for piece, line in zip(torn, lines, strict=False)]
     stops = [piece if isinstance(piece, str) else piece["stop"][0] for piece in parsed]
     return (head, stops, []) if isinstance(head, dict) else ({}, stops, [head])
 

@@ -8,7 +8,7 @@ from page_controls import show, views
 from reader import open_page
 from streamlit.runtime.state.query_params import QueryParams
 
-from gptoss.app.book import PAGES, SHARED_KEYS, TABS
+from gptoss.app.book import ALL_PAGES, SHARED_KEYS, TABS
 from gptoss.app.study import DIALS
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def bound(monkeypatch):
     return keys
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.path)
 def test_a_page_binds_what_it_declares(page, bound):
     at = open_page(f"pages/{page.file}", preset="classroom")
     switch, options = views(at, page.path)
@@ -43,9 +43,10 @@ def test_a_page_binds_what_it_declares(page, bound):
 
 
 def test_no_key_has_two_meanings():
-    keys = [key for page in PAGES for key in page.controls]
+    keys = [key for page in ALL_PAGES for key in page.controls]
     assert len(keys) == len(set(keys)) and not set(keys) & {*SHARED_KEYS, *DIALS, "preset", "pinned", "text", "sample"}
-    assert all(key.startswith(f"{page.path}_") for page in PAGES for key in page.controls if page.path != "build")
+    assert all(key.startswith(f"{page.path}_") for page in ALL_PAGES for key in page.controls
+               if not (page.bare and not key.endswith(TABS)))
 
 
 def test_what_the_address_keeps_is_read_by_one_rule():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from literal_walk import MARKUP, assert_literal
 from reader import BUILD, assert_fine, open_page
 
-from gptoss.app.book import PAGES
+from gptoss.app.book import ALL_PAGES
 from gptoss.app.markdown import JOINER, literal
 from gptoss.app.state import OWN_KEYS
 from gptoss.app.study import DIALS
@@ -54,7 +54,7 @@ def test_what_an_address_says_is_shown_as_text(key):
     assert at.warning, "nothing is said about it"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.path)
 def test_what_an_address_says_of_controls_is_shown_as_text(page):
     at = open_page(f"pages/{page.file}", preset="classroom", pinned=MARKUP, **dict.fromkeys(page.controls, MARKUP))
     assert_fine(at)

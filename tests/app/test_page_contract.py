@@ -17,15 +17,15 @@ from seen import seen
 from streamlit.testing.v1.element_tree import Slider
 from taken_home import assert_starts_as_the_page
 
-from gptoss.app import lesson, notices
-from gptoss.app.book import PAGES
+from gptoss.app import lesson, notices, orders
+from gptoss.app.book import ALL_PAGES
 from gptoss.app.lesson import CODE, MATHS, TABS, Prediction, Try
 from gptoss.app.markdown import literal
 from gptoss.app.study import DEFAULT_PRESET
 
-EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
-NO_LESSON = ("start", "build", "exercises")
-EVERY_LESSON = pytest.mark.parametrize("page", [page for page in PAGES if page.path not in NO_LESSON],
+EVERY_PAGE = pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.path)
+NO_LESSON = ("start", "build", "exercises", "lecture")
+EVERY_LESSON = pytest.mark.parametrize("page", [page for page in ALL_PAGES if page.path not in NO_LESSON],
                                        ids=lambda page: page.path)
 FEW = 6  # choices
 # Between them, every dial at both its ends.
@@ -158,6 +158,7 @@ def test_every_experiment_changes_something_and_shows_what_its_sentence_says(pag
         with named(f"{page.path}, experiment “{button.label}”"):
             button.click().run()
             assert_fine(at)
+            assert button.label in orders.experiments(page.path), "no running order could name it"
             assert pressed[number].label == button.label and f"**{button.label}:** {pressed[number].why}" in markdown(at)
             assert (contents(at), address(at)) != start, "nothing has changed"
             assert pressed[number].check(seen(at)), "its sentence is not true of what is seen"

@@ -7,7 +7,7 @@ from page_controls import controls
 from reader import address, assert_fine, button, dial, move, open_page, open_tab, press, type_text, values
 
 from gptoss.app import state
-from gptoss.app.book import PAGES
+from gptoss.app.book import ALL_PAGES
 from gptoss.app.lesson import CODE, TRY
 from gptoss.app.state import PAGE_KEYS
 
@@ -97,7 +97,7 @@ def test_tabs_are_in_the_address_and_no_step():
     assert button(open_tab(open_page("pages/sinks.py", preset="classroom"), "sinks", CODE), "Undo").disabled
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.path)
 def test_nothing_is_to_undo_or_reset_where_nothing_was_moved(page):
     at = open_page(f"pages/{page.file}", preset="classroom").run()
     assert button(at, "Undo").disabled and button(at, "Reset").disabled

@@ -47,7 +47,7 @@ def test_a_stranger_goes_from_start_over_the_first_pages_and_nothing_is_missing(
     assert [stop.missing for stop in stops] == [[], [], []] and stops[1].words and stops[2].words
 
 
-def test_a_lecture_opens_in_projector_mode_and_the_laptop_where_it_is_asked_for(visits):
+def test_a_running_order_opens_and_the_laptop_where_it_is_asked_for(visits):
     page = visits.open("/", LAPTOP, preset="gpt-oss-20b", heads="4", kv="2")
     laptop = page.get_by_role("link", name="See how a laptop runs it")
     laptop.focus()
@@ -57,11 +57,9 @@ def test_a_lecture_opens_in_projector_mode_and_the_laptop_where_it_is_asked_for(
     page.go_back()
     at_rest(page)
     settle(page)
-    page.get_by_role("button", name="45 minutes").click()
-    page.locator("#lecture-45").get_by_role("link", name="Sliding window").click()
-    expect(page.get_by_role("heading", name="Sliding window", level=1)).to_be_visible(timeout=PATIENCE)
-    expect_address(page, stage="1", preset="gpt-oss-20b", heads="4")
-    expect(page.get_by_test_id("stSidebar")).to_be_hidden(timeout=PATIENCE)
+    page.get_by_role("link", name="45 minutes").click()
+    expect(page.get_by_role("heading", name="Lectures", level=1)).to_be_visible(timeout=PATIENCE)
+    expect_address(page, order="45", preset="gpt-oss-20b", heads="4")
 
 
 def test_a_part_of_the_drawing_says_what_it_is_for_by_pointer_and_by_key(visits):

@@ -8,7 +8,7 @@ import hand
 from head import title, vital_signs
 from streamlit.testing.v1 import AppTest
 
-from gptoss.app.book import PAGES
+from gptoss.app.book import ALL_PAGES, PAGES
 from gptoss.app.header import signs_of
 from gptoss.app.state import DIALS_KEY
 from gptoss.app.study import DIALS
@@ -30,7 +30,7 @@ def assert_fine(at: AppTest) -> None:
     """A whole page: nothing raised, a title, the vital signs that its dials move, all dials."""
     assert not at.exception, [e.message for e in at.exception]
     assert not at.error, [e.value for e in at.error]
-    page = next(page for page in PAGES if page.title == title(at))
+    page = next(page for page in ALL_PAGES if page.title == title(at))
     assert len(vital_signs(at)) == len(signs_of(page)) and all(sign.value for sign in vital_signs(at))
     assert {name: dial(at, name).label for name in DIALS} == {name: dial.label for name, dial in DIALS.items()}
 

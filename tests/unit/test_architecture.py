@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss.app.book import PAGES
+from gptoss.app.book import ALL_PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
@@ -143,16 +143,16 @@ def test_below_the_pages_are_at_most_eight_floors_of_rooms_and_no_circle():
 
 def test_the_frame_and_the_folders_of_pages_have_few_floors():
     assert floors(among({module for module in MODULES if room_of(module) == "app"})) <= 8
-    for page in PAGES:
+    for page in ALL_PAGES:
         assert floors(among({module for module, folder, _ in lessons() if folder == page.path})) <= 4, page.path
 
 
 def test_a_folder_belongs_to_a_page():
     folders = {path.name for path in (ROOT / "gptoss/lessons").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders <= {page.path for page in PAGES}
+    assert folders <= {page.path for page in ALL_PAGES}
 
 
-@pytest.mark.parametrize("page", [page.path for page in PAGES])
+@pytest.mark.parametrize("page", [page.path for page in ALL_PAGES])
 def test_a_page_is_found_by_its_address(page):
     assert (ROOT / f"pages/{page}.py").is_file()
     parts = {part for _, folder, part in lessons() if folder == page}

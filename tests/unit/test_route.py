@@ -3,7 +3,7 @@
 import pytest
 
 from gptoss.app import route
-from gptoss.app.book import BOOK, LECTURES, PAGES
+from gptoss.app.book import BAR, BOOK, LECTURES, PAGES
 
 
 def test_one_way_leads_from_the_first_page_through_all_to_the_last_and_back():
@@ -31,26 +31,27 @@ def test_what_a_page_presupposes_is_a_page_before_it():
         assert page is None or PAGES.index(page) < PAGES.index(route.page_at(path)), path
 
 
-@pytest.mark.parametrize("minutes", LECTURES)
-def test_the_minutes_of_a_lecture_add_up_and_leave_time_for_questions(minutes):
-    stops = route.lecture(minutes)
-    assert [stop.page for stop in stops] == [page for page in PAGES if page.path in LECTURES[minutes]], "in the book's order"
-    assert stops[0].page is PAGES[0] and stops[0].begins == 0
-    assert all(after.begins == before.ends for before, after in zip(stops, stops[1:], strict=False))
-    assert stops[-1].ends == sum(stop.page.minutes for stop in stops)
-    assert 0.05 * minutes <= minutes - stops[-1].ends <= 0.15 * minutes
+def test_a_page_for_lecturers_is_found_and_is_no_step_of_the_way():
+    assert route.find("lecture") not in PAGES and route.previous("lecture") is route.next("lecture") is None
+    assert route.where("lecture") == "Lectures" and not route.beside_title("lecture")
+    assert [*BAR] == [*BOOK, "Lecture"] and route.section("lecture") == "Lecture"
+
+
+def pages_of(minutes):
+    return [stop.path for stop in LECTURES[minutes].stops]
 
 
 def test_every_stop_of_the_short_lecture_is_of_the_core_and_the_core_is_the_long_one():
-    assert set(LECTURES[45]) < set(LECTURES[90]) == {page.path for page in PAGES if page.core}
+    assert set(pages_of(45)) < set(pages_of(90)) == {page.path for page in PAGES if page.core}
     assert route.kind(route.page_at("attention")) == "core, 8\u00a0min"
     assert route.kind(route.page_at("exercises")).startswith("further, ")
+    assert route.kind(route.page_at("lecture")) == "for lecturers"
 
 
 @pytest.mark.parametrize("minutes", LECTURES)
 def test_a_lecture_stops_first_where_a_later_stop_presupposes_it(minutes):
     """What a stop needs was a stop before, or is a page that goes further than this lecture."""
-    paths = LECTURES[minutes]
+    paths = pages_of(minutes)
     for path in paths:
         page = route.needed(path)
         assert page is None or page.path not in paths or paths.index(page.path) < paths.index(path), path

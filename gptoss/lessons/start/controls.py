@@ -19,7 +19,6 @@ from gptoss.lessons.start.measure import CONTEXT, FIRST, MODELS, UNDER_STUDY, fi
 
 _STYLE = text_of("pages.css", __file__).replace("\n", " ")  # on one line: a blank one would end HTML within Markdown
 _MODEL, _SEEN = "start_model", "start_seen"
-_ON_STAGE = {"stage": "1"}
 _way_back = st.components.v2.component("start_back", js=text_of("doors.js", __file__), isolate_styles=False,
                                        css=".st-key-start_back {position: absolute}")
 
@@ -73,26 +72,10 @@ def _lesson_door() -> str:
 
 
 def _lecture_door() -> str:
-    buttons = " ".join(f'<button popovertarget="lecture-{minutes}">{minutes} minutes</button>' for minutes in LECTURES)
-    return _door("co_present", "Give a lecture", "The stops of the core, large on a projector.",
-                 buttons) + "".join(map(_lecture, LECTURES))
-
-
-def _lecture(minutes: int) -> str:
-    """The stops of one lecture with the minute at which each begins, as links into projector mode."""
-    stops = route.lecture(minutes)
-    rows = [(stop.begins, route.link(stop.page, stop.page.title, with_query=_ON_STAGE), stop.page.minutes,
-             f"<code>{route.address(stop.page)[1:]}?stage=1</code>") for stop in stops]
-    rows.append((stops[-1].ends, "Questions", minutes - stops[-1].ends, ""))
-    lines = "".join(f"<tr><td>{_clock(begins)}</td><td>{stop}</td><td>{takes} min</td><td>{address}</td></tr>"
-                    for begins, stop, takes, address in rows)
-    return (f'<div class="lecture" id="lecture-{minutes}" popover><h2>A lecture of {minutes} minutes</h2><table><thead><tr>'
-            f"<th>At</th><th>Stop</th><th>Takes</th><th>Address</th></tr></thead><tbody>{lines}</tbody></table>"
-            "<p>Each stop opens in projector mode, with the model that is under study. The key f leaves it.</p></div>")
-
-
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60}:{minutes % 60:02}"
+    page = route.page_at("lecture")
+    ways = (route.link(page, f"{minutes} minutes", with_query={"order": str(minutes)}) for minutes in LECTURES)
+    return _door("co_present", "Give a lecture", "With a clicker, your notes, and votes on everybody's phone.",
+                 " ".join(ways))
 
 
 def _play_door() -> str:

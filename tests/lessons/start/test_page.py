@@ -31,17 +31,9 @@ def test_the_first_screen_says_what_why_and_where_to_go():
 
 
 @pytest.mark.parametrize("minutes", LECTURES)
-def test_a_lecture_lists_its_stops_with_clock_and_address_and_ends_on_time(minutes):
+def test_the_door_of_lectures_leads_to_the_running_orders(minutes):
     doors = html_of(open_page(START), "doors")
-    lecture = doors.split(f'id="lecture-{minutes}"')[1].split("</div>")[0]
-    rows = re.findall(r"<tr><td>(\d):(\d\d)</td><td>(.*?)</td><td>(\d+) min</td><td>(.*?)</td></tr>", lecture)
-    begins = [60 * int(hours) + int(rest) for hours, rest, *_ in rows]
-    takes = [int(row[3]) for row in rows]
-    assert begins == [sum(takes[:place]) for place in range(len(rows))] and sum(takes) == minutes
-    assert rows[-1][2] == "Questions"
-    for stop, row in zip(route.lecture(minutes), rows[:-1], strict=True):
-        assert f">{stop.page.title}</a>" in row[2] and 'data-with="stage=1"' in row[2]
-        assert row[4] == f"<code>{route.address(stop.page)[1:]}?stage=1</code>"
+    assert f'href="./lecture?order={minutes}"' in doors and f">{minutes} minutes</a>" in doors
 
 
 def test_what_a_link_says_of_another_page_is_understood_there():

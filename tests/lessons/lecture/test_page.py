@@ -1,0 +1,80 @@
+"""The page of running orders: what it lists, what is wrong said clearly, one's own edited and taken back."""
+
+import re
+from html import unescape
+
+import pytest
+from reader import address, assert_fine, open_page
+
+from gptoss.app import draft
+from gptoss.app.book import LECTURES
+from gptoss.room.order import read_order
+
+PAGE = "pages/lecture.py"
+THREE = "\n".join(['title = "Mine <b>"', *(f'[[stop]]\naddress = "{address}"\nminutes = 2\nheadline = "{headline}"' for
+                                           address, headline in (("sinks", "One"), ("nowhere", "Two"), ("rope", "Three")))])
+
+
+def own(text):
+    """The page with a text as one's own order."""
+    at = open_page(PAGE, order="own")
+    at.session_state["own_order"] = draft.Draft(text, mark="1")
+    return at.run()
+
+
+def listed(at):
+    """The list of stops as HTML."""
+    return next((unescape(html.proto.body) for html in at.get("html") if "running-order" in html.proto.body), "")
+
+
+def headlines(at):
+    return re.findall(r"<b>(?:<a [^>]*>)?([^<]+)", listed(at))
+
+
+@pytest.mark.parametrize("minutes", LECTURES)
+def test_an_order_opens_by_its_address_with_clock_link_beats_and_notes(minutes):
+    at = open_page(PAGE, order=str(minutes))
+    assert_fine(at)
+    html, order = listed(at), LECTURES[minutes]
+    clocks = [60 * int(hours) + int(rest) for hours, rest in re.findall(r"<time>(\d):(\d\d)</time>", html)]
+    assert clocks == [sum(stop.minutes for stop in order.stops[:place]) for place in range(len(order.stops))]
+    for stop in order.stops:
+        assert f'href="./{stop.address}"' in html and stop.sentence in html and stop.note.split("\n\n")[-1] in html
+    assert "Try: Close one head" in html and order.stops[0].vote.text in html and not at.warning
+
+
+def test_what_is_wrong_is_said_and_the_stops_beside_it_are_as_they_were():
+    at = own(THREE)
+    assert_fine(at)
+    assert [warning.value.split(".")[0] for warning in at.warning] == ["Something is wrong with stop 2"]
+    assert headlines(at) == ["One", "Two", "Three"] and "There is no page “nowhere”" in listed(at)
+    assert "Mine &lt;b&gt;" in next(html.proto.body for html in at.get("html") if "running-order" in html.proto.body)
+
+
+def test_a_text_that_is_no_order_is_answered_with_a_sentence():
+    at = own("title = \n")
+    assert_fine(at)
+    assert "This is no TOML" in at.warning[0].value and "(line 1)" in at.warning[0].value
+
+
+def test_ones_own_is_edited_as_a_text_and_stop_by_stop_and_taken_back():
+    at = own(THREE)
+    at.button(key="lecture_arrow_downward").click().run()
+    assert headlines(at) == ["Two", "One", "Three"]
+    at.button(key="lecture_delete").click().run()
+    assert headlines(at) == ["Two", "Three"], "the stop that was moved is the one that is chosen"
+    at.button(key="lecture_back").click().run()
+    assert headlines(at) == ["Two", "One", "Three"]
+    at.text_area(key="lecture_text").set_value('[[stop]]\naddress = "gqa"\nminutes = 1\nheadline = "New"').run()
+    assert_fine(at)
+    assert headlines(at) == ["New"]
+
+
+def test_a_shipped_order_is_copied_and_one_that_is_uploaded_becomes_ones_own():
+    at = open_page(PAGE, order="90")
+    at.button(key="lecture_copy").click().run()
+    assert address(at)["order"] == "own" and read_order(at.text_area(key="lecture_text").value) == LECTURES[90]
+    at.file_uploader[0].set_value(("mine.toml", THREE.encode(), "text/plain")).run()
+    assert headlines(at) == ["One", "Two", "Three"]
+    at.file_uploader[0].set_value(("large.toml", b"#" * 70_000, "text/plain")).run()
+    assert "has 70,000 bytes" in at.warning[0].value and headlines(at) == ["One", "Two", "Three"]
