@@ -1,5 +1,5 @@
-// The presenter's window: follows the room, draws its newest state, and sends what the lecturer presses. The clock ticks here
-// between two messages. After a restart of the server the room is opened again.
+// The presenter's window: follows the room, draws its newest state, and sends what the lecturer presses. The clock ticks
+// here between two messages. After a restart of the server the room is opened again.
 
 import { $, draw, element, fill, put, show, tick } from './presenter_view.js'
 import { codes, forget, keep, kept, reopen } from './reopen.js'
@@ -14,6 +14,7 @@ const SAID = 4000 // ms for which a sentence stays
 const SCROLL = 120 // px
 const SIZES = [1, 1.15, 1.3, 1.5, 1.75, 2, 2.4, 2.8] // rem of the notes
 const NOT_YOURS = 'Only the browser in which the lecture was started can lead it, and the room must not be over.'
+const NO_STOP = 'Mend it on the page of running orders, then start the lecture again.'
 
 const code = (new URLSearchParams(location.search).get('room') ?? '').trim().toUpperCase()
 let state = null // the newest message
@@ -26,8 +27,8 @@ let digits = ''
 
 async function send(act, more = {}) {
   try {
-    const body = JSON.stringify({ act, ...more })
-    const answer = await fetch(new URL(`room/${code}/act`, BASE), { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })
+    const answer = await fetch(new URL(`room/${code}/act`, BASE), {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ act, ...more }) })
     const said = answer.ok ? {} : await answer.json().catch(() => ({}))
     if (!answer.ok) say(said.error || 'The server did not take that.')
   } catch {
@@ -54,8 +55,8 @@ const ACTS = {
   'ask-join': join, 'ask-keys': () => $('keys').showModal(), 'ask-end': () => $('end').showModal(),
 }
 const KEYS = {
-  PageDown: 'forward', ' ': 'forward', ArrowRight: 'forward', PageUp: 'back', ArrowLeft: 'back', f: 'freeze', b: 'black', '.': 'black',
-  r: 'ask-join', s: 'ship', c: 'start', '+': 'larger', '=': 'larger', '-': 'smaller', '?': 'ask-keys',
+  PageDown: 'forward', ' ': 'forward', ArrowRight: 'forward', PageUp: 'back', ArrowLeft: 'back', f: 'freeze', b: 'black',
+  '.': 'black', r: 'ask-join', s: 'ship', c: 'start', '+': 'larger', '=': 'larger', '-': 'smaller', '?': 'ask-keys',
 }
 const SCROLLS = { ArrowUp: -SCROLL, ArrowDown: SCROLL }
 
@@ -138,12 +139,13 @@ function receive(message) {
   put('link', 'Connected')
   if (message.over) return over()
   if (state && message.version < state.version) return
-  if (!message.plan) return apart('This running order has no stop', 'Mend it on the page of running orders, then start the lecture again.')
+  if (!message.plan) return apart('This running order has no stop', NO_STOP)
   state = message
   there(true)
   draw(state, does)
   tick(state, 0)
-  keep(code, { place: [state.place.stop, state.place.beat], spent: state.clock.spent, runs: state.clock.runs, leftOut: state.left_out,
+  const { place, clock, left_out } = state
+  keep(code, { place: [place.stop, place.beat], leftOut: left_out, runs: clock.runs, spent: clock.spent,
     spentAt: Date.now() })
 }
 
@@ -189,8 +191,9 @@ function apart(name, words) {
   put('apart-name', name)
   put('apart-words', words)
   const others = codes().filter(each => each !== code)
-  fill('apart-acts', others, () => [...others.map(each => element('a', { href: `presenter?room=${each}`, textContent: `Room ${each}` })),
-    element('a', { href: 'lecture', textContent: 'Running orders' })])
+  const link = (href, textContent) => element('a', { href, textContent })
+  fill('apart-acts', others, () => [...others.map(each => link(`presenter?room=${each}`, `Room ${each}`)),
+    link('lecture', 'Running orders')])
 }
 
 function listen() {

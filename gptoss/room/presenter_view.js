@@ -31,7 +31,8 @@ export function fill(id, from, draw) {
 }
 
 const words = (name, text, className = '') => element(name, { textContent: text, className })
-const button = (text, onclick, className = '') => element('button', { type: 'button', textContent: text, className, onclick })
+const button = (textContent, onclick, className = '') =>
+  element('button', { type: 'button', textContent, className, onclick })
 const minutes = number => `${Math.round(number * 10) / 10}\u00a0min`
 const timeOfDay = at => new Date(at).toLocaleTimeString([], { hour: 'numeric', minute: '2-digit' })
 const percent = share => `${100 * share}%`
@@ -81,9 +82,11 @@ function drawHere({ place, all, here, note, problem, black, frozen, stop, code, 
   show('dark', black)
   show('frozen', frozen)
   put('frozen', `Frozen: the room sees stop ${stop + 1}, ${all[stop].headline}, until you let it go on.`)
-  fill('notes', [place.stop, note], () => (note || 'No note for this stop.').split(/\n\s*\n/).map(part => words('p', part.trim())))
+  const parts = (note || 'No note for this stop.').split(/\n\s*\n/)
+  fill('notes', [place.stop, parts], () => parts.map(part => words('p', part.trim())))
   fill('beats', [place, here.beats], () => here.beats.map((name, number) => {
-    const item = element('li', { className: number < place.beat ? 'done' : '' }, button(name, () => go(place.stop, number + 1)))
+    const press = button(name, () => go(place.stop, number + 1))
+    const item = element('li', { className: number < place.beat ? 'done' : '' }, press)
     if (number === place.beat) item.setAttribute('aria-current', 'step')
     return item
   }))
@@ -121,8 +124,8 @@ function drawStops(state, does) {
 function drawStop({ all, place, left_out }, number, { go, leaveOut }) {
   const stop = all[number], begins = all.slice(0, number).reduce((sum, each) => sum + each.minutes, 0)
   const jump = button('', () => go(number, 0))
-  jump.append(words('span', number + 1), element('span', {}, stop.headline, ...(stop.asks ? [' ', words('span', 'vote', 'tag')] : [])),
-    words('span', clock(begins * 60)))
+  const name = element('span', {}, stop.headline, ...(stop.asks ? [' ', words('span', 'vote', 'tag')] : []))
+  jump.append(words('span', number + 1), name, words('span', clock(begins * 60)))
   if (number === place.stop) jump.setAttribute('aria-current', 'step')
   const item = element('li', { className: standing(number, place, left_out) }, jump)
   if (number > place.stop) item.append(outButton(number, left_out, leaveOut))
@@ -142,12 +145,14 @@ function outButton(number, leftOut, leaveOut) {
 
 function drawVote({ vote, here, tally, answer, because }, { send }) {
   $('vote').classList.toggle('put', Boolean(vote))
-  put('vote-name', !vote ? (here.asks ? 'A vote of this stop' : 'The question of this page') : vote.open ? 'Votes coming in' : 'Vote, closed')
+  const before = here.asks ? 'A vote of this stop' : 'The question of this page'
+  put('vote-name', !vote ? before : vote.open ? 'Votes coming in' : 'Vote, closed')
   put('vote-count', vote ? String(vote.count) : '')
   put('question', vote ? vote.text : here.asks || 'What this page asks its readers, put to the room by the projector.')
   $('question').classList.toggle('idle', !vote && !here.asks)
   put('because', vote ? because : '')
-  fill('rounds', [vote?.text, tally, answer], () => vote ? tally.map((round, number) => drawRound(round, number, tally, answer, vote.unit)) : [])
+  fill('rounds', [vote?.text, tally, answer], () =>
+    vote ? tally.map((round, number) => drawRound(round, number, tally, answer, vote.unit)) : [])
   fill('vote-acts', [!vote, vote?.open], () => vote
     ? [vote.open ? button('Close', () => send('close_vote')) : button('Vote again', () => send('vote_again')),
        button('Drop', () => send('drop_vote'))]
@@ -178,7 +183,8 @@ function drawNumbers(numbers, answer, unit) {
     node.style.left = percent(most > least ? 0.02 + (0.96 * (number - least)) / (most - least) : 0.5)
     return node
   }
-  const strip = element('div', { className: 'strip' }, ...numbers.map(number => mark('i', number)), ...truth.map(number => mark('b', number)))
+  const marks = [...numbers.map(number => mark('i', number)), ...truth.map(number => mark('b', number))]
+  const strip = element('div', { className: 'strip' }, ...marks)
   strip.setAttribute('role', 'img')
   strip.setAttribute('aria-label', `${numbers.length} numbers from ${least} to ${most}`)
   const middle = `median ${written(numbers[Math.floor(numbers.length / 2)])}${unit ? ` ${unit}` : ''}`
@@ -191,7 +197,7 @@ const written = number => number.toLocaleString('en', { maximumSignificantDigits
 
 // ---- the clock
 
-// The clock `passed` seconds after the state came. What is late is computed by the server, and goes on here until it says more.
+// The clock `passed` seconds after the state came. How late it is, is computed by the server, and goes on here meanwhile.
 export function tick({ plan, clock: { runs, spent }, all, place }, passed) {
   const total = spent.reduce((sum, each) => sum + each, 0) + passed, left = (plan.left_here - plan.over_here) * 60 - passed
   document.body.classList.toggle('held', !runs)
@@ -203,7 +209,8 @@ export function tick({ plan, clock: { runs, spent }, all, place }, passed) {
   put('until', `· until ${clock((plan.begins + all[place.stop].minutes) * 60)} by plan`)
   put('start', runs ? 'Hold the clock' : total ? 'Go on' : 'Start the clock')
   show('reset', !runs && total)
-  $('line').querySelector('b').style.left = `calc(1.2rem + (100% - 2.4rem) * ${Math.min(total / 60 / Math.max(plan.total, 0.1), 1)})`
+  const share = Math.min(total / 60 / Math.max(plan.total, 0.1), 1)
+  $('line').querySelector('b').style.left = `calc(1.2rem + (100% - 2.4rem) * ${share})`
   tickStanding(plan, total, !total && !runs, plan.late + Math.max(passed / 60 - plan.left_here, 0))
 }
 
@@ -215,6 +222,7 @@ function tickStanding({ punctual, total: planned, skip, still_late, shorter }, t
   show('save', skip.length || shorter !== null)
   show('leave-out', skip.length)
   put('leave-out', skip.length > 1 ? 'Leave them out' : 'Leave it out')
-  const less = shorter === null ? '' : `${skip.length ? 'Or take' : 'Take'} ${clock(shorter * 60)} less at each stop that is left.`
+  const take = skip.length ? 'Or take' : 'Take'
+  const less = shorter === null ? '' : `${take} ${clock(shorter * 60)} less at each stop that is left.`
   put('shorter', still_late > punctual ? `Even so it ends ${minutes(still_late)} late.` : less)
 }
