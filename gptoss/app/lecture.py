@@ -8,7 +8,6 @@ all the same: its keys and beats work, and nobody follows.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -18,14 +17,12 @@ from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 from gptoss.app import called, hidden, kept, route, seat, stage, state
 from gptoss.app.book import PAGES, Page
 from gptoss.app.browser_side import text_of
-from gptoss.app.seat import Seat
+from gptoss.app.seat import OWN, Seat
 from gptoss.room import course
 from gptoss.room.order import MOST_BYTES, SHIPPED, read_order
 from gptoss.room.rooms import ROOMS, Room, code_of, is_code
 
 KEY = "lecture"  # of the element that listens to the room
-OWN = "own"  # the name of an order that is led without a room and has none
-COOKIE = "gptoss_lead_{}"  # in which the lecturer's browser keeps a room's key
 # What stays in a session when it goes to a stop: who is there, and what belongs to the frame.
 _STAYS = {"visitor", "lines", "hidden", "staged", seat.KEPT, state.DIALS_KEY, KEY, "keys", "page_head"}
 _STYLE = text_of("lecture.css")
@@ -44,34 +41,6 @@ def start_button(order_text: str, name: str = "") -> None:
                                         "to": _in_browser(first.path, first.query | {stage.KEY: ["1"]})})
 
 
-def leading() -> Room | None:
-    """The room that this session leads; None where it leads none, or the room is gone."""
-    here = seat.seat()
-    if not here.lead:
-        return None
-    if is_code(here.lead):
-        return ROOMS.held(here.lead, _key(here.lead))
-    if here.own is None and here.lead in SHIPPED:
-        here.own = _without_room(SHIPPED[here.lead])
-    return here.own
-
-
-def _without_room(order_text: str) -> Room:
-    """A lecture that nobody can enter, at the place that the address names."""
-    return Room(secrets.token_urlsafe(), order_text, course.read(st.query_params.get(seat.AT, "")) or (0, 0))
-
-
-def has_room(room: Room) -> bool:
-    """Whether others can enter the room: one that only this session knows has no phones and no votes."""
-    return room is not seat.seat().own
-
-
-def following() -> Room | None:
-    """The room that this session follows; None where it follows none, or there is none such."""
-    here = seat.seat()
-    return ROOMS.find(here.room) if here.room else None
-
-
 def synchronise(path: str) -> None:
     """Take in where a lecture wants this session to be. Once a run, first; `path` is the address of what follows."""
     page, context, fresh = route.path_of(path), get_script_run_ctx(), seat.KEPT not in st.session_state
@@ -85,9 +54,9 @@ def synchronise(path: str) -> None:
     anew = fresh or back or here.to is not None
     if here.to is not None:
         _as_if_typed(here, context)
-    elif room := leading():
+    elif room := seat.leading():
         _lead(here, room, page, asked, fresh, back)
-    elif (room := following()) and here.turn is None and _same(_on_screen(page), room.address):
+    elif (room := seat.followed()) and here.turn is None and _same(_on_screen(page), room.address):
         here.turn, here.address, here.place = room.turn, room.address, room.shown
     here.page = page
     hidden.synchronise(anew)
@@ -104,7 +73,7 @@ def draw(path: str) -> None:
 
 def act(path: str, message: object) -> bool:
     """Do what a key means while a lecture is led, from a callback on the page at `path`; False where that is nothing."""
-    room = leading()
+    room = seat.leading()
     match message if room else None:
         case {"does": "forward"}:
             _step(room, path, Room.forward)
@@ -125,7 +94,7 @@ def _step(room: Room, path: str, move: Callable[[Room], None]) -> None:
     if view and view.path != path and route.find(view.path):
         _go(here, room)
     else:
-        if not has_room(room):
+        if not seat.has_room(room):
             room.drop_vote()  # nobody votes, so there is nothing to close
         move(room)
         _catch_up(here, room, path)
@@ -224,7 +193,7 @@ def _without_key_follow(here: Seat) -> None:
     """Who has a room's code and not its key follows it."""
     if is_code(here.lead):
         here.lead = here.lead.upper()
-        key = _key(here.lead)
+        key = seat.key(here.lead)
         if code_of(key) != here.lead if ROOMS.find(here.lead) is None else not ROOMS.held(here.lead, key):
             here.lead, here.room = "", here.lead
     elif here.lead not in (OWN, *SHIPPED):
@@ -235,11 +204,6 @@ def _without_key_follow(here: Seat) -> None:
         here.room = here.room.upper() if is_code(here.room) else ""
 
 
-def _key(code: str) -> str:
-    """The room's key, as far as this browser has it."""
-    return st.context.cookies.get(COOKIE.format(code), "")
-
-
 @st.fragment  # what the browser says of the room then draws nothing but this
 def _listen(path: str) -> None:
     here = seat.seat()
@@ -248,15 +212,15 @@ def _listen(path: str) -> None:
 
 
 def _of_leader(here: Seat, path: str) -> dict:
-    room = leading()
+    room = seat.leading()
     if room is None:
         return {"role": "lead", "code": here.lead, "gone": True, "stream": is_code(here.lead),
                 "want": here.lead == OWN}
     number, beat = room.shown
     stop, view, ahead = room.stop(number), course.at(room.order, room.shown), course.coming(room.order, room.shown)
-    there = view is not None and route.find(view.path) is not None
-    return {"role": "lead", "code": room.code if has_room(room) else "", "stream": has_room(room), "turn": here.turn,
-            "stop": number, "beat": beat, "beats": len(stop.beats) if stop else 0,
+    there, others = view is not None and route.find(view.path) is not None, seat.has_room(room)
+    return {"role": "lead", "code": room.code if others else "", "stream": others, "turn": here.turn, "stop": number,
+            "beat": beat, "beats": len(stop.beats) if stop else 0,
             "stops": [one.headline for one in room.order.stops], "aside": there and view.path != path,
             "card": None if there else _card(stop),
             "next": _in_browser(ahead.path, ahead.query | stage.query()) if ahead else ""}
@@ -281,15 +245,15 @@ def _in_browser(path: str, query: Mapping[str, object]) -> str:
 
 def _hear(path: str) -> None:
     """The callback of what `lecture.js` sends. Anything else than what it may send does nothing."""
-    here, room = seat.seat(), leading()
+    here, room = seat.seat(), seat.leading()
     match st.session_state[KEY].said:
         case {"does": "heard", **more}:
             if room:
                 _catch_up(here, room, path)
-            elif room := following():
+            elif room := seat.followed():
                 _catch_up_with(here, room, path, again=more.get("again") is True)
         case {"does": "order", "text": str(text)} if here.lead == OWN and room is None and len(text) <= MOST_BYTES:
-            here.own = _without_room(text)
+            here.own = seat.without_room(text)
             st.rerun()
         case {"does": "leave"}:
             here.lead = here.room = ""

@@ -6,17 +6,21 @@ its first beat. Links from page to page keep these, links that are shared do not
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import streamlit as st
 
 from gptoss.room import course
 from gptoss.room.course import Place
-from gptoss.room.rooms import Room
+from gptoss.room.order import SHIPPED
+from gptoss.room.rooms import ROOMS, Room, is_code
 
 LEAD, ROOM, AT = "lead", "room", "at"
 KEYS = {LEAD, ROOM, AT}
 KEPT = "seat"  # what the session's state calls it
+OWN = "own"  # the name of an order that is led without a room and is nobody else's
+COOKIE = "gptoss_lead_{}"  # in which the lecturer's browser keeps a room's key
 _LONGEST = 16  # characters of what names a room or an order
 
 
@@ -55,7 +59,7 @@ def seat() -> Seat:
 def take_in() -> Place | None:
     """Take in what the address says, where the browser came with it; the place in the order that it names, if one."""
     here, said = seat(), st.query_params
-    here.lead, here.room = (said.get(key, "").strip()[:_LONGEST] for key in (LEAD, ROOM))
+    here.lead, here.room = (said.get(name, "").strip()[:_LONGEST] for name in (LEAD, ROOM))
     return course.read(said.get(AT, ""))
 
 
@@ -63,6 +67,45 @@ def taken() -> bool:
     """Whether this session leads or follows."""
     here = seat()
     return bool(here.lead or here.room)
+
+
+def leading() -> Room | None:
+    """The lecture that this session leads; None where it leads none, or the room is gone."""
+    here = seat()
+    if not here.lead:
+        return None
+    if is_code(here.lead):
+        return ROOMS.held(here.lead, key(here.lead))
+    if here.own is None and here.lead in SHIPPED:
+        here.own = without_room(SHIPPED[here.lead])
+    return here.own
+
+
+def led() -> Room | None:
+    """The room that this session leads and that others can enter; None where there is none."""
+    room = leading()
+    return room if room and has_room(room) else None
+
+
+def followed() -> Room | None:
+    """The room that this session follows; None where it follows none, or there is none such."""
+    here = seat()
+    return ROOMS.find(here.room) if here.room else None
+
+
+def has_room(room: Room) -> bool:
+    """Whether others can enter the room of a lecture: one that only this session knows has no phones and no votes."""
+    return room is not seat().own
+
+
+def without_room(order_text: str) -> Room:
+    """A lecture that nobody can enter, at the place that the address names."""
+    return Room(secrets.token_urlsafe(), order_text, course.read(st.query_params.get(AT, "")) or (0, 0))
+
+
+def key(code: str) -> str:
+    """The key of the room with a code, as far as this browser has it."""
+    return st.context.cookies.get(COOKIE.format(code), "")
 
 
 def query() -> dict[str, str]:
@@ -76,8 +119,8 @@ def query() -> dict[str, str]:
 def write() -> None:
     """Put into the address what holds."""
     said = query()
-    for key in KEYS & {*st.query_params} - {*said}:
-        del st.query_params[key]
-    for key, value in said.items():
-        if st.query_params.get(key) != value:
-            st.query_params[key] = value
+    for name in KEYS & {*st.query_params} - {*said}:
+        del st.query_params[name]
+    for name, value in said.items():
+        if st.query_params.get(name) != value:
+            st.query_params[name] = value
