@@ -21,6 +21,7 @@ CURVE = 64  # points of a drawn curve
 LARGEST = 1e15  # that a number answered may be
 BODY = 2_000  # bytes of what a phone sends
 OPENING = 256 * 1024  # bytes of what opens a room: an order as JSON writes it
+MISSES = (60, 10.0)  # codes that there are not, from one address: a class mistypes some, and nobody finds one by trying
 ADDRESSES = 4_096  # that a limit remembers
 
 

@@ -30,9 +30,17 @@ function render() {
   put('headline', headline || title)
   put('sentence', sentence)
   show('open', address)
-  if (address) $('open').href = `../${address}${address.includes('?') ? '&' : '?'}room=${state.code}`
+  if (address) $('open').href = inOwnHands(address)
   document.title = `${vote?.open ? 'Vote · ' : ''}${headline || title || 'Lecture'}`
   renderVote(vote)
+}
+
+// What the projector shows, with everything that the lecturer has put away there.
+function inOwnHands(address) {
+  const [path, query] = address.split('?'), said = new URLSearchParams(query)
+  said.delete('hide')
+  said.set('room', state.code)
+  return `../${path}?${said}`
 }
 
 function renderVote(vote) {

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from gptoss.room import limits
+from gptoss.room import course, limits
 from gptoss.room.clock import Clock
 from gptoss.room.order import VOTE, Question, Stop, read_order
 from gptoss.room.votes import CLOSED, Vote, as_csv
@@ -35,6 +35,10 @@ Place = tuple[int, int]  # a stop, and how many of its beats have been played
 
 class Refused(Exception):
     """Why a room cannot be opened or entered, in a sentence for whoever asked."""
+
+
+class Missing(Refused):
+    """There is no such room."""
 
 
 class Room:
@@ -417,7 +421,8 @@ class Room:
         self.called = ""
         number, beat = self.shown
         stop = self.stop(number)
-        self.address = _address(stop, beat) if stop else ""
+        view = course.at(self.order, self.shown)
+        self.address = relative(view.address) if view else ""
         if self.vote and self.vote.open and self.vote.place != self.shown:
             self.vote.close()
         if self.vote and (self.vote.place[0] != number or self.vote.place[1] > beat):
@@ -461,6 +466,7 @@ class Rooms:
     def __init__(self) -> None:
         self._rooms: dict[str, Room] = {}
         self._lock = threading.Lock()
+        self._misses = limits.Tries(*limits.MISSES)
 
     def open(self, order_text: str, key: str | None = None, place: Place = (0, 0)) -> Room:
         """A new room; with a key, the room that this key had before the server was started again.
@@ -483,6 +489,22 @@ class Rooms:
         """The room with a code, however it is written."""
         room = self._rooms.get(code.strip().upper())
         return room if room and not room.over() else None
+
+    def enter(self, code: str, address: str, seat: str = "", key: str = "") -> Room:
+        """The room with a code, for whoever comes from a network address, with what their browser has of the room.
+
+        Raises `Missing` where there is none, and `Refused` once too many codes were tried from there: then a room that there
+        is looks as one that there is not, but for those who were in it already.
+        """
+        room = self.find(code)
+        if room and (room.browser_at(seat) or self.held(code, key)):
+            return room
+        if not self._misses.left(address):
+            raise Refused("Too many codes were tried from here. Wait a minute, then try again.")
+        if not room:
+            self._misses.take(address)
+            raise Missing(f"There is no room {code.strip()[:12].upper()} at the moment.")
+        return room
 
     def held(self, code: str, key: str) -> Room | None:
         """The room with a code, for whoever has its key."""
@@ -526,15 +548,6 @@ def relative(address: str) -> str:
     path = parts.path.strip("/").rsplit("/", 1)[-1]
     clean = f"{path}?{query}" if query else path
     return clean if re.fullmatch(r"\w+", path, re.ASCII) and len(clean) <= limits.ADDRESS else ""
-
-
-def _address(stop: Stop, beat: int) -> str:
-    """Where a stop's address is after some of its beats, as far as the order itself says: an experiment's is the page's."""
-    said = dict(parse_qsl(urlsplit(stop.address).query, keep_blank_values=True))
-    moved = [one.value for one in stop.beats[:beat] if one.kind == "set"][-1:]
-    for query in moved:
-        said |= dict(parse_qsl(query, keep_blank_values=True))
-    return relative(f"{stop.path}?{urlencode(said)}") if stop.address else ""
 
 
 def _wake(futures: set[asyncio.Future]) -> None:

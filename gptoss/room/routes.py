@@ -32,7 +32,7 @@ from starlette.routing import Route
 from gptoss import strict_json
 from gptoss.room import addresses, limits, presenting
 from gptoss.room.order import MOST_BYTES, MOST_STOPS
-from gptoss.room.rooms import ROOMS, Refused, Room, code_of, is_code
+from gptoss.room.rooms import ROOMS, Missing, Refused, Room, code_of, is_code
 from gptoss.room.streams import Stream
 
 LEAD, SEAT = "gptoss_lead_", "gptoss_seat_"  # cookies, with the room's code behind
@@ -42,7 +42,6 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Re
 FILES = {"css": "text/css", "js": "text/javascript"}
 OF_PHONES, OF_PRESENTERS = ("phone.css", "phone.js"), ("presenter.css", "presenter.js", "presenter_view.js", "reopen.js")
 
-MISSES = limits.Tries(60, 10.0)  # codes that there are not: a class mistypes some, and nobody finds one by trying
 OPENINGS = limits.Tries(12, 30.0)
 SEATS = limits.Tries(400, 0.5)  # a class comes at once, from one address
 ANSWERS = limits.Tries(20, 0.5)  # of one browser
@@ -273,16 +272,12 @@ _NOT_LED = "Only the browser in which the lecture was started can lead it."
 
 
 def _room(request: Request, code: str) -> Room:
-    """The room with a code. Whoever has tried too many codes finds none, unless they were in the room already."""
-    room, address = ROOMS.find(code), _address(request)
-    if room and (_browser(request, room) or _leads(request, room)):
-        return room
-    if not MISSES.left(address):
-        raise _No(429, "Too many codes were tried from here. Wait a minute, then try again.")
-    if not room:
-        MISSES.take(address)
-        raise _No(404, f"There is no room {code[:12].upper()} at the moment.")
-    return room
+    """The room with a code, for whoever may know of it (`Rooms.enter`)."""
+    seat, key = (request.cookies.get(kind + code.strip().upper(), "") for kind in (SEAT, LEAD))
+    try:
+        return ROOMS.enter(code, _address(request), seat, key)
+    except Refused as refused:
+        raise _No(404 if isinstance(refused, Missing) else 429, str(refused)) from refused
 
 
 def _led(request: Request, code: str) -> Room:

@@ -102,7 +102,7 @@ class Browser:
 @pytest.fixture(autouse=True)
 def rooms(monkeypatch):
     """A server of its own for each test."""
-    for name, tries in (("MISSES", (60, 10.0)), ("OPENINGS", (12, 30.0)), ("SEATS", (400, 0.5)), ("ANSWERS", (20, 0.5))):
+    for name, tries in (("OPENINGS", (12, 30.0)), ("SEATS", (400, 0.5)), ("ANSWERS", (20, 0.5))):
         monkeypatch.setattr(served, name, limits.Tries(*tries))
     rooms = Rooms()
     for module in ("routes", "streams"):
@@ -213,7 +213,7 @@ def test_one_browser_answers_only_so_often(rooms, lecturer, code, monkeypatch):
 
 
 def test_codes_are_not_found_by_trying_and_who_is_in_the_room_stays_in(rooms, lecturer, code, monkeypatch):
-    monkeypatch.setattr(served, "MISSES", limits.Tries(5, 1e6))
+    monkeypatch.setattr(rooms, "_misses", limits.Tries(5, 1e6))
     phone, guesser = Browser(), Browser()
     phone.get(f"/room/{code}")
     wrong = "BBBB" if code != "BBBB" else "CCCC"
