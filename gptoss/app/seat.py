@@ -14,7 +14,7 @@ import streamlit as st
 from gptoss.room import course
 from gptoss.room.course import Place
 from gptoss.room.order import SHIPPED
-from gptoss.room.rooms import ROOMS, Room, is_code
+from gptoss.room.rooms import ROOMS, Refused, Room, is_code
 
 LEAD, ROOM, AT = "lead", "room", "at"
 KEYS = {LEAD, ROOM, AT}
@@ -30,7 +30,7 @@ class Seat:
 
     Attributes:
         lead: the code of the room that it leads, or the name of an order that is led without a room.
-        room: the code of the room that it follows.
+        room: the code of the room that it follows; `entered` is that of the one in which it has been.
         own: the lecture of an order that is led without a room.
         place: where in the order it shows; `turn` is the room's count of moves that led there, None at first.
         address: of who follows, the room's as it was taken over.
@@ -40,6 +40,7 @@ class Seat:
 
     lead: str = ""
     room: str = ""
+    entered: str = ""
     own: Room | None = None
     place: Place | None = None
     turn: int | None = None
@@ -90,7 +91,13 @@ def led() -> Room | None:
 def followed() -> Room | None:
     """The room that this session follows; None where it follows none, or there is none such."""
     here = seat()
-    return ROOMS.find(here.room) if here.room else None
+    if here.entered != here.room:
+        try:  # as on the page for phones: nobody finds a room by trying codes
+            ROOMS.enter(here.room, st.context.ip_address or "", st.context.cookies.get(f"gptoss_seat_{here.room}", ""))
+        except Refused:
+            return None
+        here.entered = here.room
+    return ROOMS.find(here.room)
 
 
 def has_room(room: Room) -> bool:

@@ -2,6 +2,7 @@
 
 const SILENT = 40e3 // ms without a word from the server, which speaks every 15 s, after which the connection counts as lost
 const AGAIN = [1000, 2000, 4000, 8000, 15000] // ms until the next try
+const OVER = 10 * 60e3 // ms without a room after which the lecture counts as over
 const REPEAT = 1500 // ms after which an answer that did not arrive is sent again
 
 const $ = id => document.getElementById(id)
@@ -10,6 +11,7 @@ let state = null // the newest message
 let source = null
 let heard = 0
 let tries = 0
+let lostAt = 0
 let later = null
 let answer = null // { round, value, sent } of this phone
 
@@ -164,7 +166,7 @@ function connect() {
 
 function receive(message) {
   heard = Date.now()
-  tries = 0
+  tries = lostAt = 0
   if (message.over) return over()
   put('link', '')
   if (state && message.version < state.version) return
@@ -174,14 +176,28 @@ function receive(message) {
 
 // Many phones lose a server at once, so that they do not all come back at once.
 function lost() {
+  const refused = source?.readyState === EventSource.CLOSED
   source?.close()
   clearTimeout(later)
+  lostAt ||= Date.now()
   put('link', 'No connection to the lecture. Trying again.')
-  later = setTimeout(connect, AGAIN[Math.min(tries++, AGAIN.length - 1)] * (0.5 + Math.random()))
+  later = setTimeout(refused ? look : connect, AGAIN[Math.min(tries++, AGAIN.length - 1)] * (0.5 + Math.random()))
+}
+
+// The server answers, but not with the room: it was started anew and the lecturer's window opens the room again, or it is over.
+async function look() {
+  let status = 0
+  try {
+    status = (await fetch(`${code}/now`)).status
+  } catch {}
+  if (status === 410 || (status === 404 && Date.now() - lostAt > OVER)) over()
+  else if (status === 0 || status === 200) connect()
+  else later = setTimeout(look, AGAIN[Math.min(tries++, AGAIN.length - 1)] * (0.5 + Math.random()))
 }
 
 function over() {
   source?.close()
+  clearTimeout(later)
   source = state = null
   document.title = 'The lecture is over'
   for (const id of ['vote', 'open']) show(id, false)
@@ -194,7 +210,7 @@ function over() {
 }
 
 function awake() {
-  if (document.visibilityState === 'visible' && source && (source.readyState === EventSource.CLOSED || Date.now() - heard > SILENT)) connect()
+  if (document.visibilityState === 'visible' && source && (lostAt || Date.now() - heard > SILENT)) connect()
 }
 
 put('code', code)
@@ -203,5 +219,5 @@ $('number').addEventListener('submit', submit)
 document.addEventListener('visibilitychange', awake)
 addEventListener('pageshow', event => { if (event.persisted && source) connect() })
 addEventListener('online', awake)
-setInterval(awake, SILENT / 4)
+setInterval(() => lostAt || awake(), SILENT / 4)
 connect()

@@ -111,6 +111,7 @@ function join() {
 async function begin() {
   try {
     const answer = await fetch(new URL(`presenter/order?room=${code}`, BASE))
+    if (answer.status === 410) return over()
     if (answer.status === 404 || answer.status === 403) return gone(answer.status)
     if (answer.ok) learn(await answer.json())
     follow()

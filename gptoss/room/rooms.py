@@ -41,6 +41,10 @@ class Missing(Refused):
     """There is no such room."""
 
 
+class Over(Refused):
+    """The lecture in which this browser was is over."""
+
+
 class Room:
     """A lecture that is being given.
 
@@ -319,6 +323,10 @@ class Room:
         """How many streams of others than the lecturer are open."""
         return self._phones
 
+    def is_led_by(self, key: str) -> bool:
+        """Whether a key is this room's, in a time that says nothing of where it differs."""
+        return hmac.compare_digest(self.key.encode(), key.encode())
+
     def seat(self, browser: str) -> str:
         """A proof that a browser was in this room, which also holds after a restart of the server."""
         mark = hmac.new(self.key.encode(), f"seat {browser}".encode(), hashlib.sha256).hexdigest()[:32]
@@ -465,6 +473,7 @@ class Rooms:
 
     def __init__(self) -> None:
         self._rooms: dict[str, Room] = {}
+        self._ended: dict[str, Room] = {}  # the last ones, for those who were in them
         self._lock = threading.Lock()
         self._misses = limits.Tries(*limits.MISSES)
 
@@ -476,29 +485,37 @@ class Rooms:
         with self._lock:
             self._sweep()
             if key and (held := self._rooms.get(code_of(key))):
-                if hmac.compare_digest(held.key.encode(), key.encode()):
+                if held.is_led_by(key):
                     return held
                 raise Refused("Another lecture has this code by now. Start this one again: it gets a new code.")
             if len(self._rooms) >= limits.ROOMS:
                 raise Refused(f"This server has {limits.ROOMS} rooms at once, and all are taken.")
             room = Room(key or self._new_key(), order_text, place)
             self._rooms[room.code] = room
+            self._ended.pop(room.code, None)
             return room
 
     def find(self, code: str) -> Room | None:
         """The room with a code, however it is written."""
         room = self._rooms.get(code.strip().upper())
-        return room if room and not room.over() else None
+        if room and room.over():
+            with self._lock:
+                self._sweep()
+            return None
+        return room
 
     def enter(self, code: str, address: str, seat: str = "", key: str = "") -> Room:
         """The room with a code, for whoever comes from a network address, with what their browser has of the room.
 
-        Raises `Missing` where there is none, and `Refused` once too many codes were tried from there: then a room that there
-        is looks as one that there is not, but for those who were in it already.
+        Raises `Over` for those who were in it, and for others `Missing` where there is none, and `Refused` once too many
+        codes were tried from there: then a room that there is looks as one that there is not.
         """
         room = self.find(code)
-        if room and (room.browser_at(seat) or self.held(code, key)):
-            return room
+        known = room or self._ended.get(code.strip().upper())
+        if known and (known.browser_at(seat) or known.is_led_by(key)):
+            if room:
+                return room
+            raise Over("This lecture is over.")
         if not self._misses.left(address):
             raise Refused("Too many codes were tried from here. Wait a minute, then try again.")
         if not room:
@@ -509,7 +526,7 @@ class Rooms:
     def held(self, code: str, key: str) -> Room | None:
         """The room with a code, for whoever has its key."""
         room = self.find(code)
-        return room if room and hmac.compare_digest(room.key.encode(), key.encode()) else None
+        return room if room and room.is_led_by(key) else None
 
     def leave(self) -> None:
         """Let all who follow go, because the server stops. They come back to the rooms of the next one."""
@@ -518,7 +535,10 @@ class Rooms:
             room.wake()
 
     def _sweep(self) -> None:
-        self._rooms = {code: room for code, room in self._rooms.items() if not room.over()}
+        for code in [code for code, room in self._rooms.items() if room.over()]:
+            self._ended[code] = self._rooms.pop(code)
+        while len(self._ended) > limits.ROOMS:
+            del self._ended[next(iter(self._ended))]
 
     def _new_key(self) -> str:
         while code_of(key := secrets.token_urlsafe(32)) in self._rooms:

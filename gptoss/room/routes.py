@@ -2,7 +2,7 @@
 
     GET  room                 asks for a code
     GET  room/CODE            the page for phones; gives the browser its seat, a cookie
-    GET  room/CODE/events     the newest state, whenever it has changed (`Room.public`)
+    GET  room/CODE/events     the newest state, whenever it has changed (`Room.public`); room/CODE/now is it once
     POST room/CODE/vote       {"round", "value"} of a browser with a seat
     GET  room/CODE/qr.svg     the address of the page for phones as a code
     POST room/open            {"order"}; after a restart {"order", "code", "place", "spent", "runs", "left_out"}
@@ -32,7 +32,7 @@ from starlette.routing import Route
 from gptoss import strict_json
 from gptoss.room import addresses, limits, presenting
 from gptoss.room.order import MOST_BYTES, MOST_STOPS
-from gptoss.room.rooms import ROOMS, Missing, Refused, Room, code_of, is_code
+from gptoss.room.rooms import ROOMS, Missing, Over, Refused, Room, code_of, is_code
 from gptoss.room.streams import Stream
 
 LEAD, SEAT = "gptoss_lead_", "gptoss_seat_"  # cookies, with the room's code behind
@@ -66,9 +66,9 @@ def routes(base: str = "", first: str = "start") -> list[Route]:
     files = {f"/{folder}/{name}": partial(_file, name=name)
              for folder, names in (("room", OF_PHONES), ("presenter", OF_PRESENTERS)) for name in names}
     gets = {"/room": _join, "/room/": _to_join, "/room/{code}": partial(_phone, path=base or "/"),
-            "/room/{code}/events": _events, "/room/{code}/qr.svg": _qr, "/room/{code}/votes.csv": _csv,
-            "/presenter": _presenter, "/presenter/order": _order, "/presenter/events": _presenter_events,
-            f"/{first}": _first}
+            "/room/{code}/events": _events, "/room/{code}/now": _now, "/room/{code}/qr.svg": _qr,
+            "/room/{code}/votes.csv": _csv, "/presenter": _presenter, "/presenter/order": _order,
+            "/presenter/events": _presenter_events, f"/{first}": _first}
     posts = {"/room/open": partial(_open, path=base or "/"), "/room/{code}/act": _act, "/room/{code}/vote": _vote}
     return [Route(base + path, _answered(endpoint), methods=[method])
             for method, found in (("GET", files), ("POST", posts), ("GET", gets)) for path, endpoint in found.items()]
@@ -147,6 +147,11 @@ def _text(name: str) -> str:
 async def _events(request: Request) -> Response:
     room = _room(request, request.path_params["code"])
     return Stream(room, room.public_text, lecturer=_leads(request, room))
+
+
+async def _now(request: Request) -> Response:
+    room = _room(request, request.path_params["code"])
+    return Response(room.public_text(), media_type="application/json", headers=HEADERS)
 
 
 async def _presenter_events(request: Request) -> Response:
@@ -277,7 +282,7 @@ def _room(request: Request, code: str) -> Room:
     try:
         return ROOMS.enter(code, _address(request), seat, key)
     except Refused as refused:
-        raise _No(404 if isinstance(refused, Missing) else 429, str(refused)) from refused
+        raise _No({Over: 410, Missing: 404}.get(type(refused), 429), str(refused)) from refused
 
 
 def _led(request: Request, code: str) -> Room:

@@ -177,7 +177,7 @@ def test_acts_are_those_of_the_list_with_what_they_need(rooms, lecturer, code):
     lecturer.act(code, "vote")
     assert room.vote.open and lecturer.act(code, "close_vote").status == 200 and not room.vote.open
     assert lecturer.act(code, "end").status == 200 and rooms.find(code) is None
-    assert lecturer.act(code, "forward").status == 404
+    assert lecturer.act(code, "forward").status == 410
 
 
 def test_a_phone_votes_once_and_changes_its_mind_and_needs_its_seat(rooms, lecturer, code):
@@ -225,6 +225,20 @@ def test_codes_are_not_found_by_trying_and_who_is_in_the_room_stays_in(rooms, le
     assert guesser.get(f"/room?code={code}").status == 429
     assert phone.get(f"/room/{code}").status == lecturer.get(f"/room/{code}/qr.svg").status == 200
     assert Browser(address="192.0.2.8").get(f"/room/{code}").status == 200
+
+
+def test_who_was_in_a_room_hears_that_it_is_over_and_others_that_there_is_none(rooms, lecturer, code):
+    phone = Browser()
+    phone.get(f"/room/{code}")
+    assert phone.get(f"/room/{code}/now").json == rooms.find(code).public()
+    lecturer.act(code, "end")
+    assert phone.get(f"/room/{code}/now").status == lecturer.get(f"/presenter/order?room={code}").status == 410
+    assert Browser().get(f"/room/{code}/now").status == 404
+    assert phone.get(f"/room/{code}").status == 200  # the page, which says so
+    for _ in range(limits.ROOMS + 1):
+        rooms.open(ORDER).end()
+    rooms.open(ORDER)
+    assert len(rooms._rooms) == 1 and len(rooms._ended) == limits.ROOMS and phone.get(f"/room/{code}/now").status == 404
 
 
 def test_a_limit_takes_a_household_for_one_and_forgets_the_oldest(monkeypatch):
