@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from gptoss.app import lecture
 from gptoss.app.header import Opening, header
 from gptoss.app.pictures import main
 from gptoss.lessons.lecture import controls
@@ -17,6 +18,7 @@ place = st.container()
 with controls.row():
     text = controls.choose()
     controls.carry(text)
+    lecture.start_button(text, controls.chosen())
 order = controls.read(text)
 with place:
     controls.say_problems(order)

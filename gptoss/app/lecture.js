@@ -74,6 +74,7 @@ function open({ code, stream }) {
   if (!stream || !code) return
   const source = (room.stream = new EventSource(here(`room/${code}/events`)))
   source.onmessage = message => {
+    if (!room.event && leads()) learn(code)
     room.event = JSON.parse(message.data)
     keepPlace()
     blacken(leads() && room.event.black)
@@ -97,6 +98,14 @@ async function reopen(code) {
   if (room.code === code && !room.stream) open({ code, stream: true })
 }
 
+// What the lecturer's browser keeps of its room: the order, and the address that phones have to open.
+async function learn(code) {
+  const { order, address } = kept(code)
+  if (order && address) return
+  const said = await fetch(here(`presenter/order?room=${code}`)).then(answer => answer.json()).catch(() => ({}))
+  if (said.order) keep(code, { order: said.order, address: said.address })
+}
+
 const act = (name, more = {}) => post(`${room.code}/act`, { act: name, ...more })
 
 const post = (path, body) => fetch(here(`room/${path}`), {
@@ -110,13 +119,18 @@ function kept(code) {
   }
 }
 
+function keep(code, parts) {
+  try {
+    localStorage.setItem(KEPT + code, JSON.stringify({ ...kept(code), ...parts, at: Date.now() }))
+  } catch {}
+}
+
 function keepPlace() {
   const { code, stop, beat, over } = room.event
   if (!leads()) return
+  if (!over) return keep(code, { place: [stop, beat] })
   try {
-    if (over) localStorage.removeItem(KEPT + code)
-    else if (kept(code).order) localStorage.setItem(KEPT + code,
-      JSON.stringify({ ...kept(code), place: [stop, beat], at: Date.now() }))
+    localStorage.removeItem(KEPT + code)
   } catch {}
 }
 
@@ -252,7 +266,7 @@ function showCode() {
   const picture = document.createElement('img')
   picture.src = here(`room/${room.code}/qr.svg`)
   picture.alt = `The address of room ${room.code} as a code`
-  const box = over('code', [['strong', room.code], ['span', `${location.host}${here('room').pathname}`]])
+  const box = over('code', [['strong', room.code], ['span', (kept(room.code).address ?? here('room').href).replace(/^https?:\/\//, '').replace(/\/\w{4}$/, '')]])
   box.prepend(picture)
   box.onclick = close
   return ''
@@ -353,6 +367,7 @@ function makeFrame(next) {
   room.watch = setInterval(() => {
     const inside = frame.contentWindow, app = frame.contentDocument?.querySelector('.stApp')
     if (inside?.location.href !== 'about:blank') quiet(inside)
+    if (document.activeElement === frame) window.focus() // the keys stay the projector's
     const done = app?.dataset.testScriptState === 'notRunning' && frame.contentDocument.querySelector('.page-head h1')
     if (done) room.fetched = next
     if (done || performance.now() - began > LONGEST) dropFrame()

@@ -35,8 +35,7 @@ def start_button(order_text: str, name: str = "") -> None:
 
     Where the server serves no rooms, it says so and offers to lead the order without one.
     """
-    first = course.at(read_order(order_text), (0, 0))
-    first = first or course.View(PAGES[0].path, {})
+    first = course.at(read_order(order_text), (0, 0)) or course.View(PAGES[0].path, {})
     _starter(key="lecture_start", data={"order": order_text, "name": name if name in SHIPPED else OWN,
                                         "to": _in_browser(first.path, first.query | {stage.KEY: ["1"]})})
 
@@ -223,7 +222,7 @@ def _of_leader(here: Seat, path: str) -> dict:
             "beat": beat, "beats": len(stop.beats) if stop else 0,
             "stops": [one.headline for one in room.order.stops], "aside": there and view.path != path,
             "card": None if there else _card(stop),
-            "next": _in_browser(ahead.path, ahead.query | stage.query()) if ahead else ""}
+            "next": _in_browser(ahead.path, ahead.query | stage.query()) if ahead and route.find(ahead.path) else ""}
 
 
 def _card(stop) -> dict:

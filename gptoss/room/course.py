@@ -41,7 +41,9 @@ def view(stop: Stop, beat: int) -> View:
     played = stop.beats[:beat]
     moves = [place for place, one in enumerate(played) if one.kind in (TRY, SET)]
     last = played[moves[-1]] if moves else None
-    query = _query(urlsplit(stop.address).query) | ({HIDE: [",".join(stop.hide)]} if stop.hide else {})
+    query = _query(urlsplit(stop.address).query)
+    hidden = [*query.pop(HIDE, []), *stop.hide]
+    query |= {HIDE: [",".join(hidden)]} if hidden else {}
     before, after = (any(one.kind == REVEAL for one in part)
                      for part in (played[:moves[-1]] if moves else (), played[moves[-1]:] if moves else played))
     if last and last.kind == SET:
