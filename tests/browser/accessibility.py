@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "kit"))
 from accessibility import violations  # noqa: E402
 from chromium_reader import DESKTOP, NARROW, PATIENCE, Visits, misfits, settle  # noqa: E402
 
-from gptoss.app.book import PAGES  # noqa: E402
+from gptoss.app.book import ALL_PAGES  # noqa: E402
 from tests.benchmarks.servers import APP, serving  # noqa: E402
 
 _SPACED = """* {line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important}
@@ -107,7 +107,7 @@ def _walk(page: Page) -> list[str]:
 
 
 def main() -> None:
-    paths = sys.argv[1:] or [page.path for page in PAGES]
+    paths = sys.argv[1:] or [page.path for page in ALL_PAGES]
     with serving(APP) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         visits = Visits(browser, server.address)

@@ -29,15 +29,16 @@ from chromium_reader import (
 )
 from playwright.sync_api import expect
 
-from gptoss.app.book import PAGES
+from gptoss.app.book import ALL_PAGES, PAGES
 from gptoss.app.header import signs_of
 from tests.benchmarks.components import MAIN_SLIDERS
 
 LESSONS = [page for page in PAGES if page.path not in ("start", "build", "exercises")]
 BEGINS = {"start": 520}  # px above a main picture on a laptop, where other than 200: on Start three doors stand above it
-# What a page's main picture can be: a chart, an image or chips, a drawing, a table.
+# What a page's main picture can be: a chart, an image or chips, a drawing, a table; of lectures, the list of stops.
 PICTURE = ("[data-testid=stMain] :is([data-testid=stVegaLiteChart] :is(canvas, svg.marks), "
-           "[data-testid=stHtml] :is(img, .chips), [data-testid=stMarkdown] svg[role], .st-key-main_picture table)")
+           "[data-testid=stHtml] :is(img, .chips, .running-order), [data-testid=stMarkdown] svg[role], "
+           ".st-key-main_picture table)")
 
 
 def assert_whole(page, title: str, screen: dict) -> None:
@@ -46,7 +47,7 @@ def assert_whole(page, title: str, screen: dict) -> None:
     settle(page)
     expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
     expect(page.locator(PICTURE).filter(visible=True).first).to_be_visible(timeout=PATIENCE)
-    assert len(vital_signs(page)) == len(signs_of(next(lesson for lesson in PAGES if lesson.title == title)))
+    assert len(vital_signs(page)) == len(signs_of(next(lesson for lesson in ALL_PAGES if lesson.title == title)))
     assert_no_error_shown(page)
     assert_fits(page)
 
@@ -114,14 +115,14 @@ def test_a_lesson_from_its_first_screen_to_an_experiment(visits, lesson):
     experiment(page, lesson.path)
 
 
-@pytest.mark.parametrize("lesson", PAGES, ids=lambda page: page.path)
+@pytest.mark.parametrize("lesson", ALL_PAGES, ids=lambda page: page.path)
 def test_a_page_fits_a_small_phone_and_a_desk_in_the_dark(visits, lesson):
     page = visits.open("/" if lesson is PAGES[0] else f"/{lesson.path}", NARROW, "dark")
     for screen in (NARROW, DESKTOP):
         assert_whole(page, lesson.title, screen)
     assert violations(page) == []
     assert background(page) == "rgb(18, 18, 22)"
-    if lesson.path != "exercises":  # which has no picture
+    if lesson.path not in ("exercises", "lecture"):  # which have no picture
         look_at_every_view(page, lesson.path)
     if page.locator(".head-fold").count():
         assert_opening_leaves_room(page)

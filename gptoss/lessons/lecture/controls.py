@@ -98,9 +98,9 @@ def show(order: Order) -> None:
 
 def _stop(number: int, stop: Stop, begins: float) -> str:
     name = escape(stop.headline or stop.path or "A stop that cannot be read")
-    address = f"./{escape(stop.address)}"
-    headline = f'<a href="{address}" target="_blank">{name}</a>' if stop.address else name
-    page = route.find(stop.path)
+    page = route.find(stop.path) if stop.path else None
+    address = f"{route.address(page)}{stop.address.removeprefix(page.path)}" if page else ""
+    headline = f'<a href="{escape(address)}" target="_blank">{name}</a>' if page else name
     beats = "".join(f"<li>{escape(_told(beat))}</li>" for beat in stop.beats)
     notes = "".join(f"<p>{escape(part)}</p>" for part in stop.note.split("\n\n") if part)
     hides = f"Hidden: {', '.join(stop.hide)}." if stop.hide else ""
