@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from gptoss.app import lecture
 from gptoss.app.header import Opening, header
 from gptoss.app.pictures import main
 from gptoss.lessons.lecture import controls
@@ -17,9 +16,9 @@ header("lecture", OPENING)
 place = st.container()
 with controls.row():
     text = controls.choose()
+    order = controls.read(text)
+    controls.start(text, order)
     controls.carry(text)
-    lecture.start_button(text, controls.chosen())
-order = controls.read(text)
 with place:
     controls.say_problems(order)
 with main():

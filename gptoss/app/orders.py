@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from gptoss.app import route, state
+from gptoss.app import hidden, route, state
 from gptoss.app.book import ALL_PAGES, SHARED_KEYS, Page
 from gptoss.app.markdown import shortened
 from gptoss.app.positions import LONGEST_WORD
@@ -52,6 +52,9 @@ def _problems(stop: Stop) -> Iterator[str]:
     foreign = [key for key in stop.query if key in state.PAGE_KEYS - {*SHARED_KEYS, *page.controls}]
     yield from (f"The page {page.title} has no control “{shortened(key)}”{_perhaps(key, page.controls)}." for key in foreign)
     yield from state.read_address(stop.query)[1]
+    nowhere = [name for name in stop.hide if name not in (*hidden.PARTS, *DIALS, *SHARED_KEYS, *page.controls)]
+    yield from (f"Nothing on the page {page.title} is called “{shortened(name)}”, to be hidden"
+                f"{_perhaps(name, [*hidden.PARTS])}." for name in nowhere)
     for beat in stop.beats:
         yield from _problems_of(beat, page, stop)
 

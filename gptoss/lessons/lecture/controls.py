@@ -8,7 +8,7 @@ from itertools import accumulate
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import draft, kept, orders, route
+from gptoss.app import draft, kept, lecture, orders, route
 from gptoss.app.browser_side import text_of
 from gptoss.app.markdown import literal
 from gptoss.room.order import MOST_BYTES, REVEAL, SET, SHIPPED, TRY, VOTE, Beat, Order, Stop, pieces
@@ -39,6 +39,13 @@ def choose() -> str:
 def chosen() -> str:
     """Which order is chosen, as the address spells it."""
     return st.session_state.get(ORDER, CHOICES[0])
+
+
+def start(text: str, order: Order) -> None:
+    """The button that opens a room for this order and goes to its first stop."""
+    if order.stops:
+        with st.container(key="lecture_begins", width="content"):
+            lecture.start_button(text, chosen())
 
 
 def carry(text: str) -> None:

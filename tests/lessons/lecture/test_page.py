@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 from reader import address, assert_fine, open_page
 
-from gptoss.app import draft
+from gptoss.app import draft, orders
 from gptoss.app.book import LECTURES
 from gptoss.room.order import read_order
 
@@ -79,3 +79,29 @@ def test_a_shipped_order_is_copied_and_one_that_is_uploaded_becomes_ones_own():
     assert headlines(at) == ["One", "Two", "Three"]
     at.file_uploader[0].set_value(("large.toml", b"#" * 70_000, "text/plain")).run()
     assert "has 70,000 bytes" in at.warning[0].value and headlines(at) == ["One", "Two", "Three"]
+
+
+def problem_of(*lines):
+    return orders.read("\n".join(["[[stop]]", "minutes = 1", *lines])).stops[0].problem
+
+
+@pytest.mark.parametrize(("lines", "words"), [
+    (['address = "sinkz"'], "There is no page “sinkz”; perhaps “sinks”"),
+    (['address = "sinks?heads=7.5"'], "Query heads"), (['address = "sinks?rope_view=Arrows"'], "no control “rope_view”"),
+    (['address = "sinks?colour=red"'], "settings unknown here: “colour”"),
+    (['address = "sinks"', 'beats = ["try: Close a head"]'], "no experiment “Close a head”; perhaps “Close one head”"),
+    (['address = "sinks"', 'beats = ["set: sink_logit=8"]'], "no control “sink_logit” to be set; perhaps “sinks_logit”"),
+    (['address = "sinks"', 'beats = ["set: nothing"]'], "no control “nothing” to be set"),
+    (['address = "build"', 'beats = ["reveal"]'], "asks no question"),
+    (['address = "start"', 'beats = ["vote"]'], "asks no"),
+    (['address = "sinks"', 'hide = ["dial"]'], "called “dial”, to be hidden; perhaps “dials”"),
+])
+def test_what_this_app_cannot_do_of_an_order_is_said_in_its_stop(lines, words):
+    assert words in problem_of(*lines)
+
+
+def test_what_this_app_can_do_of_an_order_is_no_problem():
+    assert not problem_of('address = "sinks?preset=classroom&heads=4&sinks_view=One+head&token=3"',
+                          'beats = ["vote", "reveal", "try: Close one head", "set: sinks_logit=8&window=8"]',
+                          'hide = ["dials", "heads"]')
+    assert not problem_of('address = "start"', 'beats = ["vote"]', '[stop.vote]', 'text = "Why?"')
