@@ -12,7 +12,7 @@ import streamlit as st
 import gptoss.app
 import gptoss.claims
 import gptoss.lessons
-from gptoss.app import keys, lecture, lesson, notices, route, share, stage, state
+from gptoss.app import keys, lecture, lesson, notices, route, share, stage, state, votes
 from gptoss.app.book import BAR, PAGES, run_page
 from gptoss.app.foot import foot
 from gptoss.app.sidebar import sidebar
@@ -52,6 +52,7 @@ def run() -> None:
     finally:  # the way on is there also where a page has failed
         state.settle()
         foot(page.path)
+        votes.draw(page.path)
     notices.complete()
     share.show_if_asked()
     settle_process()

@@ -11,14 +11,15 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import called, hidden, kept, paper, pictures, route, stage, state
+from gptoss.app import asking, called, hidden, kept, paper, pictures, route, seat, stage, state
 from gptoss.app.large import TooLong
-from gptoss.app.markdown import literal
+from gptoss.app.markdown import literal, plain
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens, live_tokens
 from gptoss.app.verdicts import Claim, badge, decide, known
 from gptoss.exercises.catalogue import of_page
+from gptoss.room.order import Question
 from gptoss.units import number
 
 PREDICT, TRY = "Predict, then look", "Try this"
@@ -69,6 +70,10 @@ class Prediction:
         """A guess or the answer, with its unit."""
         gap = "" if self.unit == "%" else " "
         return str(value) if self.choices else f"{self.show(value)}{gap}{self.unit}".strip()
+
+    def of_room(self, path: str) -> Question:
+        """The same for phones, without Markdown. The page at `path` gives the answer later."""
+        return Question(plain(self.question), tuple(map(plain, self.choices)), plain(self.unit), source=path)
 
 
 def _said(words: Words) -> str:
@@ -177,8 +182,11 @@ def beside(lesson: Lesson, place: DeltaGenerator | None = None) -> None:
 def _beside(lesson: Lesson) -> None:
     with st.container(key=BESIDE, border=True, gap="small"):
         try:
+            _ask_room_if_due(lesson)
             if hidden.shows("question"):
                 _predict(lesson)
+            else:
+                _answer_unseen(lesson)
             _tries(lesson)
             if paper.on():
                 _on_paper(lesson)
@@ -245,17 +253,50 @@ def _predict(lesson: Lesson) -> None:
         _ask(lesson)
         return
     guess, answer = _committed(lesson.path)[asked.question], asked.answer()
+    reason = asked.because(answer)
+    _tell_room(lesson, answer, reason)
     right = guess is not None and asked.right(guess, answer)
     said = "" if guess is None else f"You said {_quoted(asked, guess)}."
     wrong = "" if guess is None or right else asked.mistake(guess)
     same = right and asked.written(guess) == asked.written(answer)
     words = _quoted(asked, answer)
     truth = "**That is right.**" if same else f"**The answer is {words}.**" if words[0] == "“" else f"**It is {words}.**"
-    sentence = " ".join(filter(None, (said, wrong, truth, asked.because(answer))))
+    sentence = " ".join(filter(None, (said, wrong, truth, reason)))
     with st.container(horizontal=True, vertical_alignment="center"):
         (st.success if right else st.info)(sentence, icon=":material/check:" if right else ":material/lightbulb:")
         st.button("Ask me again", key=f"{lesson.path}_again", on_click=_forget, args=(lesson,), type="tertiary",
                   icon=":material/replay:")
+
+
+def _ask_room_if_due(lesson: Lesson) -> None:
+    """Ask the room where the order or the presenter wants that."""
+    room = seat.led()
+    if room and asking.due(room, lesson.path):
+        _ask_room(lesson)
+
+
+def _ask_room(lesson: Lesson) -> None:
+    """Put the question to the room. The answer goes, if it is there."""
+    if room := seat.led():
+        asking.put(room, lesson.prediction.of_room(lesson.path))
+        if lesson.prediction.question in _committed(lesson.path):
+            _forget(lesson)
+
+
+def _answer_unseen(lesson: Lesson) -> None:
+    """Answer the room where the page itself shows no question."""
+    asked = lesson.prediction
+    _answer_if_revealed(lesson)
+    if seat.led() and asked.question in _committed(lesson.path):
+        answer = asked.answer()
+        _tell_room(lesson, answer, asked.because(answer))
+
+
+def _tell_room(lesson: Lesson, answer: float | str, reason: str) -> None:
+    """Give the room the answer that it waits for."""
+    if room := seat.led():
+        asked = lesson.prediction.of_room(lesson.path)
+        asking.tell(room, asked, plain(answer) if asked.choices else float(answer), plain(reason))
 
 
 def _answer_if_revealed(lesson: Lesson) -> None:
@@ -281,6 +322,9 @@ def _ask(lesson: Lesson) -> None:
         if not hidden.shows("answers"):
             return
         pressed = st.button("Commit", type="primary", key=f"{lesson.path}_commit", on_click=_commit, args=(lesson,))
+        if seat.led():
+            st.button("Ask the room", key=f"{lesson.path}_room", icon=":material/how_to_vote:", on_click=_ask_room,
+                      args=(lesson,))
         if stage.on():  # a room says its own aloud
             st.button("Show", key=f"{lesson.path}_show", on_click=_commit, args=(lesson, True))
         if pressed and guess is None:

@@ -6,6 +6,8 @@ JOINER = "\u2060"  # invisible, of no width
 # What Streamlit looks for when escapes are gone: bare addresses of pages and mail, icons, arrows and the like.
 _REPLACED = re.compile(r"(https?:(?=//)|www(?=\.)|@(?=\w)|:(?=material/|streamlit:)|(?<!\S)[-<>~](?=[-=>]+(?!\S)))", re.I)
 _SIGNS = re.compile(r"([\\`*_{}\[\]<>#$~|:&])")
+_MARKS = re.compile(r":(?:material|streamlit)/?\w*:|:small(?=\[)|(?<!\\)(?:[*`]+|\[([^\]]*)\]\([^)]*\))")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _LINE = re.compile(r"^([ \t]*)([-+=]|\d+(?=[.)]))?", re.MULTILINE)  # where a list, a rule or a block of code may begin
 
 
@@ -16,6 +18,11 @@ def literal(text: str) -> str:
     joiner: `www.example.org` would be a live link, `:material/home:` an icon.
     """
     return _LINE.sub(_line_start, _SIGNS.sub(r"\\\1", _REPLACED.sub(rf"\1{JOINER}", text)))
+
+
+def plain(markdown: str) -> str:
+    """What Markdown of the program's own says, without its marks: for whoever shows it as text."""
+    return _ESCAPED.sub(r"\1", _MARKS.sub(r"\1", markdown)).replace(JOINER, "").strip()
 
 
 def shortened(text: str, length: int = 40) -> str:

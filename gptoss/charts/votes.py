@@ -22,7 +22,7 @@ _HEIGHT, _PLOT = 420, 355  # px of the strips in all, and of what is left beside
 _COLUMNS = 44  # of dots, along a strip
 _DOT, _SMALL = 16, 9  # px across, at most and at least
 _ROOM = 0.06  # of an axis, beyond its ends
-_FENCE = 4.0  # distances between quartiles beyond which an answer stands at the end of the axis
+_MIDDLE, _FENCE = (0.1, 0.9), 2.0  # an answer this many times their width off the middle ones stands at the axis's end
 _WIDE, _MOST_POSITIVE = 15.0, 0.9  # ratio of answers, and share of positive ones, from which on an axis is logarithmic
 _CHOICE, _SHARE = "choice", "share"
 _TRUE, _OTHER = "the answer", "another choice"
@@ -88,7 +88,7 @@ def _axis(values: np.ndarray, answer: float | None) -> tuple[Scale, int]:
     log = _lie_far_apart(values, true)
     drawn = np.log(values[values > 0]) if log else values
     true = np.log(true) if log else true
-    low, high = np.quantile(drawn, (0.25, 0.75))
+    low, high = np.quantile(drawn, _MIDDLE)
     reach = _FENCE * (high - low) or np.inf
     ends = np.append(drawn[(drawn >= low - reach) & (drawn <= high + reach)], true)
     room = _ROOM * (ends.max() - ends.min()) or max(0.1 * abs(float(ends[0])), 0.1)

@@ -292,7 +292,7 @@ class Room:
             return {"version": self.version, "turn": self.turn, "code": self.code, "over": self.ended, "black": self.black,
                     "title": self.order.title, "stop": number, "beat": beat, "stops": len(self.order.stops),
                     "headline": stop.headline if stop else "", "sentence": stop.sentence if stop else "",
-                    "address": self.address, "vote": self._public_vote()}
+                    "address": self.address, "called": bool(self.called), "vote": self._public_vote()}
 
     def public_text(self) -> str:
         """`public` as JSON, made once a version: a room has many phones."""
