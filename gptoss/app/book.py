@@ -144,8 +144,9 @@ BOOK = {
              "Models learn in front of you: the loss falls towards its floor, and patterns and routing appear.",
              ("kv", "window", "experts", "active"), "read a loss curve, and say what a design choice costs in loss",
              "Block", 12,
-             own="accumulation balance batch behind clip domain floor head moment peak precision run seed share_arithmetic "
-                 "share_brackets share_code share_prose share_recall share_repetition source steps warmup who"),
+             own="accumulation balance batch behind class clip domain floor head moment peak precision run seed "
+                 "share_arithmetic share_brackets share_code share_prose share_recall share_repetition source steps "
+                 "warmup who"),
         Page("scale", "Training at scale", ":material/dns:",
              "What it takes to train a large model: tokens, compute, hours, and memory on every accelerator.",
              ("layers", "hidden", "experts", "active"), "work out whether a training fits, and how long it takes",

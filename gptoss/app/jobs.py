@@ -269,6 +269,11 @@ class Jobs:
             job = self._running() or next(seen, None)
             return self._watched(job) if job and job.owner != but else None
 
+    def watched_of(self, owner: str) -> Watched | None:
+        """The run of one owner, for whoever they let watch it: in whatever state it is."""
+        with self._changed:
+            return self._watched(job) if (job := self._jobs.get(owner)) else None
+
     def _running(self) -> _Job | None:
         """The job that is going on, if one is. Called under the lock."""
         return next((job for job in self._jobs.values() if job.state == RUNNING), None)

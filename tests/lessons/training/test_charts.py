@@ -20,6 +20,7 @@ from gptoss.lessons.training.charts.curves import (
     LARGE_POINTS,
     LAYERS,
     MEAN,
+    MOST_CURVES,
     MOST_LINES,
     POINTS,
     QUESTION,
@@ -47,7 +48,7 @@ from gptoss.lessons.training.charts.replay import (
 STUDY, GPT2, DENSE, NO_SINKS = "the model under study", "GPT-2, equal active parameters", "a dense MLP", "without sinks"
 FLOORS = {"prose": math.nan, "code": math.nan, "arithmetic": 1.4, "brackets": 1.1, "recall": 1.2, "repetition": 2.7,
           "own": math.nan}
-MISSING = {"step", "loss", "share", "largest", "expert", "layer", "gradient", "value", "panel"}
+MISSING = {"curve", "step", "loss", "share", "largest", "expert", "layer", "gradient", "value", "panel"}
 TOKENS = 40  # of the text that is replayed
 STEPS = [0, 50, 100, 150, 200, 250]
 
@@ -91,6 +92,16 @@ def test_every_form_of_the_loss_has_one_specification():
     charts = [loss_chart(losses(), FLOORS), loss_chart(losses(domains=["own"]), FLOORS), loss_chart(losses(), FLOORS, drawn),
               loss_chart(losses(contestants=[STUDY]), FLOORS, domain="recall"), loss_chart(losses(steps=0), FLOORS)]
     assert all(chart.spec is charts[0].spec for chart in charts)
+
+
+def test_curves_that_many_have_drawn_lie_under_the_mean_within_its_axis():
+    cloud = [pd.DataFrame({"step": [0, 150, 300], "loss": [8.0, 8.0 - curve / 100, 0.0]}) for curve in range(400)]
+    chart = loss_chart(losses(), FLOORS, cloud=cloud)
+    assert_well_made(chart, loss_chart(losses(seed=1), FLOORS, cloud=cloud[:3]), missing(chart))
+    lines = of(chart, kind="drawn by many")
+    assert lines["curve"].nunique() == MOST_CURVES and chart.note == f"{MOST_CURVES} of 400 drawn curves"
+    assert lines[["x", "y"]].stack().between(0, 1).all() and titles(chart)[0] == MEAN
+    assert loss_chart(losses(), FLOORS, cloud=cloud[:3]).spec is chart.spec is not loss_chart(losses(), FLOORS).spec
 
 
 def test_there_is_a_panel_for_every_domain_that_is_there_in_a_constant_order():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import altair as alt
@@ -20,29 +20,32 @@ MEAN = "mean"
 QUESTION = "How does this one fall?"
 HEIGHT, PLOT = 420, 355  # px of a large picture in all, and of what is left between its legend and its axis title
 POINTS, LARGE_POINTS = 50, 300  # of one line: seven domains and three contestants still stay below 3,000 rows
+MOST_CURVES = 150  # of a cloud
 LAYERS = 4  # layers whose load is drawn
 LINES, MOST_LINES = 2300, 16  # rows for the lines of single experts, and experts above which they are not drawn
 
 Line = tuple[np.ndarray, np.ndarray]  # steps and losses
 
-_TRAINING, _VALIDATION, _FLOOR, _DRAWN = "training", "validation", "floor", "drawn"
+_TRAINING, _VALIDATION, _FLOOR, _DRAWN, _CLOUD = "training", "validation", "floor", "drawn", "drawn by many"
 _BAND, _EVEN, _EXPERT, _CHOSEN = "largest and smallest share", "even share", "share of an expert", "the chosen expert"
 _CLIP, _VALUE = "clipped above", "value"
 
 
 def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFrame | None = None,
-               domain: str | None = None, steps: int | None = None, hidden: str = "") -> Chart:
+               domain: str | None = None, steps: int | None = None, hidden: str = "",
+               cloud: Sequence[pd.DataFrame] = ()) -> Chart:
     """The loss by step in every domain: validation as a line with points over a pale one of training, floors dashed.
 
     `rows` has the columns contestant, domain, step, loss (nats) and kind ("training" or "validation"), `floors` the nats
     below which no model can stay, NaN where nobody knows. A curve `drawn` beforehand (columns step and loss) lies over the
     mean of the domains, which gets a panel of its own. `domain`, one of those in `rows` or `MEAN`, is drawn alone and large.
     `steps` is where the run will end, so that the axis stays while it grows. The panel of a `hidden` domain asks instead of
-    showing. Raises `ValueError` where there is no finite loss to draw.
+    showing. A `cloud` of curves that many have drawn lies pale under the mean, at most `MOST_CURVES` of them. Raises
+    `ValueError` where there is no finite loss to draw.
     """
     lines = _lines(rows)
     present = [name for name in DOMAINS if any(name == of for _, of, _ in lines)]
-    shown = [domain] if domain else [MEAN, *present] if drawn is not None else present
+    shown = [domain] if domain else [MEAN, *present] if drawn is not None or cloud else present
     if not set(shown) <= {MEAN, *present} or not present:
         raise ValueError(f"no loss to draw of {domain or 'any domain'}; there is: {', '.join(present) or 'none yet'}")
     floors = {name: float(floors.get(name, math.nan)) for name in present}
@@ -51,17 +54,20 @@ def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFr
         lines |= _means(lines, present)
     thin = {key: _thinned(line, key[2], LARGE_POINTS if len(shown) == 1 else POINTS)
             for key, line in lines.items() if key[1] in shown}
-    panels = _loss_panels(shown, thin, floors, drawn, steps)
+    some = cloud if len(cloud) <= MOST_CURVES else [cloud[place * len(cloud) // MOST_CURVES] for place in range(MOST_CURVES)]
+    panels = _loss_panels(shown, thin, floors, _drawings(drawn, some), steps)
     asides = {name: f"floor {floor:.2f}" for name, floor in floors.items() if floor == floor} | {
         MEAN: f"of {len(present)} domains"}
     frames = [row for name, panel in panels.items()
               for row in panel.frame(name, asides.get(name, ""), ticks=(7, 8) if len(shown) == 1 else (4, 4))]
     thin = {key: line for key, line in thin.items() if key[1] != hidden}
     marks = [*_loss_marks(panels, thin, contestant_colours(rows["contestant"])), *_floor_marks(panels, floors),
-             *_drawn_marks(panels[shown[0]], drawn), *([_question(panels[hidden])] if hidden in panels else [])]
-    return Chart(_loss_spec(), panel_data(frames, marks), "Loss by domain and step, with the floor of each domain",
-                 _describe_losses(lines, floors, [name for name in (present if domain in (None, MEAN) else shown)
-                                                  if name != hidden]))
+             *_drawn_marks(panels[shown[0]], drawn), *([_question(panels[hidden])] if hidden in panels else []),
+             *_cloud_marks(panels[shown[0]], some)]
+    told = [name for name in (present if domain in (None, MEAN) else shown) if name != hidden]
+    note = f"{len(some)} of {len(cloud):,} drawn curves" if len(some) < len(cloud) else ""
+    name = "Loss by domain and step, with the floor of each domain"
+    return Chart(_loss_spec(bool(cloud)), panel_data(frames, marks), name, _describe_losses(lines, floors, told), note)
 
 
 def contestant_colours(contestants: pd.Series) -> dict[str, str]:
@@ -117,8 +123,8 @@ def _thinned(line: Line, kind: str, points: int) -> Line:
 
 
 def _loss_panels(shown: list[str], lines: Mapping[tuple[str, str, str], Line], floors: Mapping[str, float],
-                 drawn: pd.DataFrame | None, steps: int | None) -> dict[str, Panel]:
-    extra = ([], []) if drawn is None else (drawn["step"], drawn["loss"])
+                 drawings: pd.DataFrame, steps: int | None) -> dict[str, Panel]:
+    extra = drawings["step"], drawings["loss"]
     losses = np.concatenate([*(line for _, line in lines.values()), [floors[name] for name in shown], extra[1]])
     losses = losses[(losses > 0) & np.isfinite(losses)]
     last = np.concatenate([*(line for line, _ in lines.values()), [steps or 1], extra[0]]).max()
@@ -147,6 +153,24 @@ def _drawn_marks(panel: Panel, drawn: pd.DataFrame | None) -> list[dict]:
     x, y, middle = panel.x(steps), panel.y(losses), len(steps) // 2
     return [{"kind": _DRAWN, "step": steps, "loss": losses, "x": x, "y": y},
             {"kind": BESIDE, "text": "drawn", "x": float(x[middle]), "y": float(y[middle])}]
+
+
+def _drawings(drawn: pd.DataFrame | None, cloud: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What the axes have room for of what was drawn: all of one curve, of many what most have."""
+    most = pd.concat([*cloud, pd.DataFrame({"step": [], "loss": []})], ignore_index=True)
+    low, high = most["loss"].quantile([0.05, 0.95])
+    return pd.concat([*([] if drawn is None else [drawn]), most[most["loss"].between(low, high)]], ignore_index=True)
+
+
+def _cloud_marks(panel: Panel, cloud: Sequence[pd.DataFrame]) -> list[dict]:
+    """Curves that many have drawn; what is beyond the axis stands at its end."""
+    if not cloud:
+        return []
+    step = np.concatenate([curve["step"].to_numpy(float) for curve in cloud])
+    loss = np.concatenate([curve["loss"].to_numpy(float) for curve in cloud])
+    which = np.repeat(np.arange(len(cloud)), [len(curve) for curve in cloud])
+    return [{"kind": _CLOUD, "curve": which, "step": step, "loss": loss, "x": panel.x(step),
+             "y": panel.y(loss.clip(panel.up.low, panel.up.high))}]
 
 
 def _question(panel: Panel) -> dict:
@@ -179,7 +203,7 @@ def _describe_contestant(name: str, steps: int, last: Mapping[str, float], floor
 
 
 @cache
-def _loss_spec() -> dict:
+def _loss_spec(cloud: bool) -> dict:
     x, y = places("training (steps)", "loss (nats a token, log scale)", room=34)
     tip = [alt.Tooltip("domain:N"), alt.Tooltip("contestant:N"), alt.Tooltip("kind:N"), alt.Tooltip("step:Q", format=","),
            alt.Tooltip("loss:Q", title="loss (nats a token)", format=".3f")]
@@ -194,7 +218,9 @@ def _loss_spec() -> dict:
         x=x, y=y, x2="x2:Q", tooltip=[alt.Tooltip("domain:N"), alt.Tooltip("loss:Q", title="floor (nats a token)")])
     drawn = of_kind(_DRAWN).mark_line(color=palette.MUTED, strokeWidth=3, strokeDash=[10, 6], tooltip=False).encode(
         x=x, y=y, order="step:Q")
-    return specification(alt.layer(*frame_layers(x, y), floor, training, validation, points, drawn), height=HEIGHT,
+    many = [of_kind(_CLOUD).mark_line(color=palette.MAGNITUDE, strokeWidth=1.5, opacity=0.25, tooltip=False).encode(
+        x=x, y=y, detail="curve:N", order="step:Q")] if cloud else []
+    return specification(alt.layer(*frame_layers(x, y), *many, floor, training, validation, points, drawn), height=HEIGHT,
                          canvas=True, right=12)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import kept
+from gptoss.app import asking, kept, seat
 from gptoss.app.controls import Own
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
 from gptoss.app.lesson import Seen
@@ -35,6 +35,7 @@ ACCUMULATIONS = (1, 2, 4)
 BALANCES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 GUESSES = 5  # places of the drawn curve
 COMPARED = "training_compared"  # the key of the switch that shows the recorded run beside it
+CLASS = "training_class"  # the key of the switch that lays the room's curves under the run
 LARGEST_GUESS = 10.0  # nats
 
 SCHEDULE = (("Steps", "steps", STEPS, "Optimizer steps of every model."),
@@ -147,6 +148,34 @@ def draw_expectation(untrained: float) -> None:
                    f"{untrained:.1f}: the logarithm of its vocabulary.")
         st.toggle("Compare with the recorded run", key=COMPARED, persist_state="session", disabled=not value("draw"),
                   help="Shows how the shipped models learned, and how near your curve is. Or press Train, and see yours.")
+        _share_with_room(untrained)
+
+
+def _share_with_room(untrained: float) -> None:
+    """In a room: who follows gives it the curve, and whoever wants sees all of them. Nothing without a room."""
+    if seat.followed():
+        st.button("Give my curve to the room", key=key("give"), icon=":material/send:", on_click=_give, args=(untrained,),
+                  disabled=not value("draw"), help="Nobody sees whose it is. Give it again to change it.")
+        if said := st.session_state.get(key("given")):
+            st.caption(said)
+    if room := seat.led() or seat.followed():
+        kept.toggle(f"The room's curves ({len(room.curves())})", key=CLASS, help="Lays them pale under how models learn.")
+
+
+def _give(untrained: float) -> None:
+    room, curve = seat.followed(), drawn(untrained)
+    if room and curve is not None:
+        points = zip(curve["step"] / max(curve["step"].max(), 1), curve["loss"], strict=True)
+        st.session_state[key("given")] = room.add_curve(asking.browser(room), [*points]) or "The room has your curve."
+
+
+def of_class(steps: int) -> list[pd.DataFrame]:
+    """The curves that the room has drawn, over a run of so many steps, where they are to be seen."""
+    room = seat.led() or seat.followed()
+    if not room or not st.session_state.get(CLASS):
+        return []
+    return [pd.DataFrame(curve, columns=["share", "loss"]).assign(step=lambda one: (one["share"] * steps).round())
+            for curve in room.curves()]
 
 
 def guess_steps() -> list[int]:

@@ -11,10 +11,9 @@ from pathlib import Path
 import streamlit as st
 
 from gptoss import strict_json
-from gptoss.app import kept, pictures, state, text, trained
+from gptoss.app import asking, kept, pictures, state, text, trained
 from gptoss.app.computed import computed
 from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View, Watched
-from gptoss.app.visitor import visitor
 from gptoss.checkpoint import CheckpointError
 from gptoss.lessons.training import measure
 from gptoss.lessons.training.charts.curves import gradient_chart, load_chart, rate_chart, recall_chart
@@ -161,7 +160,7 @@ def _use(standing: Standing) -> None:
         return
     try:
         title = f"{standing.contestant.title}, {standing.at:,} steps here"
-        state.use_trained(trained.keep(standing.contestant, weights, title, visitor()))
+        state.use_trained(trained.keep(standing.contestant, weights, title, asking.trainer()))
     except ValueError as problem:
         st.session_state[key("problem")] = plan.in_words(problem)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from statistics import median
 
 import pandas as pd
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import kept, state
+from gptoss.app import asking, kept, seat, state
 from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View, farthest, titles
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study
-from gptoss.app.visitor import visitor
 from gptoss.charts import Chart
 from gptoss.lessons.training.charts.curves import MEAN, loss_chart
 from gptoss.lessons.training.controls import plan
@@ -39,8 +39,8 @@ EVEN_GUESS = "an even guess over all tokens"
 
 
 def owner() -> str:
-    """This session's name among those who train."""
-    return visitor().session
+    """This session's name among those who train; who leads a room has the room's."""
+    return asking.trainer().session
 
 
 def current() -> View | None:
@@ -76,11 +76,13 @@ def _plan_and_start(study: Study) -> None:
 def _start(study: Study) -> None:
     """The button's callback: where a run is impossible the page says why, and nothing is lost."""
     try:
-        JOBS.submit(plan.chosen(plan.candidates(study, state.pinned())), visitor())
+        JOBS.submit(plan.chosen(plan.candidates(study, state.pinned())), asking.trainer())
     except ValueError as problem:
         st.session_state[key("problem")] = plan.in_words(problem)
     else:
         st.session_state[key("drawn")] = plan.drawn(math.log(study.live_config.vocab_size))
+        if room := seat.led():
+            room.trainer = owner()
 
 
 def _pause_and_stop(view: View) -> None:
@@ -114,6 +116,8 @@ def about(study: Study, view: View | None) -> str:
     """Which run the losses are of, in Markdown."""
     if view is not None:
         return describe(titles(view.standings), view.plan.recipe)
+    if plan.of_class(1):
+        return _about_class()
     if value("draw"):
         return _about_comparison(study) if st.session_state.get(plan.COMPARED) else _about_expectation(study)
     return _about_shipped()
@@ -148,6 +152,15 @@ def _about_comparison(study: Study) -> str:
     drawn = plan.stretched(plan.drawn(math.log(study.live_config.vocab_size)), standing.at)
     return (f":material/draw: Dashed: what you have drawn. The lines: the mean over the domains as the shipped models "
             f"learned, in {standing.at:,} steps. {in_points(score(drawn, standing))}")
+
+
+def _about_class() -> str:
+    """The room's curves over the recorded run: how near they were."""
+    standing = shipped_standing(CLASSROOM)
+    points = [score(curve, standing).points for curve in plan.of_class(standing.at)]
+    return (f":material/groups: Pale: {units.plural(len(points), 'curve')} that the room has drawn. The lines: the mean "
+            f"over the domains as the shipped models learned, in {standing.at:,} steps. Half of the room has "
+            f"{units.fixed(median(points), 0)} of 100 points or more.")
 
 
 def in_points(score: Score) -> str:
@@ -192,14 +205,14 @@ def losses(study: Study, view: View | None, domain: str | None, hidden: str) -> 
     """
     if view and any(standing.steps for standing in view.standings):
         drawn, steps = st.session_state.get(key("drawn")), view.plan.recipe.steps
-        return losses_of(view.standings, view.floors, domain, steps, drawn)
+        return losses_of(view.standings, view.floors, domain, steps, drawn, cloud=plan.of_class(steps))
     drawn = st.session_state.get(key("drawn")) if view else plan.drawn(math.log(study.live_config.vocab_size))
+    if not view and plan.of_class(1):
+        return _recorded(drawn)
     if drawn is None:
         return _shipped_losses(tuple(name for name in SHOWN if name in shipped()), domain, hidden)
     if not view and st.session_state.get(plan.COMPARED):
-        standings = [shipped_standing(name) for name in SHOWN if name in shipped()]
-        steps = standings[0].at
-        return losses_of(standings, shipped_floors(CLASSROOM), MEAN, steps, plan.stretched(drawn, steps))
+        return _recorded(drawn)
     if view:
         vocab_size, domains, steps = view.plan.contestants[0].config.vocab_size, view.domains, view.plan.recipe.steps
     else:
@@ -208,11 +221,21 @@ def losses(study: Study, view: View | None, domain: str | None, hidden: str) -> 
 
 
 def losses_of(standings: Sequence[Standing], floors: Mapping[str, float], domain: str | None, steps: int,
-              drawn: pd.DataFrame | None, hidden: str = "") -> Chart:
-    """Where `domain` has no loss yet, all that there are."""
+              drawn: pd.DataFrame | None, hidden: str = "", cloud: Sequence[pd.DataFrame] = ()) -> Chart:
+    """Where `domain` has no loss yet, all that there are. A `cloud` of curves lies under the mean, which is shown alone."""
     rows = loss_rows(standings)
     known = {*rows["domain"], *([MEAN] if any(standing.evaluations for standing in standings) else [])}
-    return loss_chart(rows, floors, drawn, domain if domain in known else None, steps, hidden)
+    wanted = domain or MEAN if cloud else domain
+    return loss_chart(rows, floors, drawn, wanted if wanted in known else None, steps, hidden,
+                      cloud if wanted == MEAN and MEAN in known else ())
+
+
+def _recorded(drawn: pd.DataFrame | None) -> Chart:
+    """The mean of the shipped models, with what was drawn beforehand."""
+    standings = [shipped_standing(name) for name in SHOWN if name in shipped()]
+    steps = standings[0].at
+    stretched = None if drawn is None else plan.stretched(drawn, steps)
+    return losses_of(standings, shipped_floors(CLASSROOM), MEAN, steps, stretched, cloud=plan.of_class(steps))
 
 
 @lru_cache(maxsize=16)

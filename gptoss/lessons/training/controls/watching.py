@@ -11,17 +11,19 @@ from collections.abc import Callable
 import streamlit as st
 
 from gptoss import units
+from gptoss.app import seat
 from gptoss.app.cache import Cache
-from gptoss.app.jobs import DONE, FAILED, JOBS, MOST_MINUTES, RUNNING, STOPPED, WAITING, View, Watched, titles
+from gptoss.app.jobs import DONE, FAILED, JOBS, MOST_MINUTES, PAUSED, RUNNING, STOPPED, WAITING, View, Watched, titles
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart
-from gptoss.lessons.training.controls import run
-from gptoss.lessons.training.controls.plan import key
+from gptoss.lessons.training.controls import plan, run
+from gptoss.lessons.training.controls.plan import key, value
 
 PACE = 3.0  # s between two looks at somebody else's run
 IDLE = 5.0  # s between two looks whether one has begun
 NAMED = 3  # runs in line that are named
-_ENDED = {DONE: "It is done", STOPPED: "Its owner has stopped it", FAILED: "It broke off"}
+_ENDED = {DONE: "It is done", STOPPED: "Its owner has stopped it", FAILED: "It broke off", PAUSED: "It pauses",
+          WAITING: "It waits for its turn"}
 
 _charts: Cache[Chart] = Cache(32)
 
@@ -38,7 +40,8 @@ def watched(view: View | None) -> Watched | None:
 def pace(view: View | None, theirs: Watched | None) -> float | None:
     """Seconds between two looks at what is shown; None where looking again would show the same."""
     own = run.pace(view)
-    return own if own or theirs is None or theirs.state != RUNNING else PACE
+    moves = theirs is not None and theirs.state == RUNNING or seat.led() is not None and value("class")
+    return own or (PACE if moves else None)
 
 
 def wait(before: int) -> None:
@@ -51,6 +54,8 @@ def losses(theirs: Watched, domain: str | None) -> Chart | None:
     """The large picture of a watched run; None before its first step."""
     if not theirs.at:
         return None
+    if cloud := plan.of_class(theirs.recipe.steps):
+        return run.losses_of(theirs.standings, theirs.floors, domain, theirs.recipe.steps, None, cloud=cloud)
     return drawn(theirs, f"losses {domain}", lambda: run.losses_of(
         theirs.standings, theirs.floors, domain, theirs.recipe.steps, None))
 
@@ -62,7 +67,8 @@ def drawn(theirs: Watched, name: str, draw: Callable[[], Chart]) -> Chart:
 
 def about(theirs: Watched) -> str:
     """Whose run the losses are of, in Markdown."""
-    return f":material/visibility: Somebody else's run, live: {run.describe(titles(theirs.standings), theirs.recipe)}."
+    whose = "The lecturer's run" if _is_the_rooms(theirs) else "Somebody else's run, live"
+    return f":material/visibility: {whose}: {run.describe(titles(theirs.standings), theirs.recipe)}."
 
 
 def say(view: View | None, theirs: Watched | None) -> None:
@@ -91,7 +97,18 @@ def next_in_words(waiting: int, busy: bool, view: View | None) -> str:
 
 
 def _offered() -> Watched | None:
-    return JOBS.watched(run.owner(), st.session_state.get(key("seen"), 0))
+    return _of_the_room() or JOBS.watched(run.owner(), st.session_state.get(key("seen"), 0))
+
+
+def _of_the_room() -> Watched | None:
+    """The run of whoever leads the room that this session follows, in whatever state it is."""
+    room = seat.followed()
+    return JOBS.watched_of(room.trainer) if room and room.trainer else None
+
+
+def _is_the_rooms(theirs: Watched) -> bool:
+    ours = _of_the_room()
+    return ours is not None and ours.number == theirs.number
 
 
 def _wanted(theirs: Watched) -> str:
@@ -112,8 +129,9 @@ def _learned(view: View | None) -> bool:
 def _how_far(theirs: Watched) -> str:
     done = f"step {theirs.at:,} of {theirs.recipe.steps:,}"
     if theirs.state == RUNNING:
+        who = "The lecturer" if _is_the_rooms(theirs) else "Somebody"
         left = "" if math.isnan(theirs.seconds_left) else f", {run.minutes(theirs.seconds_left)} left"
-        return f"Somebody trains: {done}{left}" if theirs.at else "Somebody trains: the first step is on its way"
+        return f"{who} trains: {done}{left}" if theirs.at else f"{who} trains: the first step is on its way"
     return f"{_ENDED[theirs.state]}: {done}"
 
 
