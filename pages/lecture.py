@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from gptoss.app import handout
 from gptoss.app.header import Opening, header
 from gptoss.app.pictures import main
 from gptoss.lessons.lecture import controls
@@ -24,3 +25,5 @@ with place:
 with main():
     controls.show(order)
 controls.edit(text, order)
+with st.expander("Handouts to print", icon=":material/print:"):
+    handout.panel(order)

@@ -5,6 +5,8 @@ Handouts open pages this way, out of sight, and take from them what they print.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from gptoss.charts.once import once_for_each
@@ -16,6 +18,11 @@ MOST_ROWS = 20_000  # of a chart as vectors; one of more is as quick to print as
 def on() -> bool:
     """Whether this session draws pages for paper."""
     return st.query_params.get(KEY) == "1"
+
+
+def or_last(steps: Sequence) -> object:
+    """Where a worksheet opens: at its first step, or filled in on paper, which nobody can go on with."""
+    return steps[-1] if on() else steps[0]
 
 
 @once_for_each

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import controls, kept, live, pictures, theme
+from gptoss.app import controls, kept, live, paper, pictures, theme
 from gptoss.app.computed import computed
 from gptoss.app.glossary import word
 from gptoss.app.lesson import Seen, Try
@@ -249,7 +249,8 @@ def _play_on(draw: Callable[[int, bool], None], bar: DeltaGenerator, sheet: Delt
 def _choose_step(bar: DeltaGenerator) -> int:
     with bar:
         kept.moves_by_itself(STEP)
-        step = kept.segmented_control("Step", STEPS, key=STEP, label_visibility="collapsed", on_change=_stop)
+        step = kept.segmented_control("Step", STEPS, default=paper.or_last(STEPS), key=STEP,
+                                      label_visibility="collapsed", on_change=_stop)
         controls.steps(STEP, STEPS, then=_stop)
     return step
 

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, kept, theme
+from gptoss.app import controls, kept, paper, theme
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import picks
@@ -111,7 +111,7 @@ def one_token(study: Study, tokens: Tokens, live: LiveRouting, layer: int, besid
     with beside:
         token = token_slider(tokens)
         kept.moves_by_itself(STEP)
-        step = kept.segmented_control("Step", STEPS, key=STEP, wrap=True)
+        step = kept.segmented_control("Step", STEPS, default=paper.or_last(STEPS), key=STEP, wrap=True)
         with st.container(horizontal=True):
             controls.steps(STEP, STEPS)
     steps = followed(study, layer, live.streams[layer], token)
