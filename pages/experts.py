@@ -11,7 +11,7 @@ from gptoss.app import pictures, state, text
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
 from gptoss.app.large import TooLong
-from gptoss.app.lesson import Lesson, Prediction, below, beside
+from gptoss.app.lesson import Lesson, Prediction, answered, below, beside
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
 from gptoss.claims import register
@@ -106,7 +106,8 @@ def picture(study: Study, tokens: text.Tokens) -> None:
         with pictures.main():
             controls.cost(study)
     elif shown == controls.FORESEEN:
-        what_decides(study)
+        what_decides(study, tokens)
+        return
     elif kit.has_text(tokens, "the router sends its tokens to the experts"):
         dials, right = st.columns(controls.COLUMNS, gap="medium")
         with dials:
@@ -117,16 +118,18 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     beside(lesson(study, tokens, shown))
 
 
-def what_decides(study: Study) -> None:
-    """What foresees the route of a token, in texts that ship with the app."""
+def what_decides(study: Study, tokens: text.Tokens) -> None:
+    """What foresees the route of a token, in texts that ship with the app, and the question about it."""
     dials, right = st.columns(controls.COLUMNS, gap="medium")
     with dials:
         layer = kit.layer(study)
+    asked = lesson(study, tokens, controls.FORESEEN, layer)
     with right, pictures.main():
         try:
-            controls.what_decides(study, layer)
+            controls.what_decides(study, layer, controls.has_learned(study) and answered("experts", asked.prediction))
         except TooLong as why:
             st.info(str(why), icon=":material/hourglass:")
+    beside(asked)
 
 
 def share_of_the_better() -> Prediction:
@@ -180,18 +183,25 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
         f"expert. The answers are {number(check.scale, 2)} large (root mean square), in {study.precision}.\n\n"
         "**Two orders, one result.** For the last token, softmax over all experts, then top-k, then division by the sum "
         f"differs from gpt-oss's weights by at most **{number(check.orders, 2)}**.\n\n"
-        f"**What chance gives.** {len(tokens)} tokens, {study.active} of {study.experts} experts each, chosen blindly: the "
-        f"squared variation is {check.exact[0]:.4f} ± {check.exact[1]:.4f} by the closed form and "
+        f"**What chance gives.** Where each of {len(tokens)} tokens chooses {study.active} of {study.experts} experts "
+        f"blindly, the squared variation is {check.exact[0]:.4f} ± {check.exact[1]:.4f} by the closed form and "
         f"**{check.drawn[0]:.4f} ± {check.drawn[1]:.4f}** in {measure.NULL_DRAWS} random routings with a fixed seed, from "
         "which the grey bands are read (a Monte Carlo null).")
 
 
-def lesson(study: Study, tokens: text.Tokens, shown: str) -> Lesson:
-    """What is asked, tried and explained: of one token on its way, or of many."""
+def question(study: Study, shown: str, layer: int) -> Prediction:
+    """What is asked under a view: of one token on its way, of what foresees it, or of many tokens."""
+    if shown == controls.FORESEEN and controls.has_learned(study):
+        return controls.about_foreseeing(study, layer)
     of_one = shown in (controls.ONE, controls.ROUTING, controls.ROUTER, controls.SWIGLU)
+    return share_of_the_better() if of_one else touched_by_a_batch(study)
+
+
+def lesson(study: Study, tokens: text.Tokens, shown: str, layer: int = 0) -> Lesson:
+    """What is asked, tried and explained beside a view; the layer counts where it is asked about."""
     return Lesson(
         path="experts", maths=maths(study, tokens), code=[MLPBlock, swiglu, expected_experts_touched], tries=controls.TRIES,
-        prediction=share_of_the_better() if of_one else touched_by_a_batch(study),
+        prediction=question(study, shown, layer),
         claims=register.of_page("experts"), checks=lambda: how_we_know(study, tokens))
 
 

@@ -154,8 +154,8 @@ def as_large_a_gpt2(real: controls.Pair) -> Prediction:
             because=lambda _: f"It would need {units.flops(dense)} in place of {units.flops(ours)}: all its parameters work "
                               "on every token.",
             mistakes=[(1, "As many parameters, but in a dense model all of them work on every token."),
-                      (study.experts / study.active, "So many times more experts are there than work, but attention and the "
-                                                     "vocabulary are no experts.")])
+                      (study.experts / study.active, "That is how many times more experts there are than a token uses, but "
+                                                     "attention and the vocabulary are not experts.")])
     return Prediction(
         f"A GPT-2 that computed as much for one token as {study.name}: how many times as many parameters has {study.name}?",
         answer=lambda: ours / dense, unit="times", tolerance=0.2, show=units.number, view="sizes equal",

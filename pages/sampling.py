@@ -24,8 +24,8 @@ COLD = 0.5  # the temperature of the question
 REAL = PRESETS["gpt-oss-20b"]
 
 OPENING = Opening(
-    problem=f"A model writes no word. It gives each of {REAL.vocab_size:,} {word('token', 'tokens')} a {word('logit')}, of "
-            "which a probability is made, and something has to choose one.",
+    problem=f"A model does not choose. It gives each of {REAL.vocab_size:,} {word('token', 'tokens')} a {word('logit')}, "
+            "from which probabilities are made. Something has to choose a token by these.",
     idea=f"Draw lots. {word('temperature', 'Temperature')} makes likely tokens likelier, or less so; "
          f"{word('top-k', 'top‑k')} and {word('top-p', 'top‑p')} take unlikely ones out of the draw.",
     chosen="GPT-OSS leaves the choice to whoever runs it. OpenAI recommends temperature 1 and top-p 1: draw from what the "

@@ -374,7 +374,7 @@ def _tries(lesson: Lesson) -> None:
     if not pressed.drawn:
         pressed.step, pressed.drawn, pressed.study = state.last_step(), True, state.study()
     if pressed.study == state.study():
-        st.markdown(f"**{tried.label}:** {tried.why}")
+        st.markdown(f"**{tried.label}{'' if tried.label.endswith('?') else ':'}** {tried.why}")
 
 
 def _on_paper(lesson: Lesson) -> None:

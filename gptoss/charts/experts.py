@@ -86,15 +86,16 @@ def _describe_routing(chosen: np.ndarray, num_experts: int, labels: Sequence[str
         text += f" Expert {selected} is chosen by {plural(int((chosen == selected).any(axis=1).sum()), 'token')}."
     if token is not None:
         best = ", ".join(map(str, chosen[token][:8])) + (", …" if chosen.shape[1] > 8 else "")
-        text += f" Token {token}, “{visible_token(labels[token])}”, goes to {best}, best first."
+        where = f"experts {best}, best first" if chosen.shape[1] > 1 else f"expert {best}"
+        text += f" Token {token}, “{visible_token(labels[token])}”, goes to {where}."
     return text
 
 
 def _describe_load(counts: np.ndarray, tokens: int) -> str:
     most, least = int(counts.argmax()), int(counts.argmin())
-    return (f"{len(counts)} experts and {tokens} tokens. Expert {most} was used most, for {percent(counts[most] / tokens)} "
-            f"of the tokens, expert {least} least, for {percent(counts[least] / tokens)}; "
-            f"an even load is {percent(counts.mean() / tokens)}. {_idle(int((counts == 0).sum()))}")
+    return (f"Of {plural(len(counts), 'expert')} number {most} was used most, for {percent(counts[most] / tokens)} of "
+            f"{plural(tokens, 'token')}, and number {least} least, for {percent(counts[least] / tokens)}; an even load "
+            f"would be {percent(counts.mean() / tokens)}. {_idle(int((counts == 0).sum()))}")
 
 
 def _idle(count: int) -> str:

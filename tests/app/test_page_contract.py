@@ -159,7 +159,7 @@ def test_every_experiment_changes_something_and_shows_what_its_sentence_says(pag
             button.click().run()
             assert_fine(at)
             assert button.label in orders.experiments(page.path), "no running order could name it"
-            assert pressed[number].label == button.label and f"**{button.label}:** {pressed[number].why}" in markdown(at)
+            assert pressed[number].label == button.label and f"** {pressed[number].why}" in markdown(at)
             assert (contents(at), address(at)) != start, "nothing has changed"
             assert pressed[number].check(seen(at)), "its sentence is not true of what is seen"
 

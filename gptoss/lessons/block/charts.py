@@ -198,9 +198,9 @@ def removal_effects(stages: pd.DataFrame, whole: float, measured: np.ndarray, fo
         measured=measured.astype(np.float64).round(6), foreseen=foreseen.astype(np.float64).round(6), whole=round(whole, 6),
         reach=np.maximum(measured, foreseen).astype(np.float64).round(6)).reset_index(drop=True)
     worst, expected = int(measured.argmin()), int(foreseen.argmin())
-    text = (f"“{visible_token(answer)}” has {percent(whole, 2)} with every part in place. Without {data['stage'][worst]} it "
-            f"keeps {percent(measured[worst], 2)}, the least. By the bars alone it would be {data['stage'][expected]}, with "
-            f"{percent(foreseen[expected], 2)}.")
+    text = (f"“{visible_token(answer)}” has {percent(whole, 2)} with every part in place. Without layer "
+            f"{data['stage'][worst]} it keeps least, {percent(measured[worst], 2)}. By the bars alone that would be so "
+            f"without layer {data['stage'][expected]}: {percent(foreseen[expected], 2)} would be left.")
     return Chart(_effects_spec(len(data) > MANY), data, "The answer's probability after removing each half block", text)
 
 
@@ -231,9 +231,9 @@ def journey_bars(stages: pd.DataFrame, before: np.ndarray, added: np.ndarray, co
         cosine=["cos " + signed(c) if np.isfinite(c) else "" for c in cosine],
         reach=np.maximum(before, added).round(3), chosen=np.arange(len(stages)) == chosen)
     largest = 1 + int((added[1:] / np.maximum(before[1:], 1e-12)).argmax())
-    text = (f"The embedding has length {number(added[0])}. Half blocks add lengths of {number(added[1:].min())} to "
-            f"{number(added[1:].max())}; measured by the stream it meets, {stages['stage'][largest]} adds most, "
-            f"{added[largest] / max(before[largest], 1e-12):.0%} of its length.")
+    text = (f"The embedding has length {number(added[0])}. A half block adds between {number(added[1:].min())} and "
+            f"{number(added[1:].max())}. Compared with the stream that it meets, layer {stages['stage'][largest]} adds "
+            f"most: {added[largest] / max(before[largest], 1e-12):.0%} of the stream's length.")
     return Chart(_journey_spec(len(stages) > MANY), data, "Length of the stream and of what each stage adds to it", text)
 
 

@@ -12,12 +12,13 @@ from gptoss.app import controls, kept, paper, theme
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import picks
-from gptoss.app.lesson import Seen, Try
+from gptoss.app.lesson import Prediction, Seen, Try
 from gptoss.app.live import NO_TWIN, has_twin, twin
 from gptoss.app.pictures import Main, show_chart, show_picture
 from gptoss.app.retrained import RETRAINED
-from gptoss.app.study import Study
+from gptoss.app.study import RANDOM, Study
 from gptoss.app.text import Tokens
+from gptoss.app.weights import weights_of
 from gptoss.charts import Chart, routing_map
 from gptoss.cost import expected_experts_touched, weight_bytes
 from gptoss.lessons.experts import charts, measure
@@ -45,8 +46,9 @@ HINTS = {
               "router chooses. The hidden state is the stream as it enters the layer, read by one linear map.",
     ROUTER: "Every expert gets a score. The best are kept, and a softmax over them shares out the answer.",
     SWIGLU: "A neuron multiplies its gate's curve by its linear half plus 1. Both are cut off at 7.",
-    COST: "Every dense MLP lies on the line: more parameters, more compute. The mixture leaves it, by the dashed sides.",
-    TOUCHED: "All experts take memory, only those that the batch touches are read. Tokens of one text are alike, and so "
+    COST: "Every dense MLP lies on the line, because more parameters are more compute there. The mixture leaves the line "
+          "along the dashed sides.",
+    TOUCHED: "All experts take memory, but only those that the batch touches are read. Tokens of one text are alike, so "
              "they touch fewer.",
 }
 
@@ -75,15 +77,15 @@ def _token_before_kind(seen: Seen) -> bool:
 
 TRIES = (
     Try("A batch on gpt-oss-120b", "One token reads 4 of 128 experts, but a batch of 256 tokens reads nearly all of them, "
-        "because tokens choose differently. Move the batch: reading is saved for small batches only.",
+        "because tokens choose differently. Move the batch: only small batches save reading.",
         preset="gpt-oss-120b", controls={"experts_view": TOUCHED, "experts_batch": 256}, check=_reads_nearly_all),
     Try("One word, 64 times", "Equal tokens go the same way, so that layer 0's load is more than twice as uneven as chance. "
         "The untrained twin's is too: it has nothing to do with learning.",
         text="the" + " the" * 63, controls={"experts_view": LOAD, "layer": 0}, check=_far_from_chance),
     Try("Every expert active", "With 8 of 8 active nothing is saved, so the mixture's point lies on the line of dense MLPs.",
         dials={"experts": 8, "active": 8}, controls={"experts_view": COST}, check=_on_the_line),
-    Try("Specialists for stories?", "It reads stories, explanations, conversations and riddles. To know which of them it is "
-        "tells less than half of what the token tells, and the hidden state tells most.",
+    Try("Specialists for stories?", "The model reads stories, explanations, conversations, and sentences about who has "
+        "what. To know which of them it is tells less than half of what the token tells; the hidden state tells most.",
         preset=STORYTELLER, controls={"experts_view": FORESEEN, "layer": 1}, check=_token_before_kind))
 
 check_experts = computed(measure.check_experts)  # of (study, live routing, layer)
@@ -214,20 +216,58 @@ OF_A_TEXT: dict[str, Callable[[Study, Tokens, LiveRouting, int, DeltaGenerator, 
     ONE: one_token, ROUTING: routing, LOAD: load, ROUTER: router, SWIGLU: swiglu, TOUCHED: touched}
 
 
-def what_decides(study: Study, layer: int) -> None:
-    """What foresees the route: the kind of text, the token, its neighbour or the hidden state, and what of it is learned."""
-    mine, other = foreseen(study), foreseen(twin(study)) if has_twin(study) else None
-    shares, others = (each and dict(zip(PREDICTORS, each.shares[layer].tolist(), strict=True)) for each in (mine, other))
-    show_chart(foreseen_routes(shares, others, layer), key="experts_foreseen", words=HINTS[FORESEEN])
+def has_learned(study: Study) -> bool:
+    """Whether an untrained twin beside the model says what its training has added."""
+    return has_twin(study) and weights_of(study).kind != RANDOM
+
+
+def _shares(study: Study, layer: int) -> dict[str, float]:
+    """Of a layer's routes the share that each of `PREDICTORS` foresees."""
+    return dict(zip(PREDICTORS, foreseen(study).shares[layer].tolist(), strict=True))
+
+
+def about_foreseeing(study: Study, layer: int) -> Prediction:
+    """What of a route is to be foreseen although nothing was learned. The picture shows the twin's only afterwards."""
+    none, some, same = choices = (
+        "no better than blind choice", "better than blind choice, but less well than in this model",
+        "as well as in this model")
+
+    def of_twin() -> str:
+        mine, other = _shares(study, layer), _shares(twin(study), layer)
+        learned = (other[TOKEN] - other[CHANCE]) / max(mine[TOKEN] - mine[CHANCE], 0.001)
+        return none if learned < 0.1 else some if learned < 0.9 else same
+
+    def because(_: str) -> str:
+        mine, other = _shares(study, layer), _shares(twin(study), layer)
+        return (f"To know the token foresees {units.percent(other[TOKEN], 0)} of the twin's choices and "
+                f"{units.percent(mine[TOKEN], 0)} of this model's, where blind choice gets "
+                f"{units.percent(mine[CHANCE], 0)}. Equal tokens enter a layer as similar rows of numbers, so that even a "
+                "random router sends them the same way. Only what goes beyond the twin was learned.")
+
+    return Prediction(
+        f"The untrained twin of this model has random weights. In layer {layer}, how well does the token alone foresee "
+        "where the twin's router sends it?", of_twin, because, choices=choices, view="foreseen", hides=True, mistakes={
+            none: "Random weights do not choose at random: they stay as they are, and send equal numbers the same way.",
+            some: "In this layer training changed either hardly anything or nearly everything.",
+            same: "Training did change which tokens go where."})
+
+
+def what_decides(study: Study, layer: int, told: bool) -> None:
+    """What foresees the route: the kind of text, the token, two of them or the hidden state; once `told`, the twin's too."""
+    mine = foreseen(study)
+    shares = _shares(study, layer)
+    show_chart(foreseen_routes(shares, _shares(twin(study), layer) if told else None, layer), key="experts_foreseen",
+               words=HINTS[FORESEEN])
+    learned = ("what training added is the distance from the line to the end of the bar" if told else
+               "what training added is only what goes beyond that")
     st.markdown(
         f"{specialists(shares, CHANCE, DOMAIN, TOKEN)} The kinds of text are {', '.join(mine.domains)}. The rules saw "
-        f"{mine.fitted:,} tokens, and are judged on {mine.judged:,}: {units.percent(mine.known[0], 0)} of these they had "
-        f"seen, {units.percent(mine.known[1], 0)} after the same token.\n\n"
+        f"{mine.fitted:,} tokens and are judged on {mine.judged:,}. Of these they had seen "
+        f"{units.percent(mine.known[0], 0)}, and {units.percent(mine.known[1], 0)} after the same token.\n\n"
         "A router is a linear map of the stream. So a linear map of an earlier stream foresees even a router that has "
-        "learned nothing, and what training added is the distance from the line to the end of the bar. Of gpt-oss-20b it is "
-        "reported that two tokens foresee 55% of its routes, and features of the hidden state 81% (arXiv "
-        "[2604.02178](https://arxiv.org/abs/2604.02178), and see [2604.09780](https://arxiv.org/abs/2604.09780)): they "
-        "count in ways of their own.")
+        f"learned nothing, and {learned}. Of gpt-oss-20b it is reported that two tokens foresee 55% of its routes, and "
+        "features of the hidden state 81% (arXiv [2604.02178](https://arxiv.org/abs/2604.02178), and see "
+        "[2604.09780](https://arxiv.org/abs/2604.09780)); these two papers count in ways of their own.")
 
 
 def cost(study: Study) -> None:

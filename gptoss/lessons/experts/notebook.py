@@ -10,10 +10,13 @@ from gptoss.charts import routing_map
 from gptoss.config import ModelConfig
 from gptoss.lessons.experts import charts, measure
 from gptoss.lessons.experts.charts import worksheet
+from gptoss.lessons.experts.charts.routes import foreseen_routes as foreseen_chart
 from gptoss.lessons.experts.measure.follow import experts_to_show, follow, telling_token
+from gptoss.lessons.experts.measure.routes import PREDICTORS, foreseen_routes
 from gptoss.model import Transformer
 from gptoss.take_home import show
 from gptoss.take_home.here import Here
+from gptoss.tokenizer import CompactVocabulary
 from gptoss.trace import trace
 
 
@@ -27,9 +30,9 @@ def values(here: Here) -> dict[str, object]:
             "twin_seed": here.twin_seed, "sinks": here.sink_logit}
 
 
-def story(config: ModelConfig, live: ModelConfig, model: Transformer, ids: Sequence[int], labels: Sequence[str], layer: int,
-          expert: int, token: int, order: str, unevenness: str, linear: float, variant: str, batch: int, twin_seed: int,
-          sinks: float | None) -> None:
+def story(config: ModelConfig, live: ModelConfig, model: Transformer, vocabulary: CompactVocabulary, ids: Sequence[int],
+          labels: Sequence[str], layer: int, expert: int, token: int, order: str, unevenness: str, linear: float,
+          variant: str, batch: int, twin_seed: int, sinks: float | None) -> None:
     """## Where every token goes
 
     A column for each token, a row for each expert. An expert's number is only a name."""
@@ -46,6 +49,13 @@ def story(config: ModelConfig, live: ModelConfig, model: Transformer, ids: Seque
     bars = measure.load_bars(here, other.layers[layer], by_rank=order == charts.BY_RANK)
     show(charts.load_against_uniform(bars.experts, bars.counts, bars.band, len(ids), order, expert, bars.twin))
     show(charts.load_by_layer(measure.unevenness(routed.layers, other.layers, unevenness), unevenness, layer))
+
+    """## Can a route be foreseen?
+
+    Plain rules, fitted on half of some texts that no training saw and judged on the other half. The line is the twin's."""
+    shares, others = (dict(zip(PREDICTORS, foreseen_routes(each, vocabulary).shares[layer].tolist(), strict=True))
+                      for each in (model, twin))
+    show(foreseen_chart(shares, others, layer))
 
     """## One token through its experts
 

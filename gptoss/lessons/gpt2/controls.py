@@ -136,8 +136,9 @@ def match_in_words(both: Pair, live: bool) -> str:
     what, show = _HELD[match.equal]
     near = "exactly" if match.wanted == match.reached else units.signed(match.error, units.percent)
     return (f"**{'Live GPT-2' if live else 'GPT-2'}**: {units.plural(config.num_hidden_layers, 'layer')}, width "
-            f"{config.hidden_size:,}, heads {config.num_attention_heads}, {units.count(count_parameters(config).total)} "
-            f"parameters. {what}: {show(match.reached)} for {show(match.wanted)}, {near}.")
+            f"{config.hidden_size:,}, {units.plural(config.num_attention_heads, 'head')}, "
+            f"{units.count(count_parameters(config).total)} parameters. {what}: {show(match.reached)}, where "
+            f"{show(match.wanted)} is wanted ({near}).")
 
 
 def say_the_text(both: Pair, same: SharedText) -> None:
@@ -219,7 +220,8 @@ def next_tokens(both: Pair, same: SharedText) -> None:
                 pictures.show_chart(charts.likely_tokens(name, labels, likely, measure.entropy(likely)),
                                      key=f"gpt2_next_{name}")
     st.caption(whose_weights(both) + ("" if both.trained else (
-        " Bits a token cannot be compared across vocabularies; beside the most that each allows, they can.")))
+        " Bits a token cannot be compared across vocabularies. But how near each comes to the most that its own vocabulary "
+        "allows can be.")))
 
 
 def _runs(both: Pair, same: SharedText, layer: int) -> tuple[dict, dict, int]:

@@ -87,11 +87,15 @@ def _label(row, write: Callable[[float], str]) -> str:
     return units.signed(change, write) if row.taken else f"({units.signed(change, write)})"
 
 
+def _times(ratio: float) -> str:
+    return "the same" if f"{ratio:.3g}" == "1" else f"{units.number(ratio)} times as much"
+
+
 def _describe(frame: pd.DataFrame, measure: str) -> str:
     write = MEASURES[measure].write
     first, last = frame["stop"].iloc[0], frame["stop"].iloc[-1]
     taken = frame[frame["taken"]].iloc[1:-1]
-    text = f"{measure}: GPT-2 {write(first)}, result {write(last)}"
+    text = f"{measure}: {write(first)} in GPT-2, {write(last)} in the result"
     if taken.empty:
         return f"{text}. No rung is taken."
     change = taken["stop"] - taken["start"]
@@ -99,7 +103,7 @@ def _describe(frame: pd.DataFrame, measure: str) -> str:
                 ("Most is taken away by", change.idxmin(), change.min() < 0))
     parts = [f"{words} {taken.loc[place, 'step']} ({units.signed(change[place], write)})."
              for words, place, exists in extremes if exists]
-    return f"{text}, {units.number(last / first)} times as much. {' '.join(parts) or 'No rung changes it.'}"
+    return f"{text}, {_times(last / first)}. {' '.join(parts) or 'No rung changes it.'}"
 
 
 @cache

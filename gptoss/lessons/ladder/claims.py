@@ -36,4 +36,4 @@ def tied(study: Study) -> Verdict:
         f"GPT-2 {'has' if gpt2_has else 'has no'} `unembedding.weight`, {study.name} "
         f"{'has one' if gpt_oss_has else 'has none'}: "
         f"{units.count(count_parameters(top).unembedding)} parameters beside an embedding of "
-        f"{units.count(count_parameters(top).embedding)}. Tied it is in GPT-2."))
+        f"{units.count(count_parameters(top).embedding)}. In GPT-2 the two are tied."))

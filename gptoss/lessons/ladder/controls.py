@@ -67,8 +67,9 @@ def costs(config: LadderConfig, of: str, context: int) -> None:
     """The waterfall of one closed form at the real size; why its bars have this order, and at which context they count."""
     bottom, result = (measure.context_of(model, context) for model in (config.replace(()), config))
     pictures.show_chart(_cost_chart(config, of, context), key=f"ladder_{MEASURES.index(of)}", words=(
-        ":material/format_list_numbered: Effects do not commute, so the order is fixed: a bar is what its rung changes "
-        "after those above it. In brackets: what a rung left out would change there." + (
+        ":material/format_list_numbered: What a rung changes depends on the rungs before it, so their order is fixed: a "
+        "bar is what its rung changes after those above it. In brackets stands what a rung that is left out would change "
+        "there." + (
             f" Each model is counted at the {context:,} tokens of the dial or as many as its positions are made for: GPT-2 "
             f"{bottom:,}, the result {result:,}." if of in (CACHE, FLOPS) else "")))
 

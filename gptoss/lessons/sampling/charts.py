@@ -90,8 +90,8 @@ def drawn(labels: Sequence[str], ids: np.ndarray, probabilities: np.ndarray) -> 
     first, kinds = shown[0], len(np.unique(ids))
     return Chart(_drawn_spec(), data.round({"expected": 4, "end": 4}), "Tokens drawn, beside what their probabilities say",
                  f"{units.plural(len(ids), 'draw')} gave {units.plural(kinds, 'different token')}. "
-                 f"{visible_token(labels[first])} came {counts[first]:,} times; its probability of "
-                 f"{units.percent(float(probabilities[first]))} says {units.number(expected[first], 3)}.")
+                 f"“{visible_token(labels[first])}” came {counts[first]:,} times; from its probability of "
+                 f"{units.percent(float(probabilities[first]))} one expects {units.number(expected[first], 3)}.")
 
 
 class Row(NamedTuple):
@@ -109,7 +109,7 @@ def order(rows: Sequence[Row]) -> str:
     cells = "".join(f"<tr><th scope=row>{escape(row.name)}</th><td>{row.left:,}</td><td>{units.percent(row.held)}</td>"
                     f"<td>{units.fixed(row.entropy)}</td><td>{units.number(row.as_many_as, 3)}</td></tr>" for row in rows)
     return (f"{_TABLE}<table class=order><thead><tr><th scope=col>In this order<th scope=col>tokens left"
-            "<th scope=col>held together<th scope=col>entropy (nats)<th scope=col>as among</tr></thead>"
+            "<th scope=col>held together<th scope=col>entropy (nats)<th scope=col>as hard as among</tr></thead>"
             f"<tbody>{cells}</tbody></table>")
 
 

@@ -132,8 +132,8 @@ def table(found: Stages, dials: Dials) -> None:
                                      "cut. " if lost else "")
     st.caption(f"{words}Each row starts from the one above. *Held together*: what the tokens left had at this temperature "
                "before any was cut; what they have now adds up to 100%. *Entropy*: the mean surprise of a draw, −ln of its "
-               "probability, in nats; 0 where one token is certain. *As among*: so many equally likely tokens are as hard "
-               "to guess, e to the entropy.")
+               "probability, in nats; 0 where one token is certain. *As hard as among*: so many equally likely tokens "
+               "would be as hard to guess; it is e to the power of the entropy.")
 
 
 def drawing(study: Study, tokens: text.Tokens, place: Place, beside: DeltaGenerator) -> None:
@@ -185,7 +185,7 @@ def _how_different(texts: int, apart: int) -> str:
     if texts == 1:
         return f"All are the same text{', and not the greedy one.' if apart else ', the greedy one.'}"
     leave = "one leaves" if apart == 1 else f"{apart} leave"
-    return f"{texts} of them are different, and {leave} the greedy text: marked from where."
+    return f"Of these {texts} are different from each other, and {leave} the greedy text; marked is what follows from there."
 
 
 VIEWS = {"Distribution": distribution, "Draws": drawing, "Twelve continuations": texts}

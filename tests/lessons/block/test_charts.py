@@ -139,7 +139,7 @@ def test_the_journey_shows_cosines_and_lights_the_chosen_stage():
                          np.array([np.nan, 0, -0.25, 1, 0, 0, 0]), chosen=3)
     assert chart.data["cosine"].tolist()[:4] == ["", "cos 0.00", "cos −0.25", "cos +1.00"]
     assert chart.data.loc[chart.data["chosen"], "stage"].tolist() == ["1 attention"]
-    assert "embedding has length 3" in chart.alt and "0 attention adds most, 133% of its length" in chart.alt
+    assert "embedding has length 3" in chart.alt and "layer 0 attention adds most: 133%" in chart.alt
 
 
 def test_the_lens_marks_the_answer_and_ends_where_the_probability_does():
@@ -181,8 +181,8 @@ def test_effects_name_the_worst_and_what_the_bars_foresaw():
     chart = charts.removal_effects(STAGES, 0.5, np.array([0.4, 0.1, 0.6, 0.3, 0.2, 0.5]),
                             np.array([0.4, 0.3, 0.3, 0.3, 0.05, 0.5]), "·the")
     assert chart.data["stage"].tolist() == STAGES["stage"].tolist()[1:]
-    assert "“·the” has 50.00% with every part in place. Without 0 experts it keeps 10.00%, the least" in chart.alt
-    assert "it would be 2 attention, with 5.00%" in chart.alt
+    assert "“·the” has 50.00% with every part in place. Without layer 0 experts it keeps least, 10.00%" in chart.alt
+    assert "without layer 2 attention: 5.00%" in chart.alt
 
 
 @pytest.mark.parametrize("wrong", [

@@ -106,7 +106,7 @@ def test_load_has_a_bar_per_expert_over_the_band_of_chance(order):
     assert (data["what"] == "selected expert").sum() == 1 and data.loc[2, "what"] == "selected expert"
     outside = ((data["share"] < data["low"]) | (data["share"] > data["high"])).sum()
     assert f"{outside} of 16 bars end outside" in chart.alt
-    assert f"Expert {here.counts.argmax()} got {here.counts.max() / 40:.1%}" in chart.alt
+    assert f"expert {here.counts.argmax()} got {here.counts.max() / 40:.1%}" in chart.alt
     numbers = np.argsort(-here.counts, kind="stable") if order == charts.BY_RANK else np.arange(16)
     assert [int(place.split()[1]) for place in sorted(chart.data["place"])] == numbers.tolist(), "a bar has another's number"
     if order == charts.BY_RANK:
@@ -204,7 +204,7 @@ def test_designs_are_where_their_costs_say_and_dense_ones_on_the_line():
     assert points["label"].tolist() == ["mixture\n28.68 B\n7.17 GFLOP", "equal compute\n÷8 parameters",
                                         "equal size\n×7.99 compute", "one expert\n÷32 parameters\n÷4 compute"]
     assert frame["parameters"].iloc[0] == pytest.approx(28.7e9, rel=2e-3)
-    assert "Against dense, equal compute: 8 times the parameters, the same compute" in chart.alt
+    assert "Compared with “dense, equal compute” it has 8 times the parameters and takes the same compute" in chart.alt
 
 
 def test_designs_on_one_point_share_a_label_and_labels_of_near_ones_keep_apart():
@@ -237,7 +237,8 @@ def test_the_map_stays_small_marks_a_token_and_says_where_it_went_and_what_was_l
     chart = routing_map(chosen, shares, experts, tokens(count), selected_token=4)
     assert set(chart.data.loc[chart.data["here"], "token"]) == {chart.data["token"].cat.categories[4]}
     names = [*map(str, chosen[4, :8]), *("…" for _ in range(active > 8))]
-    assert f"goes to {', '.join(names)}, best first" in chart.alt
+    where = f"experts {', '.join(names)}, best first." if active > 1 else f"expert {names[0]}."
+    assert f"goes to {where}" in chart.alt
 
 
 def test_a_click_picks_an_expert_and_where_there_are_tokens_a_token():

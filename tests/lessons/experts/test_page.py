@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from reader import button, charts, dial, figure, move, open_page, open_tab, press, type_text
+from reader import assert_fine, button, captions, charts, dial, figure, move, open_page, open_tab, press, type_text
 from reader import page_text as words
 
 from gptoss.app.retrained import RETRAINED
@@ -51,7 +51,7 @@ def test_a_swiglu_is_compared_with_each_variant():
     at = open_experts("SwiGLU", experts_linear="-2.5")
     for variant in at.radio(key="experts_variant").options:
         at.radio(key="experts_variant").set_value(variant).run()
-        assert f"{variant} it would be" in words(at) and "Linear −2.5" in words(at)
+        assert f"{variant} it would be" in words(at) and "a linear half of −2.5" in words(at)
 
 
 @pytest.mark.parametrize("key", ["experts_order", "experts_measure"])
@@ -65,14 +65,14 @@ def test_load_is_compared_with_chance_and_twin():
     at = open_experts("Load")
     tokens = int(next(c.value for c in at.caption if re.fullmatch(r"\d+ tokens", c.value)).split()[0])
     chance = uniform_routing(tokens, 32, 4).variation
-    assert f"uniform routing {chance.mean:.2f}" in words(at)
+    assert f"Blind choice gives {chance.mean:.2f}" in words(at)
     assert f"between {chance.low:.2f} and {chance.high:.2f}" in words(at)
-    assert "its untrained twin" in words(at)
+    assert "in the untrained twin it is" in words(at)
 
 
 def test_the_expert_in_colour_is_at_first_the_busiest_and_then_the_readers():
     at = open_experts("Load")
-    busiest = int(re.search(r"Expert (\d+) got", words(at)).group(1))
+    busiest = int(re.search(r"expert (\d+) got", words(at)).group(1))
     assert at.select_slider(key="expert").value == busiest
     at.select_slider(key="expert").set_value("0").run()
     show(show(at, "Cost"), "Routing")
@@ -99,7 +99,7 @@ def test_the_address_restores_the_controls():
     assert at.select_slider(key="experts_batch").value == 4 and at.select_slider(key="layer").value == 2
     assert f"touches {expected_experts_touched(ModelConfig.preset('gpt-oss-20b'), 4):.1f}" in words(at)
     at = open_experts("SwiGLU", experts_linear="-2.5", experts_variant="plain SwiGLU", token="3")
-    assert "Linear −2.5" in words(at) and "plain SwiGLU it would" in words(at)
+    assert "a linear half of −2.5" in words(at) and "plain SwiGLU it would" in words(at)
     assert dial(at, "token").value == 3
 
 
@@ -107,7 +107,18 @@ def test_32_tokens_touch_82_experts():
     at = open_experts("Touched")
     at.number_input(key="experts_touched_guess").set_value(82.0).run()
     press(at, "Commit")
-    assert at.success and "It is 82 experts." in words(at) and "One token reads 3.1% of the experts" in words(at)
+    assert at.success and "You said 82 experts. **That is right.**" in words(at)
+    assert "One token reads 3.1% of the experts" in words(at)
+
+
+def test_what_an_untrained_router_shows_is_told_once_it_was_asked():
+    at = open_page("pages/experts.py", preset="classroom", experts_view="Foreseen")
+    assert "foresee where the twin's router sends it?" in words(at) and "untrained twin." not in captions(at)
+    at.radio(key="experts_foreseen_guess").set_value("no better than blind choice").run()
+    press(at, "Commit")
+    assert_fine(at)
+    assert "the same of the untrained twin." in captions(at)
+    assert "Random weights do not choose at random" in words(at) and "of the twin's choices" in words(at)
 
 
 def test_the_experiments_show_what_they_promise():
@@ -117,11 +128,11 @@ def test_the_experiments_show_what_they_promise():
     press(at, "One word, 64 times")
     assert at.text_area(key="text").value.split() == ["the"] * 64
     measured, chance = (float(re.search(rf"{word} (\d\.\d\d)", words(at)).group(1))
-                        for word in ("Layer 0: variation", "uniform routing"))
+                        for word in ("variation is", "Blind choice gives"))
     assert measured > 2 * chance
     press(at, "Every expert active")
     assert (dial(at, "experts").value, dial(at, "active").value) == (8, 8)
-    assert "Against dense, equal size: the same parameters, the same compute" in words(at)
+    assert "Compared with “dense, equal size” it has the same parameters and takes the same compute" in words(at)
 
 
 def test_how_we_know_measures_small_differences():

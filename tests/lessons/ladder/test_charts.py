@@ -49,7 +49,7 @@ def test_a_rung_left_out_has_words_in_brackets_and_no_bar():
     chart = waterfall_chart(frame(UP_AND_DOWN, missing=("Experts", "Untied", "o200k vocabulary")), "Parameters")
     experts = chart.data.set_index("step").loc["Experts"]
     assert experts["start"] == experts["stop"] == 3 and experts["kind"] == "nothing" and experts["change"] == "(+6.00 B)"
-    assert "result 3.00 B, 1.5 times as much" in chart.alt and "added by SwiGLU (+1.50 B)" in chart.alt
+    assert "3.00 B in the result, 1.5 times as much" in chart.alt and "added by SwiGLU (+1.50 B)" in chart.alt
     assert "taken away by RoPE (−500.00 M)" in chart.alt
     nothing = waterfall_chart(frame([5.0] * 12, missing=STEPS[1:-1]), "Parameters")
     assert "No rung is taken" in nothing.alt and set(nothing.data["change"].iloc[1:-1]) == {"not taken"}

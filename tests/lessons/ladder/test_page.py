@@ -43,9 +43,9 @@ def open_tab(at, name):
 def test_it_opens_with_the_first_rung_and_all_of_them_lead_to_the_model_under_study():
     at = open_page(PAGE, preset="gpt-oss-20b")
     assert_fine(at)
-    assert "Rungs taken: RMSNorm." in drawing(at) and "GPT-2 2.54 B, result 2.54 B" in sentences(at)
+    assert "Rungs taken: RMSNorm." in drawing(at) and "2.54 B in GPT-2, 2.54 B in the result" in sentences(at)
     at.button(key="ladder_all").click().run()
-    assert "GPT-2 2.54 B, result 20.91 B, 8.24 times as much" in sentences(at)
+    assert "2.54 B in GPT-2, 20.91 B in the result, 8.24 times as much" in sentences(at)
     assert 'class="own"' not in drawing(at) and "Entropy" in sentences(at)
 
 
@@ -70,7 +70,7 @@ def test_every_waterfall_is_drawn_and_time_is_measured():
 
 def test_the_context_is_what_positions_allow():
     at = measure(take(open_page(PAGE, preset="gpt-oss-20b"), *RUNGS), "KV cache")
-    assert "GPT-2 1,024, the result 131,072" in sentences(at) and "GPT-2 270.00 MiB, result 3.00 GiB" in sentences(at)
+    assert "GPT-2 1,024, the result 131,072" in sentences(at) and "270.00 MiB in GPT-2, 3.00 GiB in the result" in sentences(at)
     take(at, "rope")
     assert "GPT-2 1,024, the result 4,096" in sentences(at)
     take(at)

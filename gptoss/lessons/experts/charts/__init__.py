@@ -58,7 +58,7 @@ def load_against_uniform(experts: np.ndarray, counts: np.ndarray, band: np.ndarr
     })
     outside = int(((counts < band[:, 0]) | (counts > band[:, 1])).sum())
     most, least, even = (units.percent(share / tokens) for share in (counts.max(), counts.min(), counts.mean()))
-    text = (f"{plural(tokens, 'token')}. Expert {experts[counts.argmax()]} got {most} of them, expert "
+    text = (f"Of {plural(tokens, 'token')} expert {experts[counts.argmax()]} got {most} and expert "
             f"{experts[counts.argmin()]} got {least}; with an even load each would get {even}. {outside} of "
             f"{plural(len(counts), 'bar')} end outside the band of chance.")
     return Chart(_load_spec(order), data, "Load of the experts against uniform routing", text)
@@ -97,8 +97,9 @@ def load_by_layer(frame: pd.DataFrame, measure: str, layer: int) -> Chart:
     data = data.round(5).assign(here=(data["layer"] == layer) & (data["what"] == _LIVE))
     row = frame[frame["layer"] == layer].iloc[0]
     unit = " bits" if measure == ENTROPY else ""
-    text = (f"Layer {layer}: {measure} {row['live']:.2f}{unit}; its untrained twin {row['twin']:.2f}; uniform routing "
-            f"{row['mean']:.2f}, nine times in ten between {row['low']:.2f} and {row['high']:.2f}.")
+    text = (f"In layer {layer} the load's {measure} is {row['live']:.2f}{unit}, and in the untrained twin it is "
+            f"{row['twin']:.2f}. Blind choice gives {row['mean']:.2f}, nine times in ten between {row['low']:.2f} and "
+            f"{row['high']:.2f}.")
     return Chart(_by_layer_spec(measure), data, f"The load's {measure} in every layer against uniform routing", text)
 
 
@@ -139,8 +140,8 @@ def router_scores(logits: np.ndarray, chosen: np.ndarray, token: str, selected: 
         "what": pd.Categorical.from_codes((experts != selected).astype(int), [SELECTED, OTHER]),
         "threshold": np.full(len(logits), round(least, 4)),
     })
-    text = (f"Token {visible_token(token)}: {len(chosen)} of {plural(len(logits), 'expert')} chosen, with a logit of "
-            f"{units.fixed(least)} or more; the best is expert {chosen[0]} with {units.fixed(logits[chosen[0]])}.")
+    text = (f"For “{visible_token(token)}” the router chooses {len(chosen)} of {plural(len(logits), 'expert')}, with a "
+            f"logit of {units.fixed(least)} or more; the best is expert {chosen[0]} with {units.fixed(logits[chosen[0]])}.")
     return Chart(_scores_spec(), data, "The router's logit of every expert for one token", text)
 
 
@@ -209,11 +210,11 @@ def touched_experts(frame: pd.DataFrame, experts: int, batch: int) -> Chart:
     data = data[data["experts"].notna() | ((data["what"] == _DRAWS) & data["low"].notna())]
     data = data.round(3).assign(here=(data["batch"] == batch) & (data["what"] == _FORMULA))
     row = frame[frame["batch"] == batch].iloc[0]
-    here = "the text has fewer tokens" if np.isnan(row["touched"]) else (
-        f"drawn from this text {row['touched']:.1f} (nine times in ten {row['low']:.0f} to {row['high']:.0f}), whose tokens "
-        "are not independent")
+    here = "The text has fewer tokens." if np.isnan(row["touched"]) else (
+        f"Drawn from this text, whose tokens are not independent, it touches {row['touched']:.1f} on average, nine times "
+        f"in ten {row['low']:.0f} to {row['high']:.0f}.")
     text = (f"A batch of {plural(batch, 'token')} touches {row['formula']:.1f} of the {plural(experts, 'expert')} in "
-            f"memory, if its tokens are independent (the formula); {here}.")
+            f"memory, if its tokens are independent (the formula). {here}")
     return Chart(_touched_spec(), data, "Experts touched by a batch of tokens", text)
 
 
@@ -278,10 +279,11 @@ def swiglu_curves(curves: pd.DataFrame, chosen: pd.DataFrame, compared: pd.DataF
     end, other = chosen.iloc[-1], compared["output"].iloc[-1]
     gates, clamped = neurons["gate"], int(neurons["clamped"].sum())
     lowest, highest = units.fixed(gates.min()), units.fixed(gates.max())
-    text = (f"Linear {units.number(linear)}: at gate {units.number(end['gate'])} the output is "
-            f"{units.fixed(end['output'])}; {variant} it would be {units.fixed(other)}. The "
-            f"{plural(len(neurons), 'neuron')} of this token's best expert have gates from {lowest} to {highest}; {clamped} "
-            "of them are clamped.")
+    text = (f"With a linear half of {units.number(linear)} and a gate of {units.number(end['gate'])} the output is "
+            f"{units.fixed(end['output'])}; {variant if variant.startswith('without') else f'in {variant}'} it would be "
+            f"{units.fixed(other)}. The "
+            f"{plural(len(neurons), 'neuron')} of this token's best expert have gates from {lowest} to {highest}; "
+            f"{clamped or 'none'} of them {'is' if clamped < 2 else 'are'} clamped.")
     note = f"{MAX_NEURONS} of {len(neurons)} neurons" if len(neurons) > MAX_NEURONS else ""
     return Chart(_swiglu_spec(), data, "SwiGLU: the output of a neuron against its gate", text, note)
 
@@ -327,7 +329,7 @@ def mixture_against_dense(frame: pd.DataFrame) -> Chart:
     data = pd.concat([points, line, sides], ignore_index=True).fillna({"label": ""})
     sizes = f"{units.count(mixture['parameters'])} parameters and takes {units.flops(mixture['flops'])} a token. "
     text = f"The mixture has {sizes}" + " ".join(
-        f"Against {row.design}: {_times(mixture['parameters'] / row.parameters)} parameters, "
+        f"Compared with “{row.design}” it has {_times(mixture['parameters'] / row.parameters)} parameters and takes "
         f"{_times(mixture['flops'] / row.flops)} compute." for row in dense.itertuples())
     return Chart(_against_dense_spec(), data, "Parameters against compute of the MLPs, mixture and dense", text)
 

@@ -101,6 +101,16 @@ def foresee_routes(model: Transformer, vocabulary: CompactVocabulary) -> Iterato
     return Foreseen(np.stack(shares), int(places.fits.sum()), int((~places.fits).sum()), tuple(texts), known(places))
 
 
+def foreseen_routes(model: Transformer, vocabulary: CompactVocabulary) -> Foreseen:
+    """The same, with no word on how much is done."""
+    reading = foresee_routes(model, vocabulary)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            return end.value
+
+
 def asked_about(rows: Tensor, vocabulary: CompactVocabulary) -> Tensor:
     """Which tokens of the texts (rows, tokens) count: not the letter that names the domain, nor what fills a row up."""
     return ~filling(rows, vocabulary) & (torch.arange(rows.shape[1]) >= HEADER)
