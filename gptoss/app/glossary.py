@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gptoss.app.accounts import figures
-from gptoss.app.study import Study
+from gptoss.app.study import YOURS, Study
 from gptoss.config import ModelConfig
 from gptoss.cost import kv_slots, training_memory, weight_bytes
 from gptoss.cost.accelerators import BY_NAME
@@ -22,8 +22,6 @@ from gptoss.notation import NOTATION, Symbol
 from gptoss.tokenizer import SPECIAL_TOKENS
 from gptoss.training.shipped import CLASSROOM, shipped
 from gptoss.units import count, decimal, fixed, flops, number, percent, plural, seconds, size, spelled
-
-YOURS = "your model"  # the model under study, once a dial has left its preset
 
 
 class Model(NamedTuple):
@@ -344,7 +342,7 @@ def live(study: Study, anchors: str) -> dict[str, str]:
     """The sentences with numbers of the words at `anchors`, by anchor: of one of them, or of `ALL` together with the numbers
     that letters stand for. Other anchors are passed over.
     """
-    model = Model(study.config, study.context, YOURS if study.changes else study.name,
+    model = Model(study.config, study.context, study.name,
                   study.preset if study.preset in shipped() else CLASSROOM)
     words = {at: WORDS[name].live(model) for name, at in _ANCHORS.items() if anchors in (at, ALL)}
     return words | {row(symbol): number(getattr(study.config, symbol.field), 7) for symbol in NOTATION

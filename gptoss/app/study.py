@@ -20,6 +20,7 @@ from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.shipped import CLASSROOM, OWN_VOCABULARY, shipped_shapes, vocabulary_of
 
 DEFAULT_PRESET = "storyteller"
+YOURS = "your model"  # what sentences call the model under study once a dial has left its preset
 SEEDS = 10  # sets of random weights to choose from
 TRAINED, RANDOM = "trained", "random"  # positions of the dial of weights; a third is the id of a run
 RUN = re.compile(r"run-([0-9a-f]{4}){1,4}")  # how the id of a model trained on this server is spelt, shorter in old links
@@ -161,8 +162,8 @@ class Study:
 
     @property
     def name(self) -> str:
-        """The same for a reader, with the title of the server's checkpoint."""
-        return served.spelt_out(self.choice)
+        """What sentences call it: its preset, with the title of the server's checkpoint, or "your model"."""
+        return YOURS if self.changes else served.spelt_out(self.preset)
 
     def moved(self, **dials: object) -> tuple[Study, dict[str, str]]:
         """The study after moving some dials, and a sentence for every dial that had to follow or was out of range."""

@@ -127,7 +127,7 @@ def test_another_shape_is_called_what_it_is(serve):
     study = Study.of_preset(CHECKPOINT)
     assert (study.choice, study.name) == ("checkpoint", "the server's checkpoint")
     moved = study.moved(window=16)[0]
-    assert (moved.choice, moved.name) == ("custom, from checkpoint", "custom, from the server's checkpoint")
+    assert (moved.choice, moved.name) == ("custom, from checkpoint", "your model")
 
 
 def test_its_dials_begin_at_its_own_shape_and_leave_and_come_back(serve):

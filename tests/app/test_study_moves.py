@@ -101,7 +101,7 @@ def test_a_preset_is_its_own_architecture_under_its_own_name(preset):
 
 def test_a_dial_that_left_its_preset_shows_in_the_name_until_it_returns():
     away, _ = Study.of_preset("gpt-oss-20b").moved(window=0)
-    assert away.name == "custom, from gpt-oss-20b" and away.changes == {"window": 0}
+    assert away.name == "your model" and away.changes == {"window": 0}
     back, _ = away.moved(window=128)
     assert back == Study.of_preset("gpt-oss-20b") and back.name == "gpt-oss-20b"
 
