@@ -13,7 +13,7 @@ const KEPT = 'gptoss-room-' // what the browser keeps of a room that it leads, t
 const FREE = 'gptoss-free-' // that a follower's hands have touched something
 const HANDS = `button, a[href], input, select, textarea, summary, canvas, label, [role=slider], [role=tab], [role=radio],
   [role=option], [contenteditable=true], .mark-symbol, .mark-rect, .mark-line`
-const NOT_HANDS = '.lecture-bar, .head-fold, [popovertarget], a[href^="#"], .words summary'
+const NOT_HANDS = '.lecture-bar, .st-key-ballot, .head-fold, [popovertarget], a[href^="#"], .words summary'
 const TURNS = ['PageDown', 'PageUp', 'Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
 
 const room = (window.gptossLecture ??= {

@@ -18,7 +18,8 @@ from gptoss.app import asking, called, pictures, seat
 from gptoss.app.browser_side import text_of
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart
-from gptoss.charts.votes import choice_bars, number_dots
+from gptoss.charts.votes import ROUNDS, choice_bars, number_dots
+from gptoss.room import addresses
 from gptoss.room.rooms import Room
 from gptoss.room.votes import Vote
 from gptoss.units import number
@@ -74,8 +75,10 @@ def _open_board(room: Room, vote: Vote, path: str) -> None:
     if vote.open:
         _how_to_answer(room, vote)
         return
-    if chart := _chart(vote, known):
-        pictures.show_chart(chart, key="board_chart", height="stretch")
+    if any(one.answers for one in vote.rounds[-ROUNDS:]):
+        pictures.show_chart(_chart(vote, known), key="board_chart", height="stretch")
+    else:
+        st.markdown("Nobody has answered.")
     if known:
         st.markdown(f"**It is {literal(_written(vote))}.** {literal(vote.question.because)}")
 
@@ -89,9 +92,8 @@ def _bar(vote: Vote) -> None:
 
 def _state(vote: Vote) -> str:
     """Which round it is, and whether it is open."""
-    noun = "answer" if _count(vote) == 1 else "answers"
-    turn = f", round {len(vote.rounds)}" if len(vote.rounds) > 1 else ""
-    return f"{noun}{turn}{'' if vote.open else ', closed'}"
+    turn = f" in round {len(vote.rounds)}" if len(vote.rounds) > 1 else ""
+    return f"answered{turn}{'' if vote.open else ', closed'}"
 
 
 def _count(vote: Vote) -> int:
@@ -106,20 +108,21 @@ def _how_to_answer(room: Room, vote: Vote) -> None:
         number_of = f"A number{f', in {escape(asked.unit)}' if asked.unit else ''}"
         st.html(f'<ul class="vote-choices">{rows}</ul>' if rows else f'<p class="vote-choices">{number_of}</p>')
         st.html(f'<figure class="vote-code"><img src="./room/{room.code}/qr.svg" alt="The address of the room as a code">'
-                f"<figcaption>{escape(_place())}<strong>{room.code}</strong></figcaption></figure>", width="content")
+                f"<figcaption>{escape(_place(room))}<strong>{room.code}</strong></figcaption></figure>", width="content")
 
 
-def _place() -> str:
-    """Where phones enter a code, without what every browser adds."""
-    return urljoin(st.context.url or "", "./room").partition("://")[2]
+def _place(room: Room) -> str:
+    """Where phones enter the code, without what every browser adds."""
+    page = addresses.for_phones(urljoin(st.context.url or "", "./"), room.code)
+    return page.partition("://")[2].removesuffix(f"/{room.code}")
 
 
-def _chart(vote: Vote, known: bool) -> Chart | None:
+def _chart(vote: Vote, known: bool) -> Chart:
     rounds = [each["answers"] for each in vote.tally()]
     answer = vote.question.answer if known else None
     if vote.question.choices:
         return choice_bars(rounds, answer)
-    return number_dots(rounds, answer, vote.question.unit) if any(rounds[-2:]) else None
+    return number_dots(rounds, answer, vote.question.unit)
 
 
 def _written(vote: Vote) -> str:

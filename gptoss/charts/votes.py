@@ -21,6 +21,7 @@ _BAR, _LINE, _GAP, _BELOW = 24, 26, 12, 52  # px of a bar, of the words above a 
 _HEIGHT, _PLOT = 420, 355  # px of the strips in all, and of what is left beside the axis title
 _COLUMNS = 44  # of dots, along a strip
 _DOT, _SMALL = 16, 9  # px across, at most and at least
+_LEAST = 8.0  # answers for which a strip is tall enough
 _ROOM = 0.06  # of an axis, beyond its ends
 _MIDDLE, _FENCE = (0.1, 0.9), 2.0  # an answer this many times their width off the middle ones stands at the axis's end
 _WIDE, _MOST_POSITIVE = 15.0, 0.9  # ratio of answers, and share of positive ones, from which on an axis is logarithmic
@@ -66,7 +67,7 @@ def number_dots(rounds: Sequence[Sequence[float]], answer: float | None = None, 
         raise ValueError("there is no answer to draw")
     across, beyond = _axis(values, answer)
     heaps = [_heaped(across, each, answer) for each in shown]
-    most = max(4.0, *(float(up.max(initial=0)) + 1 for _, up in heaps))
+    most = max(_LEAST, *(float(up.max(initial=0)) + 1 for _, up in heaps))
     panels = grid(len(shown), 1, _PLOT, across, [Scale(0, most)] * len(shown))
     names = [""] if len(shown) == 1 else [BEFORE, NOW]
     frames = [row for panel, each, name in zip(panels, shown, names, strict=True)
