@@ -48,6 +48,7 @@ def synchronise(path: str) -> None:
     asked = seat.take_in() if fresh or back else None
     if fresh or back:
         _without_key_follow(here)
+        here.place = asked if fresh and here.lead else here.place
     if fresh and seat.taken():
         stage.synchronise(path)  # before it goes anywhere
     anew = fresh or back or here.to is not None
@@ -55,8 +56,8 @@ def synchronise(path: str) -> None:
         _as_if_typed(here, context)
     elif room := seat.leading():
         _lead(here, room, page, asked, fresh, back)
-    elif (room := seat.followed()) and here.turn is None and _same(_on_screen(page), room.address):
-        here.turn, here.address, here.place = room.turn, room.address, room.shown
+    elif room := seat.followed():
+        _follow(here, room, page)
     here.page = page
     hidden.synchronise(anew)
     if seat.taken() or seat.KEYS & {*st.query_params}:
@@ -71,7 +72,10 @@ def draw(path: str) -> None:
 
 
 def act(path: str, message: object) -> bool:
-    """Do what a key means while a lecture is led, from a callback on the page at `path`; False where that is nothing."""
+    """Do what a key means while a lecture is led, from a callback on the page at `path`; False where that is nothing.
+
+    Where that leads is opened by the run that follows.
+    """
     room = seat.leading()
     match message if room else None:
         case {"does": "forward"}:
@@ -80,7 +84,6 @@ def act(path: str, message: object) -> bool:
             _step(room, path, Room.back)
         case {"does": "jump", "stop": int(stop)} if 1 <= stop <= len(room.order.stops):
             room.go((stop - 1, 0))
-            _catch_up(seat.seat(), room, path)
         case _:
             return False
     return True
@@ -88,15 +91,13 @@ def act(path: str, message: object) -> bool:
 
 def _step(room: Room, path: str, move: Callable[[Room], None]) -> None:
     """Take a step of the order; from a page that is not the stop's, back to the stop first: nothing is passed over."""
-    here = seat.seat()
     view = course.at(room.order, room.shown)
     if view and view.path != path and route.find(view.path):
-        _go(here, room)
-    else:
-        if not seat.has_room(room):
-            room.drop_vote()  # nobody votes, so there is nothing to close
-        move(room)
-        _catch_up(here, room, path)
+        seat.seat().turn = None
+        return
+    if not seat.has_room(room):
+        room.drop_vote()  # nobody votes, so there is nothing to close
+    move(room)
 
 
 def _lead(here: Seat, room: Room, page: str, asked: course.Place | None, fresh: bool, back: bool) -> None:
@@ -113,13 +114,13 @@ def _lead(here: Seat, room: Room, page: str, asked: course.Place | None, fresh: 
             _adopt(here, room, page)
         else:
             _go(here, room)
+    elif room.turn != here.turn:
+        _catch_up(here, room, page)
     elif page != here.page:
         place = course.found(room.order, room.place, page)
         if place and place != room.place:
             room.go(place)
         here.turn, here.place = room.turn, room.shown
-    elif room.turn != here.turn:
-        _go(here, room)
 
 
 def _adopt(here: Seat, room: Room, page: str) -> None:
@@ -131,12 +132,9 @@ def _adopt(here: Seat, room: Room, page: str) -> None:
 
 
 def _catch_up(here: Seat, room: Room, path: str) -> None:
-    """Go where the room has been sent, from a callback on the page at `path`; where only an answer comes, show it."""
-    if room.turn == here.turn:
-        return
-    before = here.place
+    """Go where the room has been sent; where the page at `path` only has to answer its question, it does."""
     view = course.at(room.order, room.shown)
-    if before and view and view.path == path and course.stays(room.order, before, room.shown):
+    if here.turn and here.place and view and view.path == path and course.stays(room.order, here.place, room.shown):
         _adopt(here, room, path)
     else:
         _go(here, room)
@@ -152,7 +150,7 @@ def _go(here: Seat, room: Room) -> None:
 
 
 def _open(here: Seat, page: Page, query: Mapping[str, list[str]], view: course.View | None) -> None:
-    """Open a page as if its address had been typed, from a callback or before anything is drawn.
+    """Open a page as if its address had been typed: before anything is drawn.
 
     `view` says what an order does there; without one, what a person has answered on the page stays.
     """
@@ -193,7 +191,8 @@ def _without_key_follow(here: Seat) -> None:
     if is_code(here.lead):
         here.lead = here.lead.upper()
         key = seat.key(here.lead)
-        if code_of(key) != here.lead if ROOMS.find(here.lead) is None else not ROOMS.held(here.lead, key):
+        may_lead = ROOMS.held(here.lead, key) or not ROOMS.find(here.lead) and key and code_of(key) == here.lead
+        if not may_lead:
             here.lead, here.room = "", here.lead
     elif here.lead not in (OWN, *SHIPPED):
         here.lead = ""
@@ -207,7 +206,7 @@ def _without_key_follow(here: Seat) -> None:
 def _listen(path: str) -> None:
     here = seat.seat()
     data = _of_leader(here, path) if here.lead else _of_follower(here)
-    _element(key=KEY, data=data, on_said_change=lambda: _hear(path))
+    _element(key=KEY, data=data, on_said_change=_hear)
 
 
 def _of_leader(here: Seat, path: str) -> dict:
@@ -242,15 +241,16 @@ def _in_browser(path: str, query: Mapping[str, object]) -> str:
     return f"{'' if path == PAGES[0].path else path}?{urlencode(query, doseq=True)}"
 
 
-def _hear(path: str) -> None:
+def _hear() -> None:
     """The callback of what `lecture.js` sends. Anything else than what it may send does nothing."""
-    here, room = seat.seat(), seat.leading()
+    here, room = seat.seat(), seat.leading() or seat.followed()
     match st.session_state[KEY].said:
-        case {"does": "heard", **more}:
-            if room:
-                _catch_up(here, room, path)
-            elif room := seat.followed():
-                _catch_up_with(here, room, path, again=more.get("again") is True)
+        case {"does": "heard", **more} if room:
+            here.heard = True
+            if more.get("again") is True:
+                here.turn = None
+            if here.turn != room.turn or here.room and not _same(here.address, room.address):
+                st.rerun()  # the whole page, which goes where the room is
         case {"does": "order", "text": str(text)} if here.lead == OWN and room is None and len(text) <= MOST_BYTES:
             here.own = seat.without_room(text)
             st.rerun()
@@ -259,21 +259,24 @@ def _hear(path: str) -> None:
             st.rerun()
 
 
-def _catch_up_with(here: Seat, room: Room, path: str, again: bool) -> None:
-    """Go where the lecturer is: anew at another stop or after a hand has moved something, and else only by the address."""
-    moved, before = not _same(here.address, room.address), here.place
-    anew = again or before is None or before[0] != room.shown[0]
-    if not (anew or moved or here.turn != room.turn):
+def _follow(here: Seat, room: Room, page: str) -> None:
+    """Go where the lecturer is, when the browser says that no hand has anything against it.
+
+    Anew at another stop, or after a hand has moved something; else only the address changes, and answers stay.
+    """
+    if not here.heard:
+        if here.turn is None and _same(_on_screen(page), room.address):
+            here.turn, here.address, here.place = room.turn, room.address, room.shown
         return
-    here.turn, here.address, here.place = room.turn, room.address, room.shown
+    moved, anew = not _same(here.address, room.address), here.turn is None or here.place[0] != room.shown[0]
+    here.heard, here.turn, here.address, here.place = False, room.turn, room.address, room.shown
     parts, view = urlsplit(room.address), course.at(room.order, room.shown)
-    page = route.find(parts.path) if parts.path else None
-    if page and (anew or moved):
-        answered = course.View(page.path, {}, revealed=course.AFTER if view and view.revealed else course.NOT)
-        _open(here, page, parse_qs(parts.query, keep_blank_values=True), answered if anew else None)
-    elif view and view.revealed and view.path == path:
-        called.reveal(path)
-        st.rerun()
+    there = route.find(parts.path) if parts.path else None
+    if there and (anew or moved):
+        answered = course.View(there.path, {}, revealed=course.AFTER if view and view.revealed else course.NOT)
+        _open(here, there, parse_qs(parts.query, keep_blank_values=True), answered if anew else None)
+    elif view and view.revealed and view.path == page:
+        called.reveal(page)
 
 
 def _clean(address: str) -> str:

@@ -34,6 +34,7 @@ class Seat:
         own: the lecture of an order that is led without a room.
         place: where in the order it shows; `turn` is the room's count of moves that led there, None at first.
         address: of who follows, the room's as it was taken over.
+        heard: whether the browser of who follows has asked to go where the room is.
         page: the page of the last run.
         to: what the address of the page says to which the lecture goes, until that page runs.
     """
@@ -45,6 +46,7 @@ class Seat:
     place: Place | None = None
     turn: int | None = None
     address: str = ""
+    heard: bool = False
     page: str | None = None
     to: dict[str, list[str]] | None = None
 
@@ -93,7 +95,7 @@ def followed() -> Room | None:
     here = seat()
     if here.entered != here.room:
         try:  # as on the page for phones: nobody finds a room by trying codes
-            ROOMS.enter(here.room, st.context.ip_address or "", st.context.cookies.get(f"gptoss_seat_{here.room}", ""))
+            ROOMS.enter(here.room, st.context.ip_address or "", str(st.context.cookies.get(f"gptoss_seat_{here.room}", "")))
         except Refused:
             return None
         here.entered = here.room
@@ -112,7 +114,7 @@ def without_room(order_text: str) -> Room:
 
 def key(code: str) -> str:
     """The key of the room with a code, as far as this browser has it."""
-    return st.context.cookies.get(COOKIE.format(code), "")
+    return str(st.context.cookies.get(COOKIE.format(code), ""))
 
 
 def query() -> dict[str, str]:

@@ -70,9 +70,9 @@ def press_in_head(at: AppTest, words: str) -> AppTest:
     return send(at, offers(at)[words])
 
 
-def send(at: AppTest, message: object, event: str = "pressed") -> AppTest:
-    """A message of the head, as the browser sends one of a component: a trigger in its own widget."""
-    element = next(element.proto for element in at.get("bidi_component") if element.proto.component_name == KEY)
+def send(at: AppTest, message: object, event: str = "pressed", component: str = KEY) -> AppTest:
+    """A message of the head, or of another component, as the browser sends it: a trigger in its own widget."""
+    element = next(element.proto for element in at.get("bidi_component") if element.proto.component_name == component)
     states = at._tree.get_widget_states()
     states.widgets.add(id=f"$$STREAMLIT_INTERNAL_KEY_{element.id}__events",
                        json_trigger_value=json.dumps([{"event": event, "value": message}]))
