@@ -18,7 +18,7 @@ const TURNS = ['PageDown', 'PageUp', 'Enter', ' ', 'ArrowLeft', 'ArrowRight', 'A
 
 const room = (window.gptossLecture ??= {
   now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, keyAt: -OWN, black: false, digits: '', fetched: '',
-  byTab: false, listens: false, pressed: key => (room.now?.data.role === 'lead' ? led(key) : undefined),
+  byTab: false, listens: false, isSettled, pressed: key => (room.now?.data.role === 'lead' ? led(key) : undefined),
 })
 
 export default function (component) {
@@ -39,6 +39,11 @@ export default function (component) {
 const data = () => room.now?.data ?? {}
 const leads = () => data().role === 'lead'
 const isRunning = () => document.querySelector('[data-test-script-state=running]') !== null
+// Whether the page is drawn that belongs to where the room is, so that parts of it can be drawn anew.
+function isSettled() {
+  return room.now !== null && !isRunning() && (room.event?.turn === data().turn || !leads() && isFree())
+}
+
 const here = path => new URL(`./${path}`, location.href)
 
 function listen() {
@@ -77,6 +82,7 @@ function open({ code, stream }) {
     if (!room.event && leads()) learn(code)
     room.event = JSON.parse(message.data)
     keepPlace()
+    if (room.event.over) source.close()
     blacken(leads() && room.event.black)
     draw()
     look()

@@ -14,8 +14,8 @@ export default function (component) {
 }
 
 function look() {
-  const event = window.gptossLecture?.event
-  if (!votes.now || !event) return
+  const { event, isSettled } = window.gptossLecture ?? {}
+  if (!votes.now || !event || !isSettled()) return // a part that is drawn anew while a page is on its way would stop it
   const { vote, called } = event
   const there = JSON.stringify([vote?.round ?? null, vote?.open ?? null, called ?? false])
   for (const one of document.querySelectorAll('[data-votes]')) {
