@@ -38,6 +38,14 @@ SHORTCUTS = (
     Shortcut("f", "f", "stage", "projector mode: the picture large on an empty screen, and back"),
     Shortcut("?", "?", "list", "this list"),
 )
+# What keys do beside that, or in its place, while a lecture is led: `lecture.js` reads them.
+LEADING = {
+    "Page\u00a0down, space, →": "on: the next step of the picture, the next beat of the order, the next stop",
+    "Page\u00a0up, ←": "back by one of them",
+    "Digits": "to the stop of that number; Enter at once",
+    "b": "black, and the picture again",
+    "r": "the room's code and address, large",
+}
 _KEY, _LIST = "keys", "keys_listed"
 _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS},
@@ -120,6 +128,10 @@ _ACTS: dict[str, Callable[[str], None]] = {
 
 @st.dialog("Keys", icon=":material/keyboard:")
 def _list_keys() -> None:
+    rows = {shortcut.written: shortcut.words for shortcut in SHORTCUTS}
+    if seat.leading():
+        rows = LEADING | {written: words for written, words in rows.items() if not written.startswith("Page")}
     st.markdown("| Key | What it does |\n|---|---|\n" + "\n".join(
-        f"| `{shortcut.written}` | {shortcut.words} |" for shortcut in SHORTCUTS))
-    st.caption("A text box, a list or a table that has the focus keeps its keys; a slider keeps arrows, Home and End.")
+        f"| `{written}` | {words} |" for written, words in rows.items()))
+    st.caption("A text box, a list or a table that has the focus keeps its keys; a slider keeps arrows, Home and End."
+               + (" While you lead, it keeps ↑ and ↓, and ← and → where Tab has led to it." if seat.leading() else ""))

@@ -56,6 +56,7 @@ function listen() {
     if (TURNS.includes(event.key) || event.target.matches?.('input, textarea')) touch(event)
     if (event.key === 'Escape') close()
   }, true)
+  window.addEventListener('popstate', () => room.now && !leads() && setFree(true)) // Back is a hand's, too
   window.addEventListener('pointerdown', event => {
     room.byTab = false
     touch(event)

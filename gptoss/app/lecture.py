@@ -104,7 +104,8 @@ def _lead(here: Seat, room: Room, page: str, asked: course.Place | None, fresh: 
     """Be where the room is, or the room where this session has been taken by a click, by Back or by a reload."""
     view = course.at(room.order, room.shown)
     if fresh:
-        if view and view.path == page and asked in (None, room.shown):
+        shipped = view and not view.attempt and _same(_on_screen(page), view.address)
+        if view and view.path == page and (asked == room.shown or asked is None and shipped):
             _adopt(here, room, page)
         else:
             _go(here, room)
