@@ -57,6 +57,7 @@ async function one(stop, work, forPaper, tell) {
       tell(`${stop.headline || stop.path}, exercise ${attempt.place + 1} of ${found.tries.length}`,
         (attempt.place + 1) / (found.tries.length + 1))
       await tried(frame, stop, attempt, aborted)
+      attempt.link = work.data.sheet.home + state(frame)
     }
     return found
   } catch (why) {
@@ -66,6 +67,13 @@ async function one(stop, work, forPaper, tell) {
   } finally {
     frame?.remove()
   }
+}
+
+// What a page shows by now, as an address.
+function state(frame) {
+  const here = new URL(frame.contentWindow.location.href)
+  for (const key of ['paper', 'embed', 'embed_options']) here.searchParams.delete(key)
+  return here.pathname.split('/').pop() + here.search
 }
 
 async function tried(frame, stop, attempt, aborted) {

@@ -9,13 +9,13 @@ puts together, `handout.js` is the panel with its progress.
 from __future__ import annotations
 
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 import streamlit as st
 
 from gptoss.app import route, share
 from gptoss.app.browser_side import text_of
 from gptoss.app.paper import KEY
+from gptoss.room import addresses
 from gptoss.room.order import Order, Question, Stop
 
 # What an address says so that a page is drawn for paper, and in the light theme whatever the reader's is.
@@ -45,17 +45,17 @@ def panel(order: Order) -> None:
 
 def sheet(order: Order, here: str) -> dict:
     """What is printed of an order beside what its pages show; `here` is the address of any page of the app."""
-    host = here.rsplit("/", 1)[0]
-    return {"title": order.title or "A lecture", "minutes": order.minutes, "host": urlsplit(host).netloc,
-            "stops": [_stop(number, stop, host) for number, stop in enumerate(order.stops, 1)]}
+    home = addresses.from_elsewhere(f"{here.rsplit('/', 1)[0]}/") if here else ""
+    return {"title": order.title or "A lecture", "minutes": order.minutes, "home": home,
+            "stops": [_stop(number, stop, home) for number, stop in enumerate(order.stops, 1)]}
 
 
-def _stop(number: int, stop: Stop, host: str) -> dict:
+def _stop(number: int, stop: Stop, home: str) -> dict:
     """A stop, with its link and the link's code; a problem where it cannot be opened."""
     page = route.find(stop.path)
     there = bool(stop.address) and page is not None
     address = stop.address.replace(page.path, route.address(page).removeprefix("./"), 1) if there else ""
-    link = f"{host}/{address}" if there else ""
+    link = f"{home}{address}" if there else ""
     return {"number": number, "address": f"./{address}" if there else "", "path": page.path if there else "",
             "headline": stop.headline, "sentence": stop.sentence, "minutes": stop.minutes, "link": link,
             "code": _code(link), "problem": stop.problem or ("" if there else "There is no page at this stop's address."),
@@ -63,9 +63,9 @@ def _stop(number: int, stop: Stop, host: str) -> dict:
 
 
 def _asked(vote: Question) -> dict:
-    """A stop's own question; nothing is known of its answer where another page has it."""
+    """A stop's own question. Where it is a page's (`source`), that page knows the answer."""
     answer = "" if vote.answer is None else f"{vote.answer:g}" if isinstance(vote.answer, float) else str(vote.answer)
-    return {"text": vote.text, "choices": [*vote.choices], "unit": vote.unit,
+    return {"text": vote.text, "choices": [*vote.choices], "unit": vote.unit, "source": vote.source,
             "answer": " ".join(filter(None, (answer, vote.unit))) if answer else "", "because": vote.because}
 
 

@@ -15,7 +15,7 @@ async function documents(sheet, taken, look, asked) {
   return made.map(([title, words, body]) => ({title, words, html: whole(`${title} · ${sheet.title}`, body, look)}))
 }
 
-// The same body with a stop's picture as much smaller as its page needs to be one, on A4 and on Letter; but no less than half.
+// The same body, with a picture as much smaller as its stop needs to be on one sheet of A4 or Letter; by half at most.
 async function fitted(body, look) {
   const frame = document.createElement('iframe')
   frame.style.cssText = `${HIDDEN}; width: 732px; height: 1000px`
@@ -99,7 +99,8 @@ function predictions(stop, found) {
   const own = vote && {question: text(vote.text), choices: vote.choices.map(text), unit: text(vote.unit), mistakes: [],
     answer: vote.answer && `<b>${text(vote.answer)}</b>. ${text(vote.because)}`}
   const pages = found?.question && found
-  return [own, pages].filter(each => each && (each !== pages || own?.question !== pages.question))
+  const same = own && pages && (own.question === pages.question || vote.source.startsWith(`${stop.path}:`))
+  return same ? [pages] : [own, pages].filter(Boolean)
 }
 
 function room(asked) {
@@ -146,11 +147,14 @@ function exercises(sheet, taken) {
 function answers(sheet, taken) {
   const tries = experiments(sheet, taken)
   return front(sheet, 'Answers', PURPOSE) + all(sheet.stops, (stop, place) => {
-    const inside = all(predictions(stop, taken[place]), answer) + all(tries[place], attempt => box(
-      `<p><b>${attempt.number} ${attempt.label}.</b> ${attempt.why}</p>${
-        figure(attempt.picture, SMALL)}${problem(attempt.missed)}`))
+    const inside = all(predictions(stop, taken[place]), answer) + all(tries[place], seen)
     return inside && part(stop, taken[place], inside)
   })
+}
+
+function seen(attempt) {
+  const name = attempt.link ? `<a href="${text(attempt.link)}">${attempt.label}</a>` : attempt.label
+  return box(`<p><b>${attempt.number} ${name}.</b> ${attempt.why}</p>${figure(attempt.picture, SMALL)}${problem(attempt.missed)}`)
 }
 
 function part(stop, found, inside) {

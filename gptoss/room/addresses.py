@@ -17,12 +17,17 @@ def for_phones(app: str, code: str) -> str:
 
     Where that is the lecturer's own machine, phones get the machine's address in its network.
     """
+    return f"{from_elsewhere(app)}room/{code}"
+
+
+def from_elsewhere(app: str) -> str:
+    """The app's address as other machines can open it, from its own as a browser here has it: `http://host:8501/`."""
     scheme, _, rest = app.partition("://")
     host, slash, base = rest.partition("/")
     name, port = _split(host)
     if name in ("localhost", "[::1]", "::1") or name.startswith("127."):
         host = (own_address() or name) + port
-    return f"{scheme}://{host}/{base.strip('/') + '/' if base.strip('/') else ''}room/{code}"
+    return f"{scheme}://{host}/{base.strip('/') + '/' if base.strip('/') else ''}"
 
 
 def own_address() -> str:

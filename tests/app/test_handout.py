@@ -1,6 +1,7 @@
 """What is printed of an order beside what its pages show: links, codes, problems, the stops' own questions."""
 
 from gptoss.app import handout
+from gptoss.room import addresses
 from gptoss.room.order import read_order
 
 ORDER = read_order('''
@@ -35,6 +36,12 @@ def test_a_stop_has_its_link_and_code_or_says_why_it_has_none():
     assert all(stop["code"].startswith("<svg") and not stop["problem"] for stop in (first, second))
     assert all(not stop["link"] and not stop["code"] and not stop["address"] and stop["problem"] for stop in others)
     assert first["vote"]["answer"] == "3 weights" and second["vote"] is None
+
+
+def test_paper_from_the_lecturer_s_own_machine_names_it_as_phones_reach_it(monkeypatch):
+    monkeypatch.setattr(addresses, "own_address", lambda: "192.0.2.7")
+    sheet = handout.sheet(ORDER, "http://localhost:8501/lecture")
+    assert sheet["stops"][1]["link"].startswith("http://192.0.2.7:8501/sinks?")
 
 
 def test_a_link_that_no_phone_can_read_has_no_code():

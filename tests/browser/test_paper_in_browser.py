@@ -46,6 +46,7 @@ _STANDS = """() => ({headings: [...document.querySelectorAll('h2')].map(each => 
     formulas: document.querySelectorAll('.maths math').length, codes: document.querySelectorAll('.code svg').length,
     choices: [...document.querySelectorAll('.choices li')].map(each => each.textContent),
     boxes: [...document.querySelectorAll('.asked')].map(each => each.textContent),
+    links: [...document.querySelectorAll('.asked a')].map(each => each.href),
     pictures: document.querySelectorAll('.picture').length, marks: document.querySelectorAll('h1 b, h2 i').length,
     wrong: [...document.querySelectorAll('.wrong')].map(each => each.textContent),
     wide: document.documentElement.scrollWidth})"""
@@ -96,4 +97,5 @@ def check_documents(handout: dict, exercises: dict, answers: dict) -> None:
     assert exercises["headings"] == ["A <i>gate</i>"] and len(exercises["boxes"]) == 4 and exercises["pictures"] == 0
     assert exercises["boxes"][0].startswith("1.1 Press “Close one head”")
     assert len(answers["boxes"]) == 5 and answers["pictures"] == 4 and answers["wrong"] == []
+    assert len(answers["links"]) == 4 and "sinks_scope=Head" in answers["links"][0] and "paper" not in answers["links"][0]
     assert "it gets longer" in answers["boxes"][0] and "Every key's weight grows" in answers["boxes"][0]
