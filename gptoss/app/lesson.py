@@ -17,7 +17,7 @@ from gptoss.app.markdown import literal, plain
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.text import Tokens, live_tokens
-from gptoss.app.verdicts import Claim, badge, decide, known
+from gptoss.app.verdicts import OPEN, Claim, badge, decide, known
 from gptoss.exercises.catalogue import of_page
 from gptoss.room.order import Question
 from gptoss.units import number
@@ -422,11 +422,15 @@ def _exercises(path: str) -> None:
 
 
 def _claims(lesson: Lesson) -> None:
+    """Each claim with its verdict: at once, or when the reader asks where it has to be measured."""
     study = route.page_at(lesson.path).of(state.study())
     for claim in lesson.claims:
-        verdict = known(claim, study) or decide(claim, study)
-        st.markdown(f"“{literal(claim.sentence)}” :small[{claim.origin} · decided on {claim.basis(study)}]  \n"
-                    f"{badge(verdict.verdict)} {verdict.sentence}")
+        st.markdown(f"“{literal(claim.sentence)}” :small[{claim.origin} · decided on {claim.basis(study)}]")
+        place, key = st.container(horizontal=True, vertical_alignment="center"), f"{lesson.path}_measure_{claim.name}"
+        verdict = known(claim, study)
+        if verdict is None and place.button("Measure now", key=key, icon=":material/timer:", help=claim.takes):
+            verdict = decide(claim, study)
+        place.markdown(f"{badge(verdict.verdict)} {verdict.sentence}" if verdict else f"{badge(OPEN)} {claim.takes}")
 
 
 def _checks(lesson: Lesson) -> None:

@@ -85,6 +85,8 @@ def test_only_the_open_tab_does_any_work(page):
     open_tab(page, "rope", "The code")
     assert "class RMSNorm" in page.code[0].value and page.session_state["calls"] == []
     open_tab(page, "rope", "Claims")
+    assert page.session_state["calls"] == [] and "It multiplies." in page_text(page)
+    page.button(key="rope_measure_99").click().run()
     assert page.session_state["calls"] == ["claim"] and "It is 42." in page_text(page) and "close: false]" in page_text(page)
     assert any(r"It is \<\|41\|\>." in markdown.value for markdown in page.markdown)
     assert f"somebody, claim 99 · decided on the model under study, {DEFAULT_PRESET}]" in page_text(page)
