@@ -71,7 +71,7 @@ def _open_board(room: Room, vote: Vote, path: str) -> None:
     with st.container(key="board_head", horizontal=True, vertical_alignment="center"):
         st.html(f'<p class="vote-count"><strong data-votes>{_count(vote)}</strong> <span>{_state(vote)}</span></p>')
         _buttons(room, vote, known, _answer_of(vote, path))
-    st.markdown(f"### {literal(vote.question.text)}")
+    st.markdown(f"## {literal(vote.question.text)}")
     if vote.open:
         _how_to_answer(room, vote)
         return
@@ -80,7 +80,7 @@ def _open_board(room: Room, vote: Vote, path: str) -> None:
     else:
         st.markdown("Nobody has answered.")
     if known:
-        st.markdown(f"**It is {literal(_written(vote))}.** {literal(vote.question.because)}")
+        st.markdown(f"**{literal(_answer(vote))}** {literal(vote.question.because)}")
 
 
 def _bar(vote: Vote) -> None:
@@ -125,9 +125,11 @@ def _chart(vote: Vote, known: bool) -> Chart:
     return number_dots(rounds, answer, vote.question.unit)
 
 
-def _written(vote: Vote) -> str:
+def _answer(vote: Vote) -> str:
     asked = vote.question
-    return str(asked.answer) if asked.choices else f"{number(asked.answer, 4)} {asked.unit}".strip()
+    if asked.choices:
+        return f"The answer is “{asked.answer}”."
+    return f"It is {f'{number(asked.answer, 4)} {asked.unit}'.strip()}."
 
 
 def _answer_of(vote: Vote, path: str) -> Callable[[], None] | None:
