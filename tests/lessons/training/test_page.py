@@ -14,6 +14,7 @@ from reader import assert_fine, dial, open_page, page_text, press, type_text
 from seen import seen
 from streamlit.testing.v1 import AppTest
 
+from gptoss.app import asking, seat
 from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
 from gptoss.app.study import Study
 from gptoss.checkpoint import CheckpointError
@@ -25,6 +26,7 @@ from gptoss.lessons.training.controls.replay import BEST_HEADS
 from gptoss.lessons.training.controls.results import KEEP, LOAD, RATE, REPLAY, SAMPLES, TABS
 from gptoss.lessons.training.controls.run import JOBS
 from gptoss.model import Transformer
+from gptoss.room.rooms import Rooms
 from gptoss.training.contest import MOST
 from gptoss.training.corpus import DOMAINS, LARGEST_TEXT
 from gptoss.training.domains import ARITHMETIC, REPETITION
@@ -697,3 +699,55 @@ def test_what_ships_can_be_replayed():
     at.segmented_control(key="training_run").set_value("gpt2").run()
     assert_runs(at)
     assert "No router here" in page_text(at) and re.search(r"\d+% to the token before", html(at))
+
+
+# In a room
+
+@pytest.fixture
+def room():
+    return Rooms().open('[[stop]]\naddress = "training"\nminutes = 5\n')
+
+
+def test_who_follows_gives_the_room_a_curve_and_it_lies_under_the_recorded_run_of_who_leads(room, monkeypatch):
+    monkeypatch.setattr(asking, "browser", lambda _: "somebody")
+    with monkeypatch.context() as follower:
+        follower.setattr(seat, "followed", lambda: room)
+        at = open_page(PAGE, preset="classroom")
+        assert at.button(key="training_give").disabled
+        at.toggle(key="training_draw").set_value(True).run()
+        at.slider(key="training_guess_4").set_value(2.0).run()
+        at.button(key="training_give").click().run()
+        assert_fine(at)
+        assert "the room has your curve." in captions(at)
+    [curve] = room.curves()
+    assert curve[0][0] == 0 and curve[-1] == (1.0, 2.0)
+    monkeypatch.setattr(seat, "led", lambda: room)
+    at = open_page(PAGE, preset="classroom", training_class="true")
+    assert_fine(at)
+    assert "1 curve that the room has drawn" in captions(at) and "of 100 points" in captions(at)
+    assert "drawn by many" in seen(at).chart("Loss by domain")["kind"].tolist()
+
+
+def test_without_a_room_its_curves_are_nowhere(page):
+    at = page(training_class="true")
+    assert "training_give" not in {button.key for button in at.button}
+    assert "training_class" not in {toggle.key for toggle in at.toggle}
+    assert "drawn by many" not in seen(at).chart("Loss by domain")["kind"].tolist()
+
+
+def test_the_run_of_who_leads_is_the_rooms_and_outlives_the_session(page, room, monkeypatch):
+    follower = page()
+    with monkeypatch.context() as lecturer:
+        lecturer.setattr(seat, "led", lambda: room)
+        train(page())
+        assert room.trainer and JOBS.view(room.trainer).unfinished
+        assert "training_stop" in {button.key for button in page().button} or not JOBS.view(room.trainer).unfinished
+    monkeypatch.setattr(seat, "followed", lambda: room)
+    deadline = time.monotonic() + PATIENCE
+    while JOBS.view(room.trainer).state != DONE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert_fine(follower.run())
+    assert "the lecturer's run:" in captions(follower) and "It is done: step 4 of 4" in progress(follower)
+    assert not {"training_pause", "training_stop"} & {button.key for button in follower.button}
+    JOBS.forget(room.trainer)
