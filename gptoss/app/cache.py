@@ -37,13 +37,13 @@ class Budget:
     def take(self, cache: Cache, key: Hashable, size: int) -> None:
         """Count a new value in, and have caches let go of older ones until all are within the budget.
 
-        More than a quarter counts as a quarter. That is the server's own checkpoint, or a pass of it: they are bounded in
+        More than all of it counts as a quarter. That is the server's own checkpoint, or a pass of it: they are bounded in
         number, and must not drive out everything else.
         """
         over = []
         with self._lock:
             self._leave(cache, key)
-            self._sizes[cache, key] = size = min(size, self.most_bytes // 4)
+            self._sizes[cache, key] = size = size if size <= self.most_bytes else self.most_bytes // 4
             self.bytes += size
             while self.bytes > self.most_bytes:
                 oldest = next(iter(self._sizes))

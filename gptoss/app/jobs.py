@@ -8,7 +8,6 @@ weights in a temporary file and not in memory.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import itertools
 import os
@@ -25,6 +24,7 @@ from typing import BinaryIO
 from torch import Tensor
 
 from gptoss import units
+from gptoss.app.allocation import give_back_memory
 from gptoss.app.visitor import Visitor
 from gptoss.training.contest import Contest, Plan, Standing, weights_in
 from gptoss.training.corpus import Corpus
@@ -50,7 +50,6 @@ GRACE = 30.0  # s that a browser may be away
 RECENT = 20  # steps over which speed is measured
 LOOK = 2.0  # s for which all who watch a run are shown the same moment of it
 IN_MEMORY = "The server's disk took no file, so the weights are kept in its memory."
-_M_MMAP_THRESHOLD = -3  # as malloc.h calls it
 
 
 @dataclass(frozen=True)
@@ -333,7 +332,6 @@ class Jobs:
     def _work(self) -> None:
         """The background thread: one run after the other, until there is none left to run or to keep."""
         lower_priority()
-        spare_memory()
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="training", initializer=lower_priority) as pool:
             while job := self._next():
                 try:
@@ -445,18 +443,6 @@ def lower_priority() -> None:
     """Let every other thread of the server go before this one, where the system can."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def spare_memory() -> None:
-    """Let large tensors go back to the system as soon as they are freed: Linux's C library would keep them for later."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, 2**20)
-
-
-def give_back_memory() -> None:
-    """The same for whatever else is free, which the library keeps for every thread that has used it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _written(data: bytes) -> BinaryIO:

@@ -4,6 +4,7 @@ import gc
 
 import streamlit as st
 
+from gptoss.app.allocation import spare_memory
 from gptoss.app.served import served
 from gptoss.config import ModelConfig
 
@@ -15,6 +16,7 @@ def prepare_process() -> None:
     Streamlit collects after every script run. Walking all objects of torch, pandas and the tokenizer each
     time costs more than the run itself; frozen, they are passed over, and what sessions create is still collected.
     """
+    spare_memory()
     import altair  # noqa: F401
     import pandas  # noqa: F401
     import torch

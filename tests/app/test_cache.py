@@ -54,6 +54,14 @@ def test_a_single_huge_value_does_not_drive_out_the_rest():
     assert cache.get("small") is not None and cache.get("huge") is not None
 
 
+def test_a_large_value_counts_whole():
+    budget = Budget(10 * KILOBYTE)
+    cache = Cache(9, budget)
+    cache.put("small", array(2))
+    cache.put("large", array(9))
+    assert cache.get("small") is None and budget.bytes == 9 * KILOBYTE
+
+
 def test_many_threads_keep_the_budget():
     budget = Budget(20 * KILOBYTE)
     caches = [Cache(5, budget) for _ in range(4)]

@@ -36,7 +36,7 @@ class Server:
         """Resident memory in MB (10^6 bytes): now, and at its highest so far. From Linux's `/proc`."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return {name: int(re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024 / 1e6
-                for name, field in (("now", "VmRSS"), ("highest", "VmHWM"))}
+                for name, field in (("now", "VmRSS"), ("highest", "VmHWM"), ("anonymous", "RssAnon"))}
 
 
 @contextmanager
