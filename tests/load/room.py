@@ -1,11 +1,12 @@
-"""A lecture room of 200 phones on loopback: votes, answers, memory, and the projector's slider meanwhile.
+"""A lecture room of 200 phones on loopback: votes, answers, memory, the projector's slider meanwhile; 40 full followers.
 
     python -m tests.load.room
     python -m tests.load.room --phones 50 --votes 5 --json room.json
 
 The phones share the machine with the server and are no browsers: each opens the page, follows the stream of events and
 answers, as `phone.js` does. The slider is moved by a process of its own, in turns on a server without a room and on one
-whose room votes without a pause. Memory is the server's resident set.
+whose room votes without a pause. The followers are browserless Streamlit sessions (`tests/load/client.py`). Memory is the
+server's resident set.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gptoss.room.order import SHIPPED, read_order
 from tests.benchmarks.components import MAIN_SLIDERS
 from tests.benchmarks.measure import ratio, summary, table, write_json
 from tests.benchmarks.servers import APP, Server, serving
-from tests.load.client import Session
+from tests.load.client import Follower, Session
 
 PAGE = "sinks"
 CHOICES = ["The first token", "Nothing", "Every token alike", "The last token"]
@@ -132,11 +134,11 @@ class Phone(Window):
 class Lecturer:
     """The browser that leads a room, with the presenter's window open."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, order: str = ORDER) -> None:
+        self.address, self.order = address, order
 
     async def __aenter__(self) -> Lecturer:
-        _, self.cookie, body = await ask(self.address, "POST", "/room/open", {"order": ORDER})
+        _, self.cookie, body = await ask(self.address, "POST", "/room/open", {"order": self.order})
         self.code = json.loads(body)["code"]
         self.window = Window(self.address, f"/presenter/events?room={self.code}", self.cookie)
         await self.window.__aenter__()
@@ -215,6 +217,30 @@ async def repaints(alone: str, lecturer: Lecturer, phones: list[Phone], blocks: 
     return series
 
 
+async def arrive(follower: Follower, window: Window, turn: int, start: float) -> float:
+    """Seconds from `start` until a follower has been told of a turn of the room and has drawn what is shown there."""
+    await until(lambda: window.state["turn"] > turn)
+    await follower.follow(window.state)
+    return time.perf_counter() - start
+
+
+async def follows(address: str, number: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds until each of many sessions has drawn a stop of the 45 minutes after the lecturer's press, by stop."""
+    series: dict[str, list[float]] = {}
+    async with Lecturer(address, SHIPPED["45"]) as lecturer, AsyncExitStack() as stack:
+        stops = read_order(SHIPPED["45"]).stops
+        phones = [await stack.enter_async_context(Phone(address, lecturer.code)) for _ in range(number)]
+        pairs = [(await stack.enter_async_context(Follower(address, stops[0].path, lecturer.code, phone.cookie)), phone)
+                 for phone in phones]
+        for _ in range(rounds):
+            for place in [*range(1, len(stops)), 0]:
+                turn, start = lecturer.window.state["turn"], time.perf_counter()
+                await lecturer.act("go", stop=place, beat=0)
+                series.setdefault(stops[place].path, []).extend(
+                    await asyncio.gather(*(arrive(follower, phone, turn, start) for follower, phone in pairs)))
+    return series
+
+
 async def lecture(server: Server, alone: Server, given: argparse.Namespace) -> dict:
     """Everything, one after the other."""
     address = server.address
@@ -231,8 +257,10 @@ async def lecture(server: Server, alone: Server, given: argparse.Namespace) -> d
                 series.setdefault(name, []).extend(seconds)
         counted, voted = await lecturer.counted(), server.memory()["now"]
         slider = await repaints(alone.address, lecturer, phones, given.blocks, given.moves)
-    return {"seconds": series, "slider": slider, "answers": {"sent": given.phones * given.votes, "counted": counted},
-            "kb_a_phone": {"connected": 1000 * (entered - before) / given.phones,
+    followed = await follows(address, given.followers, given.rounds) if given.followers else {}
+    return {"seconds": series, "slider": slider, "followed": followed,
+            "answers": {"sent": given.phones * given.votes, "counted": counted},
+            "followers": given.followers, "kb_a_phone": {"connected": 1000 * (entered - before) / given.phones,
                            "after all votes": 1000 * (voted - before) / given.phones}}
 
 
@@ -243,6 +271,8 @@ def report(results: dict) -> None:
     print(table([{"what": name, **summary(seconds)} for name, seconds in results["seconds"].items()]), "\n")
     print(table([{"a slider's repaint": name, **summary(seconds), "ratio": ratio(seconds, quiet)}
                  for name, seconds in slider.items()]), "\n")
+    print(table([{f"a stop on {results['followers']} sessions": name, **summary(seconds)}
+                 for name, seconds in results["followed"].items()]), "\n")
     print("Answers: {counted} of {sent} are counted.".format(**results["answers"]))
     print("Memory of a phone, kB: " + ", ".join(f"{size:.1f} {when}" for when, size in results["kb_a_phone"].items()))
 
@@ -253,6 +283,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--votes", type=int, default=10)
     parser.add_argument("--blocks", type=int, default=6, help="turns that the two sliders take")
     parser.add_argument("--moves", type=int, default=15, help="moves of a slider in a turn")
+    parser.add_argument("--followers", type=int, default=40, help="full sessions that follow")
+    parser.add_argument("--rounds", type=int, default=2, help="how often these see each stop")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     return parser.parse_args()
 
