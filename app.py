@@ -59,7 +59,8 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    run()
+    with lecture.turn():
+        run()
 else:
     import_everything()
     prepare_process()

@@ -9,6 +9,7 @@ all the same: its keys and beats work, and nobody follows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import streamlit as st
@@ -18,10 +19,12 @@ from gptoss.app import called, hidden, kept, route, seat, stage, state
 from gptoss.app.book import PAGES, Page
 from gptoss.app.browser_side import text_of
 from gptoss.app.seat import OWN, Seat
+from gptoss.app.turns import Turns
 from gptoss.room import course
 from gptoss.room.order import MOST_BYTES, SHIPPED, read_order
 from gptoss.room.rooms import ROOMS, Room, code_of, is_code
 
+_FOLLOWING = Turns(2)  # pages drawn at a time for those who follow
 KEY = "lecture"  # of the element that listens to the room
 # What stays in a session when it goes to a stop: who is there, and what belongs to the frame.
 _STAYS = {"visitor", "lines", "hidden", "staged", seat.KEPT, state.DIALS_KEY, KEY, "keys", "page_head"}
@@ -38,6 +41,16 @@ def start_button(order_text: str, name: str = "") -> None:
     first = course.at(read_order(order_text), (0, 0)) or course.View(PAGES[0].path, {})
     _starter(key="lecture_start", data={"order": order_text, "name": name if name in SHIPPED else OWN,
                                         "to": _in_browser(first.path, first.query | {stage.KEY: ["1"]})})
+
+
+def turn() -> AbstractContextManager:
+    """What a run of the script waits for where its session follows a room to somewhere else.
+
+    A class goes there at once. Two at a time are sooner done than forty that take turns at each line of Python, half of them
+    in half of the time, and the lecturer's own page has two to share with instead of forty.
+    """
+    here = st.session_state.get(seat.KEPT)
+    return _FOLLOWING if here and here.room and here.to is not None else nullcontext()
 
 
 def synchronise(path: str) -> None:
