@@ -36,6 +36,7 @@ def follow(code, **query):
 
 
 def test_a_session_finds_no_room_by_trying_codes_and_one_that_is_in_it_stays(rooms, monkeypatch):
+    monkeypatch.setattr(limits, "network", lambda _: "the address of all sessions of a test")
     monkeypatch.setattr(rooms, "_misses", limits.Tries(2, 1e6))
     code = rooms.open(SHIPPED["45"]).code
     inside = follow(code)
