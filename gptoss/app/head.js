@@ -33,6 +33,7 @@ function folded() {
 function fold(head) {
   away = !folded()
   try { localStorage.setItem(FOLDED, away ? '1' : '0') } catch { /* then it stays so as long as the page does */ }
+  document.cookie = `${FOLDED}=1; path=/; samesite=lax; max-age=${away ? 31536000 : 0}` // for the room that is kept
   show(head)
 }
 

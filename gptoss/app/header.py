@@ -31,6 +31,7 @@ MOVED_BY = {
 }
 
 _WHOLE, _ASKED = "head_wants_whole_page", "head_word"  # of the session: what a message of the head has to bring about
+_FOLDED = "gptoss-opening-folded"  # the cookie of a browser that has folded the openings (head.js)
 _WORD = re.compile(r"\[([^\]]+)\]\((#word-[\w-]+)\)")
 
 # One element for everything, since each of Streamlit's own costs the browser a tenth of every repaint.
@@ -56,8 +57,23 @@ def header(path: str, opening: Opening | None = None, untrained: bool = False) -
     """
     ensure_app()
     st.session_state.pop(_WHOLE, None)
-    _head(path, opening, untrained)
+    with st.container(key="head_place", height=_room(opening), border=False):
+        _head(path, opening, untrained)
     notices()
+
+
+def _room(opening: Opening | None) -> int:
+    """About how many px the head will take: it reaches the browser after the rest of the page, which it would push down.
+
+    Once it is there its place is as high as it is (style.css).
+    """
+    if stage.on():
+        return 36
+    phone = "Mobile" in st.context.headers.get("User-Agent", "")
+    if opening is None or _FOLDED in st.context.cookies:
+        return 150 if phone else 92
+    lengths = [len(_WORD.sub(r"\1", sentence)) for sentence in opening]
+    return 90 + 20 * sum(-(-length // 42) for length in lengths) if phone else 116 + 22 * -(-max(lengths) // 46)
 
 
 @st.fragment  # for the number of a word, this alone runs again

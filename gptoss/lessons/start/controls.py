@@ -49,7 +49,7 @@ def _reasons() -> str:
         (f"{units.spelled(why.total, 2)} weights", f"in {FIRST}, numbers that were learned from text", ""),
         (f"{units.spelled(why.active, 2)} used for each token", "because a router picks only a few experts: ",
          route.link(route.page_at("experts"), "see how", "See how a router picks experts")),
-        ("Runs on a laptop", f"because the weights take {units.size(why.bytes)}; an {why.laptop.name} writes at most "
+        ("Runs on a laptop", f"it takes {units.size(why.bytes)}; an {why.laptop.name} writes at most "
          f"{why.speed:.0f} tokens a second: ",
          route.link(route.page_at("memory"), "see how", "See how a laptop runs it", laptop)),
     )
