@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 ROOMS = 64  # at once on a server
 PHONES = 1_000  # browsers that a room knows
-LISTENERS = 2_000  # open streams of a server
+WINDOWS = 6  # open streams of one of them
+STRANGERS = 200  # open streams of a room's visitors who have no seat
 LECTURERS = 32  # open streams of a room's own lecturer: projector, presenter's window, and either reloaded
 WAITING = 30 * 60.0  # s without a lecturer after which a room ends
+UNLED = 5 * 60.0  # s after which one ends that was opened and that nobody came to lead
 LONGEST = 6 * 3600.0  # s that a room lives at most
 VOTES = 200  # of a room
 ROUNDS = 5  # of a vote
@@ -23,6 +25,16 @@ BODY = 2_000  # bytes of what a phone sends
 OPENING = 256 * 1024  # bytes of what opens a room: an order as JSON writes it
 MISSES = (60, 10.0)  # codes that there are not, from one address: a class mistypes some, and nobody finds one by trying
 ADDRESSES = 4_096  # that a limit remembers
+
+
+def listeners() -> int:
+    """How many streams a server holds open: each is a file of the process, and half of those are left to all others."""
+    try:
+        import resource
+    except ImportError:  # only Unix counts files
+        return 2_000
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(2_000, most // 2) if most != resource.RLIM_INFINITY else 2_000
 
 
 @dataclass

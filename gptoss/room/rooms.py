@@ -16,7 +16,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -73,7 +73,9 @@ class Room:
         self.version, self.turn = int(time.time() * 1_000), 0
         self._born = self._left = time.monotonic()
         self._rounds = int(time.time()) * 10_000  # a phone that has answered before a restart of the server asks anew
+        self._was_led = False
         self._lecturers = self._phones = 0
+        self._streams: list[tuple[str, Callable[[], object]]] = []  # of phones, the oldest first: whose, and how it ends
         self._curves: dict[str, list[tuple[float, float]]] = {}
         self._lock = threading.RLock()
         self._waiting: dict[tuple[asyncio.AbstractEventLoop, bool], set[asyncio.Future]] = {}
@@ -340,17 +342,31 @@ class Room:
     # Who is told
 
     @contextmanager
-    def listening(self, lecturer: bool) -> Iterator[None]:
-        """Count a stream while it is open. Raises `Refused` where the room is full."""
+    def listening(self, lecturer: bool, browser: str = "", let_go: Callable[[], object] = lambda: None) -> Iterator[None]:
+        """Count a stream while it is open; `browser` is whose it is, empty for those without a seat.
+
+        Raises `Refused` where the room is full. Of a browser with too many streams the oldest is let go: it may be one that
+        a phone has lost without a word.
+        """
         with self._lock:
-            if self._lecturers >= limits.LECTURERS if lecturer else self._phones >= limits.PHONES:
+            strangers = sum(not whose for whose, _ in self._streams)
+            full = self._phones >= limits.PHONES or not browser and strangers >= limits.STRANGERS
+            if self._lecturers >= limits.LECTURERS if lecturer else full:
                 raise Refused("This room is full.")
+            own = [] if lecturer or not browser else [stream for stream in self._streams if stream[0] == browser]
+            for _, let_oldest_go in own[:max(len(own) - limits.WINDOWS + 1, 0)]:
+                let_oldest_go()
             self._count(lecturer, 1)
+            stream = (browser, let_go)
+            if not lecturer:
+                self._streams.append(stream)
         try:
             yield
         finally:
             with self._lock:
                 self._count(lecturer, -1)
+                if not lecturer:
+                    self._streams.remove(stream)
 
     async def changed(self, since: int, patience: float = 15.0, gone: asyncio.Future | None = None,
                       lecturer: bool = True) -> int:
@@ -372,11 +388,16 @@ class Room:
                 self._waiting.get((loop, lecturer), set()).discard(told)
         return self.version
 
+    def led(self) -> None:
+        """Take note that the lecturer is there."""
+        self._was_led, self._left = True, time.monotonic()
+
     def over(self) -> bool:
         """Whether it has ended, also by itself: without a lecturer, or after hours."""
         with self._lock:
             now = time.monotonic()
-            lonely = not self._lecturers and now - self._left > limits.WAITING
+            waits = limits.WAITING if self._was_led else min(limits.WAITING, limits.UNLED)
+            lonely = not self._lecturers and now - self._left > waits
             if not self.ended and (lonely or now - self._born > limits.LONGEST):
                 self.end()
             return self.ended
@@ -384,10 +405,10 @@ class Room:
     def _count(self, lecturer: bool, change: int) -> None:
         if lecturer:
             self._lecturers += change
-            self._left = time.monotonic()
+            self.led()
         else:
             self._phones += change
-        self._tell_soon(everybody=False)
+            self._tell_soon(everybody=False)
 
     def _tell(self, everybody: bool = True) -> None:
         """Wake whoever waits, with a new version: everybody, or the lecturer's windows alone."""

@@ -146,7 +146,7 @@ def _text(name: str) -> str:
 
 async def _events(request: Request) -> Response:
     room = _room(request, request.path_params["code"])
-    return Stream(room, room.public_text, lecturer=_leads(request, room))
+    return Stream(room, room.public_text, _leads(request, room), _browser(request, room))
 
 
 async def _now(request: Request) -> Response:
@@ -290,6 +290,7 @@ def _led(request: Request, code: str) -> Room:
     room = _room(request, code)
     if not _leads(request, room):
         raise _No(403, _NOT_LED)
+    room.led()
     return room
 
 

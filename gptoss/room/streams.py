@@ -24,37 +24,36 @@ class Stream(Response):
 
     open = 0  # of this server
 
-    def __init__(self, room: Room, text: Callable[[], str], lecturer: bool = False) -> None:
-        self._room, self._text, self._lecturer = room, text, lecturer
+    def __init__(self, room: Room, text: Callable[[], str], lecturer: bool = False, browser: str = "") -> None:
+        self._room, self._text, self._lecturer, self._browser = room, text, lecturer, browser
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            if Stream.open >= limits.LISTENERS:
+            if Stream.open >= limits.listeners():
                 raise Refused("This server has as many listeners as it can serve.")
-            with self._room.listening(self._lecturer):
+            with self._room.listening(self._lecturer, self._browser, gone.cancel):
                 Stream.open += 1
                 try:
-                    await self._say_all(receive, send, scope["method"] == "HEAD")
+                    await self._say_all(gone, send, scope["method"] == "HEAD")
                 finally:
                     Stream.open -= 1
         except Refused as refused:
             await JSONResponse({"error": str(refused)}, 503)(scope, receive, send)
-
-    async def _say_all(self, receive: Receive, send: Send, nothing: bool) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            while not nothing and not gone.done() and not ROOMS.leaving:
-                over, version = self._room.over(), self._room.version
-                message = f"id: {version}\ndata: {self._text()}\n\n"
-                await send({"type": "http.response.body", "body": message.encode(), "more_body": True})
-                if over:
-                    break
-                await self._room.changed(version, BEAT, gone, self._lecturer)
-            await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
+
+    async def _say_all(self, gone: asyncio.Future, send: Send, nothing: bool) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        while not nothing and not gone.done() and not ROOMS.leaving:
+            over, version = self._room.over(), self._room.version
+            message = f"id: {version}\ndata: {self._text()}\n\n"
+            await send({"type": "http.response.body", "body": message.encode(), "more_body": True})
+            if over:
+                break
+            await self._room.changed(version, BEAT, gone, self._lecturer)
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -85,7 +85,10 @@ def test_rooms_are_bounded_and_those_without_a_lecturer_end(monkeypatch):
         assert rooms.find(second.code) is None
     monkeypatch.setattr(limits, "LONGEST", 60.0)
     monkeypatch.setattr(limits, "WAITING", 60.0)
-    assert not rooms.open(ORDER).ended
+    monkeypatch.setattr(limits, "UNLED", -1.0)
+    left, led = rooms.open(ORDER), rooms.open(ORDER)
+    led.led()
+    assert rooms.find(left.code) is None and rooms.find(led.code) is led
 
 
 def test_a_clicker_goes_through_beats_and_stops_and_back(room):

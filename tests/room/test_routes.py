@@ -324,14 +324,13 @@ def test_a_stream_says_the_newest_state_and_ends_with_the_lecture(rooms, lecture
 
 
 def test_streams_are_bounded_and_end_when_the_server_does(rooms, code, monkeypatch):
-    monkeypatch.setattr(limits, "LISTENERS", 0)
-    assert Browser().get(f"/room/{code}/events").status == 503
-    monkeypatch.setattr(limits, "LISTENERS", 9)
-    monkeypatch.setattr(limits, "PHONES", 0)
-    assert Browser().get(f"/room/{code}/events").status == 503
+    assert 0 < limits.listeners() <= 2_000
+    for limit, value in (("listeners", lambda: 0), ("PHONES", 0), ("STRANGERS", 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(limits, limit, value)
+            assert Browser().get(f"/room/{code}/events").status == 503
 
     async def leave():
-        monkeypatch.setattr(limits, "PHONES", 9)
         following = asyncio.create_task(Browser().ask("GET", f"/room/{code}/events", until=asyncio.Event()))
         while not rooms.find(code).phones:
             await asyncio.sleep(0)
@@ -339,6 +338,28 @@ def test_streams_are_bounded_and_end_when_the_server_does(rooms, code, monkeypat
         return await asyncio.wait_for(following, 60)
 
     assert b'"over": false' in asyncio.run(leave()).messages[-1]
+
+
+def test_a_browser_with_too_many_streams_loses_its_oldest(rooms, code, monkeypatch):
+    monkeypatch.setattr(limits, "WINDOWS", 2)
+    phone, other = Browser(), Browser()
+    for one in (phone, other):
+        one.get(f"/room/{code}")
+
+    async def follow():
+        room, never = rooms.find(code), asyncio.Event()
+        streams = []
+        for count, one in enumerate((phone, other, phone), 1):
+            streams.append(asyncio.create_task(one.ask("GET", f"/room/{code}/events", until=never)))
+            while room.phones < count:
+                await asyncio.sleep(0)
+        streams.append(asyncio.create_task(phone.ask("GET", f"/room/{code}/events", until=never)))
+        await asyncio.wait_for(streams[0], 60)
+        assert room.phones == 3 and not any(stream.done() for stream in streams[1:])
+        room.end()
+        await asyncio.wait_for(asyncio.gather(*streams), 60)
+
+    asyncio.run(follow())
 
 
 def test_a_phone_gets_an_address_that_it_can_open(monkeypatch):
