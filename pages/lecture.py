@@ -25,5 +25,5 @@ with place:
 with main():
     controls.show(order)
 controls.edit(text, order)
-with st.expander("Handouts to print", icon=":material/print:"):
+with st.expander("Handouts to print", icon=":material/print:", key="lecture_handouts"):
     handout.panel(order)

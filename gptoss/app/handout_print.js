@@ -1,7 +1,8 @@
 // The three documents of an order, each a page of HTML that stands alone: the handout, the exercises, their answers.
 
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
-const LARGE = {wide: 690, tall: 560}, SMALL = {wide: 660, tall: 400} // px of a picture on paper, at most
+const LARGE = {wide: 690, tall: 800}, SMALL = {wide: 660, tall: 400} // px of a picture on paper, at most
+const USUAL = 560 // px of one whose stop takes more than a page all the same
 const PAGE = 955 // px within the margins of a page, of A4 and of Letter
 const HOW = 'Open a page by its code. Write down what you expect before you press; then press, look, and say why.'
 const PURPOSE = 'To the predictions, the votes and the exercises.'
@@ -15,7 +16,7 @@ async function documents(sheet, taken, look, asked) {
   return made.map(([title, words, body]) => ({title, words, html: whole(`${title} · ${sheet.title}`, body, look)}))
 }
 
-// The same body, with a picture as much smaller as its stop needs to be on one sheet of A4 or Letter; by half at most.
+// The same body, with a picture as much smaller as its stop needs to be on one sheet of A4 or Letter, where that can be.
 async function fitted(body, look) {
   const frame = document.createElement('iframe')
   frame.style.cssText = `${HIDDEN}; width: 732px; height: 1000px`
@@ -28,8 +29,8 @@ async function fitted(body, look) {
   inside.querySelectorAll('section').forEach((section, place) => {
     const picture = section.querySelector('.picture'), over = section.offsetHeight + (place ? 0 : above) - PAGE
     if (!picture || over <= 0) return
-    const tall = picture.getBoundingClientRect().height
-    picture.style.zoom = (picture.style.zoom * Math.max(0.5, (tall - over) / tall)).toFixed(3)
+    const tall = picture.getBoundingClientRect().height, left = tall - over
+    picture.style.zoom = (picture.style.zoom * (left > 0.4 * tall ? left : Math.min(tall, USUAL)) / tall).toFixed(3)
   })
   const said = inside.body.innerHTML
   frame.remove()

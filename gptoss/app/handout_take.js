@@ -180,7 +180,7 @@ function look(element, style, unset, around) {
   // A box that holds something is as tall as that: what scrolls on the screen is whole on paper. And one that is as wide as
   // its words gets the room that other letters need.
   if (!element.textContent.trim() && !element.childElementCount || element.localName === 'img') said.push('height')
-  const fitted = element.textContent.trim() && (/^inline|^table/.test(style.display) || /flex|grid/.test(around?.display))
+  const fitted = element.textContent.trim() && (/^inline/.test(style.display) || /flex|grid/.test(around?.display))
   const written = said.filter(name => !fitted || !/width$/.test(name) || /^(border|outline)/.test(name))
     .map(name => `${name}: ${style.getPropertyValue(name)}`)
   return [...written, ...(fitted ? [`min-width: ${style.width}`] : [])].join('; ')
