@@ -25,6 +25,7 @@ from gptoss.room.votes import Vote
 from gptoss.units import number
 
 BOARD, BALLOT = "board", "ballot"  # keys of their places, by which votes.css and the tests find them
+LONG, MANY = 160, 8  # letters of a question, and bars, from which on they need more room
 _HEARS, _FOLDED, _SENT = "votes", "board_folded", "ballot_sent"
 _element = st.components.v2.component("gptoss_votes", js=text_of("votes.js"), css=text_of("votes.css"), isolate_styles=False)
 
@@ -71,16 +72,20 @@ def _open_board(room: Room, vote: Vote, path: str) -> None:
     with st.container(key="board_head", horizontal=True, vertical_alignment="center"):
         st.html(f'<p class="vote-count"><strong data-votes>{_count(vote)}</strong> <span>{_state(vote)}</span></p>')
         _buttons(room, vote, known, _answer_of(vote, path))
-    st.markdown(f"## {literal(vote.question.text)}")
+    asked = vote.question
+    with st.container(key="board_asks_much" if len(asked.text) > LONG else "board_asks"):
+        st.markdown(f"## {literal(asked.text)}")
     if vote.open:
         _how_to_answer(room, vote)
         return
-    if any(one.answers for one in vote.rounds[-ROUNDS:]):
-        pictures.show_chart(_chart(vote, known), key="board_chart", height="stretch")
+    shown = vote.rounds[-ROUNDS:]
+    if any(one.answers for one in shown):
+        with st.container(key="board_tall" if len(asked.choices) * len(shown) > MANY else "board_chart_place"):
+            pictures.show_chart(_chart(vote, known), key="board_chart", height="stretch")
     else:
         st.markdown("Nobody has answered.")
     if known:
-        st.markdown(f"**{literal(_answer(vote))}** {literal(vote.question.because)}")
+        st.markdown(f"**{literal(_answer(vote))}** {literal(asked.because)}")
 
 
 def _bar(vote: Vote) -> None:

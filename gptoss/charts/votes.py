@@ -15,6 +15,7 @@ from gptoss.charts.panels import Panel, Scale, frame_layers, grid, of_kind, pane
 from gptoss.units import number, percent, plural
 
 ROUNDS = 2  # that are shown, the last ones
+MOST = 8  # choices that are shown
 NOW, BEFORE = "now", "before"
 _LETTERS = 16  # px
 _BAR, _LINE, _GAP, _BELOW = 24, 26, 12, 52  # px of a bar, of the words above a choice's bars, between choices, of the axis
@@ -33,15 +34,15 @@ _ANSWER, _TRUTH, _AT_LEFT, _AT_RIGHT = "answer", "true value", "its name at the 
 def choice_bars(rounds: Sequence[Mapping[str, int]], answer: str | None = None) -> Chart:
     """How many chose what: a bar for each choice, and of two rounds two of them, the earlier one pale.
 
-    Each of `rounds` has a count for every choice; the last `ROUNDS` are shown. The `answer`, once it is to be known, has a
-    colour of its own and a tick before its words. Raises `ValueError` where there is nothing to choose from.
+    Each of `rounds` has a count for every choice; the last `ROUNDS` are shown, and of many choices `MOST`. The `answer`,
+    once it is to be known, has a colour of its own and a tick before its words. Raises `ValueError` without a choice.
     """
     shown = rounds[-ROUNDS:]
     if not shown or not shown[-1]:
         raise ValueError("there is no choice to draw")
-    tall = _LINE + _BAR * len(shown) + _GAP
+    tall, choices = _LINE + _BAR * len(shown) + _GAP, _foremost(shown[-1], answer)
     marks = []
-    for place, choice in enumerate(shown[-1]):
+    for place, choice in enumerate(choices):
         top, true = float(place * tall), choice == answer
         marks.append({"kind": _CHOICE, "x": 0.0, "y": top, "text": f"✓ {choice}" if true else choice})
         for turn, counts in enumerate(shown):
@@ -52,7 +53,8 @@ def choice_bars(rounds: Sequence[Mapping[str, int]], answer: str | None = None) 
                           "round": len(rounds) - len(shown) + turn + 1, "count": counts[choice],
                           "shade": 1.0 if now else 0.45, "y": y, "y2": y + _BAR - 4, "text": " ".join(words)})
     data = panel_data([], marks).fillna({name: 0.0 for name in ("round", "count", "shade")})
-    return Chart(_bars(tall * len(shown[-1])), data, "Answers of the room by choice", _describe_choices(shown, answer))
+    note = f"{len(choices)} of {len(shown[-1])} choices, those of most answers" if len(choices) < len(shown[-1]) else ""
+    return Chart(_bars(tall * len(choices)), data, "Answers of the room by choice", _describe_choices(shown, answer), note)
 
 
 def number_dots(rounds: Sequence[Sequence[float]], answer: float | None = None, unit: str = "") -> Chart:
@@ -138,6 +140,12 @@ def _truth(panels: Sequence[Panel], answer: float | None, unit: str) -> list[dic
 
 def _written(value: float, unit: str) -> str:
     return f"{number(value, 4)} {unit}".strip()
+
+
+def _foremost(counts: Mapping[str, int], answer: str | None) -> list[str]:
+    """The choices that are shown, in their own order."""
+    by_count = sorted(counts, key=lambda choice: (choice != answer, -counts[choice]))
+    return [choice for choice in counts if choice in by_count[:MOST]]
 
 
 def _median(values: np.ndarray, unit: str) -> str:

@@ -42,6 +42,14 @@ def test_of_several_rounds_the_last_two_are_beside_each_other():
     assert "2 answers from 2 to 3" in dots.alt and "3 answers from 4 to 6, median 5" in dots.alt
 
 
+def test_of_many_choices_those_of_most_answers_are_shown_and_the_answer():
+    counts = {f"part {place}": place for place in range(20)}
+    chart = choice_bars([counts], "part 3")
+    shown = of(chart, "share")["choice"].tolist()
+    assert shown == ["part 3", *(f"part {place}" for place in range(13, 20))]
+    assert chart.note == "8 of 20 choices, those of most answers"
+
+
 def test_alike_answers_are_a_heap_and_the_true_value_stands_where_they_do():
     chart = number_dots([[5.0, 5.0, 5.0, 9.0]], 5.0, "GB")
     dots, true = of(chart, "answer"), of(chart, "true value").iloc[0]

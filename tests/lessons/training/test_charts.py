@@ -48,7 +48,7 @@ from gptoss.lessons.training.charts.replay import (
 STUDY, GPT2, DENSE, NO_SINKS = "the model under study", "GPT-2, equal active parameters", "a dense MLP", "without sinks"
 FLOORS = {"prose": math.nan, "code": math.nan, "arithmetic": 1.4, "brackets": 1.1, "recall": 1.2, "repetition": 2.7,
           "own": math.nan}
-MISSING = {"curve", "step", "loss", "share", "largest", "expert", "layer", "gradient", "value", "panel"}
+MISSING = {"curve", "shade", "step", "loss", "share", "largest", "expert", "layer", "gradient", "value", "panel"}
 TOKENS = 40  # of the text that is replayed
 STEPS = [0, 50, 100, 150, 200, 250]
 

@@ -57,7 +57,7 @@ def loss_chart(rows: pd.DataFrame, floors: Mapping[str, float], drawn: pd.DataFr
     some = cloud if len(cloud) <= MOST_CURVES else [cloud[place * len(cloud) // MOST_CURVES] for place in range(MOST_CURVES)]
     panels = _loss_panels(shown, thin, floors, _drawings(drawn, some), steps)
     asides = {name: f"floor {floor:.2f}" for name, floor in floors.items() if floor == floor} | {
-        MEAN: f"of {len(present)} domains"}
+        MEAN: f"of {len(present)} domains" + (f", {plural(len(cloud), 'drawn curve')}" if cloud else "")}
     frames = [row for name, panel in panels.items()
               for row in panel.frame(name, asides.get(name, ""), ticks=(7, 8) if len(shown) == 1 else (4, 4))]
     thin = {key: line for key, line in thin.items() if key[1] != hidden}
@@ -169,7 +169,8 @@ def _cloud_marks(panel: Panel, cloud: Sequence[pd.DataFrame]) -> list[dict]:
     step = np.concatenate([curve["step"].to_numpy(float) for curve in cloud])
     loss = np.concatenate([curve["loss"].to_numpy(float) for curve in cloud])
     which = np.repeat(np.arange(len(cloud)), [len(curve) for curve in cloud])
-    return [{"kind": _CLOUD, "curve": which, "step": step, "loss": loss, "x": panel.x(step),
+    shade = min(max(5 / len(cloud), 0.15), 0.7)
+    return [{"kind": _CLOUD, "curve": which, "shade": shade, "step": step, "loss": loss, "x": panel.x(step),
              "y": panel.y(loss.clip(panel.up.low, panel.up.high))}]
 
 
@@ -218,8 +219,8 @@ def _loss_spec(cloud: bool) -> dict:
         x=x, y=y, x2="x2:Q", tooltip=[alt.Tooltip("domain:N"), alt.Tooltip("loss:Q", title="floor (nats a token)")])
     drawn = of_kind(_DRAWN).mark_line(color=palette.MUTED, strokeWidth=3, strokeDash=[10, 6], tooltip=False).encode(
         x=x, y=y, order="step:Q")
-    many = [of_kind(_CLOUD).mark_line(color=palette.MAGNITUDE, strokeWidth=1.5, opacity=0.25, tooltip=False).encode(
-        x=x, y=y, detail="curve:N", order="step:Q")] if cloud else []
+    many = [of_kind(_CLOUD).mark_line(color=palette.MAGNITUDE, strokeWidth=2, tooltip=False).encode(
+        x=x, y=y, detail="curve:N", order="step:Q", opacity=alt.Opacity("shade:Q", scale=None))] if cloud else []
     return specification(alt.layer(*frame_layers(x, y), *many, floor, training, validation, points, drawn), height=HEIGHT,
                          canvas=True, right=12)
 

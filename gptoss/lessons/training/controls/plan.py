@@ -136,7 +136,7 @@ def _dial(label: str, name: str, options: Sequence, help: str) -> None:
 
 def draw_expectation(untrained: float) -> None:
     """Five sliders: the mean loss that the audience expects at as many places of the run."""
-    with st.popover("Draw", icon=":material/draw:", help="Draw the curve that you expect."):
+    with st.popover("Draw", icon=":material/draw:"):
         st.toggle("Draw a curve", key=key("draw"), persist_state="session",
                   help="It stays in the picture while the models learn.")
         if value("draw"):
