@@ -92,16 +92,13 @@ function open({ code, stream }) {
     if (room.stream !== source || source.readyState !== EventSource.CLOSED) return
     room.stream = null
     draw()
-    setTimeout(() => room.code === code && !room.stream && !room.event?.over && reopen(code), LOST * (1 + Math.random()))
+    setTimeout(() => room.code === code && !room.stream && !room.event?.over && comeBack(code), LOST * (1 + Math.random()))
   }
 }
 
 // The stream is closed where the server knows no such room: after a restart the lecturer's browser opens it again.
-async function reopen(code) {
-  if (leads()) {
-    const { order, place, spent, runs, leftOut } = kept(code)
-    if (order) await post('open', { order, code, place, spent, runs, left_out: leftOut })
-  }
+async function comeBack(code) {
+  if (leads()) await import(here('presenter/reopen.js')).then(({ reopen }) => reopen(code, here(''))).catch(() => {})
   if (room.code === code && !room.stream) open({ code, stream: true })
 }
 
@@ -165,9 +162,13 @@ function look() {
 // Python looks at the room itself, so a message says only that there is something to see. One on its way is enough.
 function ask() {
   const wanted = `${room.event.turn} ${room.event.address}`
-  if (room.asked === wanted && performance.now() - room.askedAt < AGAIN) return
-  Object.assign(room, { asked: wanted, askedAt: performance.now() })
-  room.now.send({ does: 'heard' })
+  const again = room.asked === wanted
+  if (again && performance.now() - room.askedAt < AGAIN) return
+  // A server that was started anew knows no fragment, and passes over what one says: a run of the whole page makes it anew.
+  Object.assign(room, { asked: wanted, askedAt: performance.now(),
+    byPage: again && !room.byPage && Boolean(window.gptossKeys?.now) })
+  if (room.byPage) window.gptossKeys.now.send({ does: 'heard' })
+  else room.now.send({ does: 'heard' })
 }
 
 function tell() {
@@ -372,7 +373,8 @@ function makeFrame(next) {
   frame.setAttribute('aria-hidden', 'true')
   document.body.append(frame)
   room.watch = setInterval(() => {
-    const inside = frame.contentWindow, app = frame.contentDocument?.querySelector('.stApp')
+    if (!frame.contentDocument) return dropFrame(true) // the browser's own page: the server is gone
+    const inside = frame.contentWindow, app = frame.contentDocument.querySelector('.stApp')
     if (inside?.location.href !== 'about:blank') quiet(inside)
     if (document.activeElement === frame) window.focus() // the keys stay the projector's
     const done = app?.dataset.testScriptState === 'notRunning' && frame.contentDocument.querySelector('.page-head h1')

@@ -2,7 +2,7 @@
 // here between two messages. After a restart of the server the room is opened again.
 
 import { $, draw, element, fill, put, show, tick } from './presenter_view.js'
-import { codes, forget, keep, kept, reopen } from './reopen.js'
+import { codes, forget, keep, keepClock, kept, reopen } from './reopen.js'
 
 const BASE = new URL('..', import.meta.url)
 const WIDE = matchMedia('(min-width: 1101px)')
@@ -121,7 +121,7 @@ async function begin() {
 }
 
 function learn({ order, address }) {
-  keep(code, { order })
+  keep(code, { order, address })
   $('join-link').href = address
   put('join-link', address.replace(/^https?:[/][/]/, ''))
 }
@@ -146,8 +146,8 @@ function receive(message) {
   draw(state, does)
   tick(state, 0)
   const { place, clock, left_out } = state
-  keep(code, { place: [place.stop, place.beat], leftOut: left_out, runs: clock.runs, spent: clock.spent,
-    spentAt: Date.now() })
+  keep(code, { place: [place.stop, place.beat] })
+  keepClock(code, { leftOut: left_out, runs: clock.runs, spent: clock.spent, spentAt: Date.now() })
 }
 
 // The stream has ended, or is silent. Where the server answers and does not know the room, it was started anew.

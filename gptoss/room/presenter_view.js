@@ -57,7 +57,7 @@ export function draw(state, does) {
 function drawHead({ title, code, phones, all, place, left_out }) {
   put('title', title)
   put('code', code)
-  put('phones', phones === 1 ? '1 phone' : `${phones} phones`)
+  put('phones', `${phones} in the room`)
   fill('line', [all, place.stop, left_out], () => [...all.map((stop, number) => {
     const piece = element('i', { className: standing(number, place, left_out) })
     piece.style.flexGrow = Math.max(stop.minutes, 0.2)

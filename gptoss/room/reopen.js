@@ -1,21 +1,28 @@
 // What a lecturer's browser keeps of a room, and how it opens the room again after the server was started anew. The key is
 // in a cookie that no script reads: the server takes it from there, and the room's code follows from it.
 
-const NAME = 'gptoss-room-'
+// Windows of a browser may read what another has written a moment ago as it was before. So what only the presenter's window
+// knows has a name of its own, which no other window writes.
+const ROOM = 'gptoss-room-' // order, address, place
+const CLOCK = 'gptoss-clock-' // spent, runs, leftOut, spentAt
 const MOST = 4 // lectures that are kept
 const OLD = 6 * 3600e3 // ms after which a room has ended by itself
 
-// Keep parts of what is known of a room: { order, place, leftOut, runs, spent, spentAt }. Some browsers keep nothing.
-export function keep(code, parts) {
+export const keep = (code, parts) => write(ROOM + code, parts)
+export const keepClock = (code, parts) => write(CLOCK + code, parts)
+export const kept = code => ({ ...read(CLOCK + code), ...read(ROOM + code) })
+
+// Some browsers keep nothing.
+function write(name, parts) {
   try {
-    localStorage.setItem(NAME + code, JSON.stringify({ ...kept(code), ...parts, at: Date.now() }))
+    localStorage.setItem(name, JSON.stringify({ ...read(name), ...parts, at: Date.now() }))
     for (const old of codes().slice(MOST)) forget(old)
   } catch {}
 }
 
-export function kept(code) {
+function read(name) {
   try {
-    return JSON.parse(localStorage.getItem(NAME + code)) ?? {}
+    return JSON.parse(localStorage.getItem(name)) ?? {}
   } catch {
     return {}
   }
@@ -23,15 +30,15 @@ export function kept(code) {
 
 export function forget(code) {
   try {
-    localStorage.removeItem(NAME + code)
+    for (const name of [ROOM, CLOCK]) localStorage.removeItem(name + code)
   } catch {}
 }
 
 // The rooms that are kept and can still be, the newest first.
 export function codes() {
   try {
-    const all = Object.keys(localStorage).filter(name => name.startsWith(NAME)).map(name => name.slice(NAME.length))
-    const young = all.filter(code => Date.now() - (kept(code).at ?? 0) < OLD)
+    const all = Object.keys(localStorage).filter(name => name.startsWith(ROOM)).map(name => name.slice(ROOM.length))
+    const young = all.filter(code => /^[A-Z]{4}$/.test(code) && Date.now() - (kept(code).at ?? 0) < OLD)
     return young.sort((a, b) => kept(b).at - kept(a).at)
   } catch {
     return []
@@ -42,11 +49,11 @@ export function codes() {
 // Where another window of this browser was faster, the room stays as that one opened it.
 export async function reopen(code, base) {
   const { order, place, leftOut, runs, spent, spentAt } = kept(code)
-  if (runs) spent[place[0]] += (Date.now() - spentAt) / 1000 // the lecture went on meanwhile
   if (!order) return 'This browser does not have the running order any more.'
-  const asked = { order, code, place, spent, runs, left_out: leftOut }
+  if (runs) spent[place[0]] += (Date.now() - spentAt) / 1000 // the lecture went on meanwhile
   const answer = await fetch(new URL('room/open', base), {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(asked) })
+    method: 'POST', headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ order, code, place, spent, runs, left_out: leftOut }) })
   if (answer.ok) return ''
   const said = await answer.json().catch(() => ({}))
   return said.error || 'The server did not open the room again.'
