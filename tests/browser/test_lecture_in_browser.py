@@ -1,4 +1,4 @@
-"""A lecture with a presenter's window and phones: what gets lost comes back, also after a restart of the server."""
+"""A lecture with all its windows: what gets lost comes back, also after a restart of the server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from accessibility import violations
 from chromium_reader import DESKTOP, NARROW, PATIENCE, PHONE
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from gptoss.app.route import page_at
 from tests.benchmarks.servers import APP, free_port, serving
 
 ORDER = """
@@ -108,26 +109,44 @@ def elapsed(page: Page) -> int:
     return 60 * int(minutes) + int(seconds)
 
 
-def test_a_room_survives_what_happens_in_a_lecture_hall(lecture):
+def stands_on(page: Page, path: str) -> None:
+    """A window of the app shows this page, and nothing runs any more."""
+    expect(page.locator(".page-head h1")).to_contain_text(page_at(path).title, timeout=4 * PATIENCE)
+    expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=2 * PATIENCE)
+
+
+def test_a_lecture_survives_what_happens_in_a_hall(lecture):
     desk, pocket = lecture.browser(DESKTOP), lecture.browser(PHONE)
     code = lecture.open(desk, "room").evaluate(_OPEN, ORDER)
     window, phone = lecture.open(desk, f"presenter?room={code}"), lecture.open(pocket, f"room/{code}")
     reads(window, "A sink is a gate")
     expect(window.locator("#notes p")).to_have_text(["Slowly, <b>and</b> with a pause.", "A second paragraph."])
-    expect(window.locator("#phones")).to_have_text("1 phone")
+    expect(window.locator("#phones")).to_have_text("1 in the room")
     assert violations(window) == []
+    projector = opened_from(window)
     votes_come_in(window, phone)
-    frozen_rooms_keep_their_picture(window, phone)
-    what_was_lost_comes_back(window, phone, pocket)
+    frozen_rooms_keep_their_picture(window, phone, projector)
+    follower = hands_leave_the_lecture_and_come_back(lecture, code, window)
+    what_was_lost_comes_back(window, phone, pocket, projector)
     late_comers_see_what_all_see(lecture, code)
     with_a_number_the_lecture_jumps_and_leaves_out(window, phone)
-    a_restart_loses_neither_room_nor_clock(lecture, window, phone)
+    a_restart_loses_neither_room_nor_clock(lecture, window, phone, projector, follower)
     window.set_viewport_size(NARROW)
     assert window.evaluate("document.scrollingElement.scrollWidth") <= NARROW["width"]
     window.get_by_role("button", name="End", exact=True).click()
     window.get_by_role("button", name="End it for everybody").click()
     reads(window, "The lecture is over")
     reads(phone, "The lecture is over")
+
+
+def opened_from(window: Page) -> Page:
+    """The projector, which the presenter's window misses and opens."""
+    with window.context.expect_page() as opened:
+        window.get_by_role("link", name="Open it in a window", exact=True).click()
+    stands_on(opened.value, "sinks")
+    expect(window.locator("#alone")).to_be_hidden(timeout=2 * PATIENCE)
+    window.bring_to_front()
+    return opened.value
 
 
 def votes_come_in(window: Page, phone: Page) -> None:
@@ -140,22 +159,40 @@ def votes_come_in(window: Page, phone: Page) -> None:
     expect(window.locator("#vote-name")).to_have_text("Vote, closed")
 
 
-def frozen_rooms_keep_their_picture(window: Page, phone: Page) -> None:
+def frozen_rooms_keep_their_picture(window: Page, phone: Page, projector: Page) -> None:
     window.keyboard.press("f")
     expect(window.get_by_role("button", name="Freeze")).to_have_attribute("aria-pressed", "true")
     window.keyboard.press("PageDown")
     reads(window, "Turning")
     expect(window.locator("#frozen")).to_contain_text("the room sees stop 1, A sink is a gate")
     reads(phone, "A sink is a gate")
+    stands_on(projector, "sinks")
     window.keyboard.press("f")
     reads(phone, "Turning")
+    stands_on(projector, "rope")
     window.keyboard.press("b")
     expect(window.locator("#dark")).to_be_visible()
     window.keyboard.press("b")
     expect(window.locator("#dark")).to_be_hidden()
 
 
-def what_was_lost_comes_back(window: Page, phone: Page, pocket: BrowserContext) -> None:
+def hands_leave_the_lecture_and_come_back(lecture: Lecture, code: str, window: Page) -> Page:
+    """Somebody who comes late with the whole app follows by itself, until a hand has touched a control."""
+    follower = lecture.open(lecture.browser(DESKTOP), f"sinks?preset=storyteller&room={code}")
+    stands_on(follower, "rope")
+    follower.get_by_test_id("stMain").get_by_test_id("stButtonGroup").get_by_role("radio").nth(1).click()
+    expect(follower.get_by_role("button", name="Back to the lecture")).to_be_visible()
+    window.keyboard.press("PageDown")
+    reads(window, "Few of many")
+    stands_on(follower, "rope")
+    follower.get_by_role("button", name="Back to the lecture").click()
+    stands_on(follower, "experts")
+    window.keyboard.press("PageUp")
+    stands_on(follower, "rope")
+    return follower
+
+
+def what_was_lost_comes_back(window: Page, phone: Page, pocket: BrowserContext, projector: Page) -> None:
     pocket.set_offline(True)
     phone.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     window.keyboard.press("PageDown")
@@ -166,8 +203,10 @@ def what_was_lost_comes_back(window: Page, phone: Page, pocket: BrowserContext) 
     for page in (window, phone):
         page.reload()
         reads(page, "Few of many")
+    projector.reload()
+    stands_on(projector, "experts")
     assert elapsed(window) >= before
-    expect(window.locator("#phones")).to_have_text("1 phone")
+    expect(window.locator("#phones")).to_have_text("2 in the room")
 
 
 def late_comers_see_what_all_see(lecture: Lecture, code: str) -> None:
@@ -188,8 +227,10 @@ def with_a_number_the_lecture_jumps_and_leaves_out(window: Page, phone: Page) ->
     expect(window.locator("#next-headline")).to_have_text("Few of many")
 
 
-def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone: Page) -> None:
+def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone: Page, *app: Page) -> None:
     before = elapsed(window)
+    for page in app:
+        stands_on(page, "sinks")
     lecture.stop()
     expect(window.locator("#link")).to_contain_text("Connection lost")
     lecture.start()
@@ -200,3 +241,7 @@ def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone
     window.keyboard.press("PageDown")
     phone.get_by_role("radio", name="The first token").click()
     expect(window.locator("#vote-count")).to_have_text("1")
+    window.keyboard.press("PageDown")
+    window.keyboard.press("PageDown")
+    for page in app:
+        stands_on(page, "experts")
