@@ -155,7 +155,8 @@ function answers(sheet, taken) {
 
 function seen(attempt) {
   const name = attempt.link ? `<a href="${text(attempt.link)}">${attempt.label}</a>` : attempt.label
-  return box(`<p><b>${attempt.number} ${name}.</b> ${attempt.why}</p>${figure(attempt.picture, SMALL)}${problem(attempt.missed)}`)
+  const told = `<p><b>${attempt.number} ${name}${/[.?!]$/.test(attempt.label) ? '' : '.'}</b> ${attempt.why}</p>`
+  return box(told + figure(attempt.picture, SMALL) + problem(attempt.missed))
 }
 
 function part(stop, found, inside) {
