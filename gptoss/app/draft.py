@@ -32,6 +32,12 @@ class Draft:
     before: str = ""
     mark: str = ""
 
+    def hear(self, said: object) -> None:
+        """Take over what the browser keeps, as far as it is a text that may be an order."""
+        text = said.get("text") if isinstance(said, Mapping) else None
+        if isinstance(text, str) and len(text.encode(errors="replace")) <= MOST_BYTES:
+            self.before, self.text = self.text, text
+
 
 def draft() -> Draft:
     """This session's."""
@@ -53,15 +59,8 @@ def take_back() -> None:
 def keep() -> None:
     """Keep the own order in this browser, and take over what another of its windows has added. Once a run."""
     own = draft()
-    _element(key=_KEY, data={"text": own.text, "mark": own.mark}, on_text_change=_hear)
-
-
-def _hear() -> None:
-    said = st.session_state.get(_KEY, {})
-    text = said.get("text") if isinstance(said, Mapping) else None
-    if isinstance(text, str) and len(text.encode(errors="replace")) <= MOST_BYTES:
-        own = draft()
-        own.before, own.text = own.text, text
+    _element(key=_KEY, data={"text": own.text, "mark": own.mark},
+             on_text_change=lambda: own.hear(st.session_state.get(_KEY)))
 
 
 def button(page: Page) -> str:

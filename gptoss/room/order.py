@@ -145,13 +145,8 @@ def write_order(order: Order) -> str:
     return "\n".join([f"title = {_quoted(order.title)}", *map(_written_stop, order.stops)])
 
 
-def written_stop(stop: Stop) -> str:
-    """The text of one stop, to be put at the end of an order's text."""
-    return _written_stop(stop)
-
-
 def pieces(text: str) -> tuple[str, list[str]]:
-    """What stands before the stops of an order's text, and the text of each stop, comments and all."""
+    """What stands before the stops of an order's text, and the text of each stop with its comments."""
     starts = [found.start() for found in _BEGINS.finditer(text)]
     return text[:starts[0]] if starts else text, [text[start:end] for start, end in pairwise([*starts, len(text)])]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from itertools import accumulate
 
@@ -11,13 +13,28 @@ from streamlit.delta_generator import DeltaGenerator
 from gptoss.app import draft, kept, lecture, orders, route
 from gptoss.app.browser_side import text_of
 from gptoss.app.markdown import literal
-from gptoss.room.order import MOST_BYTES, REVEAL, SET, SHIPPED, TRY, VOTE, Beat, Order, Stop, pieces
+from gptoss.room.order import (
+    LONGEST,
+    MOST_BYTES,
+    MOST_MINUTES,
+    REVEAL,
+    SET,
+    SHIPPED,
+    TRY,
+    VOTE,
+    Beat,
+    Order,
+    Stop,
+    pieces,
+    write_order,
+)
 from gptoss.units import plural
 
 ORDER, OWN = "order", "own"
 CHOICES = (*SHIPPED, OWN)
 _TEXT, _UPLOAD, _STOP, _REFUSED = "lecture_text", "lecture_upload", "lecture_stop", "lecture_refused"
 _STYLE = text_of("orders.css", __file__)
+_FIELDS = ("headline", "minutes", "sentence", "note", "beats")  # of a stop that its form has
 _BEATS = {TRY: "Try: {}", SET: "Set: {}", REVEAL: "Reveal the answer", VOTE: "Vote"}
 
 
@@ -174,8 +191,43 @@ def _arrange(text: str, order: Order) -> None:
                                          ("Take out", "delete", None, False)):
                 st.button(label, icon=f":material/{icon}:", key=f"lecture_{icon}", disabled=off, on_click=_move,
                           args=(text, which, to))
+        else:
+            which = None
         st.button("Take the last change back", icon=":material/undo:", on_click=draft.take_back, key="lecture_back",
                   disabled=not draft.draft().mark)
+    if which is not None and order.stops[which].path and route.find(order.stops[which].path):
+        _form(text, which, order.stops[which])
+
+
+def _form(text: str, place: int, stop: Stop) -> None:
+    """One stop to fill in: what is said of it, what to say there, and its beats from what its page offers."""
+    keys = {name: f"lecture_{name}_{place}_{draft.draft().mark}" for name in _FIELDS}
+    with st.form(f"lecture_form_{place}_{draft.draft().mark}"):
+        with st.container(horizontal=True):
+            st.text_input("Headline", stop.headline, max_chars=LONGEST["headline"], key=keys["headline"])
+            st.number_input("Minutes", 0.5, float(MOST_MINUTES), max(stop.minutes, 0.5), 0.5, key=keys["minutes"], width=160)
+        st.text_input("Sentence for the phones", stop.sentence, max_chars=LONGEST["sentence"], key=keys["sentence"])
+        written = list(map(_written, stop.beats))
+        offered = [VOTE, REVEAL, *(f"{TRY}: {label}" for label in orders.experiments(stop.path))]
+        st.multiselect("Beats, one after the other", dict.fromkeys([*written, *offered]), dict.fromkeys(written),
+                       accept_new_options=True, key=keys["beats"], help="Something else is typed: “set: name=value”.")
+        st.text_area("What to say", stop.note, max_chars=LONGEST["note"], height=200, key=keys["note"])
+        st.form_submit_button("Put it into the order", icon=":material/check:", on_click=_fill_in,
+                              args=(text, place, stop, keys))
+
+
+def _fill_in(text: str, place: int, stop: Stop, keys: Mapping[str, str]) -> None:
+    """Write one stop of the text anew, as its form has it. What the app found wrong with it is no part of it."""
+    said = {name: st.session_state[key] for name, key in keys.items()}
+    beats = tuple(Beat(kind.strip(), value.strip()) for kind, _, value in (one.partition(":") for one in said.pop("beats")))
+    head, stops = pieces(text)
+    stops[place] = pieces(write_order(Order("", (replace(stop, **said, beats=beats, problem=""),))))[1][0] + "\n"
+    draft.put(head + "".join(stops))
+
+
+def _written(beat: Beat) -> str:
+    """A beat as an order's text has it."""
+    return f"{beat.kind}: {beat.value}" if beat.value else beat.kind
 
 
 def _move(text: str, place: int, to: int | None) -> None:

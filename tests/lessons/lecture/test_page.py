@@ -105,3 +105,27 @@ def test_what_this_app_can_do_of_an_order_is_no_problem():
                           'beats = ["vote", "reveal", "try: Close one head", "set: sinks_logit=8&window=8"]',
                           'hide = ["dials", "heads"]')
     assert not problem_of('address = "start"', 'beats = ["vote"]', '[stop.vote]', 'text = "Why?"')
+
+
+def test_a_stop_is_filled_in_with_beats_that_its_page_offers():
+    at = own(THREE)
+    fields = {str(widget.key).split("_")[1]: widget for kind in ("text_input", "number_input", "multiselect", "text_area")
+              for widget in getattr(at.main, kind)}
+    assert {"vote", "reveal", "try: Close one head"} <= set(fields["beats"].options)
+    fields["headline"].set_value('Say "gate"')
+    fields["minutes"].set_value(7.5)
+    fields["beats"].set_value(["vote", "try: Close one head"])
+    fields["note"].set_value("Slowly.\n\nThen pause.")
+    at.button(key=next(button.key for button in at.button if button.label == "Put it into the order")).click().run()
+    assert_fine(at)
+    stops = read_order(at.session_state["own_order"].text).stops
+    assert (stops[0].headline, stops[0].minutes, stops[0].note) == ('Say "gate"', 7.5, "Slowly.\n\nThen pause.")
+    assert [beat.kind for beat in stops[0].beats] == ["vote", "try"]
+    assert [stop.path for stop in stops] == ["sinks", "nowhere", "rope"]
+
+
+def test_what_another_window_has_added_comes_here_and_what_is_no_order_does_not():
+    here = draft.Draft(THREE)
+    for said in ({"text": "title = 'Other'"}, {"text": "#" * 70_000}, {"text": 5}, {}, None, "text"):
+        here.hear(said)
+        assert (here.text, here.before) == ("title = 'Other'", THREE)
