@@ -32,7 +32,7 @@ _element = st.components.v2.component("gptoss_votes", js=text_of("votes.js"), cs
 
 def draw(path: str) -> None:
     """Draw the vote of the room that this session is in, over the page at `path`. Nothing where it is in none."""
-    if seat.led():
+    if seat.leading():
         _board(path)
     elif seat.followed():
         _ballot()
@@ -40,18 +40,19 @@ def draw(path: str) -> None:
 
 @st.fragment
 def _board(path: str) -> None:
-    room = seat.led()
+    room = seat.leading()
     if room is None:
         return
-    if room.called == path:
-        st.rerun()  # the whole page: it knows what it asks
+    if seat.has_room(room):
+        if room.called == path:
+            st.rerun()  # the whole page: it knows what it asks
+        _hear(room)
     vote = asking.on_board(room)
-    _hear(room)
     if vote:
         folded = st.session_state.get(_FOLDED) == vote.number
         with st.container(key=f"{BOARD}_folded" if folded else BOARD):
             if folded:
-                _bar(vote)
+                _bar(room, vote)
             else:
                 _open_board(room, vote, path)
 
@@ -70,16 +71,15 @@ def _nothing() -> None:
 def _open_board(room: Room, vote: Vote, path: str) -> None:
     known = asking.known(room, vote)
     with st.container(key="board_head", horizontal=True, vertical_alignment="center"):
-        st.html(f'<p class="vote-count"><strong data-votes>{_count(vote)}</strong> <span>{_state(vote)}</span></p>')
+        st.html(_counted(room, vote))
         _buttons(room, vote, known, _answer_of(vote, path))
     asked = vote.question
     with st.container(key="board_asks_much" if len(asked.text) > LONG else "board_asks"):
         st.markdown(f"## {literal(asked.text)}")
-    if vote.open:
-        _how_to_answer(room, vote)
-        return
     shown = vote.rounds[-ROUNDS:]
-    if any(one.answers for one in shown):
+    if vote.open or not seat.has_room(room):
+        _how_to_answer(room, vote)
+    elif any(one.answers for one in shown):
         with st.container(key="board_tall" if len(asked.choices) * len(shown) > MANY else "board_chart_place"):
             pictures.show_chart(_chart(vote, known), key="board_chart", height="stretch")
     else:
@@ -88,21 +88,20 @@ def _open_board(room: Room, vote: Vote, path: str) -> None:
         st.markdown(f"**{literal(_answer(vote))}** {literal(asked.because)}")
 
 
-def _bar(vote: Vote) -> None:
+def _bar(room: Room, vote: Vote) -> None:
     """What is left of a board that was folded away."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f'<p class="vote-count"><strong data-votes>{_count(vote)}</strong> <span>{_state(vote)}</span></p>')
+        st.html(_counted(room, vote))
         st.button("Back to the vote", key="board_unfold", on_click=_fold, args=(0,), icon=":material/how_to_vote:")
 
 
-def _state(vote: Vote) -> str:
-    """Which round it is, and whether it is open."""
+def _counted(room: Room, vote: Vote) -> str:
+    """How many have answered, in which round, and whether it is open, in HTML. `votes.js` keeps the count."""
+    if not seat.has_room(room):
+        return '<p class="vote-count"><strong>Hands, please</strong></p>'
     turn = f" in round {len(vote.rounds)}" if len(vote.rounds) > 1 else ""
-    return f"answered{turn}{'' if vote.open else ', closed'}"
-
-
-def _count(vote: Vote) -> int:
-    return len(vote.rounds[-1].answers)
+    return (f'<p class="vote-count"><strong data-votes>{len(vote.rounds[-1].answers)}</strong> '
+            f"<span>answered{turn}{'' if vote.open else ', closed'}</span></p>")
 
 
 def _how_to_answer(room: Room, vote: Vote) -> None:
@@ -112,8 +111,9 @@ def _how_to_answer(room: Room, vote: Vote) -> None:
         rows = "".join(f"<li>{escape(choice)}</li>" for choice in asked.choices)
         number_of = f"A number{f', in {escape(asked.unit)}' if asked.unit else ''}"
         st.html(f'<ul class="vote-choices">{rows}</ul>' if rows else f'<p class="vote-choices">{number_of}</p>')
-        st.html(f'<figure class="vote-code"><img src="./room/{room.code}/qr.svg" alt="The address of the room as a code">'
-                f"<figcaption>{escape(_place(room))}<strong>{room.code}</strong></figcaption></figure>", width="content")
+        if seat.has_room(room):
+            st.html(f'<figure class="vote-code"><img src="./room/{room.code}/qr.svg" alt="The room\'s address as a code">'
+                    f"<figcaption>{escape(_place(room))}<strong>{room.code}</strong></figcaption></figure>", width="content")
 
 
 def _place(room: Room) -> str:
@@ -152,7 +152,7 @@ def _buttons(room: Room, vote: Vote, known: bool, answer: Callable[[], None] | N
             if st.button("Show the answer", key="board_answer", type="primary", on_click=answer,
                          icon=":material/lightbulb:"):
                 st.rerun()  # the whole page: it may be what knows the answer
-        if not vote.open:
+        if not vote.open and seat.has_room(room):
             st.button("Vote again", key="board_again", icon=":material/replay:", on_click=_again, args=(room,))
             st.download_button("CSV", room.votes_as_csv, f"votes-{room.code}.csv", "text/csv", key="board_csv",
                                icon=":material/download:", on_click="ignore")

@@ -22,6 +22,7 @@ from gptoss.app.book import ALL_PAGES
 from gptoss.app.lesson import CODE, MATHS, TABS, Prediction, Try
 from gptoss.app.markdown import literal
 from gptoss.app.study import DEFAULT_PRESET
+from gptoss.room.order import LONGEST
 
 EVERY_PAGE = pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.path)
 NO_LESSON = ("start", "build", "exercises", "lecture")
@@ -64,6 +65,7 @@ def test_every_view_asks_one_question_that_answers_mistakes_and_its_controls_rea
             assert len(questions) == (page.path not in NO_LESSON), "not one question"
             if questions:
                 assert_mistakes_are_answered(questions[0])
+                assert_can_be_put_to_a_room(questions[0])
         for key in [key for key in controls(at) if key != switch]:
             if key in controls(at):
                 take_to_its_ends(at, key, set(controls(at)))
@@ -74,6 +76,14 @@ def assert_mistakes_are_answered(asked):
     wrong = [choice for choice in asked.choices if choice != asked.answer()]
     assert asked.mistakes or len(wrong) > FEW, f"no mistake of “{asked.question}” is answered"
     assert len(wrong) > FEW or all(map(asked.mistake, wrong)), f"{asked.question}: {wrong}"
+
+
+def assert_can_be_put_to_a_room(asked):
+    """As text, without a mark of Markdown, and no longer than a vote of an order may be."""
+    question = asked.of_room("page")
+    for words in (question.text, question.unit, *question.choices):
+        assert not re.search(r"[*`\\]|\]\(|:material/", words), words
+    assert len(question.text) <= LONGEST["text"] and len({*question.choices}) == len(asked.choices)
 
 
 @EVERY_PAGE

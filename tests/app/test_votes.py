@@ -54,6 +54,7 @@ def room():
 def lead(room, monkeypatch):
     """Opens the page in a session that leads the room."""
     monkeypatch.setattr(seat, "led", lambda: room)
+    monkeypatch.setattr(seat, "leading", lambda: room)
 
     def opened(path="rope"):
         at = AppTest.from_function(a_page, args=(path,), default_timeout=30).run()
@@ -160,6 +161,18 @@ def test_who_follows_answers_and_changes_it_until_the_vote_is_closed(room, monke
     at.run()
     at.number_input(key=f"ballot_{room.public()['vote']['round']}").set_value(3.5).run()
     assert room.tally()[0]["answers"] == [3.5] and not at.exception
+
+
+def test_an_order_that_is_led_without_a_room_asks_for_hands(room, monkeypatch):
+    monkeypatch.setattr(seat, "leading", lambda: room)
+    monkeypatch.setattr(seat, "has_room", lambda _: False)
+    room.go((1, 1))
+    at = AppTest.from_function(a_page, args=("sinks",), default_timeout=30).run()
+    assert not at.exception and {"board_close", "board_drop"} <= keys(at)
+    words = "".join(each.proto.body for each in at.get("html"))
+    assert "Hands, please" in words and "<li>this</li>" in words and "qr.svg" not in words
+    press(press(at, "board_close"), "board_answer")
+    assert "The answer is “that”." in page_text(at) and not {"board_again", "board_csv"} & keys(at)
 
 
 def test_without_a_room_nothing_is_drawn():
