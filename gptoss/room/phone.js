@@ -84,9 +84,9 @@ function drawChoices(vote) {
 
 function say(vote) {
   const mine = answer && !vote.choices.length ? `: ${[answer.value, vote.unit].filter(Boolean).join(' ')}` : ''
-  if (!vote.open) put('said', answer?.sent ? `Your answer${mine} is counted. The result is on the screen.` : 'The result is on the screen.')
+  if (!vote.open) put('said', answer?.sent ? `Your answer is counted${mine}. The result is on the screen.` : 'The result is on the screen.')
   else if (!answer) put('said', '')
-  else put('said', answer.sent ? `Your answer${mine} counts. You can change it until the vote is closed.` : 'Sending')
+  else put('said', answer.sent ? `Your answer counts${mine}. You can change it until the vote is closed.` : 'Sending')
 }
 
 // ---- answers

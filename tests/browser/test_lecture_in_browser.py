@@ -152,6 +152,7 @@ def opened_from(window: Page) -> Page:
 def votes_come_in(window: Page, phone: Page) -> None:
     window.keyboard.press("PageDown")
     expect(window.get_by_role("button", name="Close the vote")).to_be_visible()
+    assert violations(phone) == []
     phone.get_by_role("radio", name="Nothing").click()
     expect(window.locator("#vote-count")).to_have_text("1")
     expect(window.locator(".choice.true b")).to_have_text("1")
