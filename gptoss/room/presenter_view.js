@@ -81,7 +81,9 @@ function drawHere({ place, all, here, note, problem, black, frozen, stop, code, 
   $('projector').href = new URL(`${address}${address.includes('?') ? '&' : '?'}lead=${code}&stage=1`, BASE)
   show('dark', black)
   show('frozen', frozen)
-  put('frozen', `Frozen: the room sees stop ${stop + 1}, ${all[stop].headline}, until you let it go on.`)
+  show('prepare', here.address)
+  $('prepare').href = new URL(here.address, BASE)
+  put('frozen-words', `Frozen: the room sees stop ${stop + 1}, ${all[stop].headline}, until you let it go on.`)
   const parts = (note || 'No note for this stop.').split(/\n\s*\n/)
   fill('notes', [place.stop, parts], () => parts.map(part => words('p', part.trim())))
   fill('beats', [place, here.beats], () => here.beats.map((name, number) => {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from gptoss.room import course
 from gptoss.room.clock import PUNCTUAL, Planned, plan
 from gptoss.room.order import Beat, Stop
 from gptoss.room.rooms import Room
@@ -24,8 +25,9 @@ def state(room: Room) -> dict:
     next_stop = following and {"headline": following.headline, "note": following.note, "minutes": following.minutes,
                                "address": following.address}
     beats = [beat_words(each) for each in here.beats] if here else []
-    return known | {"here": {"sentence": here.sentence if here else "", "beats": beats,
-                             "asks": here.vote.text if here and here.vote else ""},
+    view = course.at(room.order, (stop, beat))
+    return known | {"here": {"address": view.address if view else "", "sentence": here.sentence if here else "",
+                             "beats": beats, "asks": here.vote.text if here and here.vote else ""},
                     "next": next_stop, "coming": _coming(room, known, beats[beat:], following)} | standing(room, stop)
 
 

@@ -48,7 +48,8 @@ def room():
 
 def test_it_reads_where_it_is_what_comes_and_how_the_clock_stands(room):
     known = state(room)
-    assert known["here"] == {"sentence": "A head can let its attention go.", "asks": "Where does it look?",
+    assert known["here"] == {"address": "sinks?preset=storyteller", "asks": "Where does it look?",
+                             "sentence": "A head can let its attention go.",
                              "beats": ["Ask the room", "Reveal the answer", "Try: Close one head"]}
     assert known["coming"] == "Ask the room" and known["note"] == "Slowly." and not known["clock"]["runs"]
     assert known["next"] == {"headline": "Turning", "note": "With both hands.", "minutes": 4, "address": "rope"}
