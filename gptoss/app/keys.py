@@ -72,8 +72,11 @@ def list_button() -> str:
 
 
 def _act(path: str, before: Callable[[str, object], bool]) -> None:
-    """The callback of what `keys.js` sends: a word of the table, or `go` and where to. Anything else does nothing."""
-    message = st.session_state[_KEY].act
+    """The callback of what `keys.js` sends: a word of the table, or `go` and where to. Anything else does nothing.
+
+    Where a run has left the page meanwhile, the element's state may be gone, and what it said with it.
+    """
+    message = getattr(st.session_state.get(_KEY), "act", None)
     if before(path, message):
         return
     match message:

@@ -256,9 +256,12 @@ def _in_browser(path: str, query: Mapping[str, object]) -> str:
 
 
 def _hear() -> None:
-    """The callback of what `lecture.js` sends. Anything else than what it may send does nothing."""
+    """The callback of what `lecture.js` sends. Anything else than what it may send does nothing.
+
+    Where a run has left the page meanwhile, the element's state may be gone, and what it said with it.
+    """
     here, room = seat.seat(), seat.leading() or seat.followed()
-    match st.session_state[KEY].said:
+    match getattr(st.session_state.get(KEY), "said", None):
         case {"does": "heard", **more} if room:
             here.heard = True
             if more.get("again") is True:

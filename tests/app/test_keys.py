@@ -45,3 +45,8 @@ def test_a_message_that_no_key_sends_does_nothing(sent, bad):
 def test_every_key_of_the_table_does_something_and_is_there_once():
     assert len({shortcut.key for shortcut in keys.SHORTCUTS}) == len(keys.SHORTCUTS)
     assert {shortcut.does for shortcut in keys.SHORTCUTS} == keys._ACTS.keys()
+
+
+def test_a_key_whose_page_was_left_meanwhile_does_nothing(sent, monkeypatch):
+    monkeypatch.setattr(keys.st, "session_state", {})
+    assert keys._act("attention", lambda path, message: False) is None
