@@ -35,6 +35,7 @@ function render() {
   if (address) $('open').href = inOwnHands(address)
   document.title = `${vote?.open ? 'Vote · ' : ''}${headline || title || 'Lecture'}`
   renderVote(vote)
+  dispatchEvent(new CustomEvent('told', { detail: state }))
 }
 
 // What the projector shows, with everything that the lecturer has put away there.
@@ -199,6 +200,7 @@ function over() {
   source?.close()
   clearTimeout(later)
   source = state = null
+  dispatchEvent(new CustomEvent('told', { detail: null }))
   document.title = 'The lecture is over'
   for (const id of ['vote', 'open']) show(id, false)
   for (const id of ['link', 'where']) put(id, '')

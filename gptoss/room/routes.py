@@ -4,6 +4,7 @@
     GET  room/CODE            the page for phones; gives the browser its seat, a cookie
     GET  room/CODE/events     the newest state, whenever it has changed (`Room.public`); room/CODE/now is it once
     POST room/CODE/vote       {"round", "value"} of a browser with a seat
+    POST room/CODE/curve      {"points"}: the loss that it expects, from share of the run to nats
     GET  room/CODE/qr.svg     the address of the page for phones as a code
     POST room/open            {"order"}; after a restart {"order", "code", "place", "spent", "runs", "left_out"}
     POST room/CODE/act        {"act", …} of the lecturer (`ACTS`)
@@ -30,6 +31,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gptoss import strict_json
+from gptoss.config import ModelConfig
 from gptoss.room import addresses, limits, presenting
 from gptoss.room.order import MOST_BYTES, MOST_STOPS
 from gptoss.room.rooms import ROOMS, Missing, Over, Refused, Room, code_of, is_code
@@ -40,11 +42,14 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Re
            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
                                       "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"}
 FILES = {"css": "text/css", "js": "text/javascript"}
-OF_PHONES, OF_PRESENTERS = ("phone.css", "phone.js"), ("presenter.css", "presenter.js", "presenter_view.js", "reopen.js")
+OF_PHONES = "phone.css", "phone.js", "curve.js"
+OF_PRESENTERS = "presenter.css", "presenter.js", "presenter_view.js", "reopen.js"
 
 OPENINGS = limits.Tries(12, 30.0)
 SEATS = limits.Tries(400, 0.5)  # a class comes at once, from one address
 ANSWERS = limits.Tries(20, 0.5)  # of one browser
+
+UNTRAINED = f"{math.log(ModelConfig.preset('classroom').vocab_size):.1f}"  # nats: an even guess of the model that is trained
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -69,7 +74,8 @@ def routes(base: str = "", first: str = "start") -> list[Route]:
             "/room/{code}/events": _events, "/room/{code}/now": _now, "/room/{code}/qr.svg": _qr,
             "/room/{code}/votes.csv": _csv, "/presenter": _presenter, "/presenter/order": _order,
             "/presenter/events": _presenter_events, f"/{first}": _first}
-    posts = {"/room/open": partial(_open, path=base or "/"), "/room/{code}/act": _act, "/room/{code}/vote": _vote}
+    posts = {"/room/open": partial(_open, path=base or "/"), "/room/{code}/act": _act, "/room/{code}/vote": _vote,
+             "/room/{code}/curve": _curve}
     return [Route(base + path, _answered(endpoint), methods=[method])
             for method, found in (("GET", files), ("POST", posts), ("GET", gets)) for path, endpoint in found.items()]
 
@@ -109,11 +115,11 @@ async def _phone(request: Request, path: str) -> Response:
         room = _room(request, given)
     except _No as refused:
         if is_code(given) and request.cookies.get(SEAT + given.upper()):  # the room may come back, its page waits for it
-            return _page("phone")
+            return _page("phone", untrained=UNTRAINED)
         return _page("join", refused.status, error=str(refused), code=given[:12], up="../")
     if given != room.code:
         return RedirectResponse(room.code, 308, HEADERS)
-    page = _page("phone")
+    page = _page("phone", untrained=UNTRAINED)
     if not _browser(request, room) and SEATS.take(_address(request)):
         _set(request, page, SEAT + room.code, room.seat(secrets.token_hex(8)), path, "lax")
     return page
@@ -223,15 +229,32 @@ def _kept_key(request: Request, code: object) -> str:
 
 async def _vote(request: Request) -> Response:
     said = await _said(request, limits.BODY)
+    room, browser = _answering(request)
+    if not _is(number := said.get("round"), int):
+        raise _No(400, "Which round is answered is missing.")
+    return _taken(room.answer(browser, said.get("value"), number))
+
+
+async def _curve(request: Request) -> Response:
+    points = (await _said(request, limits.BODY)).get("points")
+    room, browser = _answering(request)
+    if not isinstance(points, list) or not all(_are(point, int | float) and len(point) == 2 for point in points):
+        raise _No(400, "A curve is a list of points.")
+    return _taken(room.add_curve(browser, points))
+
+
+def _answering(request: Request) -> tuple[Room, str]:
+    """The room, and the browser with a seat in it that answers."""
     room = _room(request, request.path_params["code"])
-    browser, number = _browser(request, room), said.get("round")
+    browser = _browser(request, room)
     if not browser:
         raise _No(403, "This browser keeps no cookies, or too many came at once: open the room's page again, then answer.")
     if not ANSWERS.take(browser):
         raise _No(429, "Too many answers at once. Wait a moment.")
-    if not _is(number, int):
-        raise _No(400, "Which round is answered is missing.")
-    refused = room.answer(browser, said.get("value"), number)
+    return room, browser
+
+
+def _taken(refused: str) -> Response:
     return JSONResponse({"error": refused} if refused else {}, 409 if refused else 200, HEADERS)
 
 

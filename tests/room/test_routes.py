@@ -180,6 +180,18 @@ def test_acts_are_those_of_the_list_with_what_they_need(rooms, lecturer, code):
     assert lecturer.act(code, "forward").status == 410
 
 
+def test_a_phone_gives_the_room_one_curve_and_needs_its_seat(rooms, code):
+    phone, none = Browser(), Browser()
+    assert f'value="{served.UNTRAINED}"'.encode() in phone.get(f"/room/{code}").body and 8 < float(served.UNTRAINED) < 9
+    for points in ([[0, 8.3], [1, 4]], [[0, 8.3], [0.5, 3.0], [1, 2.5]]):
+        assert phone.post(f"/room/{code}/curve", {"points": points}).status == 200
+    assert rooms.find(code).curves() == [[(0, 8.3), (0.5, 3.0), (1, 2.5)]]
+    assert none.post(f"/room/{code}/curve", {"points": [[0, 1], [1, 1]]}).status == 403
+    for bad in (None, [1, 2], [[1]], [["0", 1], [1, 1]], [[0, True], [1, 1]], {}):
+        assert phone.post(f"/room/{code}/curve", {"points": bad}).status == 400
+    assert phone.post(f"/room/{code}/curve", {"points": [[0, 1]]}).status == 409
+
+
 def test_a_phone_votes_once_and_changes_its_mind_and_needs_its_seat(rooms, lecturer, code):
     lecturer.act(code, "vote")
     phone, second, none = Browser(), Browser(), Browser()
