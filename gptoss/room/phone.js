@@ -3,6 +3,7 @@
 const SILENT = 40e3 // ms without a word from the server, which speaks every 15 s, after which the connection counts as lost
 const AGAIN = [1000, 2000, 4000, 8000, 15000] // ms until the next try
 const OVER = 10 * 60e3 // ms without a room after which the lecture counts as over
+const THOUSANDS = /^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$/ // as the app writes them; another comma stands for a point
 const REPEAT = 1500 // ms after which an answer that did not arrive is sent again
 
 const $ = id => document.getElementById(id)
@@ -109,7 +110,7 @@ function move(event) {
 
 function submit(event) {
   event.preventDefault()
-  const words = $('value').value.trim().replace(/\s/g, '').replace('−', '-').replace(',', '.'), value = Number(words)
+  const words = $('value').value.replace(/\s/g, '').replace('−', '-'), value = Number(THOUSANDS.test(words) ? words.replaceAll(',', '') : words.replace(',', '.'))
   if (words && Number.isFinite(value)) choose(value)
   else put('said', 'Please give a number, such as 12.5.')
 }
