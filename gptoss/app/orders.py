@@ -32,7 +32,8 @@ def experiments(path: str) -> tuple[str, ...]:
     """The labels of all experiments on the page at `path`, whatever its view: read from its program, which names them."""
     found = []
     for file in (_ROOT / f"pages/{path}.py", *sorted((_ROOT / "gptoss/lessons" / path).rglob("*.py"))):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        program = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(program)) if "Try(" in program else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Try" and node.args:
                 found.append(ast.literal_eval(node.args[0]))
     return tuple(found)
