@@ -50,7 +50,7 @@ def turn() -> AbstractContextManager:
     in half of the time, and the lecturer's own page has two to share with instead of forty.
     """
     here = st.session_state.get(seat.KEPT)
-    return _FOLLOWING if here and here.room and here.to is not None else nullcontext()
+    return _FOLLOWING if here and here.room and (here.heard or here.to is not None) else nullcontext()
 
 
 def synchronise(path: str) -> None:
@@ -64,14 +64,16 @@ def synchronise(path: str) -> None:
         here.place = asked if fresh and here.lead else here.place
     if fresh and seat.taken():
         stage.synchronise(path)  # before it goes anywhere
-    anew = fresh or back or here.to is not None
+    here.runs = page
     if here.to is not None:
-        _as_if_typed(here, context)
+        pass  # this is the page that was opened
     elif room := seat.leading():
         _lead(here, room, page, asked, fresh, back)
     elif room := seat.followed():
         _follow(here, room, page)
-    here.page = page
+    here.page, anew = page, fresh or back or here.to is not None
+    if here.to is not None:
+        _as_if_typed(here, context)
     hidden.synchronise(anew)
     if seat.taken() or seat.KEYS & {*st.query_params}:
         seat.write()
@@ -81,7 +83,8 @@ def draw(path: str) -> None:
     """Listen to the room, and say where the lecture is. Nothing where a session neither leads nor follows."""
     hidden.draw()
     if seat.taken():
-        _listen(path)
+        here = seat.seat()
+        _element(key=KEY, data=_of_leader(here, path) if here.lead else _of_follower(here), on_said_change=_hear)
 
 
 def act(path: str, message: object) -> bool:
@@ -164,7 +167,7 @@ def _go(here: Seat, room: Room) -> None:
 
 
 def _open(here: Seat, page: Page, query: Mapping[str, list[str]], view: course.View | None) -> None:
-    """Open a page as if its address had been typed: before anything is drawn.
+    """Open a page as if its address had been typed: before anything is drawn, and at once where it is the one that runs.
 
     `view` says what an order does there; without one, what a person has answered on the page stays.
     """
@@ -178,7 +181,8 @@ def _open(here: Seat, page: Page, query: Mapping[str, list[str]], view: course.V
             called.reveal(page.path)
     said = {key: words for key, words in query.items() if key not in stage.KEYS | seat.KEYS}
     here.to = said | {key: [word] for key, word in (stage.query() | seat.query()).items()}
-    st.switch_page(f"pages/{page.file}", query_params={})  # what it says is put there by the run that follows
+    if page.path != here.runs:
+        st.switch_page(f"pages/{page.file}", query_params={})  # what it says is put there by the run that follows
 
 
 def _forget() -> None:
@@ -214,13 +218,6 @@ def _without_key_follow(here: Seat) -> None:
         here.room = ""
     elif here.room:
         here.room = here.room.upper() if is_code(here.room) else ""
-
-
-@st.fragment  # what the browser says of the room then draws nothing but this
-def _listen(path: str) -> None:
-    here = seat.seat()
-    data = _of_leader(here, path) if here.lead else _of_follower(here)
-    _element(key=KEY, data=data, on_said_change=_hear)
 
 
 def _of_leader(here: Seat, path: str) -> dict:
@@ -266,14 +263,10 @@ def _hear() -> None:
             here.heard = True
             if more.get("again") is True:
                 here.turn = None
-            if here.turn != room.turn or here.room and not _same(here.address, room.address):
-                st.rerun()  # the whole page, which goes where the room is
         case {"does": "order", "text": str(text)} if here.lead == OWN and room is None and len(text) <= MOST_BYTES:
             here.own = seat.without_room(text)
-            st.rerun()
         case {"does": "leave"}:
             here.lead = here.room = ""
-            st.rerun()
 
 
 def _follow(here: Seat, room: Room, page: str) -> None:
@@ -284,6 +277,9 @@ def _follow(here: Seat, room: Room, page: str) -> None:
     if not here.heard:
         if here.turn is None and _same(_on_screen(page), room.address):
             here.turn, here.address, here.place = room.turn, room.address, room.shown
+        return
+    if here.turn == room.turn and _same(here.address, room.address):
+        here.heard = False
         return
     moved, anew = not _same(here.address, room.address), here.turn is None or here.place[0] != room.shown[0]
     here.heard, here.turn, here.address, here.place = False, room.turn, room.address, room.shown

@@ -35,7 +35,7 @@ class Seat:
         place: where in the order it shows; `turn` is the room's count of moves that led there, None at first.
         address: of who follows, the room's as it was taken over.
         heard: whether the browser of who follows has asked to go where the room is.
-        page: the page of the last run.
+        page: the page of the last run; `runs` is that of this one.
         to: what the address of the page says to which the lecture goes, until that page runs.
     """
 
@@ -48,6 +48,7 @@ class Seat:
     address: str = ""
     heard: bool = False
     page: str | None = None
+    runs: str = ""
     to: dict[str, list[str]] | None = None
 
 
