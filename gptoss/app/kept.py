@@ -78,6 +78,11 @@ def put(controls: Mapping[str, object], keys: Collection[str]) -> None:
             st.session_state[key] = value
 
 
+def is_widget(key: str) -> bool:
+    """Whether a key of the session's state is that of a widget of Streamlit's, rather than a value that code keeps there."""
+    return get_session_state()._state.get_widget_id_from_key(key) is not None
+
+
 def moves_by_itself(key: str) -> None:
     """Say that moves of a control are nothing to undo: it opens a tab, or what plays on the page moves it too."""
     kept().no_steps.add(key)

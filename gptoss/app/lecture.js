@@ -7,6 +7,7 @@ const LOST = 2000 // ms after which a stream that the server has closed is opene
 const QUIET = 250 // ms between looks at what is on the projector
 const AGAIN = 5000 // ms after which the room is told once more what it has not taken in
 const OWN = 1500 // ms in which the room's move is one that this window's keys have made
+const SETTLED = 800 // ms after a key or a question to Python in which its answer may not have begun yet
 const DIGITS = 1200 // ms in which another digit belongs to the same number
 const OF_A_SESSION = ['lead', 'room', 'at', 'stage', 'theme']
 const KEPT = 'gptoss-room-' // what the browser keeps of a room that it leads, to open it again after a restart
@@ -17,7 +18,7 @@ const NOT_HANDS = '.lecture-bar, .st-key-ballot, .head-fold, [popovertarget], a[
 const TURNS = ['PageDown', 'PageUp', 'Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
 
 const room = (window.gptossLecture ??= {
-  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, keyAt: -OWN, black: false, digits: '', fetched: '',
+  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, keyAt: -OWN, askedAt: -AGAIN, black: false, digits: '', fetched: '',
   byTab: false, listens: false, isSettled, pressed: key => (room.now?.data.role === 'lead' ? led(key) : undefined),
 })
 
@@ -41,7 +42,8 @@ const leads = () => data().role === 'lead'
 const isRunning = () => document.querySelector('[data-test-script-state=running]') !== null
 // Whether the page is drawn that belongs to where the room is, so that parts of it can be drawn anew.
 function isSettled() {
-  return room.now !== null && !isRunning() && (room.event?.turn === data().turn || !leads() && isFree())
+  const lately = performance.now() - Math.max(room.keyAt, room.askedAt) < SETTLED
+  return room.now !== null && !isRunning() && !lately && (room.event?.turn === data().turn || !leads() && isFree())
 }
 
 const here = path => new URL(`./${path}`, location.href)

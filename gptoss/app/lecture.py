@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import streamlit as st
 from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 
-from gptoss.app import called, hidden, kept, route, seat, stage, state
+from gptoss.app import called, hidden, kept, route, seat, stage
 from gptoss.app.book import PAGES, Page
 from gptoss.app.browser_side import text_of
 from gptoss.app.seat import OWN, Seat
@@ -26,8 +26,7 @@ from gptoss.room.rooms import ROOMS, Room, code_of, is_code
 
 _FOLLOWING = Turns(2)  # pages drawn at a time for those who follow
 KEY = "lecture"  # of the element that listens to the room
-# What stays in a session when it goes to a stop: who is there, and what belongs to the frame.
-_STAYS = {"visitor", "lines", "hidden", "staged", seat.KEPT, state.DIALS_KEY, KEY, "keys", "page_head"}
+_STAYS = {"visitor", "lines", "hidden", "staged", seat.KEPT}  # in a session that goes to a stop: its person, its frame
 _STYLE = text_of("lecture.css")
 _element = st.components.v2.component("gptoss_lecture", js=text_of("lecture.js"), css=_STYLE, isolate_styles=False)
 _starter = st.components.v2.component("gptoss_start", js=text_of("start.js"), css=_STYLE, isolate_styles=False)
@@ -186,13 +185,15 @@ def _open(here: Seat, page: Page, query: Mapping[str, list[str]], view: course.V
 
 
 def _forget() -> None:
-    """Leave of the session's state what a session begins with. An answer that stands in a box goes, too."""
-    for key in [*st.session_state, *kept.kept().ours]:
-        if key in _STAYS or key.endswith("_hand") or key not in st.session_state:
-            continue
+    """Leave of the session's state what a session begins with. An answer that stands in a box goes, too.
+
+    Streamlit's widgets begin anew by themselves, with another page or by what the address says.
+    """
+    ours = kept.kept().ours
+    for key in [*st.session_state]:
         if key.endswith("_guess"):
             st.session_state[key] = None
-        else:
+        elif key not in _STAYS and (key in ours or not kept.is_widget(key)):
             del st.session_state[key]
 
 
