@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from event_loops import finished
 
 from gptoss.room import limits
 from gptoss.room.order import Question
@@ -222,7 +223,7 @@ def test_whoever_waits_is_woken_from_any_thread_and_gets_the_newest(room):
         assert await room.changed(since, 60) == room.version  # who comes late does not wait
         assert await room.changed(room.version, 0.0) == room.version
 
-    asyncio.run(wait())
+    finished(wait())
 
 
 def test_many_answers_are_few_messages_and_none_is_left_out(room):
@@ -238,7 +239,7 @@ def test_many_answers_are_few_messages_and_none_is_left_out(room):
         return messages
 
     begun = time.monotonic()
-    messages = asyncio.run(asyncio.wait_for(vote(), 60))
+    messages = finished(asyncio.wait_for(vote(), 60))
     assert messages <= 3 + (time.monotonic() - begun) / 0.5
 
 
@@ -255,7 +256,7 @@ def test_phones_are_not_told_what_only_the_lecturer_sees(room):
         assert await asyncio.wait_for(phone, 60) == room.version
         assert await room.changed(room.version, 0.0, lecturer=False) == room.version
 
-    asyncio.run(follow())
+    finished(follow())
 
 
 def test_letters_are_enough_that_a_code_is_not_found_by_trying():

@@ -5,6 +5,7 @@ import json
 from http.cookies import SimpleCookie
 
 import pytest
+from event_loops import finished
 from starlette.applications import Starlette
 
 from gptoss.room import addresses, limits
@@ -60,10 +61,10 @@ class Browser:
         self.cookies = {}
 
     def get(self, path, **more):
-        return asyncio.run(self.ask("GET", path, **more))
+        return finished(self.ask("GET", path, **more))
 
     def post(self, path, value, **more):
-        return asyncio.run(self.ask("POST", path, value, **more))
+        return finished(self.ask("POST", path, value, **more))
 
     async def ask(self, method, path, value=None, headers=None, until=None):
         """`until`: an event at which the browser leaves, for answers that have no end."""
@@ -326,7 +327,7 @@ def test_a_stream_says_the_newest_state_and_ends_with_the_lecture(rooms, lecture
         rooms.find(code).end()
         return await phone, await asyncio.wait_for(window, 60)
 
-    phone, window = asyncio.run(follow())
+    phone, window = finished(follow())
     assert phone.header("content-type").startswith("text/event-stream") and Stream.open == 0
     states = [json.loads(message.partition(b"data: ")[2]) for message in phone.messages]
     assert states[0]["headline"] == "A sink <i>is</i> a gate" and states[-1]["headline"] == "Turning"
@@ -349,7 +350,7 @@ def test_streams_are_bounded_and_end_when_the_server_does(rooms, code, monkeypat
         rooms.leave()
         return await asyncio.wait_for(following, 60)
 
-    assert b'"over": false' in asyncio.run(leave()).messages[-1]
+    assert b'"over": false' in finished(leave()).messages[-1]
 
 
 def test_a_browser_with_too_many_streams_loses_its_oldest(rooms, code, monkeypatch):
@@ -371,7 +372,7 @@ def test_a_browser_with_too_many_streams_loses_its_oldest(rooms, code, monkeypat
         room.end()
         await asyncio.wait_for(asyncio.gather(*streams), 60)
 
-    asyncio.run(follow())
+    finished(follow())
 
 
 def test_a_phone_gets_an_address_that_it_can_open(monkeypatch):
