@@ -146,9 +146,9 @@ class Played:
             page.screenshot(path=self.out / f"{name}-{window}.png")
 
     def comes(self, what) -> bool:
-        """Whether something is to be seen, within the patience of all browser tests."""
+        """Whether something is to be seen, as soon as a page has come to rest."""
         try:
-            expect(what.first).to_be_visible(timeout=PATIENCE)
+            expect(what.first).to_be_visible(timeout=RESTS * PATIENCE)
         except AssertionError:
             return False
         return True
