@@ -94,7 +94,7 @@ def prediction(study: Study) -> Prediction:
                controls.nearest_share(saved.cache): "That is the share of the cache alone. The weights stay, "
                                                     f"{units.size(saved.weights_after)} of them."}
     become = f"Its {study.heads} KV groups become one" if alone else (
-        f"First every head has keys and values of its own, then {units.plural(now, 'KV group')} share them")
+        f"First every head has keys and values of its own, then all share {units.plural(now, 'KV group')}")
     return Prediction(
         f"Take {study.in_words} and one text of {study.context:,} tokens. {become}. By how much do weights and cache "
         "together shrink?",

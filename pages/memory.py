@@ -17,12 +17,12 @@ from gptoss.training.shipped import CLASSROOM
 
 REAL = PRESETS[SMALL]
 OPENING = Opening(
-    problem=f"{units.count(cost.count_parameters(REAL).total)} weights have to fit into a machine, and for every token that "
-            "is written the active ones are read again.",
+    problem=f"{units.count(cost.count_parameters(REAL).total)} {word('weight', 'weights')} have to fit into a machine, and "
+            f"for every {word('token')} that is written the {word('active parameters', 'active ones')} are read again.",
     idea=f"Add up what is kept: the weights once, and for each user a {word('KV cache')} that grows with the text. Then "
          f"ask {word('roofline', 'what takes longer')}, {word('bandwidth', 'reading')} or multiplying.",
-    chosen=f"Experts in {word('MXFP4')}, {REAL.experts_per_token} of {REAL.num_experts} read for a token, and every other "
-           f"layer keeps the last {REAL.sliding_window} tokens only.")
+    chosen=f"Its {word('expert', 'experts')} are stored in {word('MXFP4')}, a token reads {REAL.experts_per_token} of "
+           f"{REAL.num_experts}, and every other {word('layer')} keeps the last {REAL.sliding_window} tokens only.")
 
 KEPT = r"""
 **Memory.** Weights: every parameter once, $\frac{17}{32}$ byte in MXFP4 ($4.25$ bits), $2$ in bf16. The cache of $B$
@@ -101,7 +101,7 @@ def tries() -> list[Try]:
     """Experiments: a large model on one machine, a cache larger than the weights, windows off, FP8, compute that binds."""
     return [
         Try("gpt-oss-120b on one H100", "Its weights fit beside the caches of a few users. Shorten the text, and there is "
-            "room for more.", controls=load.moved(model=LARGE), check=checks.fits_for_few),
+                                        "room for more.", controls=load.moved(model=LARGE), check=checks.fits_for_few),
         Try("16 users at full context", "Now the cache of gpt-oss-20b outweighs its weights, nearly all of it in the full "
             "layers.", controls=load.moved(batch=16), check=checks.cache_outweighs),
         Try("Windows off", "Every layer keeps every token: twice the cache at full context, and no ring is left.",
@@ -110,12 +110,13 @@ def tries() -> list[Try]:
         Try("An FP8 cache", "Facts that were told are found as before. Lines that were copied are missed more often: there "
             "a head has to tell one key from many that are alike.", preset=CLASSROOM,
             controls=load.moved(view=load.ROUNDED), check=checks.copies_suffer_more),
-        Try("Until compute binds", "512 users on an H100: qkv reaches the ceiling. The experts do not, since each of them "
+        Try("Until compute binds", "With 512 users on an H100, qkv reaches the ceiling. The experts do not, since each of "
+                                   "them "
             "meets only some of the tokens, and scores and values never do.",
             controls=load.moved(view=load.ROOFLINE, batch=512, context=1024, phase="decode", operator="qkv"),
             check=checks.compute_binds_qkv_alone),
-        Try("gpt-oss-120b at home", "One user, 8,192 tokens, 128 GB shared by all processors. No peak is published, so only "
-            "memory bounds here.",
+        Try("gpt-oss-120b at home", "One user reads 8,192 tokens on a machine whose 128 GB are shared by all its "
+                                    "processors. No peak is published for it, so only memory bounds here.",
             controls=load.moved(view=load.SPEED, model=LARGE, context=8192, machine="Ryzen AI Max+ 395"),
             check=lambda seen: "memory alone bounds" in seen.words),
     ]

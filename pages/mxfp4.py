@@ -143,16 +143,18 @@ def lesson(study: Study, view: str) -> Lesson:
         Try("Drag it far out", "At 32 times the largest, hardly any neighbour is left: the block has become one number.",
             controls={key("outlier"): "32", key("place"): controls.LARGEST, key("view"): BLOCK},
             check=questions.hardly_any_is_left),
-        Try("What ships is on the ticks", "Every dot stands over its tick: these weights were rounded while they learned.",
+        Try("What ships is on the ticks", "Every dot stands over its tick, because these weights were rounded while they "
+                                          "learned.",
             preset=CLASSROOM,
             controls={key("weights"): controls.AS_IT_RUNS, key("outlier"): controls.OWN, key("view"): BLOCK},
             check=questions.all_on_ticks),
-        Try("Heavy tails, no harm", "Kurtosis far above 3, and yet an error like everywhere: large weights have large "
-            "neighbours.", preset=CLASSROOM,
+        Try("Heavy tails, no harm", "Its kurtosis is far above 3, so some weights are very large. The error is like "
+                                    "everywhere else all the same, because large weights have large "
+                                    "neighbours.", preset=CLASSROOM,
             controls={key("view"): MATRIX, key("matrix"): "mlp2", "layer": 2, "expert": 4, key("weights"): UNROUNDED},
             check=questions.heavy_tails_do_no_harm),
-        Try("Cut the digits off", "The same 4.25 bits, rounded toward 0: on a text that the model knows, more than ten "
-            "times the divergence.", preset=CLASSROOM, text=KNOWN.text,
+        Try("Cut the digits off", "These are the same 4.25 bits, but rounded toward 0: on a text that the model knows, the "
+                                  "divergence is more than ten times as large.", preset=CLASSROOM, text=KNOWN.text,
             controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED},
             check=questions.cutting_costs_more_than_ten_times),
     ]

@@ -109,15 +109,15 @@ def tries() -> list[Try]:
     return [
         Try("64 accelerators", "Even divided as far as it goes, under FSDP, a step of gpt-oss-120b does not fit into 80 GB: "
             "its activations are too large.", controls=views.moved(), check=questions.even_fsdp_is_too_large),
-        Try("Compute it twice", "Only the inputs of blocks are kept, and each block runs a second time: one more forward "
-            "pass of compute for less than half of the activations. Now the step fits into 80 GB.", controls=divided(),
+        Try("Compute it twice", "Only the inputs of blocks are kept, and each block runs a second time. That costs one more "
+            "forward pass and saves more than half of the activations, so the step fits into 80 GB.", controls=divided(),
             check=questions.activations_shrink),
-        Try("Divide the experts", "512 accelerators, in groups of 8 that hold every expert once: ZeRO-2 fits into 80 GB, "
-            "too.", controls=divided(world=512, expert=8), check=questions.fits_under_zero_2),
-        Try("A degree that is impossible", "16 accelerators cannot share 8 KV groups evenly, so that the nearest possible "
-            "degree is shown.", controls=views.moved(tensor=16),
+        Try("Divide the experts", "Now 512 accelerators work in groups of 8 that hold every expert once, so that ZeRO-2 "
+            "fits into 80 GB, too.", controls=divided(world=512, expert=8), check=questions.fits_under_zero_2),
+        Try("A degree that is impossible", "No 16 accelerators can share 8 KV groups evenly, so the nearest possible degree "
+            "is shown.", controls=views.moved(tensor=16),
             check=lambda seen: "does not divide 8 KV groups. The nearest that does: 8." in seen.words),
-        Try("How long?", "A trillion tokens on 4,096 H100s take hours, if 40% of the sheet's peak are reached. Move the "
+        Try("How long?", "A trillion tokens on 4,096 H100s take hours, if 40% of the data sheet's peak is reached. Move the "
             "utilisation: half of it takes twice the time.", controls=divided(world=4096, expert=8, view=views.TIME),
             check=questions.takes_hours),
     ]

@@ -4,6 +4,7 @@ import re
 
 import streamlit as st
 
+from gptoss import units
 from gptoss.app import state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.glossary import word
@@ -94,8 +95,9 @@ def picture(study: Study, words: str) -> str:
 def how_we_know(words: str) -> None:
     """The merges that the page shows, compared with tiktoken's own tokens."""
     check = measure.check(words)
-    st.markdown(f"Your text has {check.pre_tokens:,} pre-tokens. Merged step by step they end in {check.merged:,} "
-                f"tokens; tiktoken itself gives {check.real:,}, and {check.agree:,} are the same at the same place.")
+    st.markdown(f"Your text has {units.plural(check.pre_tokens, 'pre-token')}. Step by step their merges end in "
+                f"{check.merged:,} tokens; tiktoken itself gives {check.real:,}, and {check.agree:,} are the same at the "
+                "same place.")
     st.markdown(f"With the first {measure.CHECKED_SIZE:,} ranks it has {check.cut:,} tokens by these merges, and "
                 f"{check.real_cut:,} by a tiktoken tokenizer that was built from those ranks.")
     st.markdown("The vocabularies are tiktoken's own files, checked by the hashes that it pins.")

@@ -112,10 +112,10 @@ def picture(study: Study, pace: float | None) -> None:
 def because(_: str) -> str:
     """What the fall goes with."""
     rise, fall = measure.induction_rise(CLASSROOM), measure.steepest(*measure.shipped_curve(CLASSROOM, domains.REPETITION))
-    return (f"The loss on repetition falls fastest between steps {fall[0]:,} and {fall[1]:,}. Between steps {rise.before:,} "
-            f"and {rise.after:,} the score of the best induction head goes from {rise.low:.2f} to {rise.high:.2f}: to "
-            "repeat a line, a model has to find where its last word stood, and until a head does that, more steps bring "
-            "nothing. Replay shows both.")
+    return (f"The loss on repetition falls fastest between steps {fall[0]:,} and {fall[1]:,}, when the words are learned. "
+            f"Between steps {rise.before:,} and {rise.after:,} the score of the best induction head goes from "
+            f"{rise.low:.2f} to {rise.high:.2f}: to repeat a line, a model has to find where its last word stood, and until "
+            "a head does that, more steps bring nothing. Replay shows both.")
 
 
 def question() -> Prediction:
@@ -155,14 +155,17 @@ def tries() -> list[Try]:
     """Experiments: routers left alone, a rate too high, and one skill alone. Each sets a run, which Train begins."""
     shares = {f"share_{domain}": 100 * (domain == domains.ARITHMETIC) for domain in plan.DOMAINS}
     return [
-        Try("Leave the routers alone", "Set: the same model with and without the balancing loss. Press Train, and open "
+        Try("Leave the routers alone", "This chooses the same model with and without the balancing loss. Press Train, and "
+                                       "open "
             "*Expert load*: bands that stay wide are loads that stay uneven.", preset=CLASSROOM,
             controls=plan.moved(who=[STUDY, "unbalanced"]), check=lambda seen: plan.is_set(seen, "unbalanced")),
-        Try("Learn too fast", "Set: a peak learning rate of 10, more than a thousand times the usual one. Press Train, and "
+        Try("Learn too fast", "This sets a peak learning rate of 10, more than a thousand times the usual one. Press "
+                              "Train, and "
             "see how the run ends, and which weights are kept.", preset=CLASSROOM,
             controls=plan.moved(who=[STUDY], peak=10.0, warmup=50, clip=1000.0),
             check=lambda seen: seen.controls[plan.key("peak")] > 1000 * plan.DEFAULTS["peak"]),
-        Try("One skill alone", "Set: only arithmetic, for GPT-OSS and GPT-2. Draw your curve first, then press Train: who "
+        Try("One skill alone", "This leaves only arithmetic to learn, for GPT-OSS and GPT-2. Draw your curve first, then "
+                               "press Train: who "
             "comes nearer to the floor?", preset=CLASSROOM, controls=plan.moved(who=[STUDY, BASELINE], **shares),
             check=lambda seen: plan.is_set(seen, BASELINE) and plan.shares_set(seen) == {domains.ARITHMETIC}),
     ]
@@ -184,5 +187,6 @@ beside(lesson(study), st.container())  # not inside what looks again by itself
 if pace is None:
     st.fragment(watching.wait, run_every=watching.IDLE)(JOBS.going_on())
 own_pace = run.pace(own)
-st.fragment(results.results, run_every=3 * own_pace if own_pace else None)(theirs)
+st.fragment(results.results, run_every=3 * own_pace if own_pace else None)(
+    theirs, answered("training", question()))
 below(lesson(study))

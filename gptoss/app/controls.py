@@ -87,6 +87,11 @@ def view(views: Sequence[str], key: str, label: str = "View", default: str | Non
     return chosen if chosen in views else default
 
 
+def all_of(count: int, what: str, first: int, key: str) -> bool:
+    """Whether all of something long is shown at its full height: a switch where there is more than what is shown `first`."""
+    return count <= first or st.toggle(f"Show all {count:,} {what}", key=key)
+
+
 def choose(label: str, positions: Sequence[int], key: str, first: int | None = None, **looks: object) -> int:
     """A slider over a range that may shrink, kept in the address; it begins at `first`, or at the range's own beginning.
 

@@ -142,7 +142,10 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: 
     with pictures.main():
         pictures.show_tensor(name, run.trace[name], controls.head_shown(study))
     st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")
-    st.dataframe(table, alt="Every tensor of the pass", height=240, hide_index=True)
+    place = name.split(".")[:2] if name.startswith("block.") else None
+    near = [other.split(".")[:2] == place if place else not other.startswith("block.") for other in table["tensor"]]
+    shown = table if controls.all_of(len(table), "tensors of the pass", sum(near), key="tensors_all") else table[near]
+    st.dataframe(shown, alt="Tensors of the pass", height="content", hide_index=True)
 
 
 def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],

@@ -126,6 +126,7 @@ def claims_in_words(claims: Sequence[Claim], verdicts: Mapping[str, str], names:
         st.markdown("\n".join(
             f"- **{claim.name}** {badge(verdicts[claim.name])} {literal(claim.sentence)} "
             f":gray[:small[{claim.source}]]" for claim in claims if claim.name in names))
+        st.caption("“The notebook” is “GPT-OSS Architecture: Implementation”, from which this app grew.")
         return
     words = literal(FIND.value)
     st.info(f"No claim has all of “{words}” and what the filters ask for." if words else

@@ -216,8 +216,8 @@ def _part(pen: Pen, part: tuple[str, list[Chip]], y: float, right: float, left: 
     pen.text(left + _PAD, y + 22, title, bold=True)
     for chip, x, top in placed:
         colour = palette.ACCENT if chip.rung else palette.GPT2
-        pen.box(x - 2, top, _width(chip.words) + 10, _CHIP, palette.fade(colour, 0.28), 6, "taken" if chip.rung else "own",
-                colour, 1.5)
+        # Flat, for it is no button: the rungs are chosen beside the drawing.
+        pen.box(x - 2, top, _width(chip.words) + 10, _CHIP, palette.fade(colour, 0.28), 2, "taken" if chip.rung else "own")
         pen.text(x + 3, top + 18, chip.words)
     return y + height
 

@@ -88,8 +88,9 @@ def _multiple(place: int) -> str:
 
 def _say_block(block: TickedBlock, fates: Sequence[str]) -> str:
     fallen, inside = fates.count(FALLEN), sum(abs(tick) <= block.frame * 1.001 for tick in block.ticks)
-    return (f"Ticks stand at 0, ±.5, ±1, ±1.5, ±2, ±3, ±4 and ±6 times the scale, {scale_in_words(block.exponent)}; "
-            f"{inside} of 15 lie inside the picture, below each the number of values that it stores. The outlier is "
+    return ("Ticks stand at 0, ±0.5, ±1, ±1.5, ±2, ±3, ±4 and ±6 times the scale, which is "
+            f"{scale_in_words(block.exponent)}. The picture shows {inside} of the 15; the number below a tick says how "
+            "many values it stores. The outlier is "
             f"{number(block.values[block.place])} and comes back as {number(block.back[block.place])}; "
             f"{fallen} of its 31 neighbours fall to 0.")
 
@@ -167,7 +168,7 @@ def error_histogram(errors: np.ndarray, chosen: float) -> Chart:
     data = pd.concat([data, marks], ignore_index=True).round({"from": 6, "to": 6})
     below = float((errors < chosen).mean())
     return Chart(_histogram_spec(), data, "Blocks of the matrix by their relative error",
-                 f"{len(errors):,} blocks: half of them have an error below {percent(middle)} of their size, the worst has "
+                 f"Of {len(errors):,} blocks half have an error below {percent(middle)} of their size; the worst has "
                  f"{percent(errors.max())}. This block's is {percent(chosen)}, above that of {percent(below, 0)} of the "
                  "blocks.")
 

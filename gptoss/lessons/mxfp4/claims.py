@@ -73,8 +73,8 @@ def outlier_ruins_the_matrix(study: Study) -> Verdict:
     weights, mxfp4, row, matrix = changed_by_an_outlier(UNROUNDED)
     return Verdict.of(mxfp4 > row, (
         f"In mlp1 of expert 0, layer 0, of {study.name}, trained without rounding, the largest weight of one block was made "
-        f"{PUSHED_TIMES} times as large. In MXFP4 {mxfp4} other weights of {weights:,} come back otherwise than "
-        f"before, all of them in its block; in int8 with a scale a row {row}, in int8 with one scale for the matrix "
+        f"{PUSHED_TIMES} times as large. In MXFP4 {mxfp4} other weights of {weights:,} come back changed, all of them in "
+        f"its block; in int8 with a scale a row {row}, in int8 with one scale for the matrix "
         f"{matrix:,}."))
 
 

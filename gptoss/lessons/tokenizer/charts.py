@@ -117,11 +117,11 @@ def _describe_languages(frame: pd.DataFrame) -> str:
     times = (others["gpt2"] / others["o200k"]).to_numpy()
     cut = (others["first_32000"] / others["o200k"]).median()
     least, most = others["language"].iloc[times.argmin()], others["language"].iloc[times.argmax()]
-    text = (f"GPT-2 needs {times.min():.2f} times o200k's tokens for {least} and {times.max():.2f} times for {most}, "
-            f"{pd.Series(times).median():.2f} times in the middle. o200k's own first 32,000 tokens need {cut:.2f} times as "
-            f"many in the middle.")
+    text = (f"For one token of o200k GPT-2 needs {times.min():.2f} in {least} and {times.max():.2f} in {most}; the median "
+            f"over all languages is {pd.Series(times).median():.2f}. For o200k's own first 32,000 tokens it is {cut:.2f}.")
     own = frame[frame["language"] == OWN_TEXT]
-    return text + (f" Your text: {own['o200k'].iloc[0]:,} tokens, GPT-2 {own['gpt2'].iloc[0]:,}." if len(own) else "")
+    return text + (f" Your text takes {own['o200k'].iloc[0]:,} tokens in o200k and {own['gpt2'].iloc[0]:,} in "
+                   "GPT-2." if len(own) else "")
 
 
 @cache
@@ -175,8 +175,8 @@ def _describe_size(frame: pd.DataFrame, chosen: Mapping[str, int], least: int, g
     times = f", {chosen['tokens'] / least:.2f} times o200k's {least:,}" if least else ""
     return (f"A vocabulary of {chosen['size']:,} needs {chosen['tokens']:,} tokens for the text{times}; GPT-2's own "
             f"{GPT2_SIZE:,} need {gpt2:,}. Embedding and unembedding have {both:,} parameters, "
-            f"{both / chosen['total']:.1%} of the model. Reading the text once takes {units.flops(chosen['flops'])}; "
-            f"the fewest, {units.flops(cheapest['flops'])}, with {cheapest['size']:,} tokens in the vocabulary.")
+            f"{both / chosen['total']:.1%} of the model. Reading the text once takes {units.flops(chosen['flops'])}; it "
+            f"would take least, {units.flops(cheapest['flops'])}, with a vocabulary of {cheapest['size']:,}.")
 
 
 @cache
@@ -360,6 +360,19 @@ def folded(stream: Stream, chosen: int | None) -> Stream:
                    replace(piece, kind="folded", text=f"… {hidden} tokens …", ids=middle),
                    replace(piece, text=_on_one_line(tail), ids=tail)]
     return Stream(tuple(pieces))
+
+
+def beginning(spans: Iterable[Span], most: int) -> list[Span]:
+    """The first spans of a stream, `most` tokens in all; the last is cut where it has more."""
+    shown = []
+    for span in spans:
+        if most <= 0:
+            break
+        cut = span.ids[:most]
+        text = span.text if cut == span.ids else b"".join(map(token_bytes, cut)).decode("utf-8", "replace") + " …"
+        shown.append(span._replace(text=text, ids=cut))
+        most -= len(span.ids)
+    return shown
 
 
 def _on_one_line(ids: tuple[int, ...]) -> str:

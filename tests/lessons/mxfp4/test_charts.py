@@ -90,7 +90,7 @@ def test_what_lies_outside_the_frame_stands_at_its_edge_and_says_so():
     assert value["value"] == -8 and value["label"] == "−40"
     assert list(chart.data[chart.data["kind"] == "beyond left"]["label"]) == ["−40"]
     assert len(chart.data[chart.data["kind"].str.contains("tick|zero")]) == 5  # 0, ±4 and ±8
-    assert "5 of 15 lie inside the picture" in chart.alt and "30 of its 31 neighbours fall to 0" in chart.alt
+    assert "The picture shows 5 of the 15" in chart.alt and "30 of its 31 neighbours fall to 0" in chart.alt
     assert not block_on_ticks(ticked()).data["kind"].str.startswith("beyond").any()
 
 
@@ -123,7 +123,7 @@ def test_the_histogram_counts_every_block_and_finds_room_for_its_words(chosen, s
     assert list(bins["from"].iloc[1:]) == list(bins["to"].iloc[:-1])
     mark = chart.data[chart.data["kind"] == side].iloc[0]
     assert mark["from"] == chosen and mark["label"] == f"this block, {chosen:.1%}"
-    assert "below 10.0% of their size, the worst has 20.0%" in chart.alt
+    assert "below 10.0% of their size; the worst has 20.0%" in chart.alt
     assert f"above that of {(errors < chosen).mean():.0%}" in chart.alt
 
 

@@ -54,7 +54,7 @@ def test_every_view_of_the_unrounded_model_under_other_settings(dials):
 
 def test_a_far_block_gives_way_where_the_matrix_has_none():
     at = open_page(PAGE, preset="classroom", mxfp4_row="255", mxfp4_block="3")
-    assert "row 255, block 3" in captions(at)
+    assert "block 3 of row 255" in captions(at)
     at.segmented_control(key="mxfp4_matrix").set_value("mlp2").run()
     assert_fine(at)
     assert "mlp2 of expert 0 in layer 0, row 127, block 3" in captions(at)
@@ -106,15 +106,15 @@ def test_only_classroom_has_weights_that_were_never_rounded():
         assert_fine(at)
         assert not [group for group in at.get("button_group") if group.key == "mxfp4_weights"]
         assert ("every one lies on a tick already" in page_text(at)) == ("kv" in dials)
-        assert ("absent by construction" in page_text(at)) == ("kv" not in dials)
+        assert ("so there are no outliers" in page_text(at)) == ("kv" not in dials)
 
 
 def test_heavy_tails_are_named_where_they_are():
     at = open_page(PAGE, preset="classroom", mxfp4_view=MATRIX, mxfp4_matrix="mlp2", layer="2", expert="4")
     own = kurtosis(load_unrounded().block[2].mlp.mlp2_weight[4])
     assert own > 30 and f"**{own:.2f}** over the matrix" in page_text(at)
-    assert "Heavy tails, but not among neighbours" in page_text(at)
-    assert "No heavy tails here" in page_text(open_page(PAGE, preset="classroom", mxfp4_view=MATRIX))
+    assert "The tails are heavy, but not among neighbours" in page_text(at)
+    assert "There are no heavy tails here" in page_text(open_page(PAGE, preset="classroom", mxfp4_view=MATRIX))
 
 
 def test_sizes_of_the_real_model():

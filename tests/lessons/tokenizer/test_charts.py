@@ -25,6 +25,7 @@ from gptoss.lessons.tokenizer.charts import (
     SMALL_ESTIMATE,
     TIMES_O200K,
     Span,
+    beginning,
     harmony_stream,
     language_costs,
     merge_candidates,
@@ -34,7 +35,7 @@ from gptoss.lessons.tokenizer.charts import (
     vocabulary_size,
 )
 from gptoss.lessons.tokenizer.measure import vocabulary_tradeoff
-from gptoss.tokenizer import SAMPLES, encode_text
+from gptoss.tokenizer import SAMPLES, encode_text, token_label
 from gptoss.tokenizer.languages import NOTEBOOK_ESTIMATES, language_counts
 from gptoss.tokenizer.merges import CutVocabulary, Merge, merges
 from gptoss.tokenizer.text import Token
@@ -84,7 +85,7 @@ def test_values_are_counts_by_the_measure():
     assert set(times.data[times.data["kind"] == O200K]["value"]) == {1}
     for kind, multiple in ESTIMATES.items():
         assert set(times.data[times.data["kind"] == kind]["value"]) == {multiple}
-    assert "5.62 times for Bengali" in per.alt and "1.00 times o200k's tokens for English" in per.alt
+    assert "GPT-2 needs 1.00 in English and 5.62 in Bengali" in per.alt
 
 
 def test_the_readers_text_is_the_last_row_and_no_story():
@@ -254,3 +255,12 @@ def test_malformed_spots_are_marked_and_the_whole_is_described():
 def test_places_are_those_in_the_stream():
     assert re.findall(r'title="token (\d+), id (\d+)"', harmony_stream(SPANS, ids=True)) == [
         ("0", "200006"), ("1", "1428"), ("2", "200008"), ("6", "200007"), ("7", "198")]
+
+
+def test_the_beginning_of_a_stream_has_as_many_tokens_as_are_asked_for():
+    whole = [*SPANS]
+    total = sum(len(span.ids) for span in whole)
+    assert beginning(whole, total) == whole and beginning(whole, 0) == []
+    for most in range(1, total):
+        assert sum(len(span.ids) for span in beginning(whole, most)) == most
+    assert beginning(whole, 4)[-1].text == token_label(1) + " …"

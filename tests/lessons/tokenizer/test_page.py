@@ -7,7 +7,16 @@ import pytest
 from reader import address, assert_fine, button, captions, dial, move, open_page, press, type_text
 
 from gptoss.lessons.tokenizer.controls.conversation import EXAMPLES, MAX_MESSAGES, MAX_TOKENS, NEW
-from gptoss.lessons.tokenizer.controls.words import CONVERSATION, LANGUAGE, MERGES, SEARCH, SIZES, TOKENS, VIEWS
+from gptoss.lessons.tokenizer.controls.words import (
+    CONVERSATION,
+    FOUND_AT_ONCE,
+    LANGUAGE,
+    MERGES,
+    SEARCH,
+    SIZES,
+    TOKENS,
+    VIEWS,
+)
 from gptoss.lessons.tokenizer.measure import BROKEN, LONGEST, MAX_CHIPS, read_twice
 from gptoss.tokenizer import SPECIAL_TOKENS, encode_text, token_bytes
 from gptoss.tokenizer.harmony import EXAMPLE, render
@@ -98,7 +107,7 @@ def test_merges_step_forward_and_back_and_end_in_tiktokens_tokens():
     at = open_page(PAGE, tokenizer_view=MERGES, text="strawberry")
     made = merges(b"strawberry")
     assert button(at, "Back").disabled and len(state(at)) == 10
-    assert "er, 259" in words(at)
+    assert "“er” with rank 259" in words(at)
     for step in range(1, len(made) + 1):
         press(at, "Next")
         assert_fine(at)
@@ -144,7 +153,7 @@ def test_a_long_word_is_drawn_as_far_as_it_fits_and_that_is_said():
 
 def test_languages_are_compared():
     at = open_page(PAGE, tokenizer_view=LANGUAGE)
-    assert len(at.get("vega_lite_chart")) == 1 and "5.62 times for Bengali" in captions(at)
+    assert len(at.get("vega_lite_chart")) == 1 and "5.62 in Bengali" in captions(at)
 
 
 def test_the_stories_can_be_read():
@@ -175,7 +184,10 @@ def test_search_takes_any_query(query):
     at.text_input(key="tokenizer_query").set_value(query).run()
     assert_fine(at)
     matches = search_vocabulary(query)
-    assert list(at.dataframe[0].value["id"]) == list(matches.ids)
+    assert list(at.dataframe[0].value["id"]) == list(matches.ids[:FOUND_AT_ONCE])
+    if len(matches.ids) > FOUND_AT_ONCE:
+        at.toggle(key="tokenizer_found_all").set_value(True).run()
+        assert list(at.dataframe[0].value["id"]) == list(matches.ids)
     assert f"{matches.total:,} of 201,088 tokens" in words(at)
     assert ("the first 100 are shown" in words(at)) == (matches.total > 100)
 
@@ -202,7 +214,7 @@ def test_strawberry_is_three_tokens_and_one():
     at.radio(key="tokenizer_tokens_guess").set_value("3 and 1").run()
     at.button(key="tokenizer_commit").click().run()
     sentence = at.success[0].value
-    assert "It is 3 and 1." in sentence and "“st” “raw” “berry”" in sentence
+    assert "**That is right.**" in sentence and "“st” “raw” “berry”" in sentence
 
 
 @pytest.mark.parametrize(("view", "right", "wrong", "told"), [
@@ -235,7 +247,7 @@ def test_how_we_know_compares_with_tiktoken(text):
     tab(at, "How we know")
     assert_fine(at)
     count = len(encode_text(text))
-    assert f"they end in {count} tokens; tiktoken itself gives {count}, and {count} are the same" in words(at)
+    assert f"merges end in {count} tokens; tiktoken itself gives {count}, and {count} are the same" in words(at)
 
 
 # The conversation
@@ -307,7 +319,7 @@ def test_the_example_is_drawn_whole():
     expected = render(EXAMPLE, "training", drop_analysis=False)
     assert stream(at) == expected.text
     assert f"**{len(expected.ids)} tokens**" in counts(at)
-    assert f"{expected.count('special')} special, {expected.count('header')} in headers" in counts(at)
+    assert f"{expected.count('special')} special tokens, and {expected.count('header')} in headers" in counts(at)
 
 
 def test_folding_says_how_much_and_spares_the_chosen_message():
@@ -487,6 +499,14 @@ def test_a_cut_stream_is_not_called_unfinished():
     assert any(":green-badge" in element.value and "1 message in 4,096 tokens" in element.value for element in at.markdown)
     fill(at, "text", str(encode_text(long, special=True)))
     assert any(":green-badge" in element.value and "1 message in 4,096 tokens" in element.value for element in at.markdown)
+
+
+def test_a_long_stream_shows_its_beginning_until_all_is_asked_for():
+    at = fill(open_view(tokenizer_talk_mode="Read back"), "text", "<|start|>user<|message|>" + "a " * 2000 + "<|end|>")
+    assert "A stream of 800 tokens" in drawn(at, "stream")[0]
+    at.toggle(key="tokenizer_talk_all").set_value(True).run()
+    assert_fine(at)
+    assert "A stream of 2005 tokens" in drawn(at, "stream")[0]
 
 
 # Broken headers

@@ -701,6 +701,15 @@ def test_what_ships_can_be_replayed():
     assert "No router here" in page_text(at) and re.search(r"\d+% to the token before", html(at))
 
 
+def test_a_replay_keeps_to_itself_what_is_asked():
+    at = open_page(PAGE, preset="classroom", training_behind=REPLAY)
+    assert "The loss on repetition is" not in page_text(at) and "joins the picture once you have answered" in page_text(at)
+    at.radio(key="training_guess").set_value("hardly at all").run()
+    at.button(key="training_commit").click().run()
+    assert_fine(at)
+    assert "The loss on repetition is" in page_text(at) and "joins the picture" not in page_text(at)
+
+
 # In a room
 
 @pytest.fixture

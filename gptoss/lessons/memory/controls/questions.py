@@ -146,10 +146,11 @@ def _twice_the_peak(study: Study) -> Prediction:
         return HARDLY if gain() < LITTLE else THIRD if gain() < 2 / 3 else TWICE
 
     return Prediction(
-        f"One user, {chosen.load.context:,} tokens. A new {on.name} multiplies twice as fast and reads memory as fast as "
-        f"before. How much faster does {chosen.name} write at best?", choices=GAINS, view=SPEED,
+        f"One user has {chosen.load.context:,} tokens. A new {on.name} multiplies twice as fast and reads memory as fast "
+        f"as before. How much faster does {chosen.name} write at best?", choices=GAINS, view=SPEED,
         answer=answer, because=lambda _: (
-            f"By {units.percent(gain())}. A token for a single user has to read every active weight and the cache for only "
+            f"It is {units.percent(gain())} faster. A token for a single user has to read every active weight and the "
+            "cache for only "
             "two FLOPs a value, so that memory bounds nearly everything. With many users the answer changes."),
         mistakes={TWICE: "Only if compute bounded every operator.", THIRD: "Only if compute bounded much of the time."})
 

@@ -184,9 +184,10 @@ def block(study: Study, source: Source, at: Place) -> None:
             pictures.show_chart(view.chart, key="mxfp4_block_chart")
         st.markdown(say_block(view))
     st.html(view.strip)
-    st.caption(":material/memory: The block's 17 bytes: its scale, then two codes a byte, the first in the low four bits, "
-               f"and the multiples of the scale that they mean. {at.matrix} of expert {at.expert} in layer {at.layer}, row "
-               f"{at.row}, block {at.block}: {weights_in_words(study, source)}.")
+    st.caption(":material/memory: These are the block's 17 bytes. The first is its scale. Each of the others holds two "
+               "codes of four bits, the first of them in its low half; below stand the multiples of the scale that they "
+               f"mean. It is block {at.block} of row {at.row} in {at.matrix} of expert {at.expert}, layer {at.layer}: "
+               f"{weights_in_words(study, source)}.")
 
 
 @lru_cache(maxsize=256)
@@ -257,15 +258,18 @@ def say_matrix(view: MatrixView, at: Place, words: str) -> str:
         return (f":material/check: {words.capitalize()}: every one lies on a tick already, for these weights were rounded "
                 "to MXFP4 before. To round them again changes nothing.")
     if "random" in words:
-        tails = "Random weights are drawn from a normal distribution: outliers are absent by construction."
+        tails = "Random weights are drawn from a normal distribution, so there are no outliers."
     elif view.kurtosis > HEAVY_TAILS * view.in_blocks:
-        tails = (f"Heavy tails, but not among neighbours: the largest block is **{view.largest:.1f} times** as large as the "
-                 "median one, so large weights stand beside large weights, and a scale for every 32 takes that in.")
+        tails = (f"The tails are heavy, but not among neighbours: the largest block is **{view.largest:.1f} times** as "
+                 "large as the median one, so large weights stand beside large weights, and a scale for every 32 takes that "
+                 "in.")
     else:
-        tails = f"No heavy tails here; the largest block is {view.largest:.1f} times as large as the median one."
-    return (f"Kurtosis of {at.matrix} of expert {at.expert} in layer {at.layer}: **{view.kurtosis:.2f}** over the matrix, "
-            f"**{view.in_blocks:.2f}** among neighbours, every block divided by its own size. A normal distribution has 3, "
-            f"and so divided {measure.kurtosis_of_normal_blocks():.2f}. {tails} Drawn: {words}.")
+        tails = f"There are no heavy tails here: the largest block is {view.largest:.1f} times as large as the median one."
+    return ("Kurtosis says how heavy the tails are: how far the largest weights stand out. In "
+            f"{at.matrix} of expert {at.expert}, layer {at.layer}, it is **{view.kurtosis:.2f}** over the matrix and "
+            f"**{view.in_blocks:.2f}** among neighbours, where every block is divided by its own size. A normal "
+            f"distribution has 3, and {measure.kurtosis_of_normal_blocks():.2f} when it is divided so. {tails} "
+            f"Drawn: {words}.")
 
 
 def size_table(study: Study, source: Source, at: Place) -> str:
@@ -340,9 +344,10 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
     trained = say_training(study, ids) if has_unrounded(study) and view.by_format else ""
     st.markdown(f"{trained}\n\n{effect_table(view)}")
     cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
-    st.caption(f":material/balance: {units.plural(len(ids), 'token')}, each read by the model as it is and by one with "
-               "rounded experts: differences are paired, token by token, in nats; s.e. is their standard error."
-               f"{cut} Weights: {weights_in_words(study, source)}.")
+    st.caption(f":material/balance: The model as it is and one with rounded experts read the same "
+               f"{units.plural(len(ids), 'token')}. Differences are taken token by token, in nats; s.e. is their standard "
+               "error. KL is how many nats the next-token distribution has moved."
+               f"{cut} Drawn: {weights_in_words(study, source)}.")
 
 
 def offer_known_text(study: Study, view: ModelView) -> None:

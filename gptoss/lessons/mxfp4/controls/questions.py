@@ -22,7 +22,7 @@ def elsewhere(weights: Tensor, at: Place) -> Prediction:
     inside, outside = changed_by_an_outlier(weights.float(), at.row, at.block, TIMES)
     return Prediction(
         f"The largest weight of one block of this matrix, {rows:,} × {columns:,}, is made {TIMES} times as large. How many "
-        "weights outside of its block come back from MXFP4 otherwise than before?", view="Matrix",
+        "weights outside of its block come back changed from MXFP4?", view="Matrix",
         answer=lambda: float(outside), show="{:,.0f}".format, because=lambda _: (
             f"In its own block {inside} of {BLOCK_SIZE - 1} neighbours do. A scale for every {BLOCK_SIZE} weights keeps "
             "the harm there."),
@@ -63,7 +63,7 @@ def all_on_ticks(seen: Seen) -> bool:
 def heavy_tails_do_no_harm(seen: Seen) -> bool:
     """Whether the matrix has heavy tails, its neighbours have not, and the error is that of normal weights."""
     over, among = (float(number) for number in re.search(
-        r"\*\*([\d.]+)\*\* over the matrix, \*\*([\d.]+)\*\* among neighbours", seen.words).groups())
+        r"\*\*([\d.]+)\*\* over the matrix and \*\*([\d.]+)\*\* among neighbours", seen.words).groups())
     errors = seen.chart("Error of the matrix").set_index("format")["error"]
     return over > HEAVY > among and 0.08 < errors[MXFP4] < 0.14
 

@@ -19,8 +19,8 @@ MAX_CHARACTERS = 2000
 def broken_headers(side: DeltaGenerator, picture: DeltaGenerator) -> None:
     """Pick a broken header or write one, and see it read in two ways."""
     with side:
-        st.markdown("A model writes its headers itself, token by token, and sometimes slips. Of gpt-oss-20b about 4% of the "
-                    "turns at temperature 1 were reported to begin so (llama.cpp, issue 27720).")
+        st.markdown("A model writes its headers itself, token by token, and sometimes slips. It was reported that about 4% "
+                    "of gpt-oss-20b's turns at temperature 1 begin like this (llama.cpp, issue 27720).")
         name = kept.selectbox("Broken header", [*BROKEN], key=CHOSEN, on_change=_forget_what_was_written)
         text = st.text_area("The stream: write your own", BROKEN[name], key=f"{WRITTEN}_{name}", height=170,
                             max_chars=MAX_CHARACTERS)
@@ -58,4 +58,5 @@ def _to_the_letter(read: TwoReadings) -> str:
 def _with_repairs(read: TwoReadings) -> str:
     spots = sum(remark.malformed for remark in read.mended.remarks)
     found = units.plural(len(read.mended.messages), "message")
-    return f"{found}, and {units.plural(spots, 'spot')} named below." if spots else f"{found}, and nothing to mend."
+    named = f", and it names {units.plural(spots, 'broken spot')} below" if spots else ", and nothing to mend"
+    return f"{found}{named}."

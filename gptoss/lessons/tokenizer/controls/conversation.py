@@ -51,7 +51,7 @@ NEW: dict[str, Message] = {
 MODES = BUILD, READ, BROKEN, ASK = "Build", "Read back", "Broken headers", "Ask"
 ENDINGS = {"Generated": "training", "History": "history", "Next prompt": "completion"}
 MAX_TOKENS = 4096  # of a stream that is read back
-MAX_AT_ONCE = 800  # tokens of a stream that is drawn without scrolling in it
+MAX_AT_ONCE = 800  # tokens of a stream that are drawn until somebody asks for all
 
 _ABOUT_ENDINGS = {
     "Generated": "The last answer closes with <|return|>: the model says it when it is done, and sampling stops. "
@@ -104,9 +104,8 @@ def editor() -> int | None:
         if st.session_state.get("tokenizer_talk_chosen") not in numbers:
             st.session_state["tokenizer_talk_chosen"] = next(
                 (number for number in numbers if now.messages[number].role == "user"), numbers[0])
-        with st.container(height=min(25 * len(numbers) + 10, 240), border=False):
-            chosen = st.radio("Message", numbers, key="tokenizer_talk_chosen", label_visibility="collapsed",
-                              format_func=lambda number: _label(now, number))
+        chosen = st.radio("Message", numbers, key="tokenizer_talk_chosen", label_visibility="collapsed",
+                          format_func=lambda number: _label(now, number))
     else:
         st.info("The conversation is empty. Add a message.", icon=":material/add:")
     _buttons(now, chosen)
@@ -290,17 +289,18 @@ def _built(chosen: int | None) -> None:
              *(charts.Span("absent", _left_out(n, messages[n]), (), n) for n in absent)]
     spans.sort(key=lambda span: span.message)
     with shown:
-        with _room_for(stream):
-            st.html(charts.harmony_stream(spans, place, ids))
+        _draw(spans, place, ids)
         st.markdown(counts(stream))
     st.caption(literal(_ABOUT_ENDINGS[ending]))
     _copies(stream)
     show_remarks(read_ids(stream.ids))
 
 
-def _room_for(stream: Stream) -> DeltaGenerator:
-    """Where a stream is drawn: as high as it is, unless it would hide all that is below it."""
-    return st.container(height="content" if len(stream.ids) <= MAX_AT_ONCE else 600, border=False)
+def _draw(spans: Iterable[charts.Span], chosen: int | None = None, ids: bool = False) -> None:
+    """A stream as high as it is: its beginning, where all of it would hide what is below."""
+    spans = list(spans)
+    whole = controls.all_of(sum(len(span.ids) for span in spans), "tokens", MAX_AT_ONCE, key="tokenizer_talk_all")
+    st.html(charts.harmony_stream(spans if whole else charts.beginning(spans, MAX_AT_ONCE), chosen, ids))
 
 
 def counts(stream: Stream) -> str:
@@ -308,8 +308,8 @@ def counts(stream: Stream) -> str:
     total, special, header = len(stream.ids), stream.count("special"), stream.count("header")
     if not total:
         return "**0 tokens.**"
-    return (f"**{units.plural(total, 'token')}**, **{special + header:,} of them scaffolding** "
-            f"({(special + header) / total:.0%}): {special:,} special, {header:,} in headers.")
+    return (f"**{units.plural(total, 'token')}**, of which **{special + header:,} are scaffolding** "
+            f"({(special + header) / total:.0%}), not content: {special:,} special tokens, and {header:,} in headers.")
 
 
 def _left_out(place: int, message: Message) -> str:
@@ -363,8 +363,7 @@ def _reading(reading: Reading, ids: bool, as_text: bool, cut: bool) -> None:
         reading = replace(reading, remarks=tuple(remark for remark in reading.remarks if remark.token < MAX_TOKENS))
     wrong = frozenset(remark.token for remark in reading.remarks if remark.malformed)
     with pictures.main():
-        with _room_for(reading.stream):
-            st.html(charts.harmony_stream(charts.stream_spans(reading.stream, ids, wrong), ids=ids))
+        _draw(charts.stream_spans(reading.stream, ids, wrong), ids=ids)
         st.markdown(_verdict(reading))
     if as_text and reading.stream.pieces:
         st.caption(literal("In a text, <|start|> typed by a person looks like the special token, and here it is read as "

@@ -31,7 +31,7 @@ def question(study: Study, view: str) -> Prediction:
 def _of_tokens() -> Prediction:
     alone = " ".join(f"“{token_label(token)}”" for token in encode_text(STRAWBERRY))
     return Prediction(
-        f"How many tokens are `{STRAWBERRY}` alone, and `␣{STRAWBERRY}` after a space?", view=TOKENS,
+        f"How many tokens does “{STRAWBERRY}” make alone, and how many after a space, as “␣{STRAWBERRY}”?", view=TOKENS,
         answer=lambda: f"{len(encode_text(STRAWBERRY))} and {len(encode_text(' ' + STRAWBERRY))}",
         because=lambda _: f"Alone it is {alone}. After a space it is one token, because in running text words follow a "
                           "space: that form was frequent enough to be learned whole.",
@@ -45,7 +45,7 @@ def _of_tokens() -> Prediction:
 def _of_merges() -> Prediction:
     size, tokens = len(STRAWBERRY.encode()), len(encode_text(STRAWBERRY))
     return Prediction(
-        f"`{STRAWBERRY}` has {size} bytes and ends as {tokens} tokens. How many merges were made?", view=MERGES,
+        f"“{STRAWBERRY}” has {size} bytes and ends as {tokens} tokens. How many merges were made?", view=MERGES,
         answer=lambda: str(len(merges(STRAWBERRY.encode()))), choices=("3", "7", "9", "10"),
         because=lambda made: f"Each merge makes one piece of two, so that one piece is gone: {size} − {made} = {tokens}.",
         mistakes={"3": "That is how many pieces are left, not how many joints were closed.",
@@ -61,8 +61,8 @@ def _of_languages() -> Prediction:
         because=lambda _: "GPT-2 learned its pieces from English web pages: of this letter it has the first two bytes, "
                           f"which many Hindi letters share, as one piece. o200k has the whole letter: "
                           f"{units.plural(len(encode_text(DEVANAGARI)), 'token')}.",
-        mistakes={"1": "So it is in o200k. GPT-2 saw too little Hindi to learn the letter.",
-                  "3": "Bytes alone would be that many. Even GPT-2 learned which bytes often stand together."})
+        mistakes={"1": "That is so in o200k. GPT-2 saw too little Hindi to learn the letter.",
+                  "3": "That many bytes it has. Even GPT-2 learned which bytes often stand together."})
 
 
 def _of_sizes(study: Study) -> Prediction:
@@ -88,8 +88,9 @@ def _of_conversations() -> Prediction:
     return Prediction(
         f"Somebody types `{CLOSING}` into the box of a chat. What does the model read?", view=CONVERSATION,
         answer=lambda: token if len(encode_text(CLOSING)) == 1 else typed, choices=(token, typed, out),
-        because=lambda _: f"A text is encoded apart from the format: {len(encode_text(CLOSING))} tokens, which spell it and "
-                          "open nothing. Only the program that writes the format can put the special token.",
+        because=lambda _: f"A person's text is encoded by itself: it becomes {len(encode_text(CLOSING))} tokens that spell "
+                          "the word and close nothing. Only the program that writes the format can put the special token "
+                          "there.",
         mistakes={token: "Then anybody could speak in the system's name.",
                   out: "The model may well talk about it, as this page does."})
 
@@ -101,7 +102,8 @@ def _of_search() -> Prediction:
     return Prediction(
         f"How many of the {O200K_SIZE:,} tokens hold the letters “{LETTERS}”?", view=SEARCH,
         answer=lambda: min(ABOUT, key=lambda words: abs(math.log(ABOUT[words] / found()))), choices=[*ABOUT],
-        because=lambda _: f"Exactly {found()}: the word with and without a space, in capitals, in the plural, and inside of "
+        because=lambda _: f"There are exactly {found()}: the word with and without a space, in capitals, in the plural, "
+                          "and inside of "
                           "other words. Search for it.",
         mistakes={"1": "With a space, in capitals and in the plural it is another token each time.",
                   "about 500": "Most words that hold it are rare, and rare words have no token of their own.",

@@ -16,6 +16,8 @@ from gptoss.lessons.tokenizer import charts, measure
 from gptoss.tokenizer import printable
 from gptoss.tokenizer.languages import LANGUAGES, NOTEBOOK_ESTIMATES
 
+FOUND_AT_ONCE = 12  # rows of what a search finds
+
 VIEWS = TOKENS, MERGES, LANGUAGE, SIZES, CONVERSATION, SEARCH = (
     "Tokens", "Merges", "Languages", "Vocabulary size", "Conversation", "Search")
 
@@ -28,7 +30,8 @@ def tokens(text: str, special: bool) -> None:
     place = pictures.main()
     with st.container(horizontal=True, vertical_alignment="center"):
         compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
-                               help="Grey: GPT-2's tokens of the same piece. = and an id: GPT-2 has the same token.")
+                               help="Grey are GPT-2's tokens of the same piece. The sign = with an id says that GPT-2 has "
+                                    "the same token.")
         spelt = kept.toggle("Bytes", key="tokenizer_bytes", help="What each token stands for, in hexadecimal.")
     with place:
         st.html(charts.paired_chips(read.pieces, spelt, compared))
@@ -95,8 +98,8 @@ def _what_happens(built: measure.Build, step: int) -> str:
     if step == len(built.merges):
         return f"{here}, as the model reads {'them' if tokens != 1 else 'it'}.**"
     merge = built.merges[step]
-    return (f"{here}.** Between neighbours: the rank of both as one token. The lowest comes next: "
-            f"{literal(charts.token_words(built.data[merge.start:merge.end]))}, {merge.rank:,}.")
+    return (f"{here}.** Between two neighbours stands the rank of both as one token. The lowest comes next: "
+            f"“{literal(charts.token_words(built.data[merge.start:merge.end]))}” with rank {merge.rank:,}.")
 
 
 @st.fragment
@@ -142,4 +145,6 @@ def search() -> None:
         table, words = measure.search(query)
         st.markdown(words)
     with found, pictures.main():
-        st.dataframe(table, hide_index=True, height=430, alt="Tokens that were found")
+        whole = controls.all_of(len(table), "tokens that were found", FOUND_AT_ONCE, key="tokenizer_found_all")
+        st.dataframe(table if whole else table.head(FOUND_AT_ONCE), hide_index=True, height="content",
+                     alt="Tokens that were found")

@@ -6,6 +6,7 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -35,10 +36,14 @@ interrupted = computed(measure.interrupted)
 HOURGLASS = ":material/hourglass:"
 
 
-def results(theirs: Watched | None) -> None:
-    """The tabs below the curves: one does no work while it is closed. `theirs` is the run that the curves are of."""
+def results(theirs: Watched | None, told: bool = True) -> None:
+    """The tabs below the curves: one does no work while it is closed. `theirs` is the run that the curves are of.
+
+    What the page asks about the shipped models is `told` after the reader's answer.
+    """
     view = current()
-    views = {RATE: _rate_and_gradient, LOAD: _load, ANSWERS: _answers, SAMPLES: _samples, REPLAY: _replay, KEEP: _keep}
+    views = {RATE: _rate_and_gradient, LOAD: _load, ANSWERS: _answers, SAMPLES: _samples,
+             REPLAY: partial(_replay, told=told), KEEP: _keep}
     for tab, draw in zip(kept.tabs(TABS, key=key("behind")), views.values(), strict=True):
         if tab.open:
             with tab:
@@ -120,7 +125,7 @@ def _samples(view: View | None) -> None:
     st.caption("Each moment has the beginning of an unseen document, and the tokens the model holds most likely.")
 
 
-def _replay(view: View | None) -> None:
+def _replay(view: View | None, told: bool) -> None:
     recorded = [standing for standing in _standings(view) if standing.recording]
     if not recorded:
         st.info("Nothing is recorded yet: the first moment comes with the first evaluation.", icon=HOURGLASS)
@@ -129,7 +134,11 @@ def _replay(view: View | None) -> None:
     losses = {standing.contestant.title: {at: evaluation.losses[REPETITION]
                                           for at, evaluation in standing.evaluations.items()
                                           if REPETITION in evaluation.losses} for standing in recorded}
-    replay({standing.contestant.title: standing.recording for standing in recorded}, labels.__getitem__, losses=losses)
+    known = view is not None or told
+    replay({standing.contestant.title: standing.recording for standing in recorded}, labels.__getitem__,
+           losses=losses if known else None)
+    if not known:
+        st.caption(f":material/lock: The loss on {REPETITION} joins the picture once you have answered the question above.")
 
 
 def _keep(view: View | None) -> None:
