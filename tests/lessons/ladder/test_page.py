@@ -125,7 +125,8 @@ def test_the_prediction_is_the_ratio_of_published_counts():
     at.number_input(key="ladder_parameters_guess").set_value(1.42).run()
     at.button(key="ladder_commit").click().run()
     assert round(3_608_306_880 / 2_534_431_680, 2) == 1.42 and at.success
-    for figure in ("You said 1.42 times. **That is right.**", "Most is added by Experts (+798.87 M)", "taken away by Grouped queries (−495.62 M)"):
+    for figure in ("You said 1.42 times. **That is right.**", "Most is added by Experts (+798.87 M)",
+                   "taken away by Grouped queries (−495.62 M)"):
         assert figure in sentences(at)
 
 
