@@ -186,8 +186,8 @@ def cache_totals(designs: Mapping[str, int], batch: int, context: int) -> Chart:
     figures = "; ".join(f"{name} {units.size(size)}" for name, size in designs.items())
     largest = max(designs, key=designs.get)
     return Chart(_totals_spec(), data, "KV cache of this and other designs",
-                 f"KV cache of {units.plural(batch, 'sequence')} of {context:,} tokens: {figures}. {largest} takes "
-                 f"{units.ratio(designs[largest] / own)} of {own_name}.")
+                 f"KV cache of {units.plural(batch, 'sequence')} of {context:,} tokens: {figures}. “{largest}” takes "
+                 f"{units.number(designs[largest] / own)} times as much as “{own_name}”.")
 
 
 @cache

@@ -168,7 +168,8 @@ def test_designs_are_compared_with_the_model_as_it_is():
     chart = cache_totals(DESIGNS, 1, 131_072)
     assert list(chart.data["figure"]) == ["3.00 GiB", "24.00 GiB · ×8", "384.00 MiB · ÷8"]
     assert np.allclose(chart.data["size"], [3, 24, 0.375]) and list(chart.data["own"]) == [True, False, False]
-    assert "KV cache of 1 sequence of 131,072 tokens" in chart.alt and "MHA takes ×8 of as it is." in chart.alt
+    assert "KV cache of 1 sequence of 131,072 tokens" in chart.alt
+    assert "“MHA” takes 8 times as much as “as it is”." in chart.alt
 
 
 def test_every_operator_stands_on_the_roof():
