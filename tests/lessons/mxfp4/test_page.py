@@ -57,7 +57,7 @@ def test_a_far_block_gives_way_where_the_matrix_has_none():
     assert "block 3 of row 255" in captions(at)
     at.segmented_control(key="mxfp4_matrix").set_value("mlp2").run()
     assert_fine(at)
-    assert "mlp2 of expert 0 in layer 0, row 127, block 3" in captions(at)
+    assert "block 3 of row 127 in mlp2 of expert 0, layer 0" in captions(at)
     dial(at, "preset").set_value("gpt-oss-20b").run()
     assert_fine(at)
     assert "row 63, block 1" in captions(at)
