@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import pictures, state, text, theme
+from gptoss.app import pictures, recorded, state, text, theme
 from gptoss.app.controls import has_text, layer_shown, picks, row
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
@@ -136,6 +136,20 @@ def prediction(study: Study) -> Prediction:
         lambda _: because(study), unit="%", show=units.number, mistakes=mistakes)
 
 
+def about_the_recording() -> Prediction:
+    """The question about a recorded model's maps."""
+    replay = recorded.recording()
+    layers, heads, tokens = replay.config.num_hidden_layers, replay.config.num_attention_heads, len(replay.texts[0].tokens)
+    seen = tokens * (tokens + 1) // 2
+    return Prediction(
+        f"The recorded model has {layers} layers of {heads} heads. How many weights would all their maps of a text of "
+        f"{tokens} tokens have, counting for each query itself and all tokens before it?",
+        lambda: layers * heads * seen, lambda _: "That is why a recording keeps a few heads only.", show="{:,.0f}".format,
+        view="recorded", mistakes=[
+            (layers * heads * tokens**2, "A query sees no later token, so that a map is half empty."),
+            (heads * seen, "That is one layer's."), (seen, "That is one head's.")])
+
+
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
     """The formula against the fused kernel, and one head at a time against the whole pass."""
     if not has_text(tokens, "its heads are checked"):
@@ -153,11 +167,11 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
         f"One rounding of a number near 1 in {study.precision} is {units.number(kernel.rounding, 2)}.")
 
 
-def lesson(study: Study) -> Lesson:
+def lesson(study: Study, shown: str = controls.LIVE) -> Lesson:
     """What is asked, tried and explained."""
     return Lesson(
         path="attention", maths=maths(study), code=[explicit_attention, visible, fused_attention, AttentionBlock],
-        prediction=prediction(study),
+        prediction=about_the_recording() if shown == recorded.RECORDED else prediction(study),
         tries=controls.tries(),
         claims=register.of_page("attention"), checks=lambda: how_we_know(study, tokens))
 
@@ -165,16 +179,21 @@ def lesson(study: Study) -> Lesson:
 header("attention", OPENING)
 study = state.study()
 above = st.container()
+with above:
+    shown = controls.shown_view()
 with st.container(key="controls_below"):  # a phone has the question before them
     *places, drawer = st.columns([3, 3.6, 4.6, 3.6, 5.2], vertical_alignment="bottom")
 with drawer:
     special = text.text_drawer()
 tokens = text.live_tokens(text.current_text(), study.vocabulary, special)
 questions = st.container()
-if has_text(tokens, "the heads look at it"):
+if shown == recorded.RECORDED:
+    with above:
+        controls.replayed(places)
+elif has_text(tokens, "the heads look at it"):
     more = st.container()
     with above:
         picture(study, tokens, places, more)
     text.say_what_was_cut(tokens)
-beside(lesson(study), questions)
+beside(lesson(study, shown), questions)
 below(lesson(study))

@@ -5,7 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from gptoss.app import pictures, state, text
+from gptoss.app import pictures, recorded, state, text
 from gptoss.app.controls import has_text, view
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
@@ -72,7 +72,11 @@ $$
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
     """The chosen view, and its controls beside it."""
-    shown = view(list(controls.VIEWS), "block_view")
+    shown = view(recorded.views(list(controls.VIEWS)), "block_view")
+    if shown == recorded.RECORDED:
+        controls.replayed()
+        beside(lesson(study, tokens, shown))
+        return
     large, side = st.columns([3, 2], gap="medium")
     with side:
         words = st.empty()
@@ -110,8 +114,23 @@ def about_shapes() -> dict[str, Prediction]:
                           f"{_REAL.head_dim} numbers each.")}
 
 
+def about_the_recording() -> Prediction:
+    """The question about a recorded model's logit lens."""
+    layers = recorded.recording().config.num_hidden_layers
+    return Prediction(
+        recorded.of_all(f"after how many of its {layers} layers was what the model says in the end on top of the logit lens "
+                        "for good, on average?"),
+        answer=controls.layers_to_the_answer, tolerance=0.05, view="recorded",
+        because=lambda mean: f"So the last {number(layers - mean, 3)} layers changed its probability, and not its place.",
+        mistakes=[(layers, "At most tokens a layer before the last has it on top already."),
+                  (0, "The embedding knows the token itself, and nothing of what comes next."),
+                  (layers / 2, "What stands in the stream halfway is still written for later layers.")])
+
+
 def question(shown: str, run: Callable[[], TokenRun], parts: Sequence[str]) -> Prediction:
     """What is asked beside a view."""
+    if shown == recorded.RECORDED:
+        return about_the_recording()
     asked = {controls.PIECEWISE: Prediction(
         "Take one head out. Do the other heads of the same layer change what they add?", answer=lambda: ALONE,
         choices=(ALONE, TAKE_OVER), view="pieces",

@@ -7,7 +7,7 @@ import torch
 
 from gptoss import units
 from gptoss.app import controls as kit
-from gptoss.app import pictures, state, text
+from gptoss.app import pictures, recorded, state, text
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
 from gptoss.app.large import TooLong
@@ -97,8 +97,8 @@ def maths(study: Study, tokens: text.Tokens) -> str:
 
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
-    """One of nine views, its controls beside it."""
-    shown = kit.view(controls.VIEWS, "experts_view")
+    """One of the views, its controls beside it."""
+    shown = kit.view(recorded.views(controls.VIEWS), "experts_view")
     if shown == RETRAINED:
         with pictures.main():
             show_retrained("experts", study)
@@ -108,6 +108,8 @@ def picture(study: Study, tokens: text.Tokens) -> None:
     elif shown == controls.FORESEEN:
         what_decides(study, tokens)
         return
+    elif shown == recorded.RECORDED:
+        controls.replayed()
     elif kit.has_text(tokens, "the router sends its tokens to the experts"):
         dials, right = st.columns(controls.COLUMNS, gap="medium")
         with dials:
@@ -170,6 +172,19 @@ def touched_by_a_batch(study: Study) -> Prediction:
             (float(active), "That is what one token touches. Each of the others chooses for itself.")])
 
 
+def about_the_recording() -> Prediction:
+    """The question about a recorded model's router."""
+    active, first = recorded.recording().config.experts_per_token, controls.share_of_the_first()
+    return Prediction(
+        recorded.of_all(f"{units.plural(active, 'expert')} of a layer answered each. How much weight did the first of them "
+                        "get, on average?"),
+        lambda: first, lambda _: f"Shared alike it would be {units.number(100 / active)}%.", unit="%", tolerance=0.05,
+        show=units.number, view="recorded", mistakes=[
+            (100 / active, "Equal weights would need equal scores, and the first is the one with the best score."),
+            (100.0, "All that were chosen answer, each by its weight."),
+            (100 / recorded.recording().config.num_experts, "The softmax runs over those that were chosen, not over all.")])
+
+
 def how_we_know(study: Study, tokens: text.Tokens) -> None:
     """The fast path of the experts against the formula, and chance against its closed form."""
     if not kit.has_text(tokens, "its tokens are computed in two ways"):
@@ -193,6 +208,8 @@ def question(study: Study, shown: str, layer: int) -> Prediction:
     """What is asked under a view: of one token on its way, of what foresees it, or of many tokens."""
     if shown == controls.FORESEEN and controls.has_learned(study):
         return controls.about_foreseeing(study, layer)
+    if shown == recorded.RECORDED:
+        return about_the_recording()
     of_one = shown in (controls.ONE, controls.ROUTING, controls.ROUTER, controls.SWIGLU)
     return share_of_the_better() if of_one else touched_by_a_batch(study)
 

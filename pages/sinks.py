@@ -5,7 +5,7 @@ import math
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import pictures, state, text
+from gptoss.app import pictures, recorded, state, text
 from gptoss.app.controls import has_text, layer_shown, view
 from gptoss.app.glossary import word
 from gptoss.app.header import Opening, header
@@ -72,12 +72,14 @@ $$\mathbf o_i = \sigma\big(\mathbf w_h \cdot \text{RMSNorm}(\mathbf x_i)\big) \s
 @st.fragment
 def picture(study: Study, tokens: text.Tokens) -> None:
     """The gate of one head and the weights behind it; what becomes of the model; what was trained beside it."""
-    shown = view(VIEWS, "sinks_view")
+    shown = view(recorded.views(VIEWS), "sinks_view")
     if shown == GATES:
         controls.sinks_or_gates()
     elif shown == RETRAINED:
         with pictures.main():
             show_retrained("sinks", study)
+    elif shown == recorded.RECORDED:
+        controls.replayed()
     elif has_text(tokens, "the gate shows on it"):
         side, large = st.columns([5, 13], gap="medium")
         with side:
@@ -113,8 +115,22 @@ def how_many() -> dict[str, Prediction]:
                                "A sink is one number, and all else in a head is a matrix."))}
 
 
+def about_the_recording() -> Prediction:
+    """The question about a recorded model's sinks."""
+    taken, even = controls.of_all_sinks()
+    return Prediction(
+        recorded.of_all("how much of their attention did the heads give to their sinks, on average?"),
+        answer=lambda: taken, unit="%", tolerance=0.1, show=units.number, view="recorded",
+        because=lambda _: f"A sink of 0 among equal scores would have taken {units.number(even)}%.", mistakes=[
+            (even, "So much would a sink of 0 take among equal scores. These sinks and scores are the model's own."),
+            (0, "A sink has an exponential like every key, so it always takes something."),
+            (100, "Then no head would fetch anything.")])
+
+
 def question(shown: str) -> Prediction:
     """What is asked beside a view."""
+    if shown == recorded.RECORDED:
+        return about_the_recording()
     asked = {REMOVAL: ABOUT_REMOVAL, BY_POSITION: Prediction(
         "All scores are 0, and so is the sink's logit. One query sees 9 keys, a later one 99. How many times as much does "
         "the sink take from the first?", view="position", unit="times",

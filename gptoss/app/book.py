@@ -14,7 +14,8 @@ from gptoss.room.order import SHIPPED, read_order
 
 T = TypeVar("T")
 # Keys of controls that several pages have: these mean the same wherever they are.
-SHARED_KEYS = ("layer", "head", "expert", "token", "special", "code_drawer")
+SHARED_KEYS = ("layer", "head", "expert", "token", "special", "code_drawer",
+               "recorded_text", "recorded_layer", "recorded_head", "recorded_token")
 
 
 TABS = "lesson"  # the name of the tabs below a page's picture
@@ -89,7 +90,7 @@ BOOK = {
         Page("attention", "Attention", ":material/hub:",
              "Attention lets a token look up in the tokens before it what it does not know by itself.",
              ("heads", "window"), "compute one attention weight by hand, from query and key to the mixed value",
-             "Tokenizer", 8, own="key step twin"),
+             "Tokenizer", 8, own="key step twin view"),
         Page("rope", "RoPE and YaRN", ":material/rotate_right:",
              "RoPE turns queries and keys by their position, so that scores know distance; YaRN stretches it to long texts.",
              ("theta", "factor", "context"), "explain why only distance counts, and which frequencies YaRN changes",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from gptoss.app import dials, hidden, served, state
+from gptoss.app import dials, hidden, recorded, served, state
 from gptoss.app.dials import Group, Panel, Range, option
 from gptoss.app.moves import PRESET
 from gptoss.app.study import DIALS, Dial, Study
@@ -62,7 +62,7 @@ def _buttons(study: Study) -> list[Mapping[str, object]]:
 
 def _notes() -> list[str]:
     pinned = state.pinned()
-    return [*filter(None, [served.problem()]), *([f"Compared with {pinned.in_words}"] if pinned else [])]
+    return [*filter(None, [served.problem(), recorded.problem()]), *([f"Compared with {pinned.in_words}"] if pinned else [])]
 
 
 def _groups(study: Study, shown: list[Dial]) -> list[Group]:

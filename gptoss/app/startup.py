@@ -5,6 +5,7 @@ import gc
 import streamlit as st
 
 from gptoss.app.allocation import spare_memory
+from gptoss.app.recorded import recording
 from gptoss.app.served import served
 from gptoss.config import ModelConfig
 
@@ -32,6 +33,7 @@ def prepare_process() -> None:
     gptoss.tokenizer.get_encoding("o200k_harmony")
     gptoss.model.Transformer(ModelConfig.preset("classroom"))(torch.zeros(1, 2, dtype=torch.long))  # torch's own start
     served()
+    recording()
     gc.collect()
     gc.freeze()
 

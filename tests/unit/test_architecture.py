@@ -16,7 +16,8 @@ SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROO
 
 # Each room may import from its own floor and from those below it.
 FLOORS = (("units", "timing", "strict_json", "ipynb", "config", "ladder", "notation"), ("checkpoint",), ("model",),
-          ("charts", "training", "trace", "cost", "tokenizer", "take_home", "exercises", "room"), ("app",), ("lessons",),
+          ("charts", "training", "trace", "cost", "tokenizer", "take_home", "exercises", "room",
+           "record", "replay"), ("app",), ("lessons",),
           ("claims",), ("pages", "router"))
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import controls, kept, live, paper, pictures, theme
+from gptoss.app import controls, kept, live, paper, pictures, recorded, theme
 from gptoss.app.computed import computed
 from gptoss.app.glossary import word
 from gptoss.app.lesson import Seen, Try
@@ -20,6 +20,7 @@ from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.text import Tokens, live_tokens
 from gptoss.app.weights import CHANGED, SERVED, weights_in_words, weights_of
+from gptoss.charts import head_map
 from gptoss.charts.labels import visible_token
 from gptoss.lessons.attention import charts, measure
 from gptoss.lessons.attention.charts import STEPS, HeadTile
@@ -33,6 +34,7 @@ PACE = 2.0  # s between two steps that play by themselves
 KEY, STEP = "attention_key", "attention_step"
 DUE = "attention_due"  # when the next step is due, while the steps play
 REPETITION = sample("repetition")
+LIVE = "Live"  # the view of the reader's own text, where the page has another one
 NAMED = "attention_named"  # the names of heads, to go to one of them
 # What a pattern on the page is a sign of, by the kind of weights.
 LEARNED = {
@@ -125,6 +127,26 @@ def _equal_values(seen: Seen) -> bool:
     steps = measure.query_steps(layer_heads(seen.study, seen.tokens.ids, 0), seen.controls["head"], cats[-1])
     products = steps.products[cats]
     return len(cats) == 3 and np.ptp(steps.values[cats], axis=0).max() < 1e-4 and np.ptp(products) > 1e-3
+
+
+def shown_view() -> str:
+    """Which of the page's views is shown: it has two where there is a recording, and else no switch."""
+    return controls.view(recorded.views([LIVE]), "attention_view") if recorded.recording() else LIVE
+
+
+def replayed(places: Sequence[DeltaGenerator]) -> None:
+    """The map of one head that was kept of a recorded model, its controls at `places`."""
+    with places[0]:
+        shown = recorded.choose_text()
+    with places[1]:
+        place = recorded.choose_head(shown)
+    with places[2]:
+        token = recorded.choose_token(shown)
+    head, weights = shown.text.heads[place], shown.text.shares("maps")[place]
+    with pictures.main():
+        pictures.show_chart(head_map(weights, shown.text.shares("sinks")[head.layer, head.head], shown.labels,
+                                     shown.replay.config.window_of(head.layer), (token, int(weights[token].argmax())),
+                                     theme.is_dark()), key="attention_recorded", words=recorded.label(shown))
 
 
 class Setting(NamedTuple):

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gptoss.app import controls, kept, pictures
+from gptoss.app import controls, kept, pictures, recorded
 from gptoss.app.computed import computed, traced
 from gptoss.app.controls import LAST, TOKEN, Key
 from gptoss.app.lesson import Seen, Try
@@ -339,6 +340,29 @@ def lens(run: TokenRun, side: DeltaGenerator) -> None:
         key="block_lens")
     st.caption(_why_it_snaps(run))
     _next_tokens(run, side)
+
+
+def replayed() -> None:
+    """What a recorded model would have answered after each of its layers, at one token of one text."""
+    large, side = st.columns([3, 2], gap="medium")
+    with side:
+        shown = recorded.choose_text()
+        token = recorded.choose_token(shown)
+        st.caption(recorded.label(shown))
+    tops, ranks = (shown.text.arrays[name][:, token] for name in ("lens", "ranks"))
+    likely, own = (shown.text.shares(name)[:, token] for name in ("lens_shares", "answer_shares"))
+    names, answer = vocabulary_labels(shown.vocabulary), int(tops[-1, 0])
+    with large, pictures.main():
+        pictures.show_chart(charts.lens_table(
+            stages(shown.replay.config).iloc[::2], [[names[each] for each in row] for row in tops.tolist()], likely,
+            tops == answer, own, ranks, names[answer]), key="block_recorded")
+
+
+def layers_to_the_answer() -> float:
+    """After how many layers a recorded model's answer is on top of its lens for good: a mean over all tokens recorded."""
+    beaten = np.concatenate([text.arrays["ranks"] != 1 for text in recorded.recording().texts], axis=1)  # (stages, tokens)
+    last = len(beaten) - 1 - beaten[::-1].argmax(axis=0)
+    return float(np.where(beaten.any(axis=0), last + 1, 0).mean())
 
 
 def tensors(run: TokenRun, side: DeltaGenerator) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, kept, paper, theme
+from gptoss.app import controls, kept, paper, recorded, theme
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import picks
 from gptoss.app.lesson import Prediction, Seen, Try
 from gptoss.app.live import NO_TWIN, has_twin, twin
-from gptoss.app.pictures import Main, show_chart, show_picture
+from gptoss.app.pictures import Main, main, show_chart, show_picture
 from gptoss.app.retrained import RETRAINED
 from gptoss.app.study import RANDOM, Study
 from gptoss.app.text import Tokens
@@ -214,6 +215,23 @@ def touched(study: Study, tokens: Tokens, live: LiveRouting, layer: int, beside:
 
 OF_A_TEXT: dict[str, Callable[[Study, Tokens, LiveRouting, int, DeltaGenerator, Main], None]] = {
     ONE: one_token, ROUTING: routing, LOAD: load, ROUTER: router, SWIGLU: swiglu, TOUCHED: touched}
+
+
+def replayed() -> None:
+    """Where a recorded model's router sent the tokens of one text."""
+    dials, right = st.columns(COLUMNS, gap="medium")
+    with dials:
+        shown = recorded.choose_text()
+        layer = recorded.choose_layer(shown)
+    chosen, config = shown.text.arrays["experts"][layer].astype(int), shown.replay.config
+    with right, main():
+        show_chart(routing_map(chosen, shown.text.shares("shares")[layer], config.num_experts, shown.labels),
+                   key="experts_recorded", height=430, words=recorded.label(shown))
+
+
+def share_of_the_first() -> float:
+    """How much weight a recorded model's router gave to the best of the experts that it chose, on average, in %."""
+    return float(100 * np.concatenate([text.shares("shares")[..., 0] for text in recorded.recording().texts], axis=1).mean())
 
 
 def has_learned(study: Study) -> bool:

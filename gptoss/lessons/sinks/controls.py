@@ -8,14 +8,14 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from gptoss.app import controls, kept, pictures, text
+from gptoss.app import controls, kept, pictures, recorded, text
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed, traced
 from gptoss.app.live import Built
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import Study
 from gptoss.app.weights import weights_in_words
-from gptoss.charts import next_token
+from gptoss.charts import next_token, tensor_picture
 from gptoss.lessons.sinks import charts, measure
 from gptoss.lessons.sinks.claims import check_sinks
 from gptoss.lessons.sinks.measure import (
@@ -156,9 +156,35 @@ def removed(study: Study, tokens: text.Tokens, setting: Setting, now: SinkPass, 
 
 def by_position(study: Study, now: SinkPass) -> None:
     """What the sinks of the layer take from the query at each position."""
-    pictures.show_chart(charts.sink_share(measure.sink_share_by_position(now)), key="sinks_by_position", words=(
+    pictures.show_chart(charts.sink_share(measure.sink_share_by_position(now.sink_mass, now.window)),
+                        key="sinks_by_position", words=(
         "Dashed: 1 / (n + 1), what a sink of 0 takes among n equal scores of 0, which is what a model shows before it has "
         f"learned anything. Uneven scores favour keys over a sink. Drawn: {weights_in_words(study)}."))
+
+
+def replayed() -> None:
+    """What the sinks of a recorded model took, in one layer by position and in all of them by head."""
+    side, large = st.columns([5, 13], gap="medium")
+    with side:
+        shown = recorded.choose_text()
+        layer = recorded.choose_layer(shown)
+    mass = shown.text.shares("sinks")
+    shares = measure.sink_share_by_position(torch.from_numpy(mass[layer]), shown.replay.config.window_of(layer))
+    with large, pictures.main():
+        pictures.show_chart(charts.sink_share(shares), key="sinks_recorded", words=recorded.label(shown))
+        pictures.show_picture(tensor_picture(mass.mean(axis=2), enlarge=False),
+                              "A row for each layer, the first on top, and a column for each head: the fuller, the more its "
+                              f"sink took of this text, {mass.mean():.0%} on average.")
+
+
+def of_all_sinks() -> tuple[float, float]:
+    """What the sinks took on average over all that was recorded, and what a sink of 0 takes among equal scores, in %."""
+    replay = recorded.recording()
+    config, texts = replay.config, replay.texts
+    taken = sum(text.shares("sinks").mean(axis=(0, 1)).sum() for text in texts)
+    even = [measure.sink_share_by_position(torch.zeros(1, len(text.tokens)), config.window_of(layer))["even"]
+            for text in texts for layer in range(config.num_hidden_layers)]
+    return float(100 * taken / sum(len(text.tokens) for text in texts)), float(100 * pd.concat(even).mean())
 
 
 def _echoes() -> Documents:

@@ -175,19 +175,21 @@ def gate_curves(query: QueryScores, head: int) -> pd.DataFrame:
     return pd.DataFrame({"head": heads.numpy(), "logit": logits.numpy(), "mass": mass.numpy()})
 
 
-def sink_share_by_position(run: SinkPass) -> pd.DataFrame:
+def sink_share_by_position(mass: Tensor, window: int) -> pd.DataFrame:
     """What the sinks took from the query at each position, over all heads, beside n equal scores and a sink of 0.
+
+    `mass` (heads, tokens) is what they took, `window` counts tokens, 0 for full attention.
 
     Columns: position, keys (how many the query can see), mean, low and high (the heads' 10th and 90th per cent), and
     even, which is 1 / (keys + 1). Shares are 0 to 1.
     """
-    positions = torch.arange(run.sink_mass.shape[1])
+    positions = torch.arange(mass.shape[1])
     keys = positions + 1
-    if run.window:
-        keys = keys.clamp(max=run.window)
-    low, high = torch.quantile(run.sink_mass, torch.tensor([0.1, 0.9]), dim=0)
+    if window:
+        keys = keys.clamp(max=window)
+    low, high = torch.quantile(mass, torch.tensor([0.1, 0.9]), dim=0)
     return pd.DataFrame({
-        "position": positions.numpy(), "keys": keys.numpy(), "mean": run.sink_mass.mean(dim=0).numpy(),
+        "position": positions.numpy(), "keys": keys.numpy(), "mean": mass.mean(dim=0).numpy(),
         "low": low.numpy(), "high": high.numpy(), "even": (1 / (keys + 1)).numpy()})
 
 

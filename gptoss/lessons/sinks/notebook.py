@@ -49,4 +49,4 @@ def story(model: Transformer, ids: Sequence[int], labels: Sequence[str], names: 
                     without="without the sinks"))
 
     """What all sinks of the layer take, by the query's position. Dashed is 1 / (n + 1): chance among equal scores."""
-    show(charts.sink_share(measure.sink_share_by_position(now)))
+    show(charts.sink_share(measure.sink_share_by_position(now.sink_mass, now.window)))

@@ -139,7 +139,8 @@ def test_sinks_take_one_share_among_equals_where_scores_and_sinks_are_zero():
             block.attn.qkv.bias.zero_()
             block.attn.sinks.zero_()
     for layer in range(2):
-        shares = sink_share_by_position(run_with_sinks(model, TEXT, layer))
+        run = run_with_sinks(model, TEXT, layer)
+        shares = sink_share_by_position(run.sink_mass, run.window)
         window = SMALL.window_of(layer) or len(TEXT)
         assert shares["keys"].tolist() == [min(n, window) for n in range(1, len(TEXT) + 1)]
         for column in ("mean", "low", "high"):
@@ -149,7 +150,8 @@ def test_sinks_take_one_share_among_equals_where_scores_and_sinks_are_zero():
 
 def test_the_share_by_position_is_the_models_sink_mass():
     model = random_model(SMALL, seed=6)
-    shares = sink_share_by_position(run_with_sinks(model, TEXT, 1))
+    run = run_with_sinks(model, TEXT, 1)
+    shares = sink_share_by_position(run.sink_mass, run.window)
     own = trace(model, torch.tensor([TEXT]))["block.1.attn.sink_mass"][0].numpy()
     np.testing.assert_allclose(shares["mean"], own.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(shares["low"], np.quantile(own, 0.1, axis=0), rtol=1e-4)

@@ -1,0 +1,129 @@
+"""Write down what a real checkpoint does on the texts that ship, for `GPTOSS_RECORDING` to replay in the app.
+
+    python -m gptoss.record path/to/gpt-oss-20b
+    GPTOSS_RECORDING=recording.safetensors streamlit run app.py
+
+Experts in MXFP4 stay packed, so that gpt-oss-20b runs on a CPU with 24 GB. The file holds no weights, only what came of
+them: where tokens were routed, what the sinks took, the logit lens after every layer, and the attention of a few heads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from tqdm import tqdm
+
+from gptoss.checkpoint import CheckpointError, Reader
+from gptoss.model import Transformer
+from gptoss.replay import FULL, LENS, MAX_TOKENS, KeptHead, KeptText, Replay, shapes
+from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
+from gptoss.tokenizer.samples import RANKED, STORIES, Sample
+from gptoss.trace import Trace, trace
+from gptoss.training.head_names import named_heads, strongest
+from gptoss.units import plural, size
+
+TEXTS = (*STORIES, *RANKED)
+HEADS = 8  # of a text whose attention is kept
+_KEPT = ("attn.weights", "attn.sink_mass", "mlp.experts", "mlp.expert_weights", "embedding", "after_mlp", "logits")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m gptoss.record", description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path, help="a GPT-OSS checkpoint, in OpenAI's or Hugging Face's layout")
+    parser.add_argument("--out", type=Path, default=Path("recording.safetensors"), help="the file to write")
+    parser.add_argument("--tokens", type=int, default=64, help=f"of each text, {MAX_TOKENS} at most (default 64)")
+    parser.add_argument("--texts", nargs="+", choices=[one.name for one in TEXTS], metavar="NAME",
+                        help=f"fewer than all: {', '.join(one.name for one in TEXTS)}")
+    return parser
+
+
+def record(directory: Path, texts: Iterable[Sample] = TEXTS, most: int = 64) -> Replay:
+    """Run the checkpoint over the first `most` tokens of each text. Raises `CheckpointError` or `ValueError`."""
+    reader = Reader(directory)
+    packed = len(reader.packed) == 2 * reader.config.num_hidden_layers
+    model = Transformer.from_checkpoint(directory, torch.bfloat16, experts="packed" if packed else "unpacked")
+    vocabulary = compact_vocabulary(model.config.vocab_size)
+    return Replay(model.config, sha256_of(sorted(directory.glob("*.safetensors"))),
+                  tuple(record_text(model.eval(), vocabulary, text, most) for text in texts))
+
+
+@torch.inference_mode()
+def record_text(model: Transformer, vocabulary: CompactVocabulary, text: Sample, most: int) -> KeptText:
+    """One pass over the first `most` tokens of a text, and what is kept of it."""
+    tokens = vocabulary.encode_prefix(text.text, most, special=text.special).ids
+    flow = trace(model, torch.tensor([tokens]), keep=lambda name: name.endswith(_KEPT))
+    weights, sinks, experts, shares = (
+        np.stack([one.float().numpy() for one in _of_layers(flow, name)])
+        for name in ("attn.weights", "attn.sink_mass", "mlp.experts", "mlp.expert_weights"))
+    heads = chosen_heads(model, weights, sinks, tokens, [vocabulary.label(token) for token in tokens])
+    maps = np.stack([weights[one.layer, one.head] for one in heads])
+    kept = {"tokens": tokens, "experts": experts, "shares": shares, "sinks": np.round(FULL * sinks),
+            "maps": np.round(FULL * maps)} | lens(model, flow)
+    kinds = shapes(model.config, len(tokens), len(heads))
+    return KeptText(text.name, heads, {name: np.asarray(kept[name]).astype(kind) for name, (kind, _) in kinds.items()})
+
+
+def _of_layers(flow: Trace, name: str) -> list[Tensor]:
+    """Of the one text in a trace, the tensor with this name in every layer."""
+    return [value[0] for key, value in flow.items() if key.endswith(f".{name}")]
+
+
+def chosen_heads(model: Transformer, weights: np.ndarray, sinks: np.ndarray, tokens: Sequence[int],
+                 labels: Sequence[str]) -> tuple[KeptHead, ...]:
+    """The strongest head of each habit, then those that look most narrowly: of (layers, heads, queries, keys)."""
+    named = strongest(named_heads(weights, sinks, [block.attn.window for block in model.block], tokens, labels))
+    kept = [KeptHead(one.layer, one.head, one.name) for one in named]
+    focus = weights.max(axis=-1).mean(axis=-1)
+    taken = {(one.layer, one.head) for one in kept}
+    rest = [divmod(int(place), focus.shape[1]) for place in np.argsort(-focus, axis=None, kind="stable")]
+    return tuple(kept + [KeptHead(*one, "") for one in rest if one not in taken])[:HEADS]
+
+
+def lens(model: Transformer, flow: Trace) -> dict[str, np.ndarray]:
+    """The logit lens after the embedding and after every layer, beside what the model says in the end."""
+    answer = flow["logits"][0].argmax(-1, keepdim=True)
+    found: dict[str, list[Tensor]] = {"lens": [], "lens_shares": [], "answer_shares": [], "ranks": []}
+    for stream in (value[0] for name, value in flow.items() if name.endswith(("embedding", "after_mlp"))):
+        shares = model.unembedding(model.norm(stream)).float().softmax(-1)
+        own, best = shares.gather(1, answer), shares.topk(min(LENS, shares.shape[1]), dim=-1)
+        for name, value in (("lens", best.indices), ("lens_shares", best.values), ("answer_shares", own[:, 0]),
+                            ("ranks", 1 + (shares > own).sum(-1))):
+            found[name].append(value)
+    return {name: torch.stack(values).numpy() for name, values in found.items()}
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """Of files one after the other, read in parts."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while part := file.read(1 << 24):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    texts = [one for one in TEXTS if not options.texts or one.name in options.texts]
+    try:
+        if not 1 <= options.tokens <= MAX_TOKENS:
+            raise ValueError(f"--tokens {options.tokens}: 1 to {MAX_TOKENS} are possible")
+        if not options.out.absolute().parent.is_dir():
+            raise ValueError(f"--out {options.out}: there is no such directory")
+        replay = record(options.directory, tqdm(texts, unit="text"), options.tokens)
+        replay.write(options.out)
+    except (CheckpointError, ValueError, OSError, SafetensorError) as problem:
+        sys.exit(str(problem))
+    print(f"{options.out}: {plural(len(texts), 'text')}, {size(options.out.stat().st_size)}, SHA-256 {replay.fingerprint}")
+
+
+if __name__ == "__main__":
+    main()
