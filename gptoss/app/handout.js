@@ -58,7 +58,7 @@ async function run() {
     const made = await documents(sheet, taken, work.look, asked)
     work.made = made.map(each => ({...each, address: URL.createObjectURL(new Blob([each.html], {type: 'text/html'}))}))
     const wrong = sheet.stops.filter((stop, place) => !taken[place]).map(stop => stop.number)
-    work.said = wrong.length ? `Made, but nothing could be taken at stop ${wrong.join(', ')}.` : 'Made.'
+    work.said = `Made for “${sheet.title}”${wrong.length ? `, but nothing could be taken at stop ${wrong.join(', ')}` : ''}.`
   } catch (why) {
     work.said = work.stopped ? 'Stopped. Nothing was made.' : `The handouts could not be made: ${why.message}`
   } finally {

@@ -99,7 +99,7 @@ class Played:
         self.want(shown == stop.path, f"the projector is on {shown}")
         self.want(not self.projector.get_by_test_id("stException").count(), "an error is shown")
         if beat and beat.kind == TRY:
-            tried = self.projector.get_by_text(re.compile(rf"^{re.escape(beat.value)}:"))
+            tried = self.projector.get_by_text(re.compile(rf"^{re.escape(beat.value)}:? \S"))
             self.want(self.comes(tried), f"nothing is said of “{beat.value}”")
         if beat and beat.kind == REVEAL:
             self.want(self.comes(self.projector.get_by_text(ANSWER)), "no answer is shown")
