@@ -87,11 +87,11 @@ def choose_head(shown: Shown) -> int:
     return _choose("Recorded head", range(len(shown.text.heads)), HEAD, lambda place: _in_words(shown.text.heads[place]))
 
 
-def label(shown: Shown) -> str:
-    """What everything drawn from a recording says of itself, in Markdown."""
-    return (f":material/history: **Recorded**, not live: {_shape(shown.replay)} on this text, once, by "
-            f"`python -m gptoss.record`. Your text and the dials do not change it. SHA-256 of its weights "
-            f"`{shown.replay.weights[:_HASH]}…`, of the recording `{shown.replay.fingerprint[:_HASH]}…`.")
+def say_so(shown: Shown) -> None:
+    """Say what it is under a picture drawn from a recording, in projector mode too."""
+    st.caption(f":material/history: **Recorded**, not live: {_shape(shown.replay)} on this text, once, by "
+               f"`python -m gptoss.record`. Your text and the dials do not change it. SHA-256 of its weights "
+               f"`{shown.replay.weights[:_HASH]}…`, of the recording `{shown.replay.fingerprint[:_HASH]}…`.")
 
 
 @cache

@@ -16,8 +16,8 @@ from gptoss.charts import Chart
 from gptoss.charts.variants import variants_chart
 from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
-from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows
-from gptoss.training.shipped import CLASSROOM, SEEDS, Shipped, find, shipped
+from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows, story_losses
+from gptoss.training.shipped import CLASSROOM, SEEDS, STORYTELLER, Shipped, find, shipped
 
 RETRAINED = "What it costs in loss"  # the view's name on every page
 _LENGTH = ModelConfig.preset(CLASSROOM).initial_context_length  # tokens that all of them were trained on
@@ -70,6 +70,10 @@ CHOICES = {
 }
 
 
+# The same of the variants of storyteller that ship: name of its folder, or its own -> what it is called.
+STORIES = {"gqa": {"kv-1": "1 group", STORYTELLER: "2 groups"}}
+
+
 def show_retrained(page: str, study: Study) -> None:
     """The panel of one of `CHOICES`: losses as dots, what is saved and answered as a table, and both in words."""
     variant = under_study(page, study)
@@ -83,6 +87,34 @@ def show_retrained(page: str, study: Study) -> None:
             "The model under study has none of these shapes."))
         st.markdown(in_words(page))
     st.caption(how_they_were_made(page))
+    if page in STORIES:
+        st.markdown(f"**The same for `{STORYTELLER}`**, which was trained on stories:")
+        st.table(_story_table(page), hide_index=True, alt="What each variant of storyteller loses on its own held-out texts")
+        st.caption(stories_in_words(page))
+
+
+@remembered
+def _story_table(page: str) -> pd.DataFrame:
+    """Losses by variant and seed, a column for each domain, and the floors."""
+    losses = story_losses(STORIES[page], STORIES[page][STORYTELLER])
+    table = losses.pivot(index=["variant", "seed"], columns="domain", values="loss")[losses["domain"].unique()]
+    floors = losses.groupby("domain")["floor"].first()
+    rows = [(f"{variant}, seed {seed}", *(units.fixed(loss, 3) for loss in row)) for (variant, seed), row in zip(
+        table.index, table.to_numpy(), strict=True)]
+    rows.append(("least possible", *(
+        "–" if pd.isna(floors[domain]) else units.fixed(floors[domain], 3) for domain in table)))
+    return pd.DataFrame(rows, columns=["Loss (nats a token)", *table.columns])
+
+
+@remembered
+def stories_in_words(page: str) -> str:
+    """Which differences are larger than that between two seeds of storyteller itself."""
+    base = STORIES[page][STORYTELLER]
+    table = differences(story_losses(STORIES[page], base), base)
+    sentences = [f"{variant[0].upper()}{variant[1:]}, beside {base}: {_verdict(rows)}."
+                 for variant, rows in table.groupby("variant", sort=False)]
+    return " ".join([*sentences, "The variant was trained from one seed, so that this spread is that of "
+                     f"{base} alone. These are means over texts that no training step saw, as on its card."])
 
 
 def under_study(page: str, study: Study) -> str:

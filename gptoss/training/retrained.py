@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 
 import pandas as pd
 
 from gptoss.training.shipped import SEEDS, shipped
+from gptoss.training.storyteller import DIRECTORY, LOSSES, OTHER_SEED
 
 # If two variants did not differ at all, so often would their means over two seeds each lie further apart than either's two
 # seeds do: for losses that scatter by the same normal distribution. Four independent normal numbers point in any direction
@@ -33,6 +35,19 @@ def answer_rows(variants: Mapping[str, str]) -> pd.DataFrame:
     rows = [(title, domain, seed, measured.accuracy(domain)) for name, title in variants.items() for seed in SEEDS
             for measured in [shipped()[name].measured(seed)] for domain in measured.correct]
     return pd.DataFrame(rows, columns=["variant", "domain", "seed", "accuracy"])
+
+
+def story_losses(variants: Mapping[str, str], base: str) -> pd.DataFrame:
+    """The losses of storyteller and variants of it on texts that were held out of its own corpus, as its card has them.
+
+    `variants` maps names of folders beside its weights, or its own, to what they are called; `base` is its own title.
+    Columns as of `loss_rows`: seed 0 of every variant, and seed 1 of the base alone.
+    """
+    kept = json.loads((DIRECTORY / LOSSES).read_text(encoding="utf-8"))
+    runs = [(title, 0, kept["losses"][name]) for name, title in variants.items()] + [(base, 1, kept["losses"][OTHER_SEED])]
+    rows = [(title, domain, seed, loss, math.nan if kept["floors"][domain] is None else kept["floors"][domain])
+            for title, seed, losses in runs for domain, loss in losses.items()]
+    return pd.DataFrame(rows, columns=["variant", "domain", "seed", "loss", "floor"])
 
 
 def differences(losses: pd.DataFrame, base: str) -> pd.DataFrame:

@@ -51,6 +51,15 @@ def test_the_panel_is_drawn_from_its_address_and_from_a_click(page):
     assert in_words(page) not in words(at)
 
 
+def test_one_page_shows_the_same_of_storyteller():
+    at = open_panel("gqa")
+    stories = at.table[-1].value.set_index("Loss (nats a token)")
+    assert list(stories.index) == ["1 group, seed 0", "2 groups, seed 0", "2 groups, seed 1", "least possible"]
+    assert list(stories.columns) == ["story", "explanation", "conversation", "possession"]
+    assert stories.loc["least possible", "story"] == "–" and 0.5 < float(stories.loc["least possible", "possession"]) < 0.6
+    assert "1 group, beside 2 groups:" in words(at) and "no training step saw" in words(at)
+
+
 @pytest.mark.parametrize("page", VIEW)
 def test_the_variant_under_study_is_named_and_any_other_model_too(page):
     query, variant = STUDIES[page]

@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from gptoss.training.domains import GENERATED
-from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows
+from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows, story_losses
 from gptoss.training.shipped import shipped
+from gptoss.training.stories.card import family, losses_without_filler
+from gptoss.training.stories.corpus import DOMAINS, StoryCorpus
+from gptoss.training.storyteller import DIRECTORY, EVALUATION
 
 VARIANTS = {"all-full": "none", "classroom": "some"}
 
@@ -59,3 +62,21 @@ def test_what_chance_alone_gives_is_what_drawing_gives():
     spread = np.abs(drawn[:, 0] - drawn[:, 1]).max(axis=0)
     share = (np.abs(drawn[0].mean(axis=0) - drawn[1].mean(axis=0)) > spread).mean()
     assert share == pytest.approx(BY_CHANCE, abs=0.003)
+
+
+def test_losses_of_storytellers_family_are_those_on_its_card_and_its_texts(monkeypatch):
+    rows = story_losses({"kv-1": "1 group", "storyteller": "2 groups"}, "2 groups")
+    assert list(rows.groupby(["variant", "seed"]).groups) == [("1 group", 0), ("2 groups", 0), ("2 groups", 1)]
+    by_run = rows.set_index(["variant", "seed", "domain"])["loss"]
+    card = (DIRECTORY / "CARD.md").read_text(encoding="utf-8")
+    for line, variant, seed in (("kv-1", "1 group", 0), ("storyteller", "2 groups", 0),
+                                ("storyteller, another seed", "2 groups", 1)):
+        stated = next(one for one in card.splitlines() if one.startswith(f"| {line} |"))
+        assert all(f"{by_run[variant, seed, domain]:.3f}" in stated for domain in DOMAINS)
+    floors = rows.dropna(subset="floor")
+    assert set(floors["domain"]) == {"possession"} and (floors["loss"] > floors["floor"]).all()
+    corpus = StoryCorpus.read(DIRECTORY / EVALUATION)
+    own = corpus.validation(24)["conversation"]
+    monkeypatch.setattr(StoryCorpus, "validation", lambda self, rows: {"conversation": own})
+    measured = losses_without_filler(family()["kv-1"].load(), corpus)
+    assert measured["conversation"] == pytest.approx(by_run["1 group", 0, "conversation"], abs=1e-4)

@@ -146,7 +146,8 @@ def replayed(places: Sequence[DeltaGenerator]) -> None:
     with pictures.main():
         pictures.show_chart(head_map(weights, shown.text.shares("sinks")[head.layer, head.head], shown.labels,
                                      shown.replay.config.window_of(head.layer), (token, int(weights[token].argmax())),
-                                     theme.is_dark()), key="attention_recorded", words=recorded.label(shown))
+                                     theme.is_dark()), key="attention_recorded")
+        recorded.say_so(shown)
 
 
 class Setting(NamedTuple):

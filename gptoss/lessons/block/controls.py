@@ -348,7 +348,6 @@ def replayed() -> None:
     with side:
         shown = recorded.choose_text()
         token = recorded.choose_token(shown)
-        st.caption(recorded.label(shown))
     tops, ranks = (shown.text.arrays[name][:, token] for name in ("lens", "ranks"))
     likely, own = (shown.text.shares(name)[:, token] for name in ("lens_shares", "answer_shares"))
     names, answer = vocabulary_labels(shown.vocabulary), int(tops[-1, 0])
@@ -356,6 +355,7 @@ def replayed() -> None:
         pictures.show_chart(charts.lens_table(
             stages(shown.replay.config).iloc[::2], [[names[each] for each in row] for row in tops.tolist()], likely,
             tops == answer, own, ranks, names[answer]), key="block_recorded")
+        recorded.say_so(shown)
 
 
 def layers_to_the_answer() -> float:

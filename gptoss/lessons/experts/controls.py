@@ -226,7 +226,8 @@ def replayed() -> None:
     chosen, config = shown.text.arrays["experts"][layer].astype(int), shown.replay.config
     with right, main():
         show_chart(routing_map(chosen, shown.text.shares("shares")[layer], config.num_experts, shown.labels),
-                   key="experts_recorded", height=430, words=recorded.label(shown))
+                   key="experts_recorded", height=430)
+        recorded.say_so(shown)
 
 
 def share_of_the_first() -> float:

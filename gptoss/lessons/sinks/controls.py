@@ -171,10 +171,11 @@ def replayed() -> None:
     mass = shown.text.shares("sinks")
     shares = measure.sink_share_by_position(torch.from_numpy(mass[layer]), shown.replay.config.window_of(layer))
     with large, pictures.main():
-        pictures.show_chart(charts.sink_share(shares), key="sinks_recorded", words=recorded.label(shown))
+        pictures.show_chart(charts.sink_share(shares), key="sinks_recorded")
         pictures.show_picture(tensor_picture(mass.mean(axis=2), enlarge=False),
                               "A row for each layer, the first on top, and a column for each head: the fuller, the more its "
                               f"sink took of this text, {mass.mean():.0%} on average.")
+        recorded.say_so(shown)
 
 
 def of_all_sinks() -> tuple[float, float]:

@@ -42,7 +42,7 @@ from gptoss.training.stories.wellformed import (
     whole_sentences,
     words,
 )
-from gptoss.training.storyteller import DIRECTORY, EVALUATION
+from gptoss.training.storyteller import DIRECTORY, EVALUATION, LOSSES, OTHER_SEED
 from gptoss.training.trainer import initialise_for_training
 from gptoss.training.unrepeat import TEXTS, write
 
@@ -53,7 +53,7 @@ EACH = 12  # texts after each opening
 NEW = 200  # tokens of each
 WARMTHS = (0.7, 1.0)  # temperatures
 AIM = 0.9  # of the texts at the first of them
-SECOND, OTHER_SEED = "second.json", "storyteller, another seed"
+SECOND = "second.json"
 TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
 FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
 
@@ -183,13 +183,26 @@ def family() -> dict[str, Shipped]:
     return {one.directory.name: one for one in shipped().values() if one.family == STORYTELLER}
 
 
-def lines() -> Iterator[str]:
-    """The card, line by line."""
-    corpus = StoryCorpus.read(DIRECTORY / EVALUATION)
-    models = {name: one.load() for name, one in family().items()}
+def all_figures(models: Mapping[str, LanguageModel], corpus: StoryCorpus) -> dict[str, dict]:
+    """`abilities` of every model of the family, and those that were kept of another seed."""
     figures = {name: abilities(model, corpus) for name, model in models.items()}
     if (DIRECTORY / SECOND).exists():
         figures[OTHER_SEED] = json.loads((DIRECTORY / SECOND).read_text(encoding="utf-8"))
+    return figures
+
+
+def write_losses(losses: Mapping[str, Mapping[str, float]], corpus: StoryCorpus) -> None:
+    """Keep every model's losses, and what is known of their floors, where the app finds them."""
+    kept = {"rows": ROWS, "floors": corpus.floors(ROWS), "losses": losses}
+    replace_files(DIRECTORY, {LOSSES: partial(write_text, strict_json.write(kept, indent=1) + "\n")})
+
+
+def lines() -> Iterator[str]:
+    """The card, line by line, the losses written beside it on the way."""
+    corpus = StoryCorpus.read(DIRECTORY / EVALUATION)
+    models = {name: one.load() for name, one in family().items()}
+    figures = all_figures(models, corpus)
+    write_losses({name: own["losses"] for name, own in figures.items()}, corpus)
     yield from _origin()
     yield from _losses(models, figures, corpus)
     yield from _writing(figures)

@@ -16,6 +16,8 @@ from gptoss.training.stories.corpus import read_vocabulary
 
 DIRECTORY = Path(__file__).parent
 EVALUATION = "evaluation.npz"
+LOSSES = "losses.json"  # of the whole family on those texts, as the card has them
+OTHER_SEED = "storyteller, another seed"  # what the card and that file call the run that does not ship
 
 
 @functools.cache
