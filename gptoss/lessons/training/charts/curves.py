@@ -123,8 +123,8 @@ def _thinned(line: Line, kind: str, points: int) -> Line:
 
 
 def _loss_panels(shown: list[str], lines: Mapping[tuple[str, str, str], Line], floors: Mapping[str, float],
-                 drawings: pd.DataFrame, steps: int | None) -> dict[str, Panel]:
-    extra = drawings["step"], drawings["loss"]
+                 drawings: pd.DataFrame | None, steps: int | None) -> dict[str, Panel]:
+    extra = ([], []) if drawings is None else (drawings["step"], drawings["loss"])
     losses = np.concatenate([*(line for _, line in lines.values()), [floors[name] for name in shown], extra[1]])
     losses = losses[(losses > 0) & np.isfinite(losses)]
     last = np.concatenate([*(line for line, _ in lines.values()), [steps or 1], extra[0]]).max()
@@ -155,11 +155,13 @@ def _drawn_marks(panel: Panel, drawn: pd.DataFrame | None) -> list[dict]:
             {"kind": BESIDE, "text": "drawn", "x": float(x[middle]), "y": float(y[middle])}]
 
 
-def _drawings(drawn: pd.DataFrame | None, cloud: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _drawings(drawn: pd.DataFrame | None, cloud: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
     """What the axes have room for of what was drawn: all of one curve, of many what most have."""
-    most = pd.concat([*cloud, pd.DataFrame({"step": [], "loss": []})], ignore_index=True)
-    low, high = most["loss"].quantile([0.05, 0.95])
-    return pd.concat([*([] if drawn is None else [drawn]), most[most["loss"].between(low, high)]], ignore_index=True)
+    if not cloud:
+        return drawn
+    many = pd.concat(cloud, ignore_index=True)
+    most = many[many["loss"].between(*many["loss"].quantile([0.05, 0.95]))]
+    return most if drawn is None else pd.concat([drawn, most], ignore_index=True)
 
 
 def _cloud_marks(panel: Panel, cloud: Sequence[pd.DataFrame]) -> list[dict]:
