@@ -15,11 +15,11 @@ const FREE = 'gptoss-free-' // that a follower's hands have touched something
 const HANDS = `button, a[href], input, select, textarea, summary, canvas, label, [role=slider], [role=tab], [role=radio],
   [role=option], [contenteditable=true], .mark-symbol, .mark-rect, .mark-line`
 const NOT_HANDS = '.lecture-bar, .st-key-ballot, .head-fold, [popovertarget], a[href^="#"], .words summary'
-const TURNS = ['PageDown', 'PageUp', 'Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
+const MOVES = ['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
 
 const room = (window.gptossLecture ??= {
   now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, keyAt: -OWN, askedAt: -AGAIN, black: false, digits: '', fetched: '',
-  byTab: false, listens: false, isSettled, pressed: key => (room.now?.data.role === 'lead' ? led(key) : undefined),
+  byTab: false, listens: false, isSettled, pressed: key => room.now && (leads() ? led(key) : turned(key)),
 })
 
 export default function (component) {
@@ -55,7 +55,7 @@ function listen() {
   setInterval(look, QUIET)
   window.addEventListener('keydown', event => {
     if (event.isTrusted) room.byTab = event.key === 'Tab' || (room.byTab && !/^(Page|F5|Esc|b$)/.test(event.key))
-    if (TURNS.includes(event.key) || event.target.matches?.('input, textarea')) touch(event)
+    if (MOVES.includes(event.key) || event.target.matches?.('input, textarea')) touch(event)
     if (event.key === 'Escape') close()
   }, true)
   window.addEventListener('popstate', () => room.now && !leads() && setFree(true)) // Back is a hand's, too
@@ -228,9 +228,12 @@ function setFree(on) {
 function touch(event) {
   if (!room.now || leads() || !event.isTrusted || isFree()) return
   const path = event.composedPath().filter(one => one instanceof Element)
-  const turns = event.key?.startsWith('Page')
-  if (path.some(one => one.matches(NOT_HANDS)) || !(turns || path.some(one => one.matches(HANDS)))) return
-  setFree(true)
+  if (path.some(one => one.matches(HANDS)) && !path.some(one => one.matches(NOT_HANDS))) setFree(true)
+}
+
+// The keys that lead from page to page, which nobody else hears of.
+function turned({ name, event }) {
+  if (event.isTrusted && /^(Page|Alt\+Arrow)/.test(name)) setFree(true)
 }
 
 // ---------------------------------------------------------------- the lecturer's keys
@@ -256,9 +259,10 @@ function digit(name) {
   room.digits = (room.digits + name).slice(-2)
   const number = Number(room.digits)
   clearTimeout(room.jumping)
-  over('digits', [['strong', room.digits], ['span', stops?.[number - 1] ?? 'There is no such stop.']])
+  const there = stops?.[number - 1]
+  over('digits', [['strong', room.digits], ['span', there ?? 'There is no such stop.']])
   const whole = number * 10 > (stops?.length ?? 0) // no further digit makes a stop of it
-  room.jumping = setTimeout(jump, whole && number ? 250 : DIGITS)
+  room.jumping = setTimeout(jump, whole && there !== undefined ? 250 : DIGITS)
   return ''
 }
 

@@ -79,6 +79,11 @@ def hands(page, student) -> None:
     expect_stop(student, "Experts", layer="2")
     bar(student).get_by_role("button", name="Back to the lecture").click()
     expect_stop(student, "Sliding window", layer=None)
+    student.wait_for_function("window.gptossKeys?.now", timeout=PATIENCE)
+    student.keyboard.press("Alt+ArrowRight")
+    expect_stop(student, "Attention sinks")
+    bar(student).get_by_role("button", name="Back to the lecture").click()
+    expect_stop(student, "Sliding window")
 
 
 def overlays(page) -> None:
