@@ -55,8 +55,8 @@ def test_every_view_of_a_model_in_half_precision_without_sinks():
 def test_what_is_held_equal_is_matched_and_said(equal):
     at = show(open_page(PAGE, preset="gpt-oss-20b"), SIZES, equal)
     config = matched_gpt2(ModelConfig.preset("gpt-oss-20b"), equal, 131_072).config
-    assert (f"**GPT-2**: {config.num_hidden_layers} layers, width {config.hidden_size:,}, heads "
-            f"{config.num_attention_heads}, ") in sentences(at)
+    assert (f"**GPT-2**: {config.num_hidden_layers} layers, width {config.hidden_size:,}, "
+            f"{config.num_attention_heads} heads, ") in sentences(at)
     show(at, NEXT)
     assert_fine(at)
     assert "**Live GPT-2**" in sentences(at)

@@ -60,7 +60,7 @@ def test_a_far_block_gives_way_where_the_matrix_has_none():
     assert "block 3 of row 127 in mlp2 of expert 0, layer 0" in captions(at)
     dial(at, "preset").set_value("gpt-oss-20b").run()
     assert_fine(at)
-    assert "row 63, block 1" in captions(at)
+    assert "block 1 of row 63" in captions(at)
 
 
 def test_the_figures_are_those_of_the_very_weights():
