@@ -111,7 +111,7 @@ def stories_in_words(page: str) -> str:
     """Which differences are larger than that between two seeds of storyteller itself."""
     base = STORIES[page][STORYTELLER]
     table = differences(story_losses(STORIES[page], base), base)
-    sentences = [f"{variant[0].upper()}{variant[1:]}, beside {base}: {_verdict(rows)}."
+    sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{base}”: {_verdict(rows)}."
                  for variant, rows in table.groupby("variant", sort=False)]
     return " ".join([*sentences, "The variant was trained from one seed, so that this spread is that of "
                      f"{base} alone. These are means over texts that no training step saw, as on its card."])

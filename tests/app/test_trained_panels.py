@@ -57,7 +57,7 @@ def test_one_page_shows_the_same_of_storyteller():
     assert list(stories.index) == ["1 group, seed 0", "2 groups, seed 0", "2 groups, seed 1", "least possible"]
     assert list(stories.columns) == ["story", "explanation", "conversation", "possession"]
     assert stories.loc["least possible", "story"] == "–" and 0.5 < float(stories.loc["least possible", "possession"]) < 0.6
-    assert "1 group, beside 2 groups:" in words(at) and "no training step saw" in words(at)
+    assert "1 group, compared with “2 groups”:" in words(at) and "no training step saw" in words(at)
 
 
 @pytest.mark.parametrize("page", VIEW)
