@@ -57,9 +57,9 @@ def test_a_running_order_opens_and_the_laptop_where_it_is_asked_for(visits):
     page.go_back()
     at_rest(page)
     settle(page)
-    page.get_by_role("link", name="45 minutes").click()
+    page.get_by_role("link", name="90 minutes").click()
     expect(page.get_by_role("heading", name="Lectures", level=1)).to_be_visible(timeout=PATIENCE)
-    expect_address(page, order="45", preset="gpt-oss-20b", heads="4")
+    expect_address(page, order="90", preset="gpt-oss-20b", heads="4")
 
 
 def test_a_part_of_the_drawing_says_what_it_is_for_by_pointer_and_by_key(visits):
