@@ -78,14 +78,12 @@ function leave() {
 
 function open({ code, stream }) {
   room.stream?.close()
-  Object.assign(room, { code, stream: null, event: null, asked: '', told: '', steps: '' })
+  Object.assign(room, { code, stream: null, event: null, asked: '', told: '' })
   if (!stream || !code) return
   const source = (room.stream = new EventSource(here(`room/${code}/events`)))
   source.onmessage = message => {
     if (!room.event && leads()) learn(code)
-    const before = room.event
     room.event = JSON.parse(message.data)
-    if (leads() && before && room.event.pressed > before.pressed) step()
     keepPlace()
     if (room.event.over) source.close()
     blacken(leads() && room.event.black)
@@ -159,7 +157,7 @@ function look() {
   if (leads()) prepare()
   if (!event || event.over) return
   const away = event.turn !== data().turn
-  if (leads()) return away || data().gone ? performance.now() - room.keyAt < OWN || ask() : (tell(), tellSteps())
+  if (leads()) return away || data().gone ? performance.now() - room.keyAt < OWN || ask() : tell()
   if (!isFree() && (away || event.address !== data().address)) ask()
 }
 
@@ -183,20 +181,6 @@ function tell() {
   if (!stands || same || data().card || (room.told === address && time - room.toldAt < AGAIN)) return
   Object.assign(room, { told: address, toldAt: time })
   act('showing', { address })
-}
-
-// Whether the page has a step left, which a press in the presenter's window takes first, as one here does.
-function tellSteps() {
-  const button = document.querySelector('.st-key-steps_forward button:not(:disabled)')
-  const on = Boolean(button?.checkVisibility()), said = `${room.event.turn} ${room.event.pressed} ${on}`
-  if (room.steps === said || (!on && !room.steps)) return
-  room.steps = said
-  act('steps', { on })
-}
-
-function step() {
-  room.keyAt = performance.now()
-  window.gptossKeys.queue({ does: 'forward' })
 }
 
 function sendOrder() {

@@ -28,7 +28,7 @@ def state(room: Room) -> dict:
     view = course.at(room.order, (stop, beat))
     return known | {"here": {"address": view.address if view else "", "sentence": here.sentence if here else "",
                              "beats": beats, "asks": here.vote.text if here and here.vote else ""},
-                    "next": next_stop, "coming": _coming(room, known, beats[beat:], following)} | standing(room, stop)
+                    "next": next_stop, "coming": _coming(known, beats[beat:], following)} | standing(room, stop)
 
 
 def standing(room: Room, stop: int) -> dict:
@@ -40,10 +40,8 @@ def standing(room: Room, stop: int) -> dict:
             "plan": vars(found) | {"punctual": PUNCTUAL} if found else None}
 
 
-def _coming(room: Room, known: dict, beats: list[str], following: Stop | None) -> str:
+def _coming(known: dict, beats: list[str], following: Stop | None) -> str:
     """What the next press does; nothing at the end."""
-    if room.steps and not known["frozen"]:
-        return "Next step on the page"
     if known["vote"] and known["vote"]["open"] and not known["frozen"]:
         return "Close the vote"
     return beats[0] if beats else f"Next stop: {following.headline}" if following else ""

@@ -56,7 +56,6 @@ class Room:
         clock: how long it was at each stop, held until the lecturer first goes on.
         left_out: stops that the lecturer passes over.
         vote: the vote on the screens, open or closed; `votes` are all of them.
-        steps: whether the projector's page, which plays in steps, has one left; `pressed` counts those asked for from afar.
         called: the page whose question the projector is to put to the room, which only it knows; empty where none is.
         version: rises with every change, also over a restart of the server.
         trainer: whose training run is the room's; empty where nobody's is.
@@ -71,7 +70,6 @@ class Room:
         self.vote: Vote | None = None
         self.votes: list[Vote] = []
         self.trainer = self.called = ""
-        self.steps, self.pressed = False, 0
         self.version, self.turn = int(time.time() * 1_000), 0
         self._born = self._left = time.monotonic()
         self._rounds = int(time.time()) * 10_000  # a phone that has answered before a restart of the server asks anew
@@ -114,22 +112,6 @@ class Room:
                 self.go((stop, beat + 1))
             elif (following := self.following(stop)) is not None:
                 self.go((following, 0))
-
-    def press(self) -> None:
-        """What a clicker at the projector does, from another window: the page's own steps come before the order's beats."""
-        with self._lock:
-            if not self.steps or self.frozen:
-                return self.forward()
-            self.clock.start(time.monotonic())
-            self.steps = False  # until the projector says that there is another one: a press is never lost twice
-            self.pressed += 1
-            self._tell(everybody=False)
-
-    def stepping(self, on: bool) -> None:
-        """Take in whether the projector's page has a step left."""
-        with self._lock:
-            self.steps = on
-            self._tell_soon(everybody=False)
 
     def back(self) -> None:
         """Back by one beat; from a stop's beginning to the end of the one before."""
@@ -312,8 +294,7 @@ class Room:
             return {"version": self.version, "turn": self.turn, "code": self.code, "over": self.ended, "black": self.black,
                     "title": self.order.title, "stop": number, "beat": beat, "stops": len(self.order.stops),
                     "headline": stop.headline if stop else "", "sentence": stop.sentence if stop else "",
-                    "address": self.address, "called": bool(self.called), "pressed": self.pressed,
-                    "vote": self._public_vote()}
+                    "address": self.address, "called": bool(self.called), "vote": self._public_vote()}
 
     def public_text(self) -> str:
         """`public` as JSON, made once a version: a room has many phones."""
@@ -466,7 +447,7 @@ class Room:
     def _arrive(self) -> None:
         """What follows from where everybody is sent: the address, and the vote of the beat."""
         self.turn += 1
-        self.called, self.steps = "", False
+        self.called = ""
         number, beat = self.shown
         stop = self.stop(number)
         view = course.at(self.order, self.shown)

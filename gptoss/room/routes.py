@@ -286,7 +286,7 @@ def _are(values: object, kind: type) -> bool:
 _ON, _STOP, _BEAT = ("on", partial(_is, kind=bool)), ("stop", partial(_is, kind=int)), ("beat", partial(_is, kind=int))
 # Each act, and what has to be said with it.
 ACTS: dict[str, tuple] = {
-    "forward": (Room.press,), "steps": (Room.stepping, _ON), "back": (Room.back,), "ship": (Room.ship,), "end": (Room.end,),
+    "forward": (Room.forward,), "back": (Room.back,), "ship": (Room.ship,), "end": (Room.end,),
     "go": (lambda room, stop, beat: room.go((stop, beat)), _STOP, _BEAT),
     "freeze": (Room.freeze, _ON), "black": (Room.blacken, _ON), "clock": (Room.run_clock, _ON),
     "reset": (Room.reset_clock,), "leave_out": (Room.leave_out, ("stops", partial(_are, kind=int))),

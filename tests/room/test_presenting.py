@@ -66,13 +66,6 @@ def test_what_the_next_press_does_is_said_before_it_does_it(room):
                     "Next stop: Few of many", ""]
 
 
-def test_steps_that_the_projectors_page_has_left_come_first(room):
-    room.stepping(True)
-    assert state(room)["coming"] == "Next step on the page"
-    room.freeze(True)
-    assert state(room)["coming"] == "Ask the room"
-
-
 def test_a_late_lecture_is_told_what_to_leave_out_and_goes_past_it_then(room):
     room.clock = Clock([9 * 60, 0, 0])
     late = state(room)

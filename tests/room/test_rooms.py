@@ -305,17 +305,3 @@ def test_after_a_restart_the_clock_goes_on_where_it_was_and_a_clock_that_counts_
     room.resume([0.0, 0.0], False, [])
     room.resume([1.0], False, [])
     assert room.clock.runs and room.left_out == {1}
-
-
-def test_a_press_from_afar_takes_the_pages_own_steps_first_and_none_is_lost(room):
-    room.press()
-    assert room.place == (0, 1) and room.pressed == 0
-    room.stepping(True)
-    room.press()
-    assert room.place == (0, 1) and room.public()["pressed"] == 1 and not room.steps
-    room.stepping(True)
-    room.freeze(True)
-    room.press()
-    assert room.place == (0, 2) and room.pressed == 1  # what is prepared is not on the projector
-    room.freeze(False)
-    assert not room.steps
