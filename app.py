@@ -12,9 +12,10 @@ import streamlit as st
 import gptoss.app
 import gptoss.claims
 import gptoss.lessons
-from gptoss.app import keys, lecture, lesson, notices, route, share, stage, state, votes
+from gptoss.app import keys, lesson, notices, route, share, stage, state
 from gptoss.app.book import BAR, PAGES, run_page
 from gptoss.app.foot import foot
+from gptoss.app.hall import lecture, votes
 from gptoss.app.sidebar import sidebar
 from gptoss.app.startup import prepare_process, settle_process
 from gptoss.app.take_home import take_home

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gptoss.app import handout
+from gptoss.app.hall import handout
 from gptoss.app.header import Opening, header
 from gptoss.app.pictures import main
 from gptoss.lessons.lecture import controls

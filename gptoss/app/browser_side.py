@@ -7,4 +7,4 @@ from pathlib import Path
 
 def text_of(name: str, beside: str = __file__) -> str:
     """The content of one of them, such as `dials.js`, beside a module: one of the frame's, unless its file is given."""
-    return Path(beside).with_name(name).read_text(encoding="utf-8")
+    return (Path(beside).parent / name).read_text(encoding="utf-8")

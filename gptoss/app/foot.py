@@ -7,10 +7,11 @@ from html import escape
 
 import streamlit as st
 
-from gptoss.app import draft, keys, route
+from gptoss.app import keys, route
 from gptoss.app.book import ALL_PAGES, BAR, PAGES, Page
 from gptoss.app.browser_side import text_of
 from gptoss.app.drawer import drawer
+from gptoss.app.hall import draft
 
 _STYLE = text_of("foot.css")
 # The way of a token through the model as a line of links: what is in brackets is one layer, and attention with its parts.

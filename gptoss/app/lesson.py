@@ -11,7 +11,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import asking, called, hidden, kept, paper, pictures, route, seat, stage, state
+from gptoss.app import hidden, kept, pictures, route, stage, state
+from gptoss.app.hall import asking, called, paper, seat
 from gptoss.app.large import TooLong
 from gptoss.app.markdown import literal, plain
 from gptoss.app.state import Moment

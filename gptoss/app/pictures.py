@@ -12,7 +12,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gptoss.app import paper, stage, theme
+from gptoss.app import stage, theme
+from gptoss.app.hall import paper
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart, Picture, palette, tensor_picture
 from gptoss.charts.enlarge import enlarged

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import segno
 import streamlit as st
 
-from gptoss.app import kept, seat, stage
+from gptoss.app import kept, stage
+from gptoss.app.hall import seat
 from gptoss.app.text import TOO_LONG
 
 _ASKED = "share_asked"

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from gptoss.app import dials, hidden, kept, moves, paper, route, seat, share, stage, trained
+from gptoss.app import dials, hidden, kept, moves, route, share, stage, trained
 from gptoss.app.book import ALL_PAGES, SHARED_KEYS
+from gptoss.app.hall import paper, seat
 from gptoss.app.moves import BUTTON, Message, Step
 from gptoss.app.stage import IN_FLIGHT
 from gptoss.app.study import DIALS, Study, unknown_settings

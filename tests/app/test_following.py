@@ -11,7 +11,7 @@ from gptoss.room.rooms import LETTERS, Rooms
 def session():
     import streamlit as st
 
-    from gptoss.app import lecture, seat
+    from gptoss.app.hall import lecture, seat
 
     here = seat.seat()
     followed = seat.followed()
@@ -23,7 +23,7 @@ def session():
 @pytest.fixture
 def rooms(monkeypatch):
     rooms = Rooms()
-    monkeypatch.setattr("gptoss.app.seat.ROOMS", rooms)
+    monkeypatch.setattr("gptoss.app.hall.seat.ROOMS", rooms)
     return rooms
 
 

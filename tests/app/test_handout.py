@@ -1,6 +1,6 @@
 """What is printed of an order beside what its pages show: links, codes, problems, the stops' own questions."""
 
-from gptoss.app import handout
+from gptoss.app.hall import handout
 from gptoss.room import addresses
 from gptoss.room.order import read_order
 

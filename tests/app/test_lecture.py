@@ -10,8 +10,8 @@ from head import data, send, title
 from reader import address, assert_fine, captions, charts, dial, move, open_page, page_text
 from reader import press as press_button
 
-from gptoss.app import seat
 from gptoss.app.book import ALL_PAGES
+from gptoss.app.hall import seat
 from gptoss.room.rooms import ROOMS
 
 ORDER = """

@@ -14,7 +14,8 @@ def a_page():
     """A page of its own with a lesson of every kind, inside the app's state."""
     import streamlit as st
 
-    from gptoss.app import called, lesson, state
+    from gptoss.app import lesson, state
+    from gptoss.app.hall import called
     from gptoss.app.lesson import Lesson, Prediction, Try, below, beside
     from gptoss.app.verdicts import COMPUTED, TOPICS, UNDER_STUDY, Claim, Verdict
     from gptoss.model import RMSNorm

@@ -17,8 +17,9 @@ from seen import seen
 from streamlit.testing.v1.element_tree import Slider
 from taken_home import assert_starts_as_the_page
 
-from gptoss.app import lesson, notices, orders
+from gptoss.app import lesson, notices
 from gptoss.app.book import ALL_PAGES
+from gptoss.app.hall import orders
 from gptoss.app.lesson import CODE, MATHS, TABS, Prediction, Try
 from gptoss.app.markdown import literal
 from gptoss.app.study import DEFAULT_PRESET

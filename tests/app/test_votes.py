@@ -4,7 +4,7 @@ import pytest
 from reader import page_text
 from streamlit.testing.v1 import AppTest
 
-from gptoss.app import asking, seat
+from gptoss.app.hall import asking, seat
 from gptoss.room.order import Question
 from gptoss.room.rooms import Rooms
 
@@ -34,7 +34,8 @@ because = "So it **is**."
 
 
 def a_page(path="rope"):
-    from gptoss.app import lesson, state, votes
+    from gptoss.app import lesson, state
+    from gptoss.app.hall import votes
     from gptoss.app.lesson import Lesson, Prediction, beside
 
     lesson.take_up()

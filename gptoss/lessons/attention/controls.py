@@ -12,9 +12,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import controls, kept, live, paper, pictures, recorded, theme
+from gptoss.app import controls, kept, live, pictures, recorded, theme
 from gptoss.app.computed import computed
 from gptoss.app.glossary import word
+from gptoss.app.hall import paper
 from gptoss.app.lesson import Seen, Try
 from gptoss.app.named_heads import heads_with_names
 from gptoss.app.study import RANDOM, TRAINED, Study

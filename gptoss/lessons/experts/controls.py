@@ -9,10 +9,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from gptoss import units
-from gptoss.app import controls, kept, paper, recorded, theme
+from gptoss.app import controls, kept, recorded, theme
 from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.controls import picks
+from gptoss.app.hall import paper
 from gptoss.app.lesson import Prediction, Seen, Try
 from gptoss.app.live import NO_TWIN, has_twin, twin
 from gptoss.app.pictures import Main, main, show_chart, show_picture

@@ -10,8 +10,9 @@ from itertools import accumulate
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from gptoss.app import draft, kept, lecture, orders, route
+from gptoss.app import kept, route
 from gptoss.app.browser_side import text_of
+from gptoss.app.hall import draft, lecture, orders
 from gptoss.app.markdown import literal
 from gptoss.room.order import (
     LONGEST,

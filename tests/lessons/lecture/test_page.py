@@ -6,8 +6,8 @@ from html import unescape
 import pytest
 from reader import address, assert_fine, open_page
 
-from gptoss.app import draft, orders
 from gptoss.app.book import LECTURES
+from gptoss.app.hall import draft, orders
 from gptoss.room.order import read_order
 
 PAGE = "pages/lecture.py"

@@ -5,8 +5,8 @@ from urllib.parse import parse_qsl
 import pytest
 from reader import assert_fine, open_page
 
-from gptoss.app import orders
 from gptoss.app.book import LECTURES, PAGES
+from gptoss.app.hall import orders
 from gptoss.app.route import page_at
 from gptoss.room.order import REVEAL, SET, SHIPPED, TRY, VOTE
 

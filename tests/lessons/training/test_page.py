@@ -14,7 +14,7 @@ from reader import assert_fine, dial, open_page, page_text, press, type_text
 from seen import seen
 from streamlit.testing.v1 import AppTest
 
-from gptoss.app import asking, seat
+from gptoss.app.hall import asking, seat
 from gptoss.app.jobs import DONE, PAUSED, RUNNING, STOPPED, WAITING
 from gptoss.app.study import Study
 from gptoss.checkpoint import CheckpointError

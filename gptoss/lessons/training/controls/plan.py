@@ -11,8 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import asking, kept, seat
+from gptoss.app import kept
 from gptoss.app.controls import Own
+from gptoss.app.hall import asking, seat
 from gptoss.app.jobs import MOST_BYTES, MOST_MINUTES, MOST_STEPS, MOST_TOKENS
 from gptoss.app.lesson import Seen
 from gptoss.app.markdown import literal

@@ -12,8 +12,9 @@ from pathlib import Path
 import streamlit as st
 
 from gptoss import strict_json
-from gptoss.app import asking, kept, pictures, state, text, trained
+from gptoss.app import kept, pictures, state, text, trained
 from gptoss.app.computed import computed
+from gptoss.app.hall import asking
 from gptoss.app.jobs import JOBS, KEPT_MINUTES, RUNNING, WAITING, View, Watched
 from gptoss.checkpoint import CheckpointError
 from gptoss.lessons.training import measure

@@ -11,7 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import asking, kept, seat, state
+from gptoss.app import kept, state
+from gptoss.app.hall import asking, seat
 from gptoss.app.jobs import DONE, FAILED, JOBS, PAUSED, RUNNING, STOPPED, WAITING, View, farthest, titles
 from gptoss.app.markdown import literal
 from gptoss.app.study import Study

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from gptoss import units
-from gptoss.app import seat
 from gptoss.app.cache import Cache
+from gptoss.app.hall import seat
 from gptoss.app.jobs import DONE, FAILED, JOBS, MOST_MINUTES, PAUSED, RUNNING, STOPPED, WAITING, View, Watched, titles
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart

@@ -20,7 +20,7 @@ from gptoss.room.order import MOST_BYTES, MOST_STOPS, NOT_OF_A_STOP
 
 MINUTES = 5  # of a stop that was added, where its page does not say
 _KEY = "draft"
-_element = st.components.v2.component("gptoss_draft", js=text_of("draft_kept.js"), isolate_styles=False,
+_element = st.components.v2.component("gptoss_draft", js=text_of("hall/draft_kept.js"), isolate_styles=False,
                                       css=".st-key-draft {position: absolute}\n")
 
 

@@ -14,8 +14,9 @@ from urllib.parse import urljoin
 
 import streamlit as st
 
-from gptoss.app import asking, called, pictures, seat
+from gptoss.app import pictures
 from gptoss.app.browser_side import text_of
+from gptoss.app.hall import asking, called, seat
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart
 from gptoss.charts.votes import ROUNDS, choice_bars, number_dots
@@ -27,7 +28,8 @@ from gptoss.units import number
 BOARD, BALLOT = "board", "ballot"  # keys of their places, by which votes.css and the tests find them
 LONG, MANY = 160, 8  # letters of a question, and bars, from which on they need more room
 _HEARS, _FOLDED, _SENT = "votes", "board_folded", "ballot_sent"
-_element = st.components.v2.component("gptoss_votes", js=text_of("votes.js"), css=text_of("votes.css"), isolate_styles=False)
+_element = st.components.v2.component("gptoss_votes", js=text_of("hall/votes.js"), css=text_of("hall/votes.css"),
+                                      isolate_styles=False)
 
 
 def draw(path: str) -> None:

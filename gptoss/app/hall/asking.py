@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from gptoss.app import seat
+from gptoss.app.hall import seat
 from gptoss.app.visitor import Visitor, visitor
 from gptoss.room.order import REVEAL, VOTE, Question
 from gptoss.room.rooms import Room

@@ -1,8 +1,8 @@
 """Handouts of a running order: one page of HTML to print, a sheet of exercises, and its answers apart.
 
 All that is on them is what the pages themselves show. So the reader's browser opens every stop out of sight, at its own
-address and for paper (`gptoss.app.paper`), takes the picture, the sentences and the formulas as they are drawn there, and
-puts them together. The server does nothing but draw one page after the other. `handout_take.js` takes, `handout_print.js`
+address and for paper (`paper.py`), takes the picture, the sentences and the formulas as they are drawn there, and puts them
+together. The server does nothing but draw one page after the other. `handout_take.js` takes, `handout_print.js`
 puts together, `handout.js` is the panel with its progress.
 """
 
@@ -14,7 +14,7 @@ import streamlit as st
 
 from gptoss.app import route, share
 from gptoss.app.browser_side import text_of
-from gptoss.app.paper import KEY
+from gptoss.app.hall.paper import KEY
 from gptoss.room import addresses
 from gptoss.room.order import Order, Question, Stop
 
@@ -33,13 +33,13 @@ the prediction. The browser opens every stop out of sight and takes what is draw
 <button type="button" class="stop" hidden>Stop</button><progress hidden aria-label="Progress"></progress></div>
 <p class="said" role="status"></p>
 <ul class="made"></ul></div>"""
-_element = st.components.v2.component("handout", html=_PANEL, css=text_of("handout.css"), js="\n".join(
-    map(text_of, ("handout_take.js", "handout_print.js", "handout.js"))))
+_element = st.components.v2.component("handout", html=_PANEL, css=text_of("hall/handout.css"), js="\n".join(
+    map(text_of, ("hall/handout_take.js", "hall/handout_print.js", "hall/handout.js"))))
 
 
 def panel(order: Order) -> None:
     """What makes the handouts of an order, in a drawer's or a page's place. Nothing is done before a press."""
-    _element(key="handout", data={"sheet": sheet(order, st.context.url or ""), "style": text_of("handout_paper.css"),
+    _element(key="handout", data={"sheet": sheet(order, st.context.url or ""), "style": text_of("hall/handout_paper.css"),
                                   "forPaper": FOR_PAPER})
 
 
