@@ -17,7 +17,7 @@ from gptoss.app.positions import LONGEST_WORD
 from gptoss.app.study import DIALS
 from gptoss.room.order import REVEAL, SET, TRY, VOTE, Beat, Order, Stop, read_order
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 @lru_cache(maxsize=64)
