@@ -11,7 +11,8 @@ OPENING = Opening(
     problem="Whoever gives a lecture with a live page talks, watches the clock and looks for the right slider, all at once.",
     idea="Write down beforehand which view comes when, what to say there and what to ask. A clicker then goes from beat to "
          "beat.",
-    chosen="Two lectures ship, for 45 and for 90 minutes. Make a copy your own, or collect views from any page.")
+    chosen="Two lectures ship, for 45 and for 90 minutes. Make a copy your own, or collect views from any page.",
+    whose="Here")
 
 header("lecture", OPENING)
 place = st.container()

@@ -69,7 +69,7 @@ class Page:
 
 
 # Pages that take `classroom` in place of storyteller, each with why.
-IN_CLASSROOM = {"training": "whose training took minutes on a GPU", "mxfp4": "whose weights ship only as rounded already"}
+IN_CLASSROOM = {"training": "whose training took minutes on a GPU", "mxfp4": "which ships rounded already"}
 _TRAIN_NOTHING = ("ladder",)  # pages that build a dozen models, all of them with random weights
 # Other pages that make models beside the one under study, or pass it dozens of times: that must then be small.
 _BUILD_THEIR_OWN = ("gpt2", "scale", "memory", "claims")
@@ -136,7 +136,7 @@ BOOK = {
              MAIN_DIALS, "name every difference between GPT-2 and GPT-OSS, and say which ones save work", "Block", 10,
              own="equal model view"),
         Page("ladder", "From GPT-2 to GPT-OSS", ":material/stairs:",
-             "Eleven changes lead from GPT-2 to GPT-OSS; they are made one at a time, and every model in between runs.",
+             "Eleven changes, made one at a time; every model in between runs.",
              ("layers", "hidden", "context"), "say which change buys what, and which one pays for which other", "Block", 8,
              own="measure rungs"),
     ),

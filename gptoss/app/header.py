@@ -47,6 +47,7 @@ class Opening(NamedTuple):
     problem: str
     idea: str  # in everyday words
     chosen: str  # what GPT-OSS chose
+    whose: str = "GPT-OSS"  # choice that is, where it is another's
 
 
 def header(path: str, opening: Opening | None = None, untrained: bool = False) -> None:
@@ -72,7 +73,7 @@ def _room(opening: Opening | None) -> int:
     phone = "Mobile" in st.context.headers.get("User-Agent", "")
     if opening is None or _FOLDED in st.context.cookies:
         return 150 if phone else 92
-    lengths = [len(_WORD.sub(r"\1", sentence)) for sentence in opening]
+    lengths = [len(_WORD.sub(r"\1", sentence)) for sentence in opening[:3]]
     return 90 + 20 * sum(-(-length // 42) for length in lengths) if phone else 116 + 22 * -(-max(lengths) // 46)
 
 
@@ -131,7 +132,7 @@ def _opening(opening: Opening | None) -> str:
     """The three sentences, each with what it is; nothing where a page has none."""
     if opening is None:
         return ""
-    told = zip(("The problem", "The idea", "GPT-OSS"), opening, strict=True)
+    told = (("The problem", opening.problem), ("The idea", opening.idea), (opening.whose, opening.chosen))
     return '<section class="head-opening" id="head-opening" aria-label="The page in three sentences">' + "".join(
         f"<p><strong>{name}</strong> {_with_words(sentence)}</p>" for name, sentence in told) + "</section>"
 

@@ -12,7 +12,7 @@ from inspect import unwrap
 
 from gptoss.app import live, route
 from gptoss.app.book import Page
-from gptoss.app.cache import Cache
+from gptoss.app.cache import Budget, Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.charts import palette
@@ -122,7 +122,7 @@ def given(function: Callable[..., Verdict], *figures: float) -> Callable[[Study]
     return wraps(function)(lambda study: function(study, *figures))
 
 
-_decided: Cache[Verdict] = Cache(2048)
+_decided: Cache[Verdict] = Cache(2048, Budget(2**20))  # of their own: some take seconds, and none more than a few lines
 
 
 def decide(claim: Claim, study: Study) -> Verdict:

@@ -47,7 +47,7 @@ def assert_words_resolve(at):
 
 def assert_opens_in_three_short_sentences(at):
     told = opening(at)
-    assert [name for name, _ in told] == ["The problem", "The idea", "GPT-OSS"]
+    assert [name for name, _ in told] in (["The problem", "The idea", whose] for whose in ("GPT-OSS", "Here"))
     for name, sentence in told:
         assert 5 <= len(sentence.split()) <= 32 and len(sentence) <= 200 and sentence.endswith("."), f"{name}: {sentence}"
 

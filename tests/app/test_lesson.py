@@ -5,7 +5,7 @@ from reader import open_tab, page_text
 from streamlit.testing.v1 import AppTest
 
 from gptoss.app import verdicts
-from gptoss.app.cache import Cache
+from gptoss.app.cache import Budget, Cache
 from gptoss.app.lesson import Prediction, Try
 from gptoss.app.study import DEFAULT_PRESET, Study
 
@@ -54,7 +54,7 @@ def a_page():
 
 @pytest.fixture
 def page(monkeypatch):
-    monkeypatch.setattr(verdicts, "_decided", Cache(2048))
+    monkeypatch.setattr(verdicts, "_decided", Cache(2048, Budget(2**20)))
     return AppTest.from_function(a_page, default_timeout=30).run()
 
 

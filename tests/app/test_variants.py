@@ -33,7 +33,7 @@ def test_each_difference_is_called_larger_or_within_the_spread_as_a_count_by_han
     seeds = loss_rows(choice.variants).pivot(index=["variant", "domain"], columns="seed", values="loss")
     lines, larger = in_words(page).splitlines(), 0
     for line, variant in zip(lines, [name for name in choice.variants.values() if name != choice.base], strict=False):
-        assert line.lower().startswith(f"- **{variant.lower()}**, beside {choice.base}: ")
+        assert line.lower().startswith(f"- **{variant.lower()}**, compared with “{choice.base}”: ")
         for domain in seeds.index.unique("domain"):
             mine, base = seeds.loc[(variant, domain)], seeds.loc[(choice.base, domain)]
             difference = mine.mean() - base.mean()
@@ -44,7 +44,7 @@ def test_each_difference_is_called_larger_or_within_the_spread_as_a_count_by_han
             assert not apart or float(match[1].replace("−", "-")) == pytest.approx(difference, abs=6e-4)
             assert not apart or ("more" if difference > 0 else "less") in line.split(domain)[0]
     comparisons = 6 * (len(choice.variants) - 1)
-    assert f"{larger} of {comparisons} differences" in lines[-1]
+    assert f"Of {comparisons} differences {larger} " in lines[-1]
 
 
 @pytest.mark.parametrize("page", CHOICES)
@@ -54,8 +54,9 @@ def test_answers_that_differ_much_are_listed_with_every_seed(page):
     for variant, domain in right.index:
         mine, base = right.loc[(variant, domain)], right.loc[(choice.base, domain)]
         far = any(min(abs(one - other) for other in base) > 0.05 for one in mine)
-        assert (f"Right answers in {domain}, {variant}: {mine[0]:.0%} and {mine[1]:.0%} by seed, beside {base[0]:.0%}"
-                in words) == far
+        said = (f"Right answers in {domain}: with “{variant}” {mine[0]:.0%} and {mine[1]:.0%}, one seed each, and with "
+                f"“{choice.base}” {base[0]:.0%}")
+        assert (said in words) == far
 
 
 def test_verdicts_of_small_and_of_no_differences():

@@ -27,6 +27,7 @@ from chromium_reader import (
     view_buttons,
     vital_signs,
 )
+from nightly import at_night
 from playwright.sync_api import expect
 
 from gptoss.app.book import ALL_PAGES, PAGES
@@ -75,7 +76,7 @@ def predict(page) -> None:
     settle(page)
     page.get_by_role("button", name="Commit").click()
     expect(answered).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_test_id("stAlert").filter(has_text="It is ")).to_be_visible()
+    expect(page.get_by_test_id("stAlert").filter(has_text=re.compile("It is |The answer is |That is right"))).to_be_visible()
     page.get_by_role("button", name="Ask me again").click()
     expect(answered).to_have_count(0, timeout=PATIENCE)
 
@@ -135,7 +136,7 @@ def background(page) -> str:
 def look_at_every_view(page, path: str) -> None:
     """Its picture begins high on a laptop, highest in projector mode, and nothing of it is cut, there or on a phone.
 
-    The question of a lesson is right under it in all three.
+    The question of a lesson is right under it in all three. In projector mode, by day, it is the first view and the last.
     """
     views = view_buttons(page, path) or [None]
     near = assert_question_is_near if path in {lesson.path for lesson in LESSONS} else (lambda page: None)
@@ -154,7 +155,7 @@ def look_at_every_view(page, path: str) -> None:
     page.keyboard.press("f")
     expect_address(page, stage="1")
     expect(page.get_by_test_id("stSidebar")).to_be_hidden(timeout=PATIENCE)
-    for view in views:
+    for view in at_night(views, views[:1] + views[1:][-1:]):
         turn_to(page, view)
         assert_picture_begins(page, at_most=96, height=0.75)
         near(page)

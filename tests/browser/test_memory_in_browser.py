@@ -58,7 +58,7 @@ def test_a_measurement_runs_behind_the_page_and_can_be_stopped(visits):
     page = visits.open("/memory", memory_view="Measured here")
     page.get_by_role("button", name="Measure this machine").click()
     expect(page.get_by_role("progressbar").first).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_role("button", name="Measure this machine")).to_be_visible(timeout=2 * PATIENCE)
 
 

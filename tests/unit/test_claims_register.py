@@ -8,7 +8,7 @@ import pytest
 
 from gptoss.app import verdicts
 from gptoss.app.book import PAGES
-from gptoss.app.cache import Cache
+from gptoss.app.cache import Budget, Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.verdicts import FALSE, KINDS, PARTLY, TOPICS, TRUE, VERDICTS, badge, decide, known
@@ -32,7 +32,7 @@ SMALLEST = {"layers": 1, "hidden": 64, "heads": 1, "kv": 1, "experts": 1, "activ
 
 @pytest.fixture(autouse=True)
 def nothing_decided(monkeypatch):
-    monkeypatch.setattr(verdicts, "_decided", Cache(2048))
+    monkeypatch.setattr(verdicts, "_decided", Cache(2048, Budget(2**20)))
 
 
 def parameters(config, experts):

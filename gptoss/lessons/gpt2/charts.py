@@ -39,7 +39,7 @@ _STYLE = palette.in_both_themes(f"""<style>
 .beside small {{opacity: 0.75; font-size: 0.88rem; font-weight: 400}}
 .beside details, .beside.beside small {{font-size: 0.88rem}}
 .beside details {{opacity: 0.85}}
-.beside summary {{cursor: pointer}}
+.beside summary {{cursor: pointer; min-height: 24px}}
 .beside .wrong {{text-decoration: line-through; text-decoration-thickness: 1px}}
 .beside code {{font-size: 0.9rem; background: none; color: inherit; padding: 0}}
 @media (max-width: 640px) {{

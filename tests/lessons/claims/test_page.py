@@ -7,7 +7,7 @@ from head import title
 from reader import address, assert_fine, dial, move, open_page, open_tab, page_text
 
 from gptoss.app import verdicts
-from gptoss.app.cache import Cache
+from gptoss.app.cache import Budget, Cache
 from gptoss.app.state import Moment
 from gptoss.app.study import Study
 from gptoss.app.text import DEFAULT_SAMPLE
@@ -22,7 +22,7 @@ LINKS = {(claim.pages[0], *sorted(claim.query(NOW).items())): claim for claim in
 
 @pytest.fixture(autouse=True)
 def nothing_measured(monkeypatch):
-    monkeypatch.setattr(verdicts, "_decided", Cache(2048))
+    monkeypatch.setattr(verdicts, "_decided", Cache(2048, Budget(2**20)))
 
 
 def chosen(at):
@@ -159,7 +159,7 @@ def test_every_link_lands_with_its_sliders_set(claim):
     assert_fine(at)
     assert not at.warning and title(at) == claim.page.title
     study = claim.study(NOW.study)
-    assert dial(at, "preset").value == study.name
+    assert dial(at, "preset").value == study.choice
     assert all(dial(at, name).value == getattr(study, name) for name in study.changes)
     for key, value in claim.controls.items():
         assert str(at.session_state[key]) in (value, f"{value}.0"), key

@@ -147,7 +147,7 @@ def test_the_larger_model_needs_more_compute(preset):
     at.radio(key="gpt2_table_guess").set_value("two to five times as many").run()
     at.button(key="gpt2_commit").click().run()
     said = at.success[0].value
-    assert "**The answer is “two to five times as many”.**" in said and "What counts are the active ones" in said
+    assert "“two to five times as many”. **That is right.**" in said and "What counts are the active ones" in said
 
 
 @pytest.mark.parametrize("equal, figures", [(ACTIVE, ("43.40 GFLOP", "7.44 GFLOP")), (TOTAL, ("20.91 B", "3.49 B"))])

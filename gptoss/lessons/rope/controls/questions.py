@@ -123,7 +123,7 @@ def tries(config: ModelConfig) -> list[Try]:
             "where a token stands, and can carry what the token is.",
             controls={"rope_view": ARROWS, "rope_pair": slowest, "rope_query": max(PLACES)},
             check=lambda seen: f"turns pair {slowest} by" in seen.words
-            and float(re.search(r"tokens apart is ([\d.]+)°", seen.words)[1]) < 20),
+            and float(re.search(r"apart stand at an angle of ([\d.]+)°", seen.words)[1]) < 20),
         Try("Random vectors", "The score of these two goes up and down and is about as large far away as near: it falls "
             "with distance only for vectors that agree in every pair.",
             controls={"rope_view": SCORES, "rope_vectors": measure.RANDOM}, check=_as_large_far_away),
