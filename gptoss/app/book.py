@@ -69,7 +69,7 @@ class Page:
 
 
 # Pages that take `classroom` in place of storyteller, each with why.
-IN_CLASSROOM = {"training": "whose training took minutes on a GPU", "mxfp4": "which ships rounded already"}
+IN_CLASSROOM = {"training": "whose training took minutes on a GPU", "mxfp4": "whose file is rounded already"}
 _TRAIN_NOTHING = ("ladder",)  # pages that build a dozen models, all of them with random weights
 # Other pages that make models beside the one under study, or pass it dozens of times: that must then be small.
 _BUILD_THEIR_OWN = ("gpt2", "scale", "memory", "claims")
