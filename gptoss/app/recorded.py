@@ -17,7 +17,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from gptoss.app import controls, kept
-from gptoss.config import PRESETS
+from gptoss.app.served import published_name
 from gptoss.replay import KeptHead, KeptText, Replay, ReplayError, read
 from gptoss.tokenizer import SAMPLES, CompactVocabulary, compact_vocabulary
 
@@ -114,8 +114,8 @@ def _vocabulary(replay: Replay) -> CompactVocabulary:
 
 def _shape(replay: Replay) -> str:
     """What is known of the model: the published one that it has the configuration of, or that it has none of these."""
-    official = [name for name, config in PRESETS.items() if config == replay.config and name.startswith("gpt-oss")]
-    return f"a checkpoint of {official[0]}'s shape" if official else "a checkpoint of a shape of its own"
+    name = published_name(replay.config)
+    return f"a checkpoint of {name}'s shape" if name else "a checkpoint of a shape of its own"
 
 
 def _in_words(head: KeptHead) -> str:

@@ -45,13 +45,18 @@ class Served:
     @property
     def title(self) -> str:
         """What a visitor reads: the published model that it has the configuration of, or what it is."""
-        official = [name for name, config in PRESETS.items() if config == self.config and name.startswith("gpt-oss")]
-        return f"{official[0]}, real weights" if official else "the server's checkpoint"
+        name = published_name(self.config)
+        return f"{name}, real weights" if name else "the server's checkpoint"
 
     @property
     def large(self) -> bool:
         """Whether a pass takes so long that it has to be waited for."""
         return count_parameters(self.config).active > LARGE
+
+
+def published_name(config: ModelConfig) -> str:
+    """The published model that has this configuration; empty where none has."""
+    return next((name for name, one in PRESETS.items() if one == config and name.startswith("gpt-oss")), "")
 
 
 def served() -> Served | None:

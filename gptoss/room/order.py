@@ -40,7 +40,8 @@ MOST_BEATS, MOST_CHOICES, MOST_HIDDEN = 40, 8, 20
 LONGEST = {"title": 120, "address": 8_000, "headline": 160, "sentence": 400, "note": 8_000, "text": 400, "choice": 120,
            "unit": 20, "answer": 120, "because": 800, "source": 120, "beat": 2_000, "hide": 40}  # characters
 TRY, SET, REVEAL, VOTE = BEATS = ("try", "set", "reveal", "vote")
-NOT_OF_A_STOP = {"lead", "room", "at", "order", "stage", "theme", "paper"}  # what an address says of a session alone
+OF_A_SESSION = {"lead", "room", "at", "stage", "theme"}  # parts of an address that are nobody else's
+NOT_OF_A_STOP = OF_A_SESSION | {"order", "paper"}  # those that a stop's address leaves out
 WIDTH = 100  # columns of a note in a written order
 
 

@@ -22,15 +22,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from gptoss.room import course, limits
 from gptoss.room.clock import Clock
-from gptoss.room.order import VOTE, Question, Stop, read_order
+from gptoss.room.course import Place
+from gptoss.room.order import OF_A_SESSION, VOTE, Question, Stop, read_order
 from gptoss.room.votes import CLOSED, Vote, as_csv
 
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so that no code is a word
 CODE = 4  # letters
-OF_A_SESSION = {"lead", "room", "at", "stage", "theme"}  # parts of an address that are nobody else's
+LEAD, SEAT = "gptoss_lead_", "gptoss_seat_"  # cookies with a room's key and with a place in it; the code behind
 PAUSE = 0.5  # s between two messages where something only moves: a dial that is dragged, a count of answers
-
-Place = tuple[int, int]  # a stop, and how many of its beats have been played
 
 
 class Refused(Exception):

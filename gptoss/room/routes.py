@@ -34,10 +34,9 @@ from gptoss import strict_json
 from gptoss.config import ModelConfig
 from gptoss.room import addresses, limits, presenting
 from gptoss.room.order import MOST_BYTES, MOST_STOPS
-from gptoss.room.rooms import ROOMS, Missing, Over, Refused, Room, code_of, is_code
+from gptoss.room.rooms import LEAD, ROOMS, SEAT, Missing, Over, Refused, Room, code_of, is_code
 from gptoss.room.streams import Stream
 
-LEAD, SEAT = "gptoss_lead_", "gptoss_seat_"  # cookies, with the room's code behind
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
                                       "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from gptoss.room import limits
+from gptoss.room.course import Place
 from gptoss.room.order import Question
 
 CLOSED = "This vote is closed."
@@ -29,7 +30,7 @@ class Vote:
 
     question: Question
     number: int  # among the room's, from 1
-    place: tuple[int, int]
+    place: Place
     rounds: list[Round] = field(default_factory=lambda: [Round()])
 
     @property

@@ -17,46 +17,21 @@ from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import urlencode
 
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
 from tests.benchmarks.measure import table, write_json
 from tests.benchmarks.servers import APP, Server, serving
-from tests.load.client import DONE, connect
+from tests.load.client import Visitor
 from tests.load.cold import PATHS, class_comes
 from tests.load.onlookers import Watcher
 
 MOVED = [{}, *({"window": window} for window in ("8", "16", "64", "off"))]
 AFTER = 60  # s after the last visitor has gone
-PATIENCE = 300  # s for a page
-
-
-class Visitor:
-    """A browser that has opened one page, and stays."""
-
-    def __init__(self, address: str, path: str, query: dict[str, str]):
-        self.address, self.path, self.query = address, path, query
-
-    async def __aenter__(self) -> Visitor:
-        self._socket = await connect(self.address, PATIENCE)
-        message = BackMsg()
-        message.rerun_script.page_name, message.rerun_script.query_string = self.path, urlencode(self.query)
-        await self._socket.send(message.SerializeToString())
-        while True:
-            forward = ForwardMsg.FromString(await asyncio.wait_for(self._socket.recv(), PATIENCE))
-            if forward.WhichOneof("type") == "script_finished" and forward.script_finished in DONE:
-                return self
-
-    async def __aexit__(self, *_) -> None:
-        await self._socket.close()
 
 
 async def crowd(server: Server, path: str, preset: str, sessions: int) -> dict[str, float]:
     """The memory while so many are on one page."""
     async with AsyncExitStack() as stack:
-        queries = islice(cycle(MOVED), sessions)
-        await asyncio.gather(*(stack.enter_async_context(Visitor(server.address, path, {"preset": preset, **moved}))
-                               for moved in queries))
+        queries = [urlencode({"preset": preset, **moved}) for moved in islice(cycle(MOVED), sessions)]
+        await asyncio.gather(*(stack.enter_async_context(Visitor(server.address, path, query)) for query in queries))
         return server.memory()
 
 

@@ -13,13 +13,12 @@ from gptoss.room.rooms import Room
 from gptoss.room.votes import Vote
 
 LONGEST = 800  # characters of a reason, as in an order
-SEAT = "gptoss_seat_{}"  # the cookie in which a browser keeps who it is in a room
 _KNOWN = "vote_known"  # the number of the vote whose answer was called for
 
 
 def browser(room: Room) -> str:
     """Whose answers a session's are: the browser's, which may have answered on the page for phones."""
-    return room.browser_at(str(st.context.cookies.get(SEAT.format(room.code), ""))) or f"app {visitor().browser}"
+    return room.browser_at(seat.given(room.code)) or f"app {visitor().browser}"
 
 
 def trainer() -> Visitor:

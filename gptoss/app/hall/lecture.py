@@ -23,7 +23,7 @@ from gptoss.app.hall.seat import OWN, Seat
 from gptoss.app.turns import Turns
 from gptoss.room import course
 from gptoss.room.order import MOST_BYTES, SHIPPED, read_order
-from gptoss.room.rooms import ROOMS, Room, code_of, is_code
+from gptoss.room.rooms import ROOMS, Room, code_of, is_code, relative
 
 _FOLLOWING = Turns(2)  # pages drawn at a time for those who follow
 KEY = "lecture"  # of the element that listens to the room
@@ -294,17 +294,9 @@ def _follow(here: Seat, room: Room, page: str) -> None:
         called.reveal(page)
 
 
-def _clean(address: str) -> str:
-    """An address without what belongs to the session that has it."""
-    parts = urlsplit(address)
-    said = parse_qs(parts.query, keep_blank_values=True)
-    kept_parts = {key: words for key, words in said.items() if key not in seat.KEYS | stage.KEYS}
-    return f"{parts.path.strip('/').rsplit('/', 1)[-1]}?{urlencode(kept_parts, doseq=True)}"
-
-
 def _on_screen(path: str) -> str:
     said = {key: st.query_params.get_all(key) for key in st.query_params}
-    return _clean(f"{path}?{urlencode(said, doseq=True)}")
+    return relative(f"{path}?{urlencode(said, doseq=True)}")
 
 
 def _same(one: str, other: str) -> bool:

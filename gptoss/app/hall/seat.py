@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from gptoss.room import course
+from gptoss.room import course, rooms
 from gptoss.room.course import Place
 from gptoss.room.order import SHIPPED
 from gptoss.room.rooms import ROOMS, Refused, Room, is_code
@@ -20,7 +20,6 @@ LEAD, ROOM, AT = "lead", "room", "at"
 KEYS = {LEAD, ROOM, AT}
 KEPT = "seat"  # what the session's state calls it
 OWN = "own"  # the name of an order that is led without a room and is nobody else's
-COOKIE = "gptoss_lead_{}"  # in which the lecturer's browser keeps a room's key
 _LONGEST = 16  # characters of what names a room or an order
 
 
@@ -96,7 +95,7 @@ def followed() -> Room | None:
     here = seat()
     if here.entered != here.room:
         try:  # as on the page for phones: nobody finds a room by trying codes
-            ROOMS.enter(here.room, st.context.ip_address or "", str(st.context.cookies.get(f"gptoss_seat_{here.room}", "")))
+            ROOMS.enter(here.room, st.context.ip_address or "", given(here.room))
         except Refused:
             return None
         here.entered = here.room
@@ -115,7 +114,16 @@ def without_room(order_text: str) -> Room:
 
 def key(code: str) -> str:
     """The key of the room with a code, as far as this browser has it."""
-    return str(st.context.cookies.get(COOKIE.format(code), ""))
+    return _cookie(rooms.LEAD + code)
+
+
+def given(code: str) -> str:
+    """What this browser has of its seat in the room with a code, also from the page for phones."""
+    return _cookie(rooms.SEAT + code)
+
+
+def _cookie(name: str) -> str:
+    return str(st.context.cookies.get(name, ""))
 
 
 def query() -> dict[str, str]:
