@@ -50,6 +50,11 @@ def number(value: float, digits: int = 3) -> str:
     return _without_zeros(f"{float(f'{mantissa}e{exponent}'):,.{max(digits - 1 - power, 0)}f}")
 
 
+def with_unit(figure: str, unit: str) -> str:
+    """A figure with a unit, if it has one: `8 experts`, `7.69%`."""
+    return f"{figure}{'' if unit == '%' else ' '}{unit}".strip()
+
+
 @_any_real
 def fixed(value: float, decimals: int = 2) -> str:
     """A number with so many decimals: `0.50`, `1,234.57`."""

@@ -21,7 +21,7 @@ from gptoss.app.text import Tokens, live_tokens
 from gptoss.app.verdicts import OPEN, Claim, badge, decide, known
 from gptoss.exercises.catalogue import of_page
 from gptoss.room.order import Question
-from gptoss.units import number
+from gptoss.units import number, with_unit
 
 PREDICT, TRY = "Predict, then look", "Try this"
 MATHS, CODE, CLAIMS, CHECKS = TABS = ("The maths", "The code", "Claims", "How we know")
@@ -69,8 +69,7 @@ class Prediction:
 
     def written(self, value: float | str) -> str:
         """A guess or the answer, with its unit."""
-        gap = "" if self.unit == "%" else " "
-        return str(value) if self.choices else f"{self.show(value)}{gap}{self.unit}".strip()
+        return str(value) if self.choices else with_unit(self.show(value), self.unit)
 
     def of_room(self, path: str) -> Question:
         """The same for phones, without Markdown. The page at `path` gives the answer later."""

@@ -12,7 +12,7 @@ import numpy as np
 from gptoss.charts import palette
 from gptoss.charts.chart import Chart, scale_of, specification, tooltip
 from gptoss.charts.panels import Panel, Scale, frame_layers, grid, of_kind, panel_data, places
-from gptoss.units import number, percent, plural
+from gptoss.units import number, percent, plural, with_unit
 
 ROUNDS = 2  # that are shown, the last ones
 MOST = 8  # choices that are shown
@@ -139,7 +139,7 @@ def _truth(panels: Sequence[Panel], answer: float | None, unit: str) -> list[dic
 
 
 def _written(value: float, unit: str) -> str:
-    return f"{number(value, 4)} {unit}".strip()
+    return with_unit(number(value, 4), unit)
 
 
 def _foremost(counts: Mapping[str, int], answer: str | None) -> list[str]:

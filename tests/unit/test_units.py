@@ -21,6 +21,7 @@ from gptoss.units import (
     signed,
     size,
     spelled,
+    with_unit,
 )
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-10**18, 10**18)
@@ -206,3 +207,8 @@ def as_read(text, units=UNITS):
 
 def _power(match):
     return "e" + match[1].translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+
+
+@pytest.mark.parametrize(("figure", "unit", "text"), [("8", "experts", "8 experts"), ("7.69", "%", "7.69%"), ("3", "", "3")])
+def test_a_figure_stands_apart_from_its_unit_but_for_per_cent(figure, unit, text):
+    assert with_unit(figure, unit) == text

@@ -17,6 +17,7 @@ from gptoss.app.browser_side import text_of
 from gptoss.app.hall.paper import KEY
 from gptoss.room import addresses
 from gptoss.room.order import Order, Question, Stop
+from gptoss.units import with_unit
 
 # What an address says so that a page is drawn for paper, and in the light theme whatever the reader's is.
 FOR_PAPER = f"{KEY}=1&embed=true&embed_options=light_theme"
@@ -66,7 +67,7 @@ def _asked(vote: Question) -> dict:
     """A stop's own question. Where it is a page's (`source`), that page knows the answer."""
     answer = "" if vote.answer is None else f"{vote.answer:g}" if isinstance(vote.answer, float) else str(vote.answer)
     return {"text": vote.text, "choices": [*vote.choices], "unit": vote.unit, "source": vote.source,
-            "answer": " ".join(filter(None, (answer, vote.unit))) if answer else "", "because": vote.because}
+            "answer": with_unit(answer, vote.unit) if answer else "", "because": vote.because}
 
 
 @lru_cache(maxsize=256)

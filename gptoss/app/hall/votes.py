@@ -23,7 +23,7 @@ from gptoss.charts.votes import ROUNDS, choice_bars, number_dots
 from gptoss.room import addresses
 from gptoss.room.rooms import Room
 from gptoss.room.votes import Vote
-from gptoss.units import number
+from gptoss.units import number, with_unit
 
 BOARD, BALLOT = "board", "ballot"  # keys of their places, by which votes.css and the tests find them
 LONG, MANY = 160, 8  # letters of a question, and bars, from which on they need more room
@@ -136,7 +136,7 @@ def _answer(vote: Vote) -> str:
     asked = vote.question
     if asked.choices:
         return f"The answer is “{asked.answer}”."
-    return f"It is {f'{number(asked.answer, 4)} {asked.unit}'.strip()}."
+    return f"It is {with_unit(number(asked.answer, 4), asked.unit)}."
 
 
 def _answer_of(vote: Vote, path: str) -> Callable[[], None] | None:
