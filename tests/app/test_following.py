@@ -1,6 +1,8 @@
 """Who follows a room in the full app: nobody finds one by trying codes, and a class that goes somewhere takes turns."""
 
 import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_cache import populate_hash_if_needed
 from streamlit.testing.v1 import AppTest
 
 from gptoss.room import limits
@@ -50,3 +52,10 @@ def test_only_a_run_that_goes_where_the_room_is_takes_turns(rooms):
     code = rooms.open(SHIPPED["45"]).code
     assert follow(code).run().text[1].value == "nullcontext"
     assert follow(code, goes="1").run().text[1].value == "Turns"
+
+
+def test_no_element_is_sent_by_a_reference_that_the_browser_may_have_dropped():
+    message = ForwardMsg()
+    message.delta.new_element.html.body = "x" * 1_000_000
+    populate_hash_if_needed(message)
+    assert message.hash and not message.metadata.cacheable
