@@ -16,8 +16,9 @@ import streamlit as st
 
 from gptoss.app import controls, hidden, route, share, stage, state
 from gptoss.app.book import PAGES, SHARED_KEYS, Page
-from gptoss.app.browser_side import text_of
+from gptoss.app.browser_side import constants, text_of
 from gptoss.app.hall import seat
+from gptoss.room.order import OF_A_SESSION
 
 
 class Shortcut(NamedTuple):
@@ -52,7 +53,8 @@ _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS},
          "keep": sorted(state.OWN_KEYS | stage.KEYS | {hidden.KEY, seat.ROOM})}
 _STYLE = ".st-key-keys {position: absolute}\n"  # no gap for what cannot be seen
-_SCRIPTS = "\n".join(map(text_of, ("history.js", "share.js", "hall/draft.js", "keys.js")))
+_SCRIPTS = constants(OF_A_SESSION=sorted(OF_A_SESSION)) + "\n".join(
+    map(text_of, ("history.js", "share.js", "hall/draft.js", "keys.js")))
 _listener = st.components.v2.component("gptoss_keys", js=_SCRIPTS, css=_STYLE, isolate_styles=False)
 
 

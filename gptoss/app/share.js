@@ -5,7 +5,7 @@ if (!window.gptossShare) {
   document.addEventListener('click', event => {
     if (!event.composedPath().some(each => each instanceof Element && each.matches('button[data-value=share]'))) return
     const link = new URL(location.href)
-    for (const key of ['stage', 'theme', 'lead', 'room', 'at']) link.searchParams.delete(key)
+    for (const key of OF_A_SESSION) link.searchParams.delete(key)
     navigator.clipboard?.writeText(link.href).catch(() => {}) // the dialog has the link, too
   }, true)
 }

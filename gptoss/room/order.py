@@ -39,7 +39,8 @@ MOST_DOTS = 200  # in a line: tomllib takes the square of a dotted name's length
 MOST_BEATS, MOST_CHOICES, MOST_HIDDEN = 40, 8, 20
 LONGEST = {"title": 120, "address": 8_000, "headline": 160, "sentence": 400, "note": 8_000, "text": 400, "choice": 120,
            "unit": 20, "answer": 120, "because": 800, "source": 120, "beat": 2_000, "hide": 40}  # characters
-TRY, SET, REVEAL, VOTE = BEATS = ("try", "set", "reveal", "vote")
+TRY, SET, REVEAL, VOTE = "try", "set", "reveal", "vote"
+_CALLED = {TRY: "Try: {}", SET: "Set {}", REVEAL: "Reveal the answer", VOTE: "Ask the room"}
 OF_A_SESSION = {"lead", "room", "at", "stage", "theme"}  # parts of an address that are nobody else's
 NOT_OF_A_STOP = OF_A_SESSION | {"order", "paper"}  # those that a stop's address leaves out
 WIDTH = 100  # columns of a note in a written order
@@ -56,6 +57,11 @@ class Beat:
 
     kind: str
     value: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it is called on a button, and in a list of what a stop does."""
+        return _CALLED[self.kind].format(self.value)
 
 
 @dataclass(frozen=True)

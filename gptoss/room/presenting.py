@@ -10,10 +10,8 @@ import time
 
 from gptoss.room import course
 from gptoss.room.clock import PUNCTUAL, Planned, plan
-from gptoss.room.order import Beat, Stop
+from gptoss.room.order import Stop
 from gptoss.room.rooms import Room
-
-_BEATS = {"try": "Try: {}", "set": "Set {}", "reveal": "Reveal the answer", "vote": "Ask the room"}
 
 
 def state(room: Room) -> dict:
@@ -24,7 +22,7 @@ def state(room: Room) -> dict:
     following = None if after is None else room.stop(after)
     next_stop = following and {"headline": following.headline, "note": following.note, "minutes": following.minutes,
                                "address": following.address}
-    beats = [beat_words(each) for each in here.beats] if here else []
+    beats = [each.words for each in here.beats] if here else []
     view = course.at(room.order, (stop, beat))
     return known | {"here": {"address": view.address if view else "", "sentence": here.sentence if here else "",
                              "beats": beats, "asks": here.vote.text if here and here.vote else ""},
@@ -45,8 +43,3 @@ def _coming(known: dict, beats: list[str], following: Stop | None) -> str:
     if known["vote"] and known["vote"]["open"] and not known["frozen"]:
         return "Close the vote"
     return beats[0] if beats else f"Next stop: {following.headline}" if following else ""
-
-
-def beat_words(beat: Beat) -> str:
-    """What a beat is called on a button."""
-    return _BEATS[beat.kind].format(beat.value)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 from accessibility import violations
-from chromium_reader import DESKTOP, NARROW, PATIENCE, PHONE
+from chromium_reader import DESKTOP, NARROW, PATIENCE, PHONE, act, open_room
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from gptoss.app.route import page_at
@@ -45,10 +45,6 @@ minutes = 6
 headline = "Few of many"
 sentence = "A router picks."
 """
-_OPEN = """order => fetch('room/open', {method: 'POST', headers: {'Content-Type': 'application/json'},
-    body: JSON.stringify({order})}).then(answer => answer.json()).then(said => said.code)"""
-_ACT = """code => fetch(`${code}/act`, {method: 'POST', headers: {'Content-Type': 'application/json'},
-    body: JSON.stringify({act: 'forward'})}).then(answer => answer.status)"""
 
 
 class Lecture:
@@ -117,7 +113,7 @@ def stands_on(page: Page, path: str) -> None:
 
 def test_a_lecture_survives_what_happens_in_a_hall(lecture):
     desk, pocket = lecture.browser(DESKTOP), lecture.browser(PHONE)
-    code = lecture.open(desk, "room").evaluate(_OPEN, ORDER)
+    code = open_room(lecture.open(desk, "room"), ORDER)
     window, phone = lecture.open(desk, f"presenter?room={code}"), lecture.open(pocket, f"room/{code}")
     reads(window, "A sink is a gate")
     expect(window.locator("#notes p")).to_have_text(["Slowly, <b>and</b> with a pause.", "A second paragraph."])
@@ -215,7 +211,7 @@ def late_comers_see_what_all_see(lecture: Lecture, code: str) -> None:
     reads(lecture.open(late, f"room/{code}"), "Few of many")
     stranger = lecture.open(late, f"presenter?room={code}")
     reads(stranger, "This room cannot be opened here")
-    assert lecture.open(late, f"room/{code}").evaluate(_ACT, code) == 403
+    assert act(lecture.open(late, f"room/{code}"), code, "forward") == 403
     late.close()
     lecture.contexts.remove(late)
 

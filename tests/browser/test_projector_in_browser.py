@@ -1,10 +1,7 @@
 """A lecture on the projector and in a session that follows it, on one visit: keys, jumps, hands, Back and reload."""
 
-from chromium_reader import PATIENCE, at_rest, expect_address, press, settle, slider
+from chromium_reader import PATIENCE, act, at_rest, expect_address, press, settle, slider
 from playwright.sync_api import expect
-
-_ACT = """([code, said]) => fetch(`./room/${code}/act`, {method: 'POST', headers: {'Content-Type': 'application/json'},
-    body: JSON.stringify(said)}).then(answer => answer.status)"""
 
 
 def expect_stop(page, title: str, **address) -> None:
@@ -46,10 +43,10 @@ def test_a_clicker_leads_and_a_session_follows_until_a_hand_touches_something(vi
     hands(page, student)
     overlays(page)
     back_and_reload(page, student)
-    assert page.evaluate(_ACT, [code, {"act": "go", "stop": 2, "beat": 0}]) == 200
+    assert act(page, code, "go", stop=2, beat=0) == 200
     for there in page, student:
         expect_stop(there, "Attention")
-    assert page.evaluate(_ACT, [code, {"act": "end"}]) == 200
+    assert act(page, code, "end") == 200
     for there in page, student:
         expect(bar(there)).to_contain_text("The lecture is over.", timeout=PATIENCE)
     bar(student).get_by_role("button", name="Leave").click()

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from accessibility import violations
-from chromium_reader import DESKTOP, PATIENCE, PHONE
+from chromium_reader import DESKTOP, PATIENCE, PHONE, open_room
 from playwright.sync_api import expect
 
 ORDER = """
@@ -20,8 +20,6 @@ sentence = "What becomes of one head's answer?"
 beats = ["vote", "reveal", "try: Close one head"]
 """
 LONGER = "it gets longer"
-_OPEN = """order => fetch('room/open', {method: 'POST', headers: {'Content-Type': 'application/json'},
-    body: JSON.stringify({order})}).then(answer => answer.json()).then(said => said.code)"""
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def windows(chromium, app):
 
 def test_a_vote_goes_from_the_clicker_to_phones_and_back_to_the_board(windows):
     door = windows("room")
-    code = door.evaluate(_OPEN, ORDER)
+    code = open_room(door, ORDER)
     lead = windows(f"sinks?preset=storyteller&sinks_view=Without+sinks&stage=1&lead={code}", beside=door)
     phone, student = windows(f"room/{code}", PHONE), windows(f"sinks?room={code}")
     board, count = lead.locator(".st-key-board"), lead.locator(".st-key-board .vote-count")

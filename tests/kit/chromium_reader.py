@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
@@ -39,6 +39,10 @@ _LABELS_OUTSIDE = """() => [...document.querySelectorAll('[data-testid=stVegaLit
                               || here.top < box.top - 2 || here.bottom > box.bottom + 2)
     }).map(text => text.textContent)
 })"""
+_OPEN_ROOM = """([to, order]) => fetch(to, {method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify({order})}).then(answer => answer.json()).then(said => said.code)"""
+_ACT = """([to, said]) => fetch(to, {method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify(said)}).then(answer => answer.status)"""
 _HOOK = """window.calls = []
 for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => window.calls.push(name)"""
 
@@ -266,6 +270,16 @@ def type_text(page: Page, text: str) -> None:
 def chips(page: Page) -> list[str]:
     """The tokens on the screen, without their ids."""
     return page.locator(".chips span").evaluate_all("all => all.map(chip => chip.firstChild.textContent)")
+
+
+def open_room(page: Page, order: str) -> str:
+    """Open a room for a running order, as the button on the page of lectures does; its code. The browser has its key."""
+    return page.evaluate(_OPEN_ROOM, [urljoin(page.url, "/room/open"), order])
+
+
+def act(page: Page, code: str, does: str, **more: object) -> int:
+    """Send what the presenter's window sends, from any page of the browser; the status of the answer."""
+    return page.evaluate(_ACT, [urljoin(page.url, f"/room/{code}/act"), {"act": does, **more}])
 
 
 def marks(page: Page) -> list[int]:

@@ -6,7 +6,7 @@ import pytest
 
 from gptoss.room.clock import Clock
 from gptoss.room.order import Beat
-from gptoss.room.presenting import beat_words, state
+from gptoss.room.presenting import state
 from gptoss.room.rooms import Rooms
 
 ORDER = """
@@ -93,4 +93,4 @@ def test_an_order_without_stops_has_no_plan():
     (Beat("try", "Close one head"), "Try: Close one head"), (Beat("set", "sinks_logit=8"), "Set sinks_logit=8"),
     (Beat("reveal"), "Reveal the answer"), (Beat("vote"), "Ask the room")])
 def test_a_beat_is_called_by_what_it_does(beat, words):
-    assert beat_words(beat) == words
+    assert beat.words == words

@@ -1,5 +1,6 @@
 // A session's part in a lecture, in the browser: hears of the room, tells it what is on the projector, has the next stop
 // computed ahead of time, and lets a follower alone once a hand has touched something. Python decides where a session goes.
+// Behind `reopen.js`, in one script: what the browser remembers of a room.
 
 const SOON = 1500 // ms for which a projector is at rest before the next stop is computed
 const LONGEST = 30000 // ms that this may take
@@ -9,8 +10,6 @@ const AGAIN = 5000 // ms after which the room is told once more what it has not 
 const OWN = 1500 // ms in which the room's move is one that this window's keys have made
 const SETTLED = 800 // ms after a key or a question to Python in which its answer may not have begun yet
 const DIGITS = 1200 // ms in which another digit belongs to the same number
-const OF_A_SESSION = ['lead', 'room', 'at', 'stage', 'theme']
-const KEPT = 'gptoss-room-' // what the browser keeps of a room that it leads, to open it again after a restart
 const FREE = 'gptoss-free-' // that a follower's hands have touched something
 const HANDS = `button, a[href], input, select, textarea, summary, canvas, label, [role=slider], [role=tab], [role=radio],
   [role=option], [contenteditable=true], .mark-symbol, .mark-rect, .mark-line`
@@ -100,7 +99,7 @@ function open({ code, stream }) {
 
 // The stream is closed where the server knows no such room: after a restart the lecturer's browser opens it again.
 async function comeBack(code) {
-  if (leads()) await import(here('presenter/reopen.js')).then(({ reopen }) => reopen(code, here(''))).catch(() => {})
+  if (leads()) await reopen(code, here('')).catch(() => {})
   if (room.code === code && !room.stream) open({ code, stream: true })
 }
 
@@ -117,27 +116,11 @@ const act = (name, more = {}) => post(`${room.code}/act`, { act: name, ...more }
 const post = (path, body) => fetch(here(`room/${path}`), {
   method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }).catch(() => {})
 
-function kept(code) {
-  try {
-    return JSON.parse(localStorage.getItem(KEPT + code)) ?? {}
-  } catch {
-    return {}
-  }
-}
-
-function keep(code, parts) {
-  try {
-    localStorage.setItem(KEPT + code, JSON.stringify({ ...kept(code), ...parts, at: Date.now() }))
-  } catch {}
-}
-
 function keepPlace() {
   const { code, stop, beat, over } = room.event
   if (!leads()) return
-  if (!over) return keep(code, { place: [stop, beat] })
-  try {
-    localStorage.removeItem(KEPT + code)
-  } catch {}
+  if (over) forget(code)
+  else keep(code, { place: [stop, beat] })
 }
 
 // What is on the screen, without what belongs to the session that shows it.

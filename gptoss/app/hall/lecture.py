@@ -17,20 +17,24 @@ from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 
 from gptoss.app import hidden, kept, route, stage
 from gptoss.app.book import PAGES, Page
-from gptoss.app.browser_side import text_of
+from gptoss.app.browser_side import constants, text_of
 from gptoss.app.hall import called, seat
 from gptoss.app.hall.seat import OWN, Seat
 from gptoss.app.turns import Turns
-from gptoss.room import course
-from gptoss.room.order import MOST_BYTES, SHIPPED, read_order
+from gptoss.room import course, rooms
+from gptoss.room.order import MOST_BYTES, OF_A_SESSION, SHIPPED, read_order
 from gptoss.room.rooms import ROOMS, Room, code_of, is_code, relative
 
 _FOLLOWING = Turns(2)  # pages drawn at a time for those who follow
 KEY = "lecture"  # of the element that listens to the room
 _STAYS = {"visitor", "lines", "hidden", "staged", seat.KEPT}  # in a session that goes to a stop: its person, its frame
 _STYLE = text_of("hall/lecture.css")
-_element = st.components.v2.component("gptoss_lecture", js=text_of("hall/lecture.js"), css=_STYLE, isolate_styles=False)
-_starter = st.components.v2.component("gptoss_start", js=text_of("hall/start.js"), css=_STYLE, isolate_styles=False)
+# What the browser remembers of a room. The presenter's window has it as a file, which not every server serves.
+_REMEMBERED = text_of("reopen.js", rooms.__file__)
+_LISTENER = constants(OF_A_SESSION=sorted(OF_A_SESSION)) + _REMEMBERED + text_of("hall/lecture.js")
+_element = st.components.v2.component("gptoss_lecture", js=_LISTENER, css=_STYLE, isolate_styles=False)
+_starter = st.components.v2.component("gptoss_start", js=_REMEMBERED + text_of("hall/start.js"), css=_STYLE,
+                                      isolate_styles=False)
 
 
 def start_button(order_text: str, name: str = "") -> None:

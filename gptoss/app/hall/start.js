@@ -1,4 +1,5 @@
 // Opens a room for a running order, and goes to its first stop. The server gives the room's key as a cookie.
+// Behind `reopen.js`, in one script: what the browser remembers of a room.
 
 export default function ({ data, parentElement }) {
   const home = parentElement.querySelector('.lecture-start') ?? parentElement.appendChild(document.createElement('div'))
@@ -22,7 +23,7 @@ async function start(home, data) {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ order: data.order }) })
     const said = await answer.json()
     if (answer.ok && said.code) {
-      keep(said.code, data.order)
+      keep(said.code, { order: data.order, place: [0, 0] })
       return go(data, said.code)
     }
     refused = said.error || refused
@@ -31,15 +32,9 @@ async function start(home, data) {
   const sentence = made('p', refused)
   sentence.setAttribute('role', 'alert')
   home.replaceChildren(begin, sentence, made('button', 'Lead without a room', () => {
-    if (data.name === 'own') keep('own', data.order)
+    if (data.name === 'own') keep('own', { order: data.order })
     go(data, data.name)
   }))
-}
-
-function keep(code, order) {
-  try {
-    localStorage.setItem(`gptoss-room-${code}`, JSON.stringify({ order, place: [0, 0], at: Date.now() }))
-  } catch {}
 }
 
 function go(data, lead) {

@@ -19,7 +19,6 @@ from gptoss.room.order import (
     MOST_BYTES,
     MOST_MINUTES,
     REVEAL,
-    SET,
     SHIPPED,
     TRY,
     VOTE,
@@ -36,7 +35,6 @@ CHOICES = (*SHIPPED, OWN)
 _TEXT, _UPLOAD, _STOP, _REFUSED = "lecture_text", "lecture_upload", "lecture_stop", "lecture_refused"
 _STYLE = text_of("orders.css", __file__)
 _FIELDS = ("headline", "minutes", "sentence", "note", "beats")  # of a stop that its form has
-_BEATS = {TRY: "Try: {}", SET: "Set: {}", REVEAL: "Reveal the answer", VOTE: "Vote"}
 
 
 def row() -> DeltaGenerator:
@@ -126,7 +124,7 @@ def _stop(number: int, stop: Stop, begins: float) -> str:
     page = route.find(stop.path) if stop.path else None
     address = f"{route.address(page)}{stop.address.removeprefix(page.path)}" if page else ""
     headline = f'<a href="{escape(address)}" target="_blank">{name}</a>' if page else name
-    beats = "".join(f"<li>{escape(_told(beat))}</li>" for beat in stop.beats)
+    beats = "".join(f"<li>{escape(beat.words)}</li>" for beat in stop.beats)
     notes = "".join(f"<p>{escape(part)}</p>" for part in stop.note.split("\n\n") if part)
     hides = f"Hidden: {', '.join(stop.hide)}." if stop.hide else ""
     return (f'<li value="{number}"><div><time>{_clock(begins)}</time> <b>{headline}</b> '
@@ -143,10 +141,6 @@ def _question(stop: Stop) -> str:
         return ""
     choices = " · ".join(stop.vote.choices) or f"a number{f' in {stop.vote.unit}' if stop.vote.unit else ''}"
     return f"<p><b>{escape(stop.vote.text)}</b> <small>{escape(choices)}</small></p>"
-
-
-def _told(beat: Beat) -> str:
-    return _BEATS[beat.kind].format(beat.value)
 
 
 def _clock(minutes: float) -> str:
