@@ -11,7 +11,7 @@ const OWN_KEYS = `textarea, select, input:not([type=range], [type=checkbox], [ty
 const CLOSED = 'select, [role=combobox][aria-expanded=false]' // the browser keeps the keys of its own open lists
 const PAGING = ['PageDown', 'PageUp']
 
-const app = (window.gptossKeys ??= { now: null, waiting: 0, last: Promise.resolve(), listens: false, queue })
+const app = (window.gptossKeys ??= { now: null, waiting: 0, last: Promise.resolve(), listens: false, queue, button })
 
 export default function (component) {
   const mine = (app.now = { data: component.data, send: message => component.setTriggerValue('act', message) })
@@ -87,9 +87,15 @@ function queue(message) {
 }
 
 function act(message) {
-  const button = document.querySelector(`:is(.st-key-steps_${message.does} button, .${message.does}-button):not(:disabled)`)
-  if (button?.checkVisibility()) button.click()
+  const pressed = button(message.does)
+  if (pressed) pressed.click()
   else app.now?.send(message)
+}
+
+// The page's own button for something, where there is one that can be pressed.
+function button(does) {
+  const found = document.querySelector(`:is(.st-key-steps_${does} button, .${does}-button):not(:disabled)`)
+  return found?.checkVisibility() ? found : null
 }
 
 function answered() {

@@ -105,8 +105,8 @@ function drawNext({ next, address }) {
   $('sees').href = new URL(address, BASE)
 }
 
-function drawPressed({ place, coming, frozen, black }) {
-  $('back').disabled = place.stop === 0 && place.beat === 0
+function drawPressed({ place, page, coming, frozen, black }) {
+  $('back').disabled = place.stop === 0 && place.beat === 0 && !page?.back
   $('forward').disabled = !coming
   put('forward-name', coming || 'The end')
   $('freeze').setAttribute('aria-pressed', frozen)

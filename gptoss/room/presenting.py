@@ -40,6 +40,13 @@ def standing(room: Room, stop: int) -> dict:
 
 def _coming(known: dict, beats: list[str], following: Stop | None) -> str:
     """What the next press does; nothing at the end."""
+    page = {} if known["frozen"] else known["page"] or {}
+    if known["black"] and page:
+        return "Show the picture again"
+    if page.get("forward"):
+        return "The next step on the page"
+    if page.get("aside"):
+        return "Back to this stop"
     if known["vote"] and known["vote"]["open"] and not known["frozen"]:
         return "Close the vote"
     return beats[0] if beats else f"Next stop: {following.headline}" if following else ""

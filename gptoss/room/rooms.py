@@ -55,6 +55,8 @@ class Room:
         clock: how long it was at each stop, held until the lecturer first goes on.
         left_out: stops that the lecturer passes over.
         vote: the vote on the screens, open or closed; `votes` are all of them.
+        page: what the projector's page would do with a press: `forward` and `back` are a step of its own, `aside` is the way
+            back to the stop. It holds for one `turn`, and is None where no projector has said it.
         called: the page whose question the projector is to put to the room, which only it knows; empty where none is.
         version: rises with every change, also over a restart of the server.
         trainer: whose training run is the room's; empty where nobody's is.
@@ -69,6 +71,9 @@ class Room:
         self.vote: Vote | None = None
         self.votes: list[Vote] = []
         self.trainer = self.called = ""
+        self.page: dict | None = None
+        self._presses: list[dict] = []  # of the presenter's, that no projector has taken yet
+        self._pressed = 0
         self.version, self.turn = int(time.time() * 1_000), 0
         self._born = self._left = time.monotonic()
         self._rounds = int(time.time()) * 10_000  # a phone that has answered before a restart of the server asks anew
@@ -121,6 +126,35 @@ class Room:
                 self.go((stop, beat - 1))
             elif before is not None:
                 self.go((before, self._beats(before)))
+
+    def press(self, step: str) -> None:
+        """Press `forward` or `back` on the projector, whose page may have steps of its own, from another window.
+
+        The first projector to take the press does what its own key does. Where there is none, or none takes it in time, and
+        while the room is frozen, the order goes on by a beat.
+        """
+        with self._lock:
+            if self.frozen or not self._has_projector() or len(self._presses) >= limits.PRESSES:
+                self._move(step)
+                return
+            self._pressed += 1
+            press = {"number": self._pressed, "step": step}
+            self._presses.append(press)
+            self._loop.call_soon_threadsafe(self._loop.call_later, limits.TAKING, self._missed, press)
+            self._tell(everybody=False)
+
+    def take(self, number: int) -> str:
+        """A projector does what a press asks for. A sentence where that is done already."""
+        with self._lock:
+            taken = [press for press in self._presses if press["number"] == number]
+            self._presses = [press for press in self._presses if press["number"] != number]
+            return "" if taken else "This press has been taken."
+
+    def page_can(self, turn: int, forward: bool, back: bool, aside: bool) -> None:
+        """Take in what the projector's page, where the room was sent with a `turn`, would do with a press (`page`)."""
+        with self._lock:
+            self.page = {"turn": turn, "forward": forward, "back": back, "aside": aside}
+            self._tell_soon(everybody=False)
 
     def following(self, stop: int) -> int | None:
         """The number of the stop that comes after another and is not left out."""
@@ -302,6 +336,11 @@ class Room:
                 self._text = (self.version, json.dumps(self.public()))
             return self._text[1]
 
+    def projector_text(self) -> str:
+        """The same with the presses that wait for a projector, for whoever leads."""
+        with self._lock:
+            return json.dumps(self.public() | {"presses": self._presses})
+
     def presenter(self) -> dict:
         """What the lecturer gets beside that: where they are, who listens, the note, the stops, votes as they come in."""
         with self._lock:
@@ -313,6 +352,7 @@ class Room:
                 "lecturers": self._lecturers, "note": stop.note if stop else "", "problem": stop.problem if stop else "",
                 "all": [{"headline": one.headline, "minutes": one.minutes, "asks": bool(one.vote)}
                         for one in self.order.stops],
+                "page": self.page if self.page and self.page["turn"] == self.turn and self._has_projector() else None,
                 "tally": self.tally(), "answer": asked.answer if asked else None, "because": asked.because if asked else ""}
 
     def wake(self) -> None:
@@ -438,6 +478,17 @@ class Room:
                 self._tell(self._due_to_all)
 
     # Within it
+
+    def _has_projector(self) -> bool:
+        """Whether a window of the lecturer's listens beside the one that presses."""
+        return self._lecturers > 1 and self._loop is not None and not self._loop.is_closed()
+
+    def _move(self, step: str) -> None:
+        {"forward": self.forward, "back": self.back}[step]()
+
+    def _missed(self, press: dict) -> None:
+        if not self.take(press["number"]):
+            self._move(press["step"])
 
     def _be_at(self, place: Place) -> None:
         if self.order.stops:

@@ -2,7 +2,8 @@
 
     GET  room                 asks for a code
     GET  room/CODE            the page for phones; gives the browser its seat, a cookie
-    GET  room/CODE/events     the newest state, whenever it has changed (`Room.public`); room/CODE/now is it once
+    GET  room/CODE/events     the newest state, whenever it has changed (`Room.public`); room/CODE/now is it once.
+                              A projector gets the presses that wait for it, too
     POST room/CODE/vote       {"round", "value"} of a browser with a seat
     POST room/CODE/curve      {"points"}: the loss that it expects, from share of the run to nats
     GET  room/CODE/qr.svg     the address of the page for phones as a code
@@ -151,7 +152,8 @@ def _text(name: str) -> str:
 
 async def _events(request: Request) -> Response:
     room = _room(request, request.path_params["code"])
-    return Stream(room, room.public_text, _leads(request, room), _browser(request, room))
+    leads = _leads(request, room)
+    return Stream(room, room.projector_text if leads else room.public_text, leads, _browser(request, room))
 
 
 async def _now(request: Request) -> Response:
@@ -282,10 +284,14 @@ def _are(values: object, kind: type) -> bool:
     return isinstance(values, list) and len(values) <= MOST_STOPS and all(_is(value, kind) for value in values)
 
 
-_ON, _STOP, _BEAT = ("on", partial(_is, kind=bool)), ("stop", partial(_is, kind=int)), ("beat", partial(_is, kind=int))
+_BOOL, _INT = partial(_is, kind=bool), partial(_is, kind=int)
+_ON, _STOP, _BEAT = ("on", _BOOL), ("stop", _INT), ("beat", _INT)
 # Each act, and what has to be said with it.
 ACTS: dict[str, tuple] = {
-    "forward": (Room.forward,), "back": (Room.back,), "ship": (Room.ship,), "end": (Room.end,),
+    "forward": (partial(Room.press, step="forward"),), "back": (partial(Room.press, step="back"),),
+    "take": (Room.take, ("number", _INT)),
+    "page": (Room.page_can, ("turn", _INT), ("forward", _BOOL), ("back", _BOOL), ("aside", _BOOL)),
+    "ship": (Room.ship,), "end": (Room.end,),
     "go": (lambda room, stop, beat: room.go((stop, beat)), _STOP, _BEAT),
     "freeze": (Room.freeze, _ON), "black": (Room.blacken, _ON), "clock": (Room.run_clock, _ON),
     "reset": (Room.reset_clock,), "leave_out": (Room.leave_out, ("stops", partial(_are, kind=int))),

@@ -43,6 +43,7 @@ def test_a_clicker_leads_and_a_session_follows_until_a_hand_touches_something(vi
     hands(page, student)
     overlays(page)
     back_and_reload(page, student)
+    presses_from_the_presenters_window(page, code)
     assert act(page, code, "go", stop=2, beat=0) == 200
     for there in page, student:
         expect_stop(there, "Attention")
@@ -94,6 +95,33 @@ def overlays(page) -> None:
     page.keyboard.press("Escape")
     expect(page.locator(".lecture-over")).to_have_count(0)
     expect_stop(page, "Sliding window", at="4.0")
+
+
+def presses_from_the_presenters_window(page, code) -> None:
+    """They do what the clicker does: the page's own steps first, each of them one that the browser's Back knows."""
+    window = page.context.new_page()
+    window.goto(page.evaluate("code => new URL(`./presenter?room=${code}`, location.href).href", code))
+    coming = window.locator("#forward-name")
+    for key, step in ("PageDown", "2"), ("PageDown", "3"), ("PageUp", "2"):
+        expect(coming).to_have_text("The next step on the page", timeout=PATIENCE)
+        window.keyboard.press(key)
+        expect_address(page, experts_step=step, at="6.0", layer="1")
+        at_rest(page)
+        settle(page)
+    page.go_back()
+    expect_stop(page, "Experts", experts_step="3", at="6.0")
+    settle(page)
+    window.keyboard.press("b")
+    expect(page.locator(".lecture-over.black")).to_be_visible()
+    expect(coming).to_have_text("Show the picture again")
+    window.keyboard.press("PageDown")
+    expect(page.locator(".lecture-over.black")).to_have_count(0)
+    expect_address(page, experts_step="3", at="6.0")
+    page.keyboard.press("Alt+ArrowRight")
+    expect(coming).to_have_text("Back to this stop", timeout=PATIENCE)
+    window.keyboard.press("PageDown")
+    expect_stop(page, "Experts", at="6.0", layer=None)
+    window.close()
 
 
 def back_and_reload(page, student) -> None:

@@ -66,6 +66,18 @@ def test_what_the_next_press_does_is_said_before_it_does_it(room):
                     "Next stop: Few of many", ""]
 
 
+@pytest.mark.parametrize(("can", "black", "words"), [
+    ({"forward": True}, False, "The next step on the page"), ({"aside": True}, False, "Back to this stop"),
+    ({}, False, "Ask the room"), ({"forward": True}, True, "Show the picture again")])
+def test_what_the_projectors_page_does_with_a_press_comes_first(room, monkeypatch, can, black, words):
+    monkeypatch.setattr(room, "_has_projector", lambda: True)
+    room.page_can(room.turn, **({"forward": False, "back": False, "aside": False} | can))
+    room.blacken(black)
+    assert state(room)["coming"] == words
+    room.freeze(True)
+    assert state(room)["coming"] == "Ask the room"
+
+
 def test_a_late_lecture_is_told_what_to_leave_out_and_goes_past_it_then(room):
     room.clock = Clock([9 * 60, 0, 0])
     late = state(room)

@@ -1,6 +1,7 @@
 """The lecture room itself: where a lecture is, who may move it, its votes, its end, and who is told."""
 
 import asyncio
+import json
 import threading
 import time
 
@@ -305,3 +306,42 @@ def test_after_a_restart_the_clock_goes_on_where_it_was_and_a_clock_that_counts_
     room.resume([0.0, 0.0], False, [])
     room.resume([1.0], False, [])
     assert room.clock.runs and room.left_out == {1}
+
+
+def test_a_press_from_the_presenters_window_is_a_projectors_or_the_rooms_and_never_both(room, monkeypatch):
+    async def lecture():
+        with room.listening(lecturer=True):
+            await room.changed(room.version, 0.0)
+            room.press("forward")
+            assert room.place == (0, 1)  # there is no projector
+            with room.listening(lecturer=True):
+                room.press("forward")
+                waits, = json.loads(room.projector_text())["presses"]
+                assert room.place == (0, 1) and waits["step"] == "forward"
+                assert not room.take(waits["number"]) and room.take(waits["number"])
+                room.freeze(True)
+                room.press("forward")
+                assert room.place == (0, 2) and room.shown == (0, 1)  # what is prepared is on no projector
+                room.freeze(False)
+                room.press("back")
+                while room.place != (0, 1):  # no projector has taken it
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
+                assert room.place == (0, 1) and not json.loads(room.projector_text())["presses"]
+
+    monkeypatch.setattr(limits, "TAKING", 0.01)
+    finished(asyncio.wait_for(lecture(), 60))
+
+
+def test_what_the_projectors_page_would_do_is_known_while_it_is_there(room):
+    room.page_can(room.turn, True, False, False)
+    assert room.presenter()["page"] is None
+
+    async def lead():
+        with room.listening(lecturer=True), room.listening(lecturer=True):
+            await room.changed(room.version, 0.0)
+            assert room.presenter()["page"]["forward"]
+            room.forward()
+            assert room.presenter()["page"] is None
+
+    finished(lead())

@@ -5,7 +5,7 @@
 const SOON = 1500 // ms for which a projector is at rest before the next stop is computed
 const LONGEST = 30000 // ms that this may take
 const LOST = 2000 // ms after which a stream that the server has closed is opened again, and somewhat later for some
-const QUIET = 250 // ms between looks at what is on the projector
+const QUIET = 250 // ms between looks at what is on the projector, and until it counts as standing
 const AGAIN = 5000 // ms after which the room is told once more what it has not taken in
 const OWN = 1500 // ms in which the room's move is one that this window's keys have made
 const SETTLED = 800 // ms after a key or a question to Python in which its answer may not have begun yet
@@ -17,7 +17,7 @@ const NOT_HANDS = '.lecture-bar, .st-key-ballot, .head-fold, [popovertarget], a[
 const MOVES = ['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
 
 const room = (window.gptossLecture ??= {
-  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, keyAt: -OWN, askedAt: -AGAIN, black: false, digits: '', fetched: '',
+  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, seen: '', seenAt: 0, can: '', taken: 0, taking: Promise.resolve(), keyAt: -OWN, askedAt: -AGAIN, black: false, digits: '', fetched: '',
   byTab: false, listens: false, isSettled, pressed: key => room.now && (leads() ? led(key) : turned(key)),
 })
 
@@ -77,7 +77,7 @@ function leave() {
 
 function open({ code, stream }) {
   room.stream?.close()
-  Object.assign(room, { code, stream: null, event: null, asked: '', told: '' })
+  Object.assign(room, { code, stream: null, event: null, asked: '', told: '', can: '', taken: 0 })
   if (!stream || !code) return
   const source = (room.stream = new EventSource(here(`room/${code}/events`)))
   source.onmessage = message => {
@@ -86,6 +86,7 @@ function open({ code, stream }) {
     keepPlace()
     if (room.event.over) source.close()
     blacken(leads() && room.event.black)
+    for (const press of room.event.presses ?? []) room.taking = room.taking.then(() => take(press))
     draw()
     look()
   }
@@ -140,7 +141,7 @@ function look() {
   if (leads()) prepare()
   if (!event || event.over) return
   const away = event.turn !== data().turn
-  if (leads()) return away || data().gone ? performance.now() - room.keyAt < OWN || ask() : tell()
+  if (leads()) return away || data().gone ? performance.now() - room.keyAt < OWN || ask() : (tell(), tellPage())
   if (!isFree() && (away || event.address !== data().address)) ask()
 }
 
@@ -159,11 +160,33 @@ function ask() {
 function tell() {
   const address = shown(), time = performance.now()
   const same = sorted(address) === sorted(room.event.address)
-  const stands = address === room.seen // what still changes is told once it stands
-  room.seen = address
+  if (address !== room.seen) Object.assign(room, { seen: address, seenAt: time })
+  const stands = time - room.seenAt >= QUIET // what still changes is told once it stands
   if (!stands || same || data().card || (room.told === address && time - room.toldAt < AGAIN)) return
   Object.assign(room, { told: address, toldAt: time })
   act('showing', { address })
+}
+
+// What a press would do here, which the presenter's window says beforehand.
+function tellPage() {
+  const can = does => Boolean(window.gptossKeys?.button(does))
+  const said = { turn: room.event.turn, forward: can('forward'), back: can('back'), aside: Boolean(data().aside) }
+  const words = JSON.stringify(said)
+  if (room.can === words) return
+  room.can = words
+  act('page', said)
+}
+
+// A press in the presenter's window is one of the clicker's here, where no other projector was faster. A page that cannot
+// do it now leaves it to the server.
+async function take({ number, step }) {
+  const able = leads() && !data().gone && window.gptossKeys?.now &&
+    document.querySelector('.stApp')?.dataset.testConnectionState === 'CONNECTED'
+  if (number <= room.taken || !able) return
+  room.taken = number
+  const answer = await act('take', { number })
+  const does = answer?.ok && clicked(step)
+  if (does) window.gptossKeys.queue({ does })
 }
 
 function sendOrder() {
@@ -215,6 +238,10 @@ function led({ name, event }) {
   if (name === 'r') return showCode()
   const step = { ' ': 'forward', ArrowRight: 'forward', PageDown: 'forward', ArrowLeft: 'back', PageUp: 'back' }[name]
   if (!step || (own && !name.startsWith('Page'))) return undefined
+  return clicked(step)
+}
+
+function clicked(step) {
   if (room.black) return turnBlack()
   close()
   room.keyAt = performance.now()
