@@ -30,6 +30,7 @@ from gptoss.checkpoint import CheckpointError
 from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
+from gptoss.training.beginning import begin_from
 from gptoss.training.contestants import STUDY, contestants
 from gptoss.training.corpus import OWN, Batch, Corpus, Mixture, read_own_text
 from gptoss.training.distributed import WAYS, World, spread, world
@@ -76,6 +77,8 @@ def parser() -> argparse.ArgumentParser:
                         "a GPU two to three times quicker for small experts")
     parser.add_argument("--unrepeat", type=_count, default=0, metavar="ROUNDS", help="rounds after the last step, in which "
                         "a model of --stories unlearns to repeat itself")
+    parser.add_argument("--begin-from", type=Path, metavar="DIRECTORY", help="a trained model to begin at instead of random "
+                        "weights; what the contestant has not of it, sinks or windows, is taken out")
     parser.add_argument("--stop-after", type=_count, help="stop after so many steps of the recipe, to be resumed")
     for field in dataclasses.fields(Recipe):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default,
@@ -168,11 +171,13 @@ def run(options: argparse.Namespace, here: World) -> None:
         raise ValueError(f"--unrepeat {options.unrepeat} needs --stories, and one process")
     corpus = make_corpus(options, contestant.config.vocab_size)
     model = contestant.build(recipe.seed, str(here.device))
+    begun_from = begin_from(model, options.begin_from) if options.begin_from else ""
     if options.compiled:
         from gptoss.training.compiled import compile_parts  # brings torch's compiler along, which is slow to import
 
         compile_parts(model)
     trainer = Trainer(model, corpus, recipe, spread(model, options.parallel, here), here.rank, here.size, here.mean)
+    trainer.begun_from = begun_from
     run_directory = RunDirectory(options.out)
     if here.rank == 0:
         run_directory.prepare(options.resume, options.overwrite, BYTES_A_PARAMETER * count_parameters(model.config).total)
@@ -295,6 +300,7 @@ def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation, 
     record = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
               "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
     record |= history(trainer, every=10) | ({"unrepeat": rounds} if rounds else {})
+    record |= {"begun_from": trainer.begun_from} if trainer.begun_from else {}
     return strict_json.write(record) + "\n"
 
 

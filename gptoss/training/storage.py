@@ -81,7 +81,7 @@ def resume(trainer: Trainer, data: bytes) -> None:
         different = [name for name, value in asdict(trainer.recipe).items() if past["recipe"].get(name) != value]
         raise ValueError(f"the saved run has another recipe: {', '.join(different)}")
     if metadata["made_of"] != _made_of(trainer):
-        raise ValueError("the saved run is of another model, or was trained on other documents")
+        raise ValueError("the saved run is of another model, began at other weights, or was trained on other documents")
     trainer.go_to(past["at"], {name.removeprefix("weights."): tensor for name, tensor in tensors.items()
                                if name.startswith("weights.")})
     trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": _moments(trainer, tensors)})
@@ -102,9 +102,10 @@ def _moments(trainer: Trainer, tensors: Mapping[str, Tensor]) -> dict[int, dict[
 
 
 def _made_of(trainer: Trainer) -> str:
-    """What a recipe does not say: the model's shape, which weights learn, and the documents."""
+    """What a recipe does not say: the model's shape, which weights learn, the documents, and where it began."""
     learning = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
     identity = [str(trainer.model.config), str(len(learning)), trainer.corpus.fingerprint()]
+    identity += [trainer.begun_from] if trainer.begun_from else []
     return hashlib.sha256(" ".join(identity).encode()).hexdigest()
 
 

@@ -52,6 +52,7 @@ class Trainer:
         model: what is trained, in place.
         at: steps done.
         steps, evaluations: the history so far; evaluations by the number of steps done before.
+        begun_from: SHA-256 of the trained weights that the run began at, or nothing.
 
     `forward` may be a wrapper of the model, such as DistributedDataParallel; `rank` and `world` then say which share of
     every batch is this process's, and `mean` averages a number over all of them. A last evaluation follows the last step.
@@ -71,6 +72,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.peak,
                                            betas=(recipe.beta1, recipe.beta2), fused=True)
         self.at = 0
+        self.begun_from = ""
         self.steps: list[Step] = []
         self.evaluations: dict[int, Evaluation] = {}
         self._good = (0, self.weights())

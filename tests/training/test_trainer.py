@@ -308,7 +308,7 @@ def test_a_state_of_another_run_is_refused_with_what_differs():
     model = contestants(TINY)["study"].build()
     for other in (tiny_trainer(contestant="all-full"), tiny_trainer(contestant="no-sinks"),
                   Trainer(model, tiny_corpus(seed=5), RECIPE)):
-        with pytest.raises(ValueError, match="another model, or was trained on other documents"):
+        with pytest.raises(ValueError, match="another model, began at other weights, or was trained"):
             resume(other, state)
     with pytest.raises(ValueError, match="the saved run has another recipe: peak, clip"):
         resume(tiny_trainer(RECIPE.replace(peak=1e-3, clip=2.0)), state)

@@ -354,3 +354,36 @@ def test_a_corpus_of_stories_is_trained_on(tiny, tmp_path):
     StoryCorpus(compact_vocabulary(300), rows, rows, length=32).write(tmp_path / "others.npz")
     with pytest.raises(SystemExit, match="the corpus has 300 tokens, the model"):
         tiny(tmp_path / "other", **{"--stories": tmp_path / "others.npz"})
+
+
+def test_a_run_begins_at_trained_weights_without_the_part_that_is_taken_out(tiny, tmp_path):
+    start = tmp_path / "start"
+    tiny(start)
+    given = load_model(start)
+    for contestant, at_first in (("no-sinks", False), ("all-full", True)):
+        out = tmp_path / contestant
+        tiny(out, "--contestant", contestant, "--begin-from", str(start), "--stop-after", "0")
+        begun = load_model(out)
+        assert begun.config == contestants(TINY)[contestant].config
+        for name, weight in begun.named_parameters():
+            sinks = name.endswith("sinks") and not at_first
+            assert torch.equal(weight, torch.full_like(weight, -torch.inf) if sinks else given.get_parameter(name)), name
+        tiny(out, "--contestant", contestant, "--begin-from", str(start), "--resume")
+        assert history_in(out)["at"] == 4 and len(history_in(out)["begun_from"]) == 64
+        assert (load_model(out).block[0].attn.sinks == -torch.inf).all() != at_first
+    assert "begun_from" not in history_in(start)
+
+
+def test_what_a_run_cannot_begin_at_is_refused(tiny, tmp_path):
+    start, out = tmp_path / "start", tmp_path / "out"
+    tiny(start)
+    with pytest.raises(SystemExit, match="--begin-from .*start: the model there differs in 4 weights, block.0.attn.qkv"):
+        tiny(out, "--contestant", "kv-1", "--begin-from", str(start))
+    with pytest.raises(SystemExit, match="nowhere"):
+        tiny(out, "--begin-from", str(tmp_path / "nowhere"))
+    assert not out.exists()
+    tiny(out, "--begin-from", str(start), "--stop-after", "2")
+    tiny(start, "--overwrite", **{"--seed": 1})
+    for beginning in (["--begin-from", str(start)], []):
+        with pytest.raises(SystemExit, match="began at other weights"):
+            tiny(out, "--resume", *beginning)
