@@ -15,6 +15,7 @@ from gptoss.charts.palette import GRID, MUTED
 ROW = {"content": "data"}  # a tooltip with the mark's row as it is: no expression to evaluate for every mark
 _COLUMNS, _NARROW = 2, 310  # of a legend; px of a chart below which each of its entries has a line
 _PLOT = "(containerSize()[0] - 80)"  # px of a plot before its legends are laid out, about
+_NOW = "0 * width"  # nothing, as long as the plot is as wide as it is
 FONT_SIZE = 15  # px; labels stay readable from the last row
 WIDTH = 720  # px of a chart that stands by itself
 _VEGA_LITE = "6.4"  # that `altair` writes
@@ -120,14 +121,15 @@ def specification(chart: alt.TopLevelMixin, *, height: int, canvas: bool = False
 def _fit_legends(tree: object) -> None:
     """Let every legend of names have one column where several would be wider than a small phone.
 
-    The width of the plot itself would not do: it is known only once the legends have been laid out.
+    The width of the plot itself would not do: it is known only once the legends have been laid out. It is named all the
+    same, because Vega looks at an expression again when a signal in it has changed, as that one has in another window.
     """
     for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
         legend = child.get("legend") if isinstance(child, dict) else None
         if isinstance(legend, dict) and child.get("type") in ("nominal", "ordinal"):
             columns = legend.get("columns", _COLUMNS)
             some = columns["expr"].replace("width", _PLOT) if isinstance(columns, dict) else columns
-            legend["columns"] = {"expr": f"containerSize()[0] < {_NARROW} ? 1 : ({some})"}
+            legend["columns"] = {"expr": f"containerSize()[0] + {_NOW} < {_NARROW} ? 1 : ({some})"}
         _fit_legends(child)
 
 

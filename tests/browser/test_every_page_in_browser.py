@@ -147,6 +147,8 @@ def look_at_every_view(page, path: str) -> None:
         assert_fits(page)
         near(page)
     page.set_viewport_size(PHONE)
+    settle(page)
+    assert_fits(page)  # what was drawn on the laptop fits the narrow window, too
     for view in views[1:] + views[:1]:
         turn_to(page, view)
         assert_fits(page)

@@ -66,6 +66,8 @@ def _assert_readable(chart: Chart) -> None:
     tooltips = [node["tooltip"] for node in nodes(chart.spec) if "tooltip" in node]
     assert any(tooltip == {"content": "data"} or isinstance(tooltip, list) for tooltip in tooltips), "no tooltip"
     assert axis_titles(chart.spec), "no axis has a title"
+    asks = [node["expr"] for node in nodes(chart.spec) if "containerSize" in str(node.get("expr", ""))]
+    assert all(re.search(r"\bwidth\b", each) for each in asks), "a legend stays as it is when its window is another"
 
 
 def _colours_of_words(spec: dict) -> set[str]:
