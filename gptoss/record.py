@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
-from gptoss.checkpoint import CheckpointError, Reader
+from gptoss.checkpoint import CheckpointError, Reader, require_finite
 from gptoss.model import Transformer
-from gptoss.replay import FULL, LENS, MAX_TOKENS, KeptHead, KeptText, Replay, shapes
+from gptoss.replay import FULL, LENS, MAX_TOKENS, KeptHead, KeptText, Replay, ReplayError, read, shapes
 from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
 from gptoss.tokenizer.samples import RANKED, STORIES, Sample
 from gptoss.trace import Trace, trace
@@ -50,6 +51,9 @@ def record(directory: Path, texts: Iterable[Sample] = TEXTS, most: int = 64) -> 
     reader = Reader(directory)
     packed = len(reader.packed) == 2 * reader.config.num_hidden_layers
     model = Transformer.from_checkpoint(directory, torch.bfloat16, experts="packed" if packed else "unpacked")
+    if packed:  # whatever is not, was looked at as it was read
+        for name, weights in model.state_dict().items():
+            require_finite(name, weights)
     vocabulary = compact_vocabulary(model.config.vocab_size)
     return Replay(model.config, sha256_of(sorted(directory.glob("*.safetensors"))),
                   tuple(record_text(model.eval(), vocabulary, text, most) for text in texts))
@@ -110,14 +114,30 @@ def sha256_of(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def require_place(out: Path) -> None:
+    """Look before the first pass whether a recording can be written there, in place of nothing else than an earlier one.
+
+    Raises `ValueError` in one sentence.
+    """
+    try:
+        if not out.absolute().parent.is_dir():
+            raise ValueError(f"--out {out}: there is no such directory")
+        if out.exists() or out.is_symlink():
+            read(out)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except ReplayError:
+        raise ValueError(f"--out {out} is there and is no recording; choose another name") from None
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written to: {error.strerror}") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     texts = [one for one in TEXTS if not options.texts or one.name in options.texts]
     try:
         if not 1 <= options.tokens <= MAX_TOKENS:
             raise ValueError(f"--tokens {options.tokens}: 1 to {MAX_TOKENS} are possible")
-        if not options.out.absolute().parent.is_dir():
-            raise ValueError(f"--out {options.out}: there is no such directory")
+        require_place(options.out)
         replay = record(options.directory, tqdm(texts, unit="text"), options.tokens)
         replay.write(options.out)
     except (CheckpointError, ValueError, OSError, SafetensorError) as problem:

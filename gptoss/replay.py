@@ -25,6 +25,7 @@ from gptoss.config import ModelConfig
 FORMAT = "gptoss recording 1"
 MAX_BYTES = 32 << 20  # of a file; gpt-oss-120b's takes a third
 MAX_TEXTS, MAX_TOKENS, MAX_HEADS, MAX_WORDS = 64, 512, 64, 60  # of a file, of a text, of a text, letters of a name
+MAX_HEADER = 2 << 20  # bytes of a file's header, which is parsed as a whole
 LENS = 3  # likeliest tokens that the logit lens keeps
 FULL = 255  # what a whole share is, of those kept in a byte
 
@@ -123,6 +124,8 @@ def read(path: Path) -> Replay:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             raise ReplayError(f"no file of at most {MAX_BYTES:,} bytes")
+        with path.open("rb") as file:
+            _require(int.from_bytes(file.read(8), "little") <= MAX_HEADER, "a header beyond any recording's")
         with safe_open(path, "numpy") as file:
             about = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in list(file.keys())}
@@ -151,7 +154,7 @@ def _made_of(about: dict, arrays: Mapping[str, np.ndarray]) -> Replay:
 
 def _text_of(config: ModelConfig, about: dict, arrays: dict[str, np.ndarray]) -> KeptText:
     heads = tuple(KeptHead(*one) for one in about["heads"])
-    _require(len(heads) <= MAX_HEADS and all(_is_head(config, one) for one in heads), "heads that the model has not")
+    _require(0 < len(heads) <= MAX_HEADS and all(_is_head(config, one) for one in heads), "heads that the model has not")
     _require(_is_name(about["name"]), "a text without a name")
     tokens = len(arrays["tokens"])
     _require(0 < tokens <= MAX_TOKENS, "a text too short or too long")

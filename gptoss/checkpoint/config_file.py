@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ from gptoss.checkpoint.errors import CheckpointError, quoted
 from gptoss.config import ModelConfig
 
 CONFIG_NAME = "config.json"
-MAX_JSON_BYTES = 8 << 20  # the largest published index, of gpt-oss-120b, has a hundredth of that
+MAX_JSON_BYTES = 2 << 20  # the largest published index, of gpt-oss-120b, has a twenty-fifth of that
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(ModelConfig))
 _HUGGINGFACE_FIELDS = {"num_experts": "num_local_experts", "experts_per_token": "num_experts_per_tok"} | {
@@ -84,8 +85,8 @@ def require_own_file(path: Path, max_bytes: int | None = None) -> None:
     A link may lead to another file of the same directory, or to the store of blobs beside it that the Hugging Face hub's
     cache has; a link to anywhere else, a pipe or a device is no part of a checkpoint. Raises `CheckpointError`.
     """
-    if not path.is_file():
-        if path.exists() or path.is_symlink():
+    if not is_there(path, Path.is_file):
+        if is_there(path, Path.exists) or path.is_symlink():
             raise CheckpointError(f"{path} is not a file")
         raise CheckpointError(f"{path.parent} holds no {path.name}, so the model's shape is unknown")
     home = path.parent.resolve()
@@ -93,6 +94,14 @@ def require_own_file(path: Path, max_bytes: int | None = None) -> None:
         raise CheckpointError(f"{path} is a link that leads out of its directory")
     if max_bytes is not None and path.stat().st_size > max_bytes:
         raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; one of a checkpoint has at most {max_bytes:,}")
+
+
+def is_there(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """`Path.is_file`, `Path.is_dir` or `Path.exists` of a path that may be anything. Raises `CheckpointError`."""
+    try:
+        return kind(path)
+    except OSError as error:  # a name too long for the system, or a directory that may not be entered
+        raise CheckpointError(f"{path} cannot be looked at: {error.strerror}") from None
 
 
 def read_json_object(path: Path) -> dict:
@@ -129,9 +138,11 @@ def _openai_fields(settings: dict) -> dict:
 
 def _huggingface_fields(settings: dict) -> dict:
     fields = {name: settings[key] for name, key in _HUGGINGFACE_FIELDS.items() if key in settings}
-    if settings.get("sliding_window") == 0 and "layer_types" not in settings:
+    window = _window_fields(settings)
+    slides = settings.get("layer_types") is None or "window_every" in window
+    if settings.get("sliding_window") == 0 and slides:
         _refuse("sliding_window", 0, "1 or more, or layer_types that are all 'full_attention'")
-    return fields | _window_fields(settings) | _rope_fields(settings)
+    return fields | window | _rope_fields(settings)
 
 
 def _window_fields(settings: dict) -> dict:

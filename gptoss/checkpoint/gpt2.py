@@ -18,14 +18,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from gptoss.checkpoint.config_file import CONFIG_NAME, read_json_object
+from gptoss.checkpoint.config_file import CONFIG_NAME, is_there, read_json_object
 from gptoss.checkpoint.errors import CheckpointError, quoted
 from gptoss.checkpoint.files import replace_files, write_text
 from gptoss.checkpoint.reader import Header, read_headers, require_finite, require_float
-from gptoss.config import GPT2Config
+from gptoss.config import MAX_COUNT, GPT2Config
 
 _FIELDS = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "hidden_size": "n_embd",
            "vocab_size": "vocab_size", "max_context_length": "n_positions"}
+# What transformers takes for the same setting, and believes where a file has both.
+_OTHER_NAMES = {"num_hidden_layers": "num_hidden_layers", "num_attention_heads": "num_attention_heads",
+                "hidden_size": "hidden_size", "max_context_length": "max_position_embeddings"}
 # Settings that would change the architecture, and the only value each may have.
 _FIXED = {"model_type": "gpt2", "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "n_inner": None,
           "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True,
@@ -53,7 +56,7 @@ def read_gpt2(directory: str | Path, dtype: torch.dtype = torch.float32, device:
     does not have and for missing, surplus or wrongly shaped tensors.
     """
     directory = Path(directory)
-    if not directory.is_dir():
+    if not is_there(directory, Path.is_dir):
         raise CheckpointError(f"{directory} is not a directory")
     config = _read_config(directory / CONFIG_NAME)
     headers = _without_prefix(read_headers(directory))
@@ -113,7 +116,8 @@ def gpt2_names(config: GPT2Config) -> dict[str, tuple[str, tuple[int, ...]]]:
 def _read_config(path: Path) -> GPT2Config:
     settings = read_json_object(path)
     try:
-        config = GPT2Config(**{ours: settings[theirs] for ours, theirs in _FIELDS.items() if theirs in settings})
+        config = GPT2Config(**{ours: settings[name] for names in (_FIELDS, _OTHER_NAMES) for ours, name in names.items()
+                               if name in settings})
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     defaults = {"activation_function": _SAME_ACTIVATION, "n_inner": config.intermediate_size}  # said in other words
@@ -140,16 +144,23 @@ def _require_no_weight(theirs: str, headers: dict[str, tuple[str, Header]], conf
     if theirs == _HEAD:
         if not _equal(headers[theirs], headers["wte.weight"]):
             raise CheckpointError(f"{header.path}: {stored} differs from wte.weight, but GPT-2's head is its embedding")
-    elif _MASK.fullmatch(theirs):
+    elif _MASK.fullmatch(theirs) and _layer_of(theirs) < config.num_hidden_layers:
         positions = config.max_context_length
         if header.shape != (1, 1, positions, positions) or not torch.equal(
                 _load(stored, header).bool()[0, 0], torch.ones(positions, positions, dtype=torch.bool).tril()):
             raise CheckpointError(f"{header.path}: {stored} is not the causal mask of {positions} positions")
-    elif _MASKED_SCORE.fullmatch(theirs):
+    elif _MASKED_SCORE.fullmatch(theirs) and _layer_of(theirs) < config.num_hidden_layers:
+        require_float(stored, header)
         if header.shape not in ((), (1,)) or not _load(stored, header).item() <= _MASKED:
             raise CheckpointError(f"{header.path}: {stored} is not one number of {_MASKED:g} or less")
     else:
         raise CheckpointError(f"{header.path}: {theirs} is surplus, the model of {CONFIG_NAME} has no such tensor")
+
+
+def _layer_of(theirs: str) -> int:
+    """The layer in `h.3.attn.bias`; of one with too many digits for a number, one that no model has."""
+    digits = theirs.split(".")[1]
+    return int(digits) if len(digits) < 10 else MAX_COUNT
 
 
 def _equal(one: tuple[str, Header], other: tuple[str, Header]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from gptoss.checkpoint.config_file import CONFIG_NAME, read_config, read_json, require_own_file
+from gptoss.checkpoint.config_file import CONFIG_NAME, is_there, read_config, read_json, require_own_file
 from gptoss.checkpoint.errors import CheckpointError, quoted
 from gptoss.checkpoint.layouts import (
     Shape,
@@ -28,7 +28,7 @@ INDEX_NAME = "model.safetensors.index.json"
 # Safetensors' names of the dtypes that weights may have.
 _SPELT = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_MAX_HEADER_BYTES = 8 << 20  # fifty times the header of the largest published shard
+_MAX_HEADER_BYTES = 4 << 20  # twenty-five times the header of the largest published shard
 _LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
 _CHUNK_BYTES = 16 << 20  # rows of a large tensor are read and cast this many bytes at a time
 
@@ -47,7 +47,7 @@ class Reader:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        if not self.directory.is_dir():
+        if not is_there(self.directory, Path.is_dir):
             raise CheckpointError(f"{self.directory} is not a directory")
         self.config, self.layout = read_config(self.directory / CONFIG_NAME)
         self._headers = read_headers(self.directory)
@@ -219,7 +219,7 @@ def read_headers(directory: Path) -> dict[str, Header]:
 def _read_index(directory: Path) -> dict[str, str] | None:
     """Which file each tensor is in, or None without an index."""
     path = directory / INDEX_NAME
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         return None
     index = read_json(path)
     places = index.get("weight_map") if isinstance(index, dict) else None
@@ -231,10 +231,11 @@ def _read_index(directory: Path) -> dict[str, str] | None:
 def _shards_of(directory: Path, index: dict[str, str]) -> list[Path]:
     """The files that an index names. Raises where one is missing, pickled or lies outside of the directory."""
     for file_name in sorted(set(index.values())):
-        if Path(file_name).name != file_name or not file_name.endswith(".safetensors") or len(file_name) > _LONGEST_NAME:
+        if Path(file_name).name != file_name or not file_name.endswith(".safetensors") or (
+                len(file_name.encode("utf-8", "replace")) > _LONGEST_NAME):
             raise CheckpointError(f"{directory / INDEX_NAME} names {quoted(file_name)}, which is no .safetensors file of "
                                   f"this directory")
-        if not (directory / file_name).is_file():
+        if not is_there(directory / file_name, Path.is_file):
             raise CheckpointError(f"{directory / file_name} is missing, though {INDEX_NAME} names it")
     if (directory / "model.safetensors").exists() and "model.safetensors" not in index.values():
         raise CheckpointError(f"{directory} holds two checkpoints: model.safetensors, and the files of {INDEX_NAME}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,8 +39,7 @@ class RunDirectory:
         self._require_ours(resume, overwrite)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.write("trial", b"")
-            (self.path / "trial").unlink()
+            tempfile.TemporaryFile(dir=self.path).close()
             free = shutil.disk_usage(self.path).free
         except OSError as error:
             raise ValueError(f"--out {self.path} cannot be written to: {error.strerror}") from None

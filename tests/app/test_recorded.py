@@ -1,10 +1,13 @@
 """A recording that the operator gives: made from a checkpoint, replayed on four pages, and never more than it says it is."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from page_controls import controls
 from reader import address, assert_fine, captions, charts, open_page, page_text
+from safetensors.torch import load_file, save_file
 from taken_home import assert_starts_as_the_page
 
 from gptoss import record
@@ -114,8 +117,28 @@ def test_a_bad_one_takes_nothing_down(give, tmp_path):
     assert RECORDED not in controls(at)["sinks_view"].options
 
 
-def test_the_command_says_in_one_sentence_what_it_cannot_do(made, tmp_path):
-    for arguments in ([str(tmp_path)], [str(made[0]), "--tokens", "0"], [str(made[0]), "--out", str(tmp_path / "a" / "b")]):
+def test_the_command_says_in_one_sentence_what_it_cannot_do(made, tmp_path, monkeypatch):
+    """Before the first pass of a large model, and without a touch to what is not its own."""
+    monkeypatch.setattr(record, "record", None)
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    model = str(made[0])
+    outs = (tmp_path / "a" / "b", tmp_path, tmp_path / "mine.txt", tmp_path / "link", tmp_path / ("x" * 300), "")
+    for arguments in ([model, "--tokens", "0"], *([model, "--out", str(out)] for out in outs)):
         with pytest.raises(SystemExit) as end:
-            record.main([*arguments, *([] if "--tokens" in arguments else ["--tokens", "4"]), "--texts", "once"])
+            record.main(arguments)
         assert isinstance(end.value.code, str) and "\n" not in end.value.code
+    assert (tmp_path / "mine.txt").read_text() == "mine" and len([*tmp_path.iterdir()]) == 2
+
+
+def test_a_checkpoint_that_is_none_is_not_recorded(made, tmp_path):
+    """Packed experts are mapped and not read: one scale that is no number would end in a recording nobody can replay."""
+    copy = shutil.copytree(made[0], tmp_path / "model")
+    stored = load_file(copy / "model.safetensors")
+    stored["block.1.mlp.mlp1_weight.scales"][0, 0, 0] = 255
+    save_file(stored, copy / "model.safetensors")
+    for directory in (tmp_path, copy):
+        with pytest.raises(SystemExit) as end:
+            record.main([str(directory), "--out", str(tmp_path / "out"), "--tokens", "4", "--texts", "once"])
+        assert isinstance(end.value.code, str) and not (tmp_path / "out").exists()
+    assert "mlp1_weight.scales holds numbers" in end.value.code

@@ -99,6 +99,8 @@ def test_unknown_keys_are_ignored(read):
     ({"layer_types": "full"}, "layer_types='full'"),
     ({"layer_types": [{}] * 24}, "layer_types="),
     ({"layer_types": ..., "sliding_window": 0}, "sliding_window=0"),
+    ({"layer_types": None, "sliding_window": 0}, "sliding_window=0"),
+    ({"sliding_window": 0}, "sliding_window=0"),
     ({"sliding_window": None}, "sliding_window=None"),
     ({"rms_norm_eps": 1e-6}, "rms_norm_eps=1e-06 .*1e-05"),
     ({"tie_word_embeddings": True}, "tie_word_embeddings=True"),

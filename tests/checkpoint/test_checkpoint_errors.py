@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gptoss.checkpoint import CheckpointError, Reader, save
+from gptoss.checkpoint import CheckpointError, Reader, read_gpt2, save
 
 
 @pytest.fixture(params=["openai", "huggingface"])
@@ -168,11 +168,38 @@ def test_an_index_that_leads_elsewhere_is_refused(sharded, place):
     refused(sharded, "is no .safetensors file of this directory")
 
 
-def test_a_name_that_no_file_can_have_is_refused(sharded):
-    edit_index(sharded, lambda index: index["weight_map"].update({"lm_head.weight": 5000 * "x" + ".safetensors"}))
+@pytest.mark.parametrize("name", [5000 * "x", 200 * "é", "\ud800" * 300], ids=["letters", "bytes", "no letters"])
+def test_a_name_that_no_file_can_have_is_refused(sharded, name):
+    edit_index(sharded, lambda index: index["weight_map"].update({"lm_head.weight": f"{name}.safetensors"}))
     with pytest.raises(CheckpointError, match="is no .safetensors file") as caught:
         Reader(sharded)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "/" + "y" * 300, "a\0b", "", "/dev/null"])
+def test_a_path_that_is_no_directory_is_refused(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for read in (Reader, read_gpt2):
+        with pytest.raises(CheckpointError):
+            read(path)
+
+
+def test_an_index_that_leads_nowhere_is_refused(directory):
+    (directory / "model.safetensors.index.json").symlink_to("model.safetensors.index.json")
+    refused(directory, "index.json is not a file")
+
+
+def test_a_strangers_names_fill_no_log_and_give_a_terminal_no_orders(directory):
+    path = directory / "model.safetensors"
+    whole = path.read_bytes()
+    for name, shown in (("y" * 10 ** 6, "is surplus"), ("bad\n\x1b[31mname", r"bad\\n\\x1b\[31mname .* is surplus")):
+        edit_tensors(directory, {name: torch.zeros(1)})
+        refused(directory, shown)
+        path.write_bytes(whole)
+    edit_config(directory, num_hidden_layers="z" * 10 ** 6)
+    with pytest.raises(CheckpointError) as caught:
+        Reader(directory)
+    assert len(str(caught.value)) < 2000
 
 
 def test_an_index_without_a_map_is_refused(sharded):

@@ -135,6 +135,9 @@ def test_what_our_model_would_pass_over_is_refused(pair, copy):
             ({}, {"lm_head.weight": embedding[1:].clone()}, "lm_head.weight differs from wte.weight"),
             ({}, {"transformer.h.0.attn.bias": window}, "attn.bias is not the causal mask"),
             ({}, {"transformer.h.0.attn.masked_bias": torch.tensor(-3.0)}, "masked_bias is not one number"),
+            ({}, {"transformer.h.0.attn.masked_bias": torch.tensor(1j)}, "dtype C64"),
+            ({}, {"transformer.h.99.attn.masked_bias": torch.tensor(-1e4)}, "is surplus"),
+            ({}, {f"transformer.h.{6000 * '9'}.attn.bias": window}, "is surplus"),
             ({}, {"wte.weight": embedding.clone()}, "is also stored as"),
             ({}, {"transformer.ln_f.bias": torch.zeros(config.hidden_size, dtype=torch.int32)}, "dtype I32"),
             ({}, {"transformer.ln_f.bias": torch.full((config.hidden_size,), float("nan"))}, "NaN or infinite"),
@@ -142,3 +145,16 @@ def test_what_our_model_would_pass_over_is_refused(pair, copy):
             ({"n_layer": 10 ** 9}, {}, "n_layer=1000000000.*missing"), ({"add_cross_attention": True}, {}, "add_cross")):
         with pytest.raises(CheckpointError, match=words):
             GPT2.from_checkpoint(copy(settings, tensors))
+
+
+@torch.no_grad()
+def test_settings_under_transformers_other_names_are_read_as_it_reads_them(pair, copy):
+    """Another number of heads fits the same tensors: whoever passes over it computes other logits in silence."""
+    tokens = tokens_for(pair[2], 5)
+    heads = pair[2].config.num_attention_heads
+    fewer = next((heads // part for part in (2, 3, 5) if heads % part == 0), heads)
+    directory = copy({"num_attention_heads": fewer}, {})
+    theirs = GPT2LMHeadModel.from_pretrained(directory).eval()
+    ours = GPT2.from_checkpoint(directory)
+    assert ours.config.num_attention_heads == theirs.config.n_head == fewer
+    torch.testing.assert_close(ours(tokens), theirs(tokens).logits, rtol=1e-4, atol=1e-4)

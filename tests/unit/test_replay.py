@@ -69,7 +69,8 @@ def test_a_number_that_it_could_have_breaks_the_checksum(path):
 @pytest.mark.parametrize("change", [
     {"config": {"num_hidden_layers": -1}}, {"config": {"unknown": 1}}, {"weights": "short"}, {"texts": []}, {"texts": 3},
     {"texts": [{"name": "<b>" * 40, "heads": []}] * 2}, {"texts": [{"name": "a\nb", "heads": []}] * 2},
-    {"texts": [{"name": "a", "heads": [[2, 0, ""]]}] * 2}, {"texts": [{"name": "a", "heads": [[0, 0]]}] * 2}])
+    {"texts": [{"name": "a", "heads": []}] * 2}, {"texts": [{"name": "a", "heads": [[2, 0, ""]]}] * 2},
+    {"texts": [{"name": "a", "heads": [[0, 0]]}] * 2}])
 def test_a_header_that_says_the_impossible_is_refused(path, change):
     about = strict_json.read(made().about)
     about = about | change | ({"config": about["config"] | change["config"]} if "config" in change else {})
@@ -87,6 +88,21 @@ def test_another_header_is_refused(path, words):
 def test_what_is_no_recording_is_refused(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(ReplayError):
+        read(tmp_path / "file")
+
+
+def test_a_text_without_a_head_is_refused(tmp_path):
+    """A page that shows one head of those that were kept would have none to show."""
+    made(heads=()).write(tmp_path / "file")
+    with pytest.raises(ReplayError, match="heads"):
+        read(tmp_path / "file")
+
+
+def test_a_header_of_a_great_many_names_is_not_parsed(tmp_path):
+    entry = '"name-%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    header = ("{" + ",".join(entry % number for number in range(100_000)) + "}").encode()
+    (tmp_path / "file").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ReplayError, match="header"):
         read(tmp_path / "file")
 
 
