@@ -17,6 +17,7 @@ from gptoss.config import GPT2Config
 from gptoss.model.attention import explicit_attention
 from gptoss.model.block import TransformerBlock
 from gptoss.model.fast.attention import fused_attention_in_parts
+from gptoss.model.fast.linear import linear
 from gptoss.model.kv_cache import LayerCache
 from gptoss.model.language_model import LanguageModel
 from gptoss.model.layernorm import LayerNorm
@@ -116,7 +117,7 @@ class GPT2(LanguageModel):
 
     def unembed(self, states: Tensor) -> Tensor:
         """Logits from the embedding itself, the only table there is: (…, hidden) -> (…, vocab)."""
-        return F.linear(states, self.embedding.weight)
+        return linear(states, self.embedding.weight)
 
     @classmethod
     def from_checkpoint(cls, directory: str | Path, dtype: torch.dtype = torch.float32,

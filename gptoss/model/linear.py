@@ -1,6 +1,8 @@
 """A matrix and, mostly, a bias."""
 
-from torch import nn
+from torch import Tensor, nn
+
+from gptoss.model.fast.linear import linear
 
 
 class Linear(nn.Linear):
@@ -8,3 +10,7 @@ class Linear(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Do nothing: `gptoss.model.initialisation` fills the weights, or a checkpoint does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features): x @ weight.t() + bias."""
+        return linear(x, self.weight, self.bias)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
+from torch_flops import FlopCounterMode
 
 from gptoss.config import PRESETS, ModelConfig
 from gptoss.cost import forward_flops, visible_pairs

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
+from torch_flops import FlopCounterMode
 
 from gptoss.config import PRESETS
 from gptoss.cost import (

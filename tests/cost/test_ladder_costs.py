@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
+from torch_flops import FlopCounterMode
 
 from gptoss import GPT2, GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, forward_flops, kv_cache_bytes

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from gptoss.model.fast.linear import linear
 from gptoss.model.fast.packed import PackedExperts
 
 SMALL = 2**26  # multiplications by the experts' second matrices, up to which one batched matmul is faster than many
@@ -80,4 +80,4 @@ def answer_in_turn(rows: Tensor, choices: Tensor, counts: Tensor, matrices: Matr
 def one_expert(x: Tensor, expert: int, matrices: Matrices, activate: Activate) -> Tensor:
     """One expert on the rows that were sent to it: (rows, hidden) -> (rows, hidden)."""
     mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = (part[expert] for part in matrices)
-    return F.linear(activate(F.linear(x, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)
+    return linear(activate(linear(x, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)

@@ -34,6 +34,7 @@ from gptoss.cost import (
 from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.model import KVCache, MLPBlock, Transformer
 from gptoss.model.fast.experts import SMALL
+from gptoss.model.fast.linear import linear
 from gptoss.model.fast.packed import PackedExperts
 from gptoss.timing import Spread, in_turn, spread
 from gptoss.training.step_memory import naming_parts
@@ -52,7 +53,7 @@ PARAMETERS, WEIGHTS, CACHE, FLOPS, ACTIVATIONS, EXPERTS = QUANTITIES = (
 
 # Where each product of matrices that the model asks for has its first matrix among its arguments. It is summed over the
 # last dimension of that matrix, in the model's einsums too.
-_FIRST_MATRIX = {F.linear: 0, Tensor.__matmul__: 0, Tensor.matmul: 0, torch.baddbmm: 1, torch.einsum: 1}
+_FIRST_MATRIX = {F.linear: 0, linear: 0, Tensor.__matmul__: 0, Tensor.matmul: 0, torch.baddbmm: 1, torch.einsum: 1}
 
 Progress = Callable[[float], None] | None  # is given the share of the work that is done, from 0 to 1
 ShouldStop = Callable[[], bool]  # asked before every call
@@ -82,8 +83,8 @@ def machine_rates(seconds: float = 3.0, progress: Progress = None, should_stop: 
     """
     squares = {name: torch.randn(2, size, size).to(FORMATS[name]) for name, size in SQUARES.items()}
     matrix, vector = torch.ones(READ_BYTES // 4 // 4096, 4096), torch.ones(1, 4096)
-    work = {name: partial(F.linear, *square) for name, square in squares.items()}
-    taken = in_turn(work | {"read": partial(F.linear, vector, matrix)}, MIN_ROUNDS, seconds, progress=progress,
+    work = {name: partial(linear, *square) for name, square in squares.items()}
+    taken = in_turn(work | {"read": partial(linear, vector, matrix)}, MIN_ROUNDS, seconds, progress=progress,
                     should_stop=should_stop)
     flops = {name: spread([2 * size**3 / once for once in taken[name]]) for name, size in SQUARES.items()}
     bandwidth = spread([READ_BYTES / once for once in taken["read"]])
@@ -270,7 +271,7 @@ def _padded_experts(mlp: MLPBlock, rows: Sequence[int], random: Callable[..., Te
 def _experts_in_turn(mlp: MLPBlock, rows: Sequence[int], random: Callable[..., Tensor]) -> Iterator[Callable[[], object]]:
     """Both matrices of every expert in use, each in a call of its own."""
     def multiply(inputs: Tensor, weight: Tensor | PackedExperts, bias: Tensor, expert: int) -> Tensor:
-        return F.linear(inputs, weight[expert], bias[expert])
+        return linear(inputs, weight[expert], bias[expert])
 
     for expert, own in enumerate(rows):
         if own:
