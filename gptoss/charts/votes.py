@@ -19,6 +19,9 @@ MOST = 8  # choices that are shown
 NOW, BEFORE = "now", "before"
 _LETTERS = 16  # px
 _BAR, _LINE, _GAP, _BELOW = 24, 26, 12, 52  # px of a bar, of the words above a choice's bars, between choices, of the axis
+_LOW_BAR, _LOW_LINE, _LOW_GAP, _LOW_BELOW = 10, 24, 8, 26  # the same where there are many
+_LOW_LETTERS = 14  # px
+_MANY = 12  # lines of words and bars from which on all are low: more would not fit a small projector
 _HEIGHT, _PLOT = 420, 355  # px of the strips in all, and of what is left beside the axis title
 _COLUMNS = 44  # of dots, along a strip
 _DOT, _SMALL = 16, 9  # px across, at most and at least
@@ -40,21 +43,31 @@ def choice_bars(rounds: Sequence[Mapping[str, int]], answer: str | None = None) 
     shown = rounds[-ROUNDS:]
     if not shown or not shown[-1]:
         raise ValueError("there is no choice to draw")
-    tall, choices = _LINE + _BAR * len(shown) + _GAP, _foremost(shown[-1], answer)
-    marks = []
+    choices = _foremost(shown[-1], answer)
+    low = is_low(len(choices), len(shown))
+    bar, line, gap = (_LOW_BAR, _LOW_LINE, _LOW_GAP) if low else (_BAR, _LINE, _GAP)
+    tall, marks = line + bar * len(shown) + gap, []
     for place, choice in enumerate(choices):
         top, true = float(place * tall), choice == answer
-        marks.append({"kind": _CHOICE, "x": 0.0, "y": top, "text": f"✓ {choice}" if true else choice})
+        words = f"{_in_words(shown, choice)}: {choice}" if low else choice
+        marks.append({"kind": _CHOICE, "x": 0.0, "y": top + line, "text": f"✓ {words}" if true else words})
         for turn, counts in enumerate(shown):
-            now, y = turn == len(shown) - 1, top + _LINE + _BAR * turn
+            now, y = turn == len(shown) - 1, top + line + bar * turn
             share = _shares(counts)[choice]
             words = [f"{percent(share, 0)} · {counts[choice]:,}", *([NOW if now else BEFORE] if len(shown) > 1 else [])]
             marks.append({"kind": _SHARE, "choice": choice, "what": _TRUE if true else _OTHER, "x": round(share, 4),
                           "round": len(rounds) - len(shown) + turn + 1, "count": counts[choice],
-                          "shade": 1.0 if now else 0.45, "y": y, "y2": y + _BAR - 4, "text": " ".join(words)})
+                          "shade": 1.0 if now else 0.45, "y": y, "y2": y + bar - (2 if low else 4),
+                          "text": "" if low else " ".join(words)})
     data = panel_data([], marks).fillna({name: 0.0 for name in ("round", "count", "shade")})
     note = f"{len(choices)} of {len(shown[-1])} choices, those of most answers" if len(choices) < len(shown[-1]) else ""
-    return Chart(_bars(tall * len(choices)), data, "Answers of the room by choice", _describe_choices(shown, answer), note)
+    spec = _bars(tall * len(choices), low)
+    return Chart(spec, data, "Answers of the room by choice", _describe_choices(shown, answer), note)
+
+
+def is_low(choices: int, rounds: int) -> bool:
+    """Whether bars of so many choices are drawn low, with their figures among the words above them."""
+    return min(choices, MOST) * (1 + min(rounds, ROUNDS)) > _MANY
 
 
 def number_dots(rounds: Sequence[Sequence[float]], answer: float | None = None, unit: str = "") -> Chart:
@@ -142,6 +155,13 @@ def _written(value: float, unit: str) -> str:
     return with_unit(number(value, 4), unit)
 
 
+def _in_words(rounds: Sequence[Mapping[str, int]], choice: str) -> str:
+    """How many chose it, and in the round before."""
+    *earlier, last = (percent(_shares(counts)[choice], 0) for counts in rounds)
+    shares = f"{earlier[0]} {BEFORE}, {last} {NOW}" if earlier else last
+    return f"{shares} · {rounds[-1][choice]:,}"
+
+
 def _foremost(counts: Mapping[str, int], answer: str | None) -> list[str]:
     """The choices that are shown, in their own order."""
     by_count = sorted(counts, key=lambda choice: (choice != answer, -counts[choice]))
@@ -173,15 +193,16 @@ def _describe_numbers(rounds: Sequence[np.ndarray], answer: float | None, unit: 
 
 
 @cache
-def _bars(height: int) -> dict:
-    """`height` is that of all choices with their bars."""
+def _bars(height: int, low: bool) -> dict:
+    """`height` is that of all choices with their bars, which are `low` where there are many."""
     down = alt.Scale(domain=[0, height], reverse=True, nice=False, zero=False)
     y = alt.Y("y:Q", scale=down, axis=None)
     x = alt.X("x:Q", scale=alt.Scale(zero=True, nice=False), axis=alt.Axis(
-        title="answers (% of all)", format=".0~%", tickCount=4, grid=False))
+        title="answers (% of all)", format=".0~%", tickCount=4, grid=False, labels=not low, ticks=not low))
     colour = alt.Color("what:N", legend=None, scale=scale_of({_TRUE: palette.VALUE, _OTHER: palette.MAGNITUDE}))
-    words = of_kind(_CHOICE).mark_text(align="left", baseline="top", fontSize=_LETTERS, dy=5, tooltip=False,
-                                       limit={"expr": "width + 120"}).encode(x=alt.value(0), y=y, text="text:N")
+    words = of_kind(_CHOICE).mark_text(
+        align="left", baseline="bottom", dy=-2, fontSize=_LOW_LETTERS if low else _LETTERS, tooltip=False,
+        limit={"expr": "width + 120"}).encode(x=alt.value(0), y=y, text="text:N")
     shares = of_kind(_SHARE)
     bars = shares.mark_bar(cornerRadiusEnd=3).encode(
         x=x, x2=alt.datum(0), y=y, y2="y2:Q", color=colour, opacity=alt.Opacity("shade:Q", scale=None, legend=None),
@@ -189,7 +210,7 @@ def _bars(height: int) -> dict:
     figures = shares.transform_calculate(middle="(datum.y + datum.y2) / 2").mark_text(
         align="left", baseline="middle", fontSize=_LETTERS, dx=8, fontWeight="normal", tooltip=False).encode(
         x=x, y=alt.Y("middle:Q", scale=down, axis=None), text="text:N")
-    return specification(alt.layer(words, bars, figures), height=height + _BELOW, right=130)
+    return specification(alt.layer(words, bars, figures), height=height + (_LOW_BELOW if low else _BELOW), right=130)
 
 
 @lru_cache(maxsize=32)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from accessibility import violations
-from chromium_reader import DESKTOP, PATIENCE, PHONE, open_room
+from chromium_reader import DESKTOP, LAPTOP, PATIENCE, PHONE, open_room
 from playwright.sync_api import expect
 
 ORDER = """
@@ -68,6 +68,8 @@ def test_a_vote_goes_from_the_clicker_to_phones_and_back_to_the_board(windows):
     expect(phone.get_by_role("radio", name=LONGER)).to_be_enabled()
     lead.keyboard.press("PageDown")  # the focus is on a button of the board
     expect(count).to_have_text("0 answered in round 2, closed")
+    lead.set_viewport_size(LAPTOP)
+    assert board.evaluate("board => board.scrollHeight <= board.clientHeight")
     lead.keyboard.press("PageDown")
     expect(board).to_have_count(0)
     expect(lead.locator(".st-key-beside")).to_contain_text("Close one head:")

@@ -50,6 +50,16 @@ def test_of_many_choices_those_of_most_answers_are_shown_and_the_answer():
     assert chart.note == "8 of 20 choices, those of most answers"
 
 
+def test_many_bars_are_low_and_have_their_figures_above_them():
+    first, second = ({f"choice {place}": count for place in range(8)} for count in (1, 3))
+    chart = choice_bars([first, second], "choice 2")
+    assert_well_made(chart, choice_bars([second, first]), may_be_missing={"x2"})
+    words, bars = of(chart, "choice"), of(chart, "share")
+    assert words["text"].iloc[2] == "✓ 12% before, 12% now · 3: choice 2" and (bars["text"] == "").all()
+    assert bars["y"].iloc[0] == words["y"].iloc[0] and bars["y2"].max() < 8 * 56
+    assert of(choice_bars([first]), "choice")["text"].iloc[0] == "12% · 1: choice 0"
+
+
 def test_alike_answers_are_a_heap_and_the_true_value_stands_where_they_do():
     chart = number_dots([[5.0, 5.0, 5.0, 9.0]], 5.0, "GB")
     dots, true = of(chart, "answer"), of(chart, "true value").iloc[0]

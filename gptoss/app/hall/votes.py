@@ -19,14 +19,15 @@ from gptoss.app.browser_side import text_of
 from gptoss.app.hall import asking, called, seat
 from gptoss.app.markdown import literal
 from gptoss.charts import Chart
-from gptoss.charts.votes import ROUNDS, choice_bars, number_dots
+from gptoss.charts.votes import ROUNDS, choice_bars, is_low, number_dots
 from gptoss.room import addresses
 from gptoss.room.rooms import Room
 from gptoss.room.votes import Vote
 from gptoss.units import number, with_unit
 
 BOARD, BALLOT = "board", "ballot"  # keys of their places, by which votes.css and the tests find them
-LONG, MANY = 160, 8  # letters of a question, and bars, from which on they need more room
+LONG, MUCH = 160, 400  # letters of a question, and of all its choices, from which on they are smaller
+_LINE = 40  # letters that a line takes the room of, at least
 _HEARS, _FOLDED, _SENT = "votes", "board_folded", "ballot_sent"
 _element = st.components.v2.component("gptoss_votes", js=text_of("hall/votes.js"), css=text_of("hall/votes.css"),
                                       isolate_styles=False)
@@ -82,7 +83,7 @@ def _open_board(room: Room, vote: Vote, path: str) -> None:
     if vote.open or not seat.has_room(room):
         _how_to_answer(room, vote)
     elif any(one.answers for one in shown):
-        with st.container(key="board_tall" if len(asked.choices) * len(shown) > MANY else "board_chart_place"):
+        with st.container(key="board_tall" if is_low(len(asked.choices), len(shown)) else "board_chart_place"):
             pictures.show_chart(_chart(vote, known), key="board_chart", height="stretch")
     else:
         st.markdown("Nobody has answered.")
@@ -112,7 +113,8 @@ def _how_to_answer(room: Room, vote: Vote) -> None:
     with st.container(key="board_ways", horizontal=True):
         rows = "".join(f"<li>{escape(choice)}</li>" for choice in asked.choices)
         number_of = f"A number{f', in {escape(asked.unit)}' if asked.unit else ''}"
-        st.html(f'<ul class="vote-choices">{rows}</ul>' if rows else f'<p class="vote-choices">{number_of}</p>')
+        much = " much" if sum(max(len(choice), _LINE) for choice in asked.choices) > MUCH else ""
+        st.html(f'<ul class="vote-choices{much}">{rows}</ul>' if rows else f'<p class="vote-choices">{number_of}</p>')
         if seat.has_room(room):
             st.html(f'<figure class="vote-code"><img src="./room/{room.code}/qr.svg" alt="The room\'s address as a code">'
                     f"<figcaption>{escape(_place(room))}<strong>{room.code}</strong></figcaption></figure>", width="content")
