@@ -54,6 +54,7 @@ from gptoss.training.trainer import Diverged, Trainer
 from gptoss.training.unrepeat import unrepeat
 
 BYTES_A_PARAMETER = 26  # a state of three float32, twice while one takes the other's place, and the model in bfloat16
+MOST_DOCUMENTS = 100_000  # of a domain in an evaluation
 CARD_DOCUMENTS = 256  # of each domain, on which the written model is measured
 
 
@@ -93,8 +94,8 @@ def _count(text: str) -> int:
 
 
 def _above_zero(text: str) -> int:
-    if _count(text) == 0:
-        raise argparse.ArgumentTypeError("0 is too few; 1 or more are needed")
+    if not 1 <= _count(text) <= MOST_DOCUMENTS:
+        raise argparse.ArgumentTypeError(f"{text} is impossible; allowed: 1 to {MOST_DOCUMENTS:,}")
     return int(text)
 
 
@@ -252,7 +253,10 @@ def _recording(options: argparse.Namespace, trainer: Trainer, run_directory: Run
     begun = run_directory.path / RECORDING
     if not (options.resume and begun.exists()):
         return Recording(Probe.of(trainer.corpus))
-    recording = Recording.from_bytes(begun.read_bytes())
+    try:
+        recording = Recording.from_bytes(begun.read_bytes())
+    except ValueError as problem:
+        raise ValueError(f"--resume: {begun}: {problem}") from None
     recording.keep_until(trainer.evaluations)
     return recording
 
@@ -319,6 +323,16 @@ def main() -> None:
         sys.exit(128 + interruption.number)  # as shells report the end by a signal
     except (ValueError, CheckpointError, OSError) as problem:
         sys.exit(str(problem))
+    except (MemoryError, RuntimeError) as problem:
+        if not out_of_memory(problem):
+            raise
+        sys.exit(f"--batch {options.batch} --length {options.length}: the run needs more memory than there is; a smaller "
+                 "batch, a shorter length or more --accumulation takes less")
+
+
+def out_of_memory(problem: Exception) -> bool:
+    """Whether memory was refused, by NumPy, by a GPU or by torch on the CPU, which says so only in words."""
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(problem)
 
 
 if __name__ == "__main__":

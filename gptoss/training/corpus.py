@@ -28,6 +28,7 @@ DOMAINS = (*LIBRARY, *GENERATED)
 DEFAULT_MIXTURE = {"prose": 0.12, "code": 0.13, "arithmetic": 0.15, "brackets": 0.10, "recall": 0.25, "repetition": 0.25}
 VALIDATION_SHARE = 10  # one text in so many is kept for validation
 PATIENCE = 300  # modules of the library looked into for a long text, before asking whether there is one
+LARGEST_SHARE = 1e9  # beyond it another share counts for nothing in rounding
 LARGEST_TEXT = 1_000_000  # bytes of a reader's own text
 VALIDATION_SEED = (0, 2**32)  # whatever seed the training documents have, runs are measured on the same ones
 SHORTEST = 8  # tokens of a document: shorter ones are too few to be split in two
@@ -38,7 +39,7 @@ OWN_BLOCK = 4  # windows of an own text that stay together in one split
 class Mixture:
     """How much of a training set each domain is. Shares need not add up to 1; a domain with 0 is left out.
 
-    Raises `ValueError` for an unknown domain, a negative share, and where nothing is left.
+    Raises `ValueError` for an unknown domain or one that comes twice, a share below 0, and where nothing is left.
     """
 
     shares: tuple[tuple[str, float], ...] = tuple(DEFAULT_MIXTURE.items())
@@ -47,8 +48,10 @@ class Mixture:
         for domain, share in self.shares:
             if domain not in (*DOMAINS, OWN):
                 raise ValueError(f"domain={domain!r} is unknown; allowed: {', '.join((*DOMAINS, OWN))}")
-            if not 0 <= share < float("inf"):
-                raise ValueError(f"the share of {domain} is {share}; allowed: 0 or more")
+            if not 0 <= share <= LARGEST_SHARE:
+                raise ValueError(f"the share of {domain} is {share}; allowed: 0 or more, {LARGEST_SHARE:g} at most")
+        if len({domain for domain, _ in self.shares}) < len(self.shares):
+            raise ValueError("a domain has two shares, and nothing says which one counts")
         if not any(share for _, share in self.shares):
             raise ValueError("every domain's share is 0, so there is nothing to train on")
 

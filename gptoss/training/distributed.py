@@ -60,7 +60,7 @@ def world(device: str) -> Iterator[World]:
 
 def _require(device: str) -> None:
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # a device without numbers, such as meta, is none to train on
     except (RuntimeError, AssertionError, NotImplementedError):  # what torch raises depends on how it was built
         raise ValueError(f"--device {device}: torch finds no such device here; --device cpu is always there") from None
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from gptoss.cost.schedule import learning_rate
 
 PRECISIONS = ("float32", "bfloat16")
+MOST = {"steps": 10**9, "batch": 2**16, "length": 2**17, "accumulation": 2**16, "evaluate_every": 10**9}
+MOST_SEED = 2**63 - 1  # that torch takes
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "length", "accumulation", "evaluate_every"):
-            if not getattr(self, name) >= 1:
-                self._refuse(name, "1 or more")
+        for name, most in MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                self._refuse(name, f"1 or more, {most:,} at most")
         if self.batch % self.accumulation:
             self._refuse("accumulation", f"a divisor of batch={self.batch}")
         if not 0 <= self.warmup <= self.steps:
@@ -58,8 +60,8 @@ class Recipe:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 self._refuse(name, "0 to below 1")
-        if not self.seed >= 0:
-            self._refuse("seed", "0 or more")
+        if not 0 <= self.seed <= MOST_SEED:
+            self._refuse("seed", f"0 or more, {MOST_SEED:,} at most")
         if self.precision not in PRECISIONS:
             self._refuse("precision", " or ".join(PRECISIONS))
 

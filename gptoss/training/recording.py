@@ -15,6 +15,7 @@ import torch
 
 from gptoss.model import LanguageModel
 from gptoss.trace import trace
+from gptoss.training.archives import opened
 from gptoss.training.corpus import Corpus
 from gptoss.training.domains import REPETITION, Documents
 from gptoss.training.induction import induction_scores, previous_token_scores
@@ -119,8 +120,8 @@ class Recording:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Recording:
-        """What `to_bytes` wrote."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        """What `to_bytes` wrote. Raises `ValueError` for anything else."""
+        with opened(io.BytesIO(data), "the recording") as archive:
             probe = Probe(archive["probe"], archive["distance"], archive["routed"], tuple(map(str, archive["domains"])))
             return cls(probe, archive["steps"].tolist(), list(archive["attention"]),
                        list(archive["experts"]) if "experts" in archive else [],

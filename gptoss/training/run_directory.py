@@ -48,10 +48,12 @@ class RunDirectory:
 
     def read_state(self) -> bytes:
         """The bytes to go on from. Raises `ValueError` where there are none."""
+        if not (self.path / STATE).is_file():  # whoever opens a pipe waits for ever
+            raise ValueError("there is no such file")
         try:
             return (self.path / STATE).read_bytes()
         except OSError as error:
-            raise ValueError(f"--resume: {self.path / STATE} cannot be read: {error.strerror}") from None
+            raise ValueError(f"it cannot be read: {error.strerror}") from None
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file in its place, whole or not at all. Raises `OSError`, and then the one that was there still is."""

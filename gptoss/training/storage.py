@@ -140,7 +140,7 @@ def _read_state(data: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         tensors = load(data)
         size = int.from_bytes(data[:8], "little")
-        about = json.loads(data[8:8 + size]).get("__metadata__", {})
+        about = json.loads(data[8:8 + size]).get("__metadata__") or {}
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ValueError(f"the saved run is cut or damaged: {error or type(error).__name__}") from None
     checksum = about.pop(_CHECKSUM, None)

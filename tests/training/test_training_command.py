@@ -149,6 +149,11 @@ def test_a_diverging_run_ends_with_the_reason_and_writes_its_last_good_weights(t
     ({"--text": "missing.txt"}, "missing.txt"),
     ({"--mixture": "recall=abc"}, "--mixture 'recall=abc': 'abc' is no number"),
     ({"--device": "cuda"}, "--device cuda: torch finds no such device here"),
+    ({"--device": "meta"}, "--device meta: torch finds no such device here"),
+    ({"--seed": 10 ** 24}, "seed=1000000000000000000000000 is impossible"),
+    ({"--batch": 10 ** 9}, "batch=1000000000 is impossible"),
+    ({"--mixture": "recall=1,recall=2"}, "a domain has two shares"),
+    ({"--mixture": "recall=1e308"}, r"the share of recall is 1e\+308"),
     ({"--device": "abacus"}, "--device abacus: torch finds no such device here"),
 ])
 def test_what_cannot_be_done_is_refused_before_anything_is_written(tiny, tmp_path, changes, words):
@@ -158,6 +163,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tiny, tmp_pat
 
 
 @pytest.mark.parametrize("option, value", [("--stop-after", "-1"), ("--workers", "x"), ("--documents", "0"),
+                                           ("--documents", "9" * 12),
                                            ("--save-every", "nan"), ("--save-every", "often")])
 def test_options_that_are_no_such_number_are_named(capsys, option, value):
     with pytest.raises(SystemExit):
@@ -175,9 +181,11 @@ def test_a_run_is_replaced_only_when_asked(tiny, tmp_path):
     with pytest.raises(SystemExit, match=r"already holds a run \(history.json\); go on with it by --resume, or replace"):
         tiny(tmp_path, **{"--seed": 1})
     assert files_of(tmp_path) == before
-    (tmp_path / "notes.txt").write_text("mine")
+    for name in ("notes.txt", "trial"):
+        (tmp_path / name).write_text("mine")
     tiny(tmp_path, "--overwrite", **{"--seed": 1})
-    assert history_in(tmp_path)["recipe"]["seed"] == 1 and (tmp_path / "notes.txt").read_text() == "mine"
+    assert history_in(tmp_path)["recipe"]["seed"] == 1
+    assert files_of(tmp_path)["notes.txt"] == files_of(tmp_path)["trial"] == b"mine"
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "other.safetensors", "vocabulary.txt"])
@@ -264,10 +272,14 @@ def flipped(data):
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1:]
 
 
+NULL = b'{"__metadata__":null}'
+
+
 @pytest.mark.parametrize("spoil", [
     lambda data: b"", lambda data: data[:20], lambda data: data[:-5], flipped, lambda data: b"\xff" * len(data),
-    lambda data: save(load(data)), lambda data: save(load(data), {"history": "{}", "made_of": "", "sha256": ""})],
-    ids=["empty", "header cut", "end cut", "one bit", "no header", "without metadata", "another checksum"])
+    lambda data: save(load(data)), lambda data: save(load(data), {"history": "{}", "made_of": "", "sha256": ""}),
+    lambda data: len(NULL).to_bytes(8, "little") + NULL],
+    ids=["empty", "header cut", "end cut", "one bit", "no header", "without metadata", "another checksum", "null"])
 def test_a_damaged_state_is_named_in_one_sentence(tiny, tmp_path, spoil):
     tiny(tmp_path, "--stop-after", "1")
     state = tmp_path / "training.state"
@@ -276,9 +288,31 @@ def test_a_damaged_state_is_named_in_one_sentence(tiny, tmp_path, spoil):
         tiny(tmp_path, "--resume")
 
 
+@pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: data[:40], lambda data: data[:-30],
+                                   lambda data: b"\x80\x04" + data], ids=["empty", "begun", "end cut", "foreign"])
+def test_a_damaged_recording_is_named_in_one_sentence(tiny, tmp_path, spoil):
+    tiny(tmp_path, "--record", "--stop-after", "1")
+    recording = tmp_path / "recording.npz"
+    recording.write_bytes(spoil(recording.read_bytes()))
+    with pytest.raises(SystemExit, match="--resume: .*recording.npz: the recording is cut or damaged"):
+        tiny(tmp_path, "--record", "--resume")
+    with pytest.raises(SystemExit, match="recording.npz is cut or damaged"):
+        tiny(tmp_path / "other", **{"--stories": recording})
+
+
 def test_resuming_what_was_never_begun_is_refused(tiny, tmp_path):
-    with pytest.raises(SystemExit, match="training.state"):
+    with pytest.raises(SystemExit, match="--resume: .*training.state: there is no such file"):
         tiny(tmp_path, "--resume")
+    os.mkfifo(tmp_path / "training.state")  # nobody writes into it: whoever opens it waits for ever
+    with pytest.raises(SystemExit, match="--resume: .*training.state: there is no such file"):
+        tiny(tmp_path, "--resume")
+
+
+def test_memory_that_is_not_there_is_a_sentence(tiny, tmp_path, monkeypatch):
+    for problem in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError()):
+        monkeypatch.setattr(command.Trainer, "train", lambda trainer, batch, problem=problem: (_ for _ in ()).throw(problem))
+        with pytest.raises(SystemExit, match="--batch 4 --length 32: the run needs more memory than there is"):
+            tiny(tmp_path, "--overwrite")
 
 
 def test_resuming_with_another_recipe_is_refused(tiny, tmp_path):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gptoss.tokenizer import SPECIAL_TOKENS, CompactVocabulary, encode_text
+from gptoss.training.archives import opened
 from gptoss.training.corpus import VALIDATION_SEED, Batch
 from gptoss.training.domains import Documents
 from gptoss.training.stories.possession import POSSESSION, Grammar, vocabulary_words
@@ -129,12 +130,12 @@ class StoryCorpus:
 
     @classmethod
     def read(cls, path: Path, length: int = 256, seed: int = 0) -> StoryCorpus:
-        """What `write` wrote. Raises `ValueError` for another length than the rows have."""
-        with np.load(path) as stored:
+        """What `write` wrote. Raises `ValueError` for another file, and for another length than the rows have."""
+        with opened(path, str(path)) as stored:
             vocabulary = CompactVocabulary(tuple(stored["o200k_ids"].tolist()))
             rows, held_out = ({name.removeprefix(part): stored[name] for name in stored.files if name.startswith(part)}
                               for part in ("train.", "held."))
-        widths = {values.shape[1] for values in (*rows.values(), *held_out.values())}
+            widths = {values.shape[1] for values in (*rows.values(), *held_out.values())}
         if widths != {length + 1}:
             raise ValueError(f"the rows of {path.name} have {sorted(widths)[0] - 1} predicted tokens, not {length}")
         return cls(vocabulary, rows, held_out, length, seed)
