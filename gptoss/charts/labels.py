@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 
 _VISIBLE = {" ": "·", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"}
 _JOINERS = {"\u200d", "\ufe0f", "\ufe0e"}  # parts of emoji
@@ -30,6 +31,15 @@ def visible_token(token: str, limit: int = 16) -> str:
 def axis_keys(tokens: Iterable[str], start: int = 0) -> list[str]:
     """Tokens with their position in front (`0012 ·the`), so that two equal tokens keep two places on an axis."""
     return [f"{position:0{_POSITION_DIGITS}d} {visible_token(token)}" for position, token in enumerate(tokens, start)]
+
+
+def apart(places: Iterable[float], least: float) -> list[float]:
+    """Places for names, each near its own of `places` and at least so far from all others: who is in the way goes down."""
+    found = list(places)
+    from_above = sorted(range(len(found)), key=lambda place: -found[place])
+    for above, below in pairwise(from_above):
+        found[below] = min(found[below], found[above] - least)
+    return found
 
 
 def _visible_character(character: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from gptoss import units
 from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, squares, tooltip
-from gptoss.charts.labels import CONTEXT_LABEL, IS_POWER_OF_TEN
+from gptoss.charts.labels import CONTEXT_LABEL, IS_POWER_OF_TEN, apart
 
 PREFILL, DECODE = PHASES = "prefill", "decode"
 FITS, FITS_NOT = "fits into its memory", "does not fit"
@@ -28,6 +28,7 @@ _LEAST_SLOTS = 0.5  # where the logarithmic frames of the film begin, so that a 
 _LEFT, _RIGHT = 2.5, 8  # how far the axis reaches beyond the outermost operators, as factors: at the right for a name
 _ABOVE = 2.2  # times a ceiling's height: where its name is
 _ABOVE_BAR = {"expr": "-bandwidth('y') / 2 - 3"}  # where a name is over its bar, from the bar's middle
+_NAME = 0.08  # of an axis, that the name at the end of a line takes
 _BYTES = "format(datum.value, '.3~s') + 'B'"
 _ROUND_NUMBER = f"{IS_POWER_OF_TEN} ? format(datum.value, ',~r') : ''"
 _WITHOUT_PLACE = "slice(datum.label, 3)"
@@ -363,16 +364,18 @@ def speed_by_batch(rates: pd.DataFrame, chosen: str, batch: int, context: int) -
     """The most tokens that all sequences gain a second against the batch: a line for each machine, named at its end.
 
     `rates` has the columns `machine`, `batch`, `rate` (tokens a second) and `fits` (whether weights and cache fit into its
-    memory: where they do not the line is thin and dashed). Machines alike in speed share a name's place, so hand in few.
+    memory: where they do not the line is thin and dashed). Of machines alike in speed the names are apart all the same.
     """
     data = rates.assign(verdict=np.where(rates["fits"], FITS, FITS_NOT), own=rates["machine"] == chosen,
                         rate=rates["rate"].astype(float).round(6), here=rates["batch"] == batch)
     last = data.groupby("machine")["batch"].transform("max") == data["batch"]
     data["label"] = data["machine"].where(last, "")
+    data["named"] = data["rate"]
+    data.loc[last, "named"] = np.exp(apart(np.log(data.loc[last, "rate"]), _NAME * np.ptp(np.log(data["rate"]))))
     now = data[data["here"]]
     figures = "; ".join(f"{row.machine} {units.number(row.rate)} tokens/s{'' if row.fits else ' (does not fit)'}"
                         for row in now.itertuples())
-    return Chart(_speed_spec(), data[["machine", "batch", "rate", "verdict", "own", "here", "label"]],
+    return Chart(_speed_spec(), data[["machine", "batch", "rate", "verdict", "own", "here", "label", "named"]],
                  "Tokens a second against the batch",
                  f"At most, for {units.plural(batch, 'sequence')} of {units.plural(context, 'token')}: {figures}.")
 
@@ -388,8 +391,9 @@ def _own_colour() -> alt.Color:
 
 @cache
 def _speed_spec() -> dict:
-    y = alt.Y("rate:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
+    y, named = (alt.Y(f"{name}:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(
         title="tokens per second (log scale)", labelExpr=_ROUND_NUMBER, labelOverlap=False, grid=False))
+        for name in ("rate", "named"))
     base = blank_chart().encode(x=_batch_axis(), y=y, detail="machine:N", color=_own_colour())
     ahead = base.mark_line(strokeWidth=1.5, strokeDash=[5, 4], opacity=0.8)
     fitting = base.transform_filter(f"datum.verdict === '{FITS}'").mark_line(strokeWidth=4)
@@ -397,7 +401,7 @@ def _speed_spec() -> dict:
         tooltip=tooltip(("machine:N",), ("batch:Q", "sequences", ","), ("rate:Q", "tokens per second", ",.3~r"),
                         ("verdict:N", "memory")))
     names = base.transform_filter("datum.label !== ''").mark_text(align="left", dx=8, fontSize=FONT_SIZE).encode(
-        text="label:N")
+        y=named, text="label:N")
     return specification(alt.layer(ahead, fitting, points, names), height=270, canvas=True)
 
 

@@ -224,6 +224,12 @@ def test_speed_tells_where_memory_ends():
     assert list(verdicts["fast"]) == [FITS, FITS, FITS_NOT] and set(verdicts["slow"]) == {FITS_NOT}
     assert list(data["label"]) == ["", "", "slow", "", "", "fast"] and set(data[data["own"]]["machine"]) == {"fast"}
     assert "for 1 sequence of 4,096 tokens: slow 10 tokens/s (does not fit); fast 100 tokens/s." in PAIRS["speed"][0].alt
+    named = data[data["label"] != ""]
+    assert np.allclose(named["named"], named["rate"])
+    alike = rates().replace({"machine": {"slow": "other", "fast": "third"}}).assign(rate=lambda rows: rows["rate"] / 1.02)
+    several = speed_by_batch(pd.concat([rates(), alike]), "slow", 2, 128).data.query("label != ''").sort_values("named")
+    steps = np.diff(np.log(several["named"])) / np.ptp(np.log(several["rate"]))
+    assert several["machine"].tolist() == ["other", "slow", "third", "fast"] and steps.min() > 0.07
     crawling = speed_by_batch(rates(0.01), "slow", 2, 128).alt
     assert "2 sequences of 128 tokens: slow 0.2 tokens/s (does not fit); fast 2 tokens/s." in crawling
 
