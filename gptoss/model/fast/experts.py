@@ -8,13 +8,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gptoss.model.fast.linear import linear
 from gptoss.model.fast.packed import PackedExperts
 
 SMALL = 2**26  # multiplications by the experts' second matrices, up to which one batched matmul is faster than many
+EVEN = 64  # rows: an expert with more of them multiplies a multiple of it, and then the rest
 
 Activate = Callable[[Tensor], Tensor]  # (..., 2 * intermediate) -> (..., intermediate)
+Multiply = Callable[[Tensor, Tensor, Tensor], Tensor]  # rows, weight and bias to a linear layer's answer
 
 
 class Matrices(NamedTuple):
@@ -41,7 +44,7 @@ def fast_mixture(x: Tensor, experts: Tensor, weights: Tensor, matrices: Matrices
 
 def mixture_for_one_token(x: Tensor, experts: Tensor, weights: Tensor, matrices: Matrices, activate: Activate) -> Tensor:
     """The same for a single token: x (1, hidden), experts and weights (k,) -> (1, hidden)."""
-    return sum(one_expert(x, expert, matrices, activate) * weight
+    return sum(one_expert(x, expert, matrices, activate)[0] * weight
                for expert, weight in zip(experts.tolist(), weights, strict=True))
 
 
@@ -73,11 +76,25 @@ def answer_in_turn(rows: Tensor, choices: Tensor, counts: Tensor, matrices: Matr
     ones are unpacked one after another, and only those in use.
     """
     unbound = Matrices(*(part.unbind() for part in matrices))
-    return torch.cat([one_expert(own, expert, unbound, activate)
-                      for expert, own in enumerate(rows.split(counts.tolist())) if len(own)])
+    return torch.cat([answer for expert, own in enumerate(rows.split(counts.tolist())) if len(own)
+                      for answer in one_expert(own, expert, unbound, activate)])
 
 
-def one_expert(x: Tensor, expert: int, matrices: Matrices, activate: Activate) -> Tensor:
-    """One expert on the rows that were sent to it: (rows, hidden) -> (rows, hidden)."""
+def one_expert(x: Tensor, expert: int, matrices: Matrices, activate: Activate) -> list[Tensor]:
+    """One expert on the rows that were sent to it: (rows, hidden) -> the same in pieces, one after another."""
     mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = (part[expert] for part in matrices)
-    return linear(activate(linear(x, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)
+    return [multiply(activate(multiply(piece, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)
+            for piece, multiply in even_pieces(x)]
+
+
+def even_pieces(rows: Tensor) -> list[tuple[Tensor, Multiply]]:
+    """Rows as a multiple of `EVEN`, for oneDNN, and the rest, for torch's own way, which needs no preparation.
+
+    oneDNN prepares for every number of rows that it meets for the first time. That takes it as long as 100 rows do, and a
+    text sends each expert of each layer another number of them.
+    """
+    if rows.device.type != "cpu" or len(rows) < EVEN:
+        return [(rows, F.linear)]
+    rest = len(rows) % EVEN
+    even, odd = rows.split((len(rows) - rest, rest))
+    return [(even, linear), (odd, F.linear)] if rest else [(rows, linear)]
