@@ -1,7 +1,8 @@
 """Harmony streams read back: ids or text in, messages and plain sentences about what is malformed out.
 
 Nothing is ever refused or lost: the pieces of a reading spell its input, whatever it was. What counts as well-formed is
-OpenAI's published description of the format; a stream without a malformed spot is read as `openai-harmony` reads it.
+OpenAI's published description of the format; a stream without a malformed spot is read as `openai-harmony` reads it,
+but for a name behind a role (`user:ann`), which the package writes and does not read.
 """
 
 from __future__ import annotations

@@ -69,9 +69,9 @@ def _header(text: str) -> Message:
     if not role:
         raise _Broken("its header has no role")
     known = role in ROLES
-    if not known and not words:
+    if not (known or words or role.startswith("to=")):  # whom it is for, without whose it is, counts as a tool
         raise _Broken(f"there is no role “{role}”")
-    if not known and words[0] == "tool":  # a tool's name may have its role behind it
+    if not known and words[:1] == ["tool"]:  # a tool's name may have its role behind it
         words = words[1:]
     recipient, content_type = _recipient_and_type(words)
     return Message(role if known else "tool", "", channel, recipient, content_type,

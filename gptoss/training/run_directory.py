@@ -56,8 +56,11 @@ class RunDirectory:
             raise ValueError(f"it cannot be read: {error.strerror}") from None
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in its place, whole or not at all. Raises `OSError`, and then the one that was there still is."""
-        replace_files(self.path, {name: partial(_write_through, data)})
+        """Put a file in its place, whole or not at all. Raises `OSError` that names it; the one that was there still is."""
+        try:
+            replace_files(self.path, {name: partial(_write_through, data)})
+        except OSError as error:  # a full disk's names no file
+            raise OSError(error.errno, error.strerror, str(self.path / name)) from None
 
     def _require_ours(self, resume: bool, overwrite: bool) -> None:
         present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()

@@ -58,6 +58,14 @@ def test_it_stops_where_a_header_is_none_and_says_why(text, stop, why):
     assert read.stop == stop and why in read.why
 
 
+def test_an_author_who_only_says_whom_it_is_for_is_a_tool(package):
+    for header, name in ((" to=functions.f", "to=functions.f"), ("to=", "to="), ("<|channel|>final to=b", "to=b")):
+        ids = encode_text(f"<|start|>{header}<|message|>Hi<|end|>", special=True)
+        [message] = read_strictly(ids).messages
+        assert (message.role, message.name, message.recipient) == ("tool", name, None)
+        assert ours(ids) == theirs(package, ids)
+
+
 def test_a_second_channel_is_taken_for_a_part_of_the_name():
     text = "<|start|>assistant<|channel|>commentary<|channel|>commentary to=functions.f<|message|>{}<|call|>"
     [message] = read_strictly(encode_text(text, special=True)).messages
@@ -67,6 +75,7 @@ def test_a_second_channel_is_taken_for_a_part_of_the_name():
 @settings(max_examples=400, deadline=None)
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=14))
 def test_whatever_a_stream_is_it_is_read_as_the_package_reads_it(package, parts):
-    for text in ("".join(parts), f"<|start|>assistant{''.join(parts)}<|message|>Hi<|end|>"):
+    said = "".join(parts)
+    for text in (said, f"<|start|>assistant{said}<|message|>Hi<|end|>", f"<|start|>{said}<|message|>Hi<|end|>"):
         ids = encode_text(text, special=True)
         assert ours(ids) == theirs(package, ids), text

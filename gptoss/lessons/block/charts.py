@@ -349,7 +349,7 @@ def lens_table(stages: pd.DataFrame, tops: Sequence[Sequence[str]], probabilitie
         raise ValueError(f"the lens of {len(tops)} stages does not fit {count} stages")
     shown = np.unique(np.linspace(0, count - 1, min(count, LENS_ROWS)).round().astype(int))
     place, rank = np.repeat(shown, probabilities.shape[1]), np.tile(np.arange(probabilities.shape[1]), len(shown))
-    longest = probabilities[shown].max()
+    longest = probabilities[shown].max() or 1.0  # a recording's shares may all be too small for its 16 bits
     data = pd.DataFrame({
         "stage": stages["stage"].to_numpy()[place], "kind": stages["kind"].to_numpy()[place],
         "token": [visible_token(tops[s][r], 10) for s, r in zip(place, rank, strict=True)], "place": rank + 1,

@@ -153,6 +153,13 @@ def test_the_lens_marks_the_answer_and_ends_where_the_probability_does():
     assert "from 2 experts on it stays on top, stage 6 of 6" in chart.alt and not chart.note
 
 
+def test_a_lens_whose_shares_are_all_too_small_has_bars_without_length():
+    ranks, none = np.ones(len(STAGES), dtype=int), np.zeros((len(STAGES), charts.LENS_TOKENS))
+    tops, answers = [["a"] * charts.LENS_TOKENS] * len(STAGES), none.astype(bool)
+    rows = charts.lens_table(STAGES, tops, none, answers, none[:, 0], ranks, "a").data
+    assert (rows["end"] == rows["place"]).all()
+
+
 def test_the_lens_of_a_deep_model_leaves_stages_out_and_says_so():
     chart = lens(0, DEEP)
     shown = chart.data["stage"].unique()
