@@ -6,6 +6,7 @@
 
 const PATIENCE = 2000 // ms after which a newer position may overtake a run that goes on
 const LOST = 1500 // ms after which a message that nobody heard is sent again
+const STAYED = 10000 // ms after which a page that was about to go stays, as it does when a download begins
 const BURST = 700 // ms between keys that still are one gesture
 const MOST_STEPS = 100 // in one message
 const UNSENT = "dials-unsent" // where a reload finds what had not been heard
@@ -23,7 +24,7 @@ const isHeard = (line) => !line.flight || line.heard >= line.flight.number
 function lineOf(key) {
   if (!lines.has(key)) {
     lines.set(key, { token: "", number: 0, heard: 0, steps: [], flight: null, sent: 0, held: "", timer: 0, send: null,
-      firsts: {} })
+      firsts: {}, leaving: [] })
     lines.get(key).steps = leftBeforeReload(key)
   }
   return lines.get(key)
@@ -39,10 +40,19 @@ function leftBeforeReload(key) {
   return steps
 }
 
+function unheard(line) {
+  return [...(isHeard(line) ? [] : line.flight.steps), ...line.steps]
+}
+
+// A reload goes to the address that stood there when it began: an answer that comes after that is seen by nobody.
+window.addEventListener("beforeunload", () => {
+  for (const line of lines.values()) line.leaving = unheard(line)
+  setTimeout(() => lines.forEach((line) => { line.leaving = [] }), STAYED)
+})
 window.addEventListener("pagehide", () => {
   const left = {}
   for (const [key, line] of lines) {
-    const steps = [...(isHeard(line) ? [] : line.flight.steps), ...line.steps]
+    const steps = [...new Set([...line.leaving, ...unheard(line)])]
     if (steps.length) left[key] = steps
   }
   sessionStorage.setItem(UNSENT, JSON.stringify(left))
@@ -207,8 +217,7 @@ class Home {
     const structure = JSON.stringify([everything.map((group) => group.dials.map((dial) => dial.name)), data.buttons?.length])
     if (structure !== this.drawn) this.build(data)
     this.drawn = structure
-    const own = new Map([...(isHeard(this.line) ? [] : this.line.flight.steps), ...this.line.steps]
-      .map((step) => [step.name, step.value]))
+    const own = new Map(unheard(this.line).map((step) => [step.name, step.value]))
     if (this.line.held && !own.has(this.line.held)) {
       const held = this.dials.get(this.line.held)
       if (held) own.set(held.name, spelled(held.options[held.at]))
