@@ -6,12 +6,17 @@ import torch
 from hypothesis import settings
 from nightly import EXAMPLES, NIGHTLY
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import local_script_runner
 
 torch.set_num_threads(1)  # the models are tiny: a second thread costs more than it gives
 
 # Every new AppTest reads the metadata of all installed packages, to see whether one brings a component. That takes 0.1 s,
 # twice as long as most pages, and never changes.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+
+# Every run of an AppTest compiles the router and its page, which a server does once.
+local_script_runner.ScriptCache = cache(ScriptCache)
 
 # The first example pays for imports and warm-up, so no example has a deadline.
 settings.register_profile("gptoss", deadline=None, max_examples=25)

@@ -54,22 +54,26 @@ if (!sessionStorage.getItem('begun')) {
 }"""
 
 
-# Resolves once nothing has changed on the page, and no script has run, for a moment; or when patience is at its end.
+# Resolves once nothing has changed on the page for some frames, no script runs and nothing that is to be seen is still to
+# come; or when patience is at its end. A frame that a busy machine is late with counts as one, so the wait is long enough.
 _SETTLE = """([quiet, patience]) => new Promise(done => {
     const start = performance.now()
-    let last = start
-    const observer = new MutationObserver(() => { last = performance.now() })
+    const shown = each => each.checkVisibility()
+    const toCome = () => document.querySelector('[data-test-script-state=running]')
+        || [...document.querySelectorAll('[data-testid=stSkeleton]')].some(shown)
+        || [...document.querySelectorAll('[data-testid=stVegaLiteChart]:not(:has(canvas, svg.marks))')].some(shown)
+    let still = 0
+    const observer = new MutationObserver(() => { still = 0 })
     observer.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true})
     const look = () => {
-        const now = performance.now()
-        if (document.querySelector('[data-test-script-state=running]')) last = now
-        if (now - last < quiet && now - start < patience) return requestAnimationFrame(look)
+        still = toCome() ? 0 : still + 1
+        if (still < quiet && performance.now() - start < patience) return requestAnimationFrame(look)
         observer.disconnect()
-        done(now - last >= quiet)
+        done(still >= quiet)
     }
     look()
 })"""
-QUIET = 250  # ms
+QUIET = 8  # frames, of which a browser that has nothing else to do draws 60 a second
 
 
 class Visits:
@@ -125,7 +129,7 @@ class Visits:
 def at_rest(page: Page) -> None:
     """Wait until the script has run and the page's head is painted."""
     expect(page.locator(".page-head h1")).to_be_visible(timeout=3 * PATIENCE)
-    expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=PATIENCE)
+    expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=3 * PATIENCE)
 
 
 def settle(page: Page) -> None:
@@ -184,6 +188,7 @@ def assert_opening_leaves_room(page: Page) -> None:
     fold = page.locator(".head-fold")
     for screen, share in ((LAPTOP, 0.5), (PHONE, 0.35)):
         page.set_viewport_size(screen)
+        settle(page)
         fold.click()
         expect(page.locator(".head-opening p")).to_have_count(3)
         expect(page.locator(".head-opening")).to_be_visible()

@@ -13,14 +13,14 @@ from streamlit.runtime.state.common import TESTING_KEY
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox, NumberInput, Slider, TextInput, Toggle, Widget
 
-KINDS = ("slider", "select_slider", "segmented_control", "pills", "radio", "selectbox", "multiselect", "toggle", "checkbox",
+KINDS = ("slider", "select_slider", "button_group", "radio", "selectbox", "multiselect", "toggle", "checkbox",
          "number_input", "text_input")
 ON_EVERY_PAGE = ("sample", "special")
 
 
 def controls(at: AppTest) -> dict[str, Widget]:
     """A page's own controls by key: neither the sidebar's, nor the text's, nor the one that takes the prediction."""
-    widgets = [widget for kind in KINDS for widget in getattr(at.main, kind)]
+    widgets = sorted((node for node in at.main if node.type in KINDS), key=lambda widget: KINDS.index(widget.type))
     return hand.main_sliders(at) | {widget.key: widget for widget in widgets
                                     if widget.key not in ON_EVERY_PAGE and not str(widget.key).endswith("_guess")}
 
