@@ -31,6 +31,7 @@ OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
 TOO_LONG = "too-long"  # what the link says instead
 _OFFERED, _STARTER = "offered", "starter"  # whose weights run; the starter that is in the box
+_SHOWN = "starter_shown"  # the one that the browser shows, and sends with all that is done before it has an answer
 _BY_NAME = {sample.name: sample for sample in SAMPLES}
 
 
@@ -104,7 +105,7 @@ def _starters() -> None:
     if not offered:
         return
     chosen = next((starter for starter in offered.values() if starter.text == current_text()), None)
-    st.session_state[_STARTER] = chosen and chosen.label
+    st.session_state[_STARTER] = st.session_state[_SHOWN] = chosen and chosen.label
     st.pills(f"What {model} can do", [*offered], key=_STARTER, on_change=_start, args=(offered,), wrap=True)
     if chosen:
         st.caption(literal(chosen.promise))
@@ -242,7 +243,7 @@ def example_tokens(study: Study) -> Tokens:
 
 def _start(offered: Mapping[str, Starter]) -> None:
     chosen = offered.get(st.session_state[_STARTER])
-    if chosen:
+    if chosen and chosen.label != st.session_state[_SHOWN]:
         set_text(chosen.text)
 
 
