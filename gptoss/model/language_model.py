@@ -95,7 +95,10 @@ class LanguageModel(nn.Module):
         `temperature` 0 is greedy; `seed` makes the samples repeatable. Raises `ValueError` for an empty prompt, for an id
         that the vocabulary does not have, and for settings that make no distribution (see `next_token_probabilities`).
         """
-        tokens = torch.as_tensor(tokens, dtype=torch.long, device=self.device)
+        tokens = torch.as_tensor(tokens, device=self.device)
+        if tokens.numel() and (tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool):
+            raise ValueError(f"tokens are of {tokens.dtype}; allowed: ids, which are whole numbers")
+        tokens = tokens.long()
         if tokens.numel() == 0 or tokens.numel() != tokens.shape[-1]:
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; allowed: one sequence of at least one token")
         if max_new_tokens < 0:

@@ -1,5 +1,8 @@
 """From logits to the next token: temperature, top-k and top-p (nucleus sampling, Holtzman et al., arXiv 1904.09751)."""
 
+import sys
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -55,10 +58,10 @@ class Sampling:
 
 
 def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not 0 <= temperature < float("inf"):
+    if not 0 <= temperature <= sys.float_info.max:  # a whole number may be beyond a float
         raise ValueError(f"temperature={temperature!r} is impossible; allowed: 0 (greedy) or more")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k={top_k!r} is impossible; allowed: 1 or more, or None")
+    if top_k is not None and (not isinstance(top_k, Integral) or isinstance(top_k, bool) or top_k < 1):
+        raise ValueError(f"top_k={top_k!r} is impossible; allowed: a whole number of 1 or more, or None")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p!r} is impossible; allowed: above 0 and at most 1, or None")
 

@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import math
 import re
 import secrets
 import threading
@@ -302,9 +301,10 @@ class Room:
 
     def add_curve(self, browser: str, points: Sequence[tuple[float, float]]) -> str:
         """A curve that somebody drew, in the place of their last. A sentence where it cannot be taken."""
-        curve = [(float(x), float(y)) for x, y in points]
-        if not 2 <= len(curve) <= limits.CURVE or not all(math.isfinite(part) for point in curve for part in point):
+        small = all(abs(part) <= limits.LARGEST for point in points for part in point)
+        if not (small and 2 <= len(points) <= limits.CURVE):
             return f"A curve has between 2 and {limits.CURVE} points."
+        curve = [(float(x), float(y)) for x, y in points]
         with self._lock:
             if browser not in self._curves and len(self._curves) >= limits.PHONES:
                 return "The room has as many curves as it may."

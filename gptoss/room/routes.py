@@ -215,7 +215,7 @@ def _opened(order: str, code: str | None, key: str | None, said: Mapping[str, ob
     found = ROOMS.find(code)
     room = ROOMS.open(order, key, tuple(place) if _are(place, int) and len(place) == 2 else (0, 0))
     if not found:
-        times = spent if _are(spent, int | float) and all(math.isfinite(one) and one >= 0 for one in spent) else ()
+        times = spent if _are(spent, int | float) and all(0 <= one <= limits.LARGEST for one in spent) else ()
         room.resume(times, said.get("runs") is True, out if _are(out, int) else ())
     return room
 

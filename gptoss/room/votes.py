@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from gptoss.room.course import Place
 from gptoss.room.order import Question
 
 CLOSED = "This vote is closed."
+_FORMULA = re.compile(r"(^|;)(?=[\t\r\n]|\s*[-=+@－＝＋＠])")  # also as Chinese and Japanese keyboards write them
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Vote:
         if self.question.choices:
             return value if isinstance(value, str) and value in self.question.choices else None
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if number and math.isfinite(value) and abs(value) <= limits.LARGEST else None
+        return float(value) if number and abs(value) <= limits.LARGEST else None  # a whole number may be beyond a float
 
 
 def as_csv(votes: Iterable[Vote]) -> str:
@@ -98,7 +99,7 @@ def as_csv(votes: Iterable[Vote]) -> str:
 
 
 def _cell(value: str | float | None) -> str | float:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet takes for a formula, nor a part of it where the spreadsheet parts cells by semicolons."""
     if isinstance(value, str):
-        return f"'{value}" if value.lstrip()[:1] in {*"=+-@"} or value[:1] in {*"\t\r\n"} else value
+        return _FORMULA.sub(r"\1'", value)
     return "" if value is None else value

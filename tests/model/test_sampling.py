@@ -100,6 +100,23 @@ def test_tokens_that_are_ruled_out_are_never_drawn(mode):
     assert {sampling.next_tokens(logits).item() for _ in range(50)} <= {1, 3}
 
 
+@pytest.mark.parametrize("setting", [
+    {"temperature": NAN}, {"temperature": INF}, {"temperature": -1}, {"temperature": 10 ** 400}, {"top_k": 0},
+    {"top_k": NAN}, {"top_k": 1.5}, {"top_k": True}, {"top_p": NAN}, {"top_p": 0}, {"top_p": 1.1}],
+    ids=lambda setting: str(setting)[:24])
+def test_a_setting_that_makes_no_distribution_is_refused_by_name(setting):
+    for refused in (lambda: Sampling(**setting), lambda: next_token_probabilities(torch.zeros(1, 3), **setting)):
+        with pytest.raises(ValueError, match=f"{next(iter(setting))}=.* is impossible"):
+            refused()
+
+
+@pytest.mark.parametrize("ids", [[1.5], [True], [1j], torch.tensor([1.0, 2.0])], ids=str)
+def test_ids_that_are_no_whole_numbers_are_refused(ids):
+    """Cut down to whole ones, they would be other tokens in silence."""
+    with pytest.raises(ValueError, match="allowed: ids, which are whole numbers"):
+        random_model(SMALL).generate(ids, 2)
+
+
 def test_a_model_that_computes_nothing_finite_is_refused_while_it_writes():
     model = random_model(SMALL)
     with torch.no_grad():

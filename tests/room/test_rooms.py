@@ -170,7 +170,7 @@ def test_rounds_lie_side_by_side_and_a_late_answer_counts_in_none(room):
     room.open_vote(NUMBER)
     first = room.public()["vote"]["round"]
     assert room.answer("a", 4, first) == room.answer("b", 32.5, first) == ""
-    for bad in (True, "4", float("nan"), float("inf"), 1e300, None, [4]):
+    for bad in (True, "4", float("nan"), float("inf"), 1e300, 10 ** 400, -10 ** 400, None, [4]):
         assert room.answer("c", bad, first)
     assert room.vote_again() == ""
     assert room.answer("a", 8, first) == CLOSED
@@ -192,7 +192,8 @@ def test_votes_answers_and_curves_are_bounded(room, monkeypatch):
     assert [bool(room.answer(name, 1)) for name in "abca"] == [False, False, True, False]
     line = [(0.0, 4.0), (1.0, 2.0)]
     assert [bool(room.add_curve(name, line)) for name in "abca"] == [False, False, True, False]
-    assert room.add_curve("a", [(0.0, float("nan"))] * 2) and room.add_curve("a", line * limits.CURVE)
+    assert room.add_curve("a", [(0.0, float("nan"))] * 2) and room.add_curve("a", [(0, 10 ** 400)] * 2)
+    assert room.add_curve("a", line * limits.CURVE)
     assert room.curves() == [line, line]
     with room.listening(lecturer=False), room.listening(lecturer=False), pytest.raises(Refused, match="full"):
         with room.listening(lecturer=False):
@@ -201,12 +202,12 @@ def test_votes_answers_and_curves_are_bounded(room, monkeypatch):
 
 
 def test_a_table_of_answers_names_nobody_and_holds_no_formula(room):
-    room.open_vote(Question("=HYPERLINK(1)", ("+1", "-1"), answer="+1"))
+    room.open_vote(Question("=HYPERLINK(1); ＝2", ("+1", "-1"), answer="+1"))
     room.answer("browser-a", "+1")
     room.answer("browser-b", "-1")
     header, *rows = room.votes_as_csv().splitlines()
     assert header.startswith("vote,stop,question,round,answer")
-    assert rows == ["1,1,'=HYPERLINK(1),1,'+1,,'+1", "1,1,'=HYPERLINK(1),1,'-1,,'+1"]
+    assert rows == ["1,1,'=HYPERLINK(1);' ＝2,1,'+1,,'+1", "1,1,'=HYPERLINK(1);' ＝2,1,'-1,,'+1"]
     room.end()
     assert room.votes_as_csv().splitlines() == [header] and room.public()["over"]
 

@@ -191,6 +191,7 @@ def test_a_phone_gives_the_room_one_curve_and_needs_its_seat(rooms, code):
     for bad in (None, [1, 2], [[1]], [["0", 1], [1, 1]], [[0, True], [1, 1]], {}):
         assert phone.post(f"/room/{code}/curve", {"points": bad}).status == 400
     assert phone.post(f"/room/{code}/curve", {"points": [[0, 1]]}).status == 409
+    assert phone.post(f"/room/{code}/curve", {"points": [[0, 1], [1, 10 ** 400]]}).status == 409
 
 
 def test_a_phone_votes_once_and_changes_its_mind_and_needs_its_seat(rooms, lecturer, code):
@@ -205,7 +206,8 @@ def test_a_phone_votes_once_and_changes_its_mind_and_needs_its_seat(rooms, lectu
     assert none.post(f"/room/{code}/vote", {"round": number, "value": "Nothing"}).status == 403
     none.cookies = {f"gptoss_seat_{code}": "00." + phone.cookies[f"gptoss_seat_{code}"].partition(".")[2]}
     assert none.post(f"/room/{code}/vote", {"round": number, "value": "Nothing"}).status == 403
-    for bad in ({"round": number, "value": "x" * 1_900}, {"round": number - 1, "value": "Nothing"}):
+    for bad in ({"round": number, "value": "x" * 1_900}, {"round": number - 1, "value": "Nothing"},
+                {"round": number, "value": 10 ** 400}):
         assert phone.post(f"/room/{code}/vote", bad).status == 409
     assert phone.post(f"/room/{code}/vote", {"value": "Nothing"}).status == 400
     assert phone.post(f"/room/{code}/vote", {"round": number, "value": "x" * limits.BODY}).status == 413
@@ -293,6 +295,8 @@ def test_after_a_restart_the_lecturers_browser_opens_the_room_again(rooms, lectu
     assert phone.cookies[f"gptoss_seat_{code}"] and room.browser_at(phone.cookies[f"gptoss_seat_{code}"])
     rooms._rooms.clear()
     bad = {"place": ["a", None], "spent": [-1, "x"], "runs": 1, "left_out": {"a": 1}}
+    assert lecturer.post("/room/open", again | {"spent": [10 ** 400]}).status == 200
+    rooms._rooms.clear()
     assert lecturer.post("/room/open", again | bad).status == 200
     assert rooms.find(code).shown == (0, 0) and not rooms.find(code).clock.runs
 
