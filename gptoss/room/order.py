@@ -60,8 +60,10 @@ class Beat:
 
     @property
     def words(self) -> str:
-        """What it is called on a button, and in a list of what a stop does."""
-        return _CALLED[self.kind].format(self.value)
+        """What it is called on a button, and in a list of what a stop does: what it sets as a reader has it on the page."""
+        said = self.value if self.kind != SET else ", ".join(
+            f"{name.replace('_', ' ')} to {value}" for name, value in parse_qsl(self.value, keep_blank_values=True))
+        return _CALLED[self.kind].format(said or self.value)
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ class Room:
         self.votes: list[Vote] = []
         self.trainer = self.called = ""
         self.page: dict | None = None
-        self._presses: list[dict] = []  # of the presenter's, that no projector has taken yet
-        self._pressed = 0
         self.version, self.turn = int(time.time() * 1_000), 0
+        self._presses: list[dict] = []  # of the presenter's, that no projector has taken yet
+        self._pressed = self.version  # numbers rise, also over a restart of the server
         self._born = self._left = time.monotonic()
         self._rounds = int(time.time()) * 10_000  # a phone that has answered before a restart of the server asks anew
         self._was_led = False

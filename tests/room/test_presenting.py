@@ -102,7 +102,9 @@ def test_an_order_without_stops_has_no_plan():
 
 
 @pytest.mark.parametrize(("beat", "words"), [
-    (Beat("try", "Close one head"), "Try: Close one head"), (Beat("set", "sinks_logit=8"), "Set sinks_logit=8"),
+    (Beat("try", "Close one head"), "Try: Close one head"), (Beat("set", "sinks_logit=8"), "Set sinks logit to 8"),
+    (Beat("set", "rope_view=Trained+on+64&layer=2"), "Set rope view to Trained on 64, layer to 2"),
+    (Beat("set", "&"), "Set &"),
     (Beat("reveal"), "Reveal the answer"), (Beat("vote"), "Ask the room")])
 def test_a_beat_is_called_by_what_it_does(beat, words):
     assert beat.words == words

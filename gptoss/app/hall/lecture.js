@@ -6,6 +6,7 @@ const SOON = 1500 // ms for which a projector is at rest before the next stop is
 const LONGEST = 30000 // ms that this may take
 const LOST = 2000 // ms after which a stream that the server has closed is opened again, and somewhat later for some
 const QUIET = 250 // ms between looks at what is on the projector, and until it counts as standing
+const TRIES = 8 // looks, in half of `SOON`, whether the page has come to where a press is meant for
 const AGAIN = 5000 // ms after which the room is told once more what it has not taken in
 const OWN = 1500 // ms in which the room's move is one that this window's keys have made
 const SETTLED = 800 // ms after a key or a question to Python in which its answer may not have begun yet
@@ -177,17 +178,20 @@ function tellPage() {
   act('page', said)
 }
 
-// A press in the presenter's window is one of the clicker's here, where no other projector was faster. A page that cannot
-// do it now leaves it to the server.
+// A press in the presenter's window is one of the clicker's here, where no other projector was faster. A page that does not
+// come to where the room is leaves it to the server: after a restart nobody there hears what it says.
 async function take({ number, step }) {
-  const able = leads() && !data().gone && window.gptossKeys?.now &&
-    document.querySelector('.stApp')?.dataset.testConnectionState === 'CONNECTED'
-  if (number <= room.taken || !able) return
+  if (number <= room.taken) return
   room.taken = number
+  for (let tries = 0; tries < TRIES && !isAble(); tries += 1) await new Promise(done => setTimeout(done, SOON / TRIES / 2))
+  if (!isAble()) return
   const answer = await act('take', { number })
   const does = answer?.ok && clicked(step)
   if (does) window.gptossKeys.queue({ does })
 }
+
+const isAble = () => leads() && !data().gone && data().turn === room.event?.turn && Boolean(window.gptossKeys?.now) &&
+  document.querySelector('.stApp')?.dataset.testConnectionState === 'CONNECTED'
 
 function sendOrder() {
   const text = kept('own').order

@@ -18,6 +18,7 @@ from gptoss.units import plural, size
 
 _PAD, _TITLE = 14, 34  # px inside a frame, and the room its title takes
 _SIDE, _STEM, _BETWEEN = 0.82, 0.7, 0.45  # of the pitch: a cell's side, the stem under a group, the gap between groups
+_SECOND_LINE = 22  # px, of a title that takes two
 _LARGEST = 28  # px from head to head at most
 _WIDE, _NARROW = (540, 125), (350, 160)  # px a drawing is wide, and its heads are high at most
 
@@ -116,11 +117,12 @@ def _drawing(rows: list[_Row], kv_heads: int, head_dim: int, width: float, heigh
     y = _legend(pen, TEXT_SIZE + 4)
     for row in rows:
         shape, as_set = _shape(row, pitch, inner), row.kv_heads == kv_heads
-        bottom = y + _TITLE + shape.height + _PAD
+        top = y + _TITLE + (_SECOND_LINE if _is_narrow(width) else 0)
+        bottom = top + shape.height + _PAD
         if as_set:
             pen.box(2, y, width - 4, bottom - y, palette.fade(palette.ACCENT, 0.1), 10, "as-set", palette.ACCENT, 2.5)
         _title(pen, row, head_dim, y + 23, width)
-        _groups(pen, row, pitch, shape, _PAD, y + _TITLE, inner)
+        _groups(pen, row, pitch, shape, _PAD, top, inner)
         y = bottom + 8
     return pen.picture(width, y, words)
 
@@ -136,12 +138,17 @@ def _legend(pen: Pen, y: float) -> float:
 
 
 def _title(pen: Pen, row: _Row, head_dim: int, y: float, width: float) -> None:
-    narrow = width < 500
-    name = row.name if narrow else f"{_SPELLED[row.name]} ({row.name})"
-    pen.text(_PAD, y, name, HEADING_SIZE, bold=True)
-    words = f"{plural(row.kv_heads, 'KV group')}: {size(_bytes_per_token(row.kv_heads, head_dim))} a token" \
-            f"{'' if narrow else ' and layer'}"
-    pen.text(width - _PAD, y, words, anchor="end", faint=True)
+    """What a row is called and what it keeps, on one line, or on two of a narrow drawing."""
+    pen.text(_PAD, y, f"{_SPELLED[row.name]} ({row.name})", HEADING_SIZE, bold=True)
+    words = f"{plural(row.kv_heads, 'KV group')}: {size(_bytes_per_token(row.kv_heads, head_dim))} a token and layer"
+    if _is_narrow(width):
+        pen.text(_PAD, y + _SECOND_LINE, words, faint=True)
+    else:
+        pen.text(width - _PAD, y, words, anchor="end", faint=True)
+
+
+def _is_narrow(width: float) -> bool:
+    return width < 500
 
 
 class _Shape(NamedTuple):
