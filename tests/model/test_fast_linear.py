@@ -14,8 +14,9 @@ needs_onednn = pytest.mark.skipif(fast._multiply is None, reason="torch was buil
 
 @pytest.fixture(autouse=True)
 def every_product(monkeypatch):
-    """Also small ones."""
+    """Also small ones, and any number of rows."""
     monkeypatch.setattr(fast, "SMALL", -1)
+    monkeypatch.setattr(fast, "EVEN", 1)
 
 
 def drawn_inputs(leading, inputs, outputs, with_bias, seed, dtype=torch.float32):
@@ -81,7 +82,13 @@ def test_it_takes_large_products_of_float32_alone(monkeypatch):
     assert fast.linear(x.to("meta"), weight.to("meta")).is_meta
     monkeypatch.setattr(fast, "SMALL", 8 * 8 * 8)
     fast.linear(x, weight)
+    monkeypatch.setattr(fast, "SMALL", -1)
+    monkeypatch.setattr(fast, "EVEN", 3)
+    fast.linear(x, weight)
     assert taken == [torch.float32]
+    monkeypatch.setattr(fast, "EVEN", 4)
+    fast.linear(x, weight)
+    assert taken == 2 * [torch.float32]
 
 
 def test_without_onednn_torch_multiplies(monkeypatch):

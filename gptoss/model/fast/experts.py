@@ -8,16 +8,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from gptoss.model.fast.linear import linear
+from gptoss.model.fast.linear import EVEN, linear
 from gptoss.model.fast.packed import PackedExperts
 
 SMALL = 2**26  # multiplications by the experts' second matrices, up to which one batched matmul is faster than many
-EVEN = 64  # rows: an expert with more of them multiplies a multiple of it, and then the rest
 
 Activate = Callable[[Tensor], Tensor]  # (..., 2 * intermediate) -> (..., intermediate)
-Multiply = Callable[[Tensor, Tensor, Tensor], Tensor]  # rows, weight and bias to a linear layer's answer
 
 
 class Matrices(NamedTuple):
@@ -83,18 +80,12 @@ def answer_in_turn(rows: Tensor, choices: Tensor, counts: Tensor, matrices: Matr
 def one_expert(x: Tensor, expert: int, matrices: Matrices, activate: Activate) -> list[Tensor]:
     """One expert on the rows that were sent to it: (rows, hidden) -> the same in pieces, one after another."""
     mlp1_weight, mlp1_bias, mlp2_weight, mlp2_bias = (part[expert] for part in matrices)
-    return [multiply(activate(multiply(piece, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias)
-            for piece, multiply in even_pieces(x)]
+    return [linear(activate(linear(piece, mlp1_weight, mlp1_bias)), mlp2_weight, mlp2_bias) for piece in even_pieces(x)]
 
 
-def even_pieces(rows: Tensor) -> list[tuple[Tensor, Multiply]]:
-    """Rows as a multiple of `EVEN`, for oneDNN, and the rest, for torch's own way, which needs no preparation.
-
-    oneDNN prepares for every number of rows that it meets for the first time. That takes it as long as 100 rows do, and a
-    text sends each expert of each layer another number of them.
-    """
+def even_pieces(rows: Tensor) -> list[Tensor]:
+    """Rows as a multiple of `EVEN`, which oneDNN multiplies, and the rest: a text sends each expert some other number."""
     if rows.device.type != "cpu" or len(rows) < EVEN:
-        return [(rows, F.linear)]
+        return [rows]
     rest = len(rows) % EVEN
-    even, odd = rows.split((len(rows) - rest, rest))
-    return [(even, linear), (odd, F.linear)] if rest else [(rows, linear)]
+    return [piece for piece in rows.split((len(rows) - rest, rest)) if len(piece)]
