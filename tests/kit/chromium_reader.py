@@ -101,7 +101,7 @@ class Visits:
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         page.on("console", self._listen)
         self.pages.append(page)
-        page.goto(address if address.startswith("http") else f"{self.app}{address}?{urlencode(query)}")
+        page.goto(address if address.startswith("http") else f"{self.app}{address}?{urlencode(query)}", timeout=3 * PATIENCE)
         at_rest(page)
         settle(page)
         return page
