@@ -18,6 +18,7 @@ from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows, story_losses
 from gptoss.training.shipped import CLASSROOM, SEEDS, STORYTELLER, Shipped, find, shipped
+from gptoss.training.storyteller import CONTROL
 
 RETRAINED = "What it costs in loss"  # the view's name on every page
 _LENGTH = ModelConfig.preset(CLASSROOM).initial_context_length  # tokens that all of them were trained on
@@ -70,8 +71,13 @@ CHOICES = {
 }
 
 
-# The same of the variants of storyteller that ship: name of its folder, or its own -> what it is called.
-STORIES = {"gqa": {"kv-1": "1 group", STORYTELLER: "2 groups"}}
+# The same of the variants of storyteller that ship: name of its folder, or its own -> what it is called. Those that began at
+# its weights stand beside `CONTROL`.
+STORIES = {
+    "gqa": {"kv-1": "1 group", STORYTELLER: "2 groups"},
+    "window": {STORYTELLER: "every second", CONTROL: "every second, trained on", "all-full": "no layer"},
+    "sinks": {STORYTELLER: "with sinks", CONTROL: "with sinks, trained on", "no-sinks": "without sinks"},
+}
 
 
 def show_retrained(page: str, study: Study) -> None:
@@ -108,13 +114,29 @@ def _story_table(page: str) -> pd.DataFrame:
 
 @remembered
 def stories_in_words(page: str) -> str:
-    """Which differences are larger than that between two seeds of storyteller itself."""
-    base = STORIES[page][STORYTELLER]
-    table = differences(story_losses(STORIES[page], base), base)
-    sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{base}”: {_verdict(rows)}."
-                 for variant, rows in table.groupby("variant", sort=False)]
-    return " ".join([*sentences, "The variant was trained from one seed, so that this spread is that of "
-                     f"{base} alone. These are means over texts that no training step saw, as on its card."])
+    """Which differences are larger than that between two seeds of storyteller itself, and what was trained how."""
+    base, control = STORIES[page][STORYTELLER], STORIES[page].get(CONTROL, "")
+    losses = story_losses(STORIES[page], base)
+    pairs = [(variant, other) for variant in STORIES[page].values() for other in (control, base)
+             if other and variant not in (base, other)]
+    tables = {other: differences(losses, other, base) for _, other in pairs}
+    sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{other}”: "
+                 f"{_verdict(tables[other][tables[other]['variant'] == variant])}." for variant, other in pairs]
+    how = f"\n\n{_begun(page)}" if control else ""
+    return " ".join([*sentences, how, "The variant was trained from one seed, so that this "
+                     f"spread is that of “{base}” alone. These are means over texts that no training step saw, as on its "
+                     "card."])
+
+
+def _begun(page: str) -> str:
+    """How the variants that began at storyteller's weights came about, and what their losses therefore say."""
+    ship = next(one for one in shipped().values() if one.directory.name in STORIES[page] and one.begun_from)
+    own = shipped()[ship.begun_from]
+    return (f"“{STORIES[page][ship.directory.name].capitalize()}” began at the weights of `{own.name}`, which saw "
+            f"{units.count(own.tokens_seen)} tokens, and was trained on {units.count(ship.tokens_seen)} more "
+            f"{ship.contestant.title}. “{STORIES[page][CONTROL].capitalize()}” had the same texts and steps with nothing "
+            "taken out, so that the difference between both is what the part is worth to a model that has had it. A "
+            "training that never had it may end elsewhere.")
 
 
 def under_study(page: str, study: Study) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from gptoss import units
 from gptoss.app import trained
 from gptoss.app.served import CHECKPOINT, served
 from gptoss.app.study import DEFAULT_PRESET, DIALS, RANDOM, TRAINED, Study
@@ -74,8 +75,19 @@ def weights_of(study: Study) -> Weights:
         return replace(weights, note=f"They are from this server: “{own.title}”. {weights.note}".strip())
     if ship is None:
         return _random(study, missing and f"{missing} Random ones stand in.")
-    weights = _of(ship.name, ship.contestant, study, f"on {ship.trained_on}")
-    return replace(weights, note=f"{missing} The shipped ones stand in. {weights.note}".strip()) if missing else weights
+    begun = f", from {ship.begun_from}'s by {units.count(ship.tokens_seen)} tokens" if ship.begun_from else ""
+    weights = _of(ship.name, ship.contestant, study, f"on {ship.trained_on}{begun}")
+    said = (f"{missing} The shipped ones stand in." if missing else "", how_begun(ship), weights.note)
+    return replace(weights, note=" ".join(filter(None, said)))
+
+
+def how_begun(ship: Shipped) -> str:
+    """Of weights whose training began at those of another shipped model: at which, and for how many tokens it lasted."""
+    if not ship.begun_from:
+        return ""
+    return (f"They began at those of {ship.begun_from} and were trained on {units.count(ship.tokens_seen)} tokens "
+            f"{ship.contestant.title}; {ship.begun_from} itself was trained on "
+            f"{units.count(shipped()[ship.begun_from].tokens_seen)} from new weights.")
 
 
 def weights_in_words(study: Study) -> str:

@@ -51,13 +51,27 @@ def test_the_panel_is_drawn_from_its_address_and_from_a_click(page):
     assert in_words(page) not in words(at)
 
 
-def test_one_page_shows_the_same_of_storyteller():
-    at = open_panel("gqa")
+@pytest.mark.parametrize("page, variants, base", [
+    ("gqa", ["1 group"], "2 groups"), ("window", ["every second, trained on", "no layer"], "every second"),
+    ("sinks", ["with sinks, trained on", "without sinks"], "with sinks")])
+def test_three_pages_show_the_same_of_storyteller(page, variants, base):
+    at = open_panel(page)
     stories = at.table[-1].value.set_index("Loss (nats a token)")
-    assert list(stories.index) == ["1 group, seed 0", "2 groups, seed 0", "2 groups, seed 1", "least possible"]
+    assert {*stories.index} == {*(f"{one}, seed 0" for one in (base, *variants)), f"{base}, seed 1", "least possible"}
     assert list(stories.columns) == ["story", "explanation", "conversation", "possession"]
     assert stories.loc["least possible", "story"] == "–" and 0.5 < float(stories.loc["least possible", "possession"]) < 0.6
-    assert "1 group, compared with “2 groups”:" in words(at) and "no training step saw" in words(at)
+    said = words(at)
+    assert "no training step saw" in said and "began at the weights of" not in said if page == "gqa" else (
+        "began at the weights of `storyteller`, which saw 216.27 M tokens" in said)
+    one, losses = variants[-1], stories.drop("least possible").astype(float)
+    means = losses.groupby(losses.index.str.split(", seed").str[0]).mean()
+    for other in (base, *variants[:-1]):
+        opening = f"{one[0].upper()}{one[1:]}, compared with “{other}”: "
+        verdict = said[said.index(opening):].removeprefix(opening).split(". ")[0]
+        told = dict(re.findall(r"(\w+) \(([+−][\d.]+)\)", verdict))
+        assert told or "in no domain is the difference larger" in verdict
+        for domain, value in told.items():
+            assert float(value.replace("−", "-")) == pytest.approx((means.loc[one] - means.loc[other])[domain], abs=2e-3)
 
 
 @pytest.mark.parametrize("page", VIEW)

@@ -287,11 +287,28 @@ def test_storyteller_runs_whole_with_its_weights_and_tokens_and_any_other_shape_
     assert STORIES.vocabulary == shipped()["storyteller"].vocabulary
     window = STORIES.moved(window=8)[0]
     assert weights_of(window).words == "weights trained on stories, window changed" and window.live_config == window.config
+    fewer = STORIES.moved(kv=1)[0]
+    assert weights_of(fewer) == Weights(TRAINED, "storyteller-kv-1", "weights trained on stories")
     other = STORIES.moved(layers=6)[0]
     assert weights_of(other).kind == RANDOM and other.live_config != other.config
     assert other.vocabulary.o200k_ids == STORIES.vocabulary.o200k_ids[:other.live_config.vocab_size]
     assert back_to_trained(other) == STORIES, "not classroom: the reader came from stories"
     assert twin(STORIES).live_config == STORIES.live_config
+
+
+@pytest.mark.parametrize("dials, name, how", [({"sinks": "off"}, "no-sinks", "without sinks"),
+                                              ({"window": 0}, "all-full", "without windows")], ids=str)
+def test_variants_that_began_at_storytellers_weights_say_so(dials, name, how):
+    study = STORIES.moved(**dials)[0]
+    weights, ship = weights_of(study), shipped()[f"storyteller-{name}"]
+    tokens = f"{ship.tokens_seen / 1e6:.2f} M tokens"
+    words = f"weights trained on stories, from storyteller's by {tokens}"
+    assert weights == Weights(TRAINED, ship.name, words, weights.note)
+    assert f"began at those of storyteller and were trained on {tokens} {how}" in weights.note
+    assert "storyteller itself was trained on 216.27 M from new weights" in weights.note
+    assert torch.equal(live_model(study).model.block[0].attn.qkv.weight, ship.load().block[0].attn.qkv.weight)
+    theta = weights_of(study.moved(theta=1000)[0])
+    assert theta.kind == CHANGED and weights.note in theta.note and "not retrained" in theta.note
 
 
 def test_weights_that_a_reader_trained_stand_for_the_tokens_of_classroom(shelf):

@@ -12,6 +12,7 @@ from nightly import NIGHTLY
 from gptoss.config import GPT2Config, ModelConfig
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.trace import trace
+from gptoss.training.beginning import begin_from
 from gptoss.training.corpus import Corpus, Mixture
 from gptoss.training.domains import GENERATED
 from gptoss.training.evaluation import evaluate
@@ -42,7 +43,7 @@ def test_all_that_is_promised_is_there():
     assert set(MODELS) >= {CLASSROOM, "gpt2", "kv-1", "kv-4", "kv-8", "all-sliding", "all-full", "one-active", "dense",
                            "no-sinks"}
     assert set(ALL) - set(MODELS) <= {"unbalanced"}  # whose curve alone is shown
-    assert {STORYTELLER, f"{STORYTELLER}-gpt2"} <= set(MODELS)
+    assert set(MODELS) >= {STORYTELLER, *(f"{STORYTELLER}-{name}" for name in ("gpt2", "kv-1", "no-sinks", "all-full"))}
     homes = {MODELS[CLASSROOM].directory.parent, MODELS[STORYTELLER].directory}
     on_disk = {path.parent for home in homes for path in home.rglob("config.json")}
     assert on_disk == {model.directory for model in MODELS.values()}
@@ -65,6 +66,21 @@ def test_a_model_is_what_its_contestant_is(name):
         sinks = torch.stack([block.attn.sinks for block in model.block])
         assert sinks.isfinite().all() if shipped_model.contestant.sinks else (sinks == -math.inf).all()
     assert all(weight.isfinite().all() for key, weight in model.named_parameters() if not key.endswith("sinks"))
+
+
+def test_what_began_at_trained_weights_says_at_which():
+    """By the SHA-256 that its history kept, which is taken again from the file that it began at."""
+    begun = {name: one for name, one in MODELS.items() if one.begun_from}
+    assert {*begun} == {f"{STORYTELLER}-no-sinks", f"{STORYTELLER}-all-full"}
+    start = MODELS[STORYTELLER]
+    digest = begin_from(start.contestant.build(), start.directory)
+    for one in begun.values():
+        history = one.history()
+        assert one.begun_from == STORYTELLER and history["begun_from"] == digest
+        assert history["stopped"] == "" and history["contestant"] == one.contestant.name
+        assert one.tokens_seen == history["at"] * history["recipe"]["batch"] * history["recipe"]["length"]
+        assert one.tokens_seen < start.tokens_seen / 100
+    assert begun[f"{STORYTELLER}-no-sinks"].history()["recipe"] == begun[f"{STORYTELLER}-all-full"].history()["recipe"]
 
 
 @EVERY

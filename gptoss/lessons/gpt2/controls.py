@@ -16,7 +16,7 @@ from gptoss.app.live import CACHED_ATTENTION_CELLS, Built, live_run
 from gptoss.app.served import MAX_LIVE_TOKENS
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.verdicts import Claim
-from gptoss.app.weights import CHANGED, weights_of
+from gptoss.app.weights import CHANGED, how_begun, weights_of
 from gptoss.charts import Chart
 from gptoss.config import GPT2_PRESETS, GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
@@ -25,7 +25,7 @@ from gptoss.lessons.gpt2 import charts, measure
 from gptoss.lessons.gpt2.measure import GPT_2, GPT_OSS, REPEATS, Clocks, SharedText
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.tokenizer.compact_gpt2 import CompactGPT2, compact_gpt2
-from gptoss.training.shipped import Shipped
+from gptoss.training.shipped import Shipped, shipped
 
 TABLE, SIZES, NEXT, ATTENTION, TENSORS, TIMES = VIEWS = "Table", "Sizes", "Next token", "Attention", "Tensors", "Clocks"
 REAL, OURS = "gpt-oss-20b", "the model under study"
@@ -156,8 +156,10 @@ def whose_weights(both: Pair) -> str:
     """What may be compared: the model under study was trained, and GPT-2 on the same texts, or one or both never were."""
     weights = weights_of(both.study)
     if both.trained:
-        return (f"Both were trained on {both.trained.trained_on}: the same texts in the same tokens, by the same recipe, "
-                f"with equal active parameters. GPT-OSS has {weights.words}.")
+        begun = how_begun(shipped()[weights.name])
+        alike = "" if begun else ": the same texts in the same tokens, by the same recipe"
+        return (f"Both were trained on {both.trained.trained_on}{alike}{'' if begun else ','} with equal active parameters. "
+                f"GPT-OSS has {weights.words}. {begun}".strip())
     if weights.kind == RANDOM:
         return f"Nothing here was trained: GPT-2 and GPT-OSS have {weights.words}, and guess by chance."
     return (f"GPT-2's weights are random, GPT-OSS has {weights.words}: what it knows better it owes to its training, not to "

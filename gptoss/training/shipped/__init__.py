@@ -22,6 +22,7 @@ from gptoss.model import GPT2, Transformer
 from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
 from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
 from gptoss.training.evaluation import Evaluation
+from gptoss.training.recipe import Recipe
 from gptoss.training.recording import Recording
 from gptoss.training.run_directory import RECORDING
 from gptoss.training.storage import HISTORY, load_model, read_evaluation
@@ -47,7 +48,8 @@ class Shipped:
     Attributes:
         name: what it is called: `kv-1` or `storyteller-kv-1`.
         contestant: what it is: its configuration, and whether it has sinks.
-        family: one of `FAMILIES`: all of one were trained on the same texts, by the same recipe.
+        family: one of `FAMILIES`: all of one were trained on the same kinds of texts, and those that began at random weights
+            on the same texts by the same recipe.
         directory: where it lies.
     """
 
@@ -64,6 +66,16 @@ class Shipped:
     def trained_on(self) -> str:
         """Its texts, in a word or two: "stories"."""
         return TRAINED_ON[self.family]
+
+    @property
+    def begun_from(self) -> str:
+        """The name of the shipped model at whose weights its training began, or nothing where those were random."""
+        return self.family if "begun_from" in self.history() else ""
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens that the steps of its training predicted."""
+        return Recipe(**self.history()["recipe"]).tokens
 
     @property
     def vocabulary(self) -> CompactVocabulary:

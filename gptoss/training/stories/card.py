@@ -1,8 +1,9 @@
 """What `storyteller` can do, measured on its file and on the texts that were held out, and written down beside it.
 
-    python -m gptoss.training.stories.card [--second runs/storyteller-1]
+    python -m gptoss.training.stories.card [--second runs/storyteller-1] [--control runs/storyteller-on]
 
-A second run, of another seed, does not ship: what it can do is kept in `second.json`.
+A second run, of another seed, does not ship: what it can do is kept in `second.json`. Nor does the control of the variants
+that began at storyteller's weights, which had their steps with nothing taken out: what it can do is kept in `control.json`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gptoss.training.routing import RouterWatch
 from gptoss.training.schemes import PLAIN, YARN
 from gptoss.training.shipped import STORYTELLER, Shipped, shipped
 from gptoss.training.specialisation import Information, information
-from gptoss.training.storage import load_model
+from gptoss.training.storage import HISTORY, load_model
 from gptoss.training.stories.corpus import DOMAINS, StoryCorpus, end_of_text, filling, held_possession
 from gptoss.training.stories.possession import POSSESSION, Grammar
 from gptoss.training.stories.prompts import STORY, ask
@@ -42,7 +43,7 @@ from gptoss.training.stories.wellformed import (
     whole_sentences,
     words,
 )
-from gptoss.training.storyteller import DIRECTORY, EVALUATION, LOSSES, OTHER_SEED
+from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, LOSSES, OTHER_SEED
 from gptoss.training.trainer import initialise_for_training
 from gptoss.training.unrepeat import TEXTS, write
 
@@ -53,7 +54,8 @@ EACH = 12  # texts after each opening
 NEW = 200  # tokens of each
 WARMTHS = (0.7, 1.0)  # temperatures
 AIM = 0.9  # of the texts at the first of them
-SECOND = "second.json"
+KEPT = {"second.json": OTHER_SEED, "control.json": CONTROL}  # runs that do not ship, by the file of what they can do
+FLAT = 0.002  # nats between two evaluations, up to which a difference does not count as falling
 TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
 FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
 
@@ -184,10 +186,11 @@ def family() -> dict[str, Shipped]:
 
 
 def all_figures(models: Mapping[str, LanguageModel], corpus: StoryCorpus) -> dict[str, dict]:
-    """`abilities` of every model of the family, and those that were kept of another seed."""
+    """`abilities` of every model of the family, and those that were kept of runs that do not ship."""
     figures = {name: abilities(model, corpus) for name, model in models.items()}
-    if (DIRECTORY / SECOND).exists():
-        figures[OTHER_SEED] = json.loads((DIRECTORY / SECOND).read_text(encoding="utf-8"))
+    for file, title in KEPT.items():
+        if (DIRECTORY / file).exists():
+            figures[title] = json.loads((DIRECTORY / file).read_text(encoding="utf-8"))
     return figures
 
 
@@ -205,8 +208,9 @@ def lines() -> Iterator[str]:
     write_losses({name: own["losses"] for name, own in figures.items()}, corpus)
     yield from _origin()
     yield from _losses(models, figures, corpus)
+    yield from _begun_from(figures)
     yield from _writing(figures)
-    yield from _inside(models[STORYTELLER], corpus)
+    yield from _inside(models, corpus)
     yield "## Twenty samples, not picked\n\nOpenings are those of the first unseen seeds.\n"
     for opening, greedy, warm in samples(models[STORYTELLER], corpus.vocabulary):
         yield f"- **{opening}**\n  - *temperature 0:* {_in_one_line(greedy)}\n  - *0.7:* {_in_one_line(warm)}"
@@ -260,6 +264,54 @@ def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], co
     yield ""
 
 
+def _begun_from(figures: Mapping[str, dict]) -> Iterator[str]:
+    """Of the variants whose training began at storyteller's weights: how, what they lose, and how their losses came down."""
+    variants = {name: one for name, one in family().items() if one.begun_from}
+    if not variants:
+        return
+    first, own, control = next(iter(variants.values())), shipped()[STORYTELLER], figures[CONTROL]
+    history = first.history()
+    recipe = history["recipe"]
+    yield (f"## Trained on from its weights\n\nThe training of {' and '.join(variants)} began at {STORYTELLER}'s weights, "
+           f"with their sinks or windows taken out, and took {recipe['steps']:,} steps of {recipe['batch']} rows of "
+           f"{recipe['length']} tokens on a CPU: {first.tokens_seen:,} tokens, {first.tokens_seen / own.tokens_seen:.1%} of "
+           f"those that {STORYTELLER} saw, from a second sampling of the corpus (SHA-256 "
+           f"`{history['corpus']['fingerprint']}`), without rounds of unlearning. *{CONTROL}* had the "
+           "same steps on the same rows with nothing taken out. What a variant loses compared with it is what the part is "
+           "worth to a model that has had it; what a model loses that never had it, only a training from the start can "
+           "tell. What these steps did to the control itself, the last row shows, and the table under Writing.\n")
+    changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
+    yield (f"```sh\npython -m gptoss.training --preset storyteller --contestant {next(iter(variants))} --stories corpus.npz "
+           f"--begin-from gptoss/training/storyteller {changed} --out runs/{next(iter(variants))}\n```\n")
+    yield "| loss compared with | " + " | ".join(DOMAINS) + " |\n" + "|---" * (1 + len(DOMAINS)) + "|"
+    for name, other in (*((name, other) for name in variants for other in (CONTROL, STORYTELLER)), (CONTROL, STORYTELLER)):
+        yield f"| {name}, with {other} | " + " | ".join(
+            f"{figures[name]['losses'][domain] - figures[other]['losses'][domain]:+.3f}" for domain in DOMAINS) + " |"
+    yield from _curves({name: curve(one.history()["evaluations"]) for name, one in variants.items()}, control["curve"])
+
+
+def _curves(variants: Mapping[str, Mapping[str, float]], control: Mapping[str, float]) -> Iterator[str]:
+    """How the losses of variants and of their control came down, and whether what is between them still fell at the end."""
+    yield "\n| mean loss over the domains after | " + " | ".join(f"{at} steps" for at in control) + " |"
+    yield "|---" * (1 + len(control)) + "|"
+    for name, losses in (variants | {CONTROL: control}).items():
+        yield f"| {name} | " + " | ".join(f"{loss:.3f}" for loss in losses.values()) + " |"
+    yield "\n" + " ".join(_at_the_end(name, losses, control) for name, losses in variants.items()) + "\n"
+
+
+def curve(evaluations: Mapping[str, dict]) -> dict[str, float]:
+    """Steps -> mean loss over the domains, in nats, from a history's evaluations."""
+    return {at: float(np.mean(list(one["losses"].values()))) for at, one in evaluations.items()}
+
+
+def _at_the_end(name: str, losses: Mapping[str, float], control: Mapping[str, float]) -> str:
+    """Whether what a variant loses compared with the control still fell between the last two evaluations."""
+    *_, before, last = (loss - control[at] for at, loss in losses.items())
+    still = "it was still falling" if before - last > FLAT else "it was not falling any more"
+    return (f"Between the last two of them what {name} loses compared with the control went from {before:+.3f} to "
+            f"{last:+.3f}: {still}.")
+
+
 def _writing(figures: Mapping[str, dict]) -> Iterator[str]:
     yield (f"## Writing\n\n{len(OPENINGS) * EACH} texts of {NEW} tokens. *Faultless*: every sentence well formed, nine in "
            "ten trigrams new, no loop.\n")
@@ -279,14 +331,18 @@ def _writing(figures: Mapping[str, dict]) -> Iterator[str]:
     yield ""
 
 
-def _inside(model: Transformer, corpus: StoryCorpus) -> Iterator[str]:
+def _inside(models: Mapping[str, LanguageModel], corpus: StoryCorpus) -> Iterator[str]:
+    model = models[STORYTELLER]
     scores = head_scores(model, corpus.vocabulary)
     yield "## Inside\n\nThe strongest heads, by the share of their attention:\n"
     for name, title in (("previous token", "to the token before"), ("induction", "to what came next last time"),
                         ("names", "from where an answer is due to where it was told")):
         yield f"- {title}: " + ", ".join(_strongest(scores[name])) + "."
     yield ("- Sinks take " + "; ".join(f"layer {layer} {row.min():.0%} to {row.max():.0%}"
-                                       for layer, row in enumerate(scores["sink"])) + ".\n")
+                                       for layer, row in enumerate(scores["sink"])) + f"; {scores['sink'].mean():.0%} of "
+           "the attention of all heads" + "".join(
+               f", in {name} {head_scores(one, corpus.vocabulary)['sink'].mean():.0%}" for name, one in models.items()
+               if one is not model and isinstance(one, Transformer) and family()[name].contestant.sinks) + ".\n")
     untrained = initialise_for_training(Transformer(model.config), 0).eval().requires_grad_(False)
     figures, null = specialisation(model, corpus), specialisation(untrained, corpus)
     yield ("What the chosen experts tell about the domain given the token, in bits, less what chance finds; in brackets an "
@@ -305,10 +361,14 @@ def _strongest(scores: np.ndarray, count: int = 3) -> Sequence[str]:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m gptoss.training.stories.card", description=__doc__.splitlines()[0])
     parser.add_argument("--second", type=Path, help="the directory of a run of another seed")
-    second = parser.parse_args().second
-    if second:
-        figures = abilities(load_model(second).requires_grad_(False), StoryCorpus.read(DIRECTORY / EVALUATION))
-        replace_files(DIRECTORY, {SECOND: partial(write_text, strict_json.write(figures) + "\n")})
+    parser.add_argument("--control", type=Path, help=f"the directory of {CONTROL}")
+    options = parser.parse_args()
+    for directory, file in zip((options.second, options.control), KEPT, strict=True):
+        if directory:
+            figures = abilities(load_model(directory).requires_grad_(False), StoryCorpus.read(DIRECTORY / EVALUATION))
+            history = json.loads((directory / HISTORY).read_text(encoding="utf-8"))
+            figures |= {"curve": curve(history["evaluations"])}
+            replace_files(DIRECTORY, {file: partial(write_text, strict_json.write(figures) + "\n")})
     path, written = DIRECTORY / "CARD.md", []
     for line in lines():
         print(line, flush=True)

@@ -2,7 +2,7 @@
 
 It was trained on what `gptoss.training.stories` wrote; `CARD.md` tells what that is and what the model can do. Beside the
 weights lie its vocabulary, the history of its training, and `evaluation.npz`, texts that were held out; in folders a GPT-2
-of equal active parameters and variants that differ in one thing.
+of equal active parameters and variants that differ in one thing, of which some began at random weights and others at these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from gptoss.training.stories.corpus import read_vocabulary
 DIRECTORY = Path(__file__).parent
 EVALUATION = "evaluation.npz"
 LOSSES = "losses.json"  # of the whole family on those texts, as the card has them
-OTHER_SEED = "storyteller, another seed"  # what the card and that file call the run that does not ship
+# What the card and that file call the runs that do not ship.
+OTHER_SEED = "storyteller, another seed"
+CONTROL = "storyteller, trained on"  # as far as the variants that began at its weights, with nothing taken out
 
 
 @functools.cache

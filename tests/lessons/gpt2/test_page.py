@@ -180,6 +180,14 @@ def test_a_trained_model_stands_beside_the_gpt2_that_was_trained_on_the_same_tex
     assert "GPT-2's weights are random" in captions(show(at, NEXT, WIDTH)), "only the equal one was trained"
 
 
+def test_of_weights_that_began_at_others_no_same_recipe_is_claimed():
+    alike, begun = (controls.whose_weights(controls.pair(Study.of_preset("storyteller").moved(**dials)[0], ACTIVE))
+                    for dials in ({"kv": 1}, {"sinks": "off"}))
+    assert alike.startswith("Both were trained on stories: the same texts in the same tokens, by the same recipe, with")
+    assert begun.startswith("Both were trained on stories with equal active parameters. GPT-OSS has weights trained on "
+                            "stories, from storyteller's by ") and ". They began at those of storyteller" in begun
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_next_tokens_are_those_of_the_traced_models(model):
     """The fast path of the view against the logits that a trace records."""
