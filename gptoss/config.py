@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAX_COUNT = 2**31 - 1  # of anything that is counted: what kernels index with
+MAX_WHOLE = 2**63 - 1  # beyond it torch takes a number only as a float
 MAX_NUMBER = 1e30  # of any other setting: beyond about 3e38 bfloat16 and float32 are infinite, and products come first
 
 
@@ -33,6 +34,8 @@ def _require_number(config: ModelConfig, name: str) -> None:
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_NUMBER:
         _refuse(name, value, f"a finite number above 0, {MAX_NUMBER:g} at most")
+    if isinstance(value, int) and value > MAX_WHOLE:
+        object.__setattr__(config, name, float(value))
 
 
 def _refuse(name: str, value: object, allowed: str) -> None:

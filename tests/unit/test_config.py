@@ -166,3 +166,10 @@ def test_the_ramp_keeps_its_place_in_a_smaller_head(name):
 def test_an_impossible_budget_is_refused(budget):
     with pytest.raises(ValueError, match=f"max_parameters={budget} is too small for 64 query heads and 128 experts"):
         scale_model(ModelConfig(), budget)
+
+
+@pytest.mark.parametrize("name", ["rope_theta", "rope_scaling_factor", "rope_ntk_beta", "swiglu_limit"])
+def test_a_whole_number_beyond_torchs_is_a_float(name):
+    config = ModelConfig.preset("classroom").replace(**{name: 10 ** 30})
+    assert type(getattr(config, name)) is float and getattr(config, name) == 1e30
+    assert Transformer(config)(torch.tensor([[1, 2]])).shape == (1, 2, config.vocab_size)
