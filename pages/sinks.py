@@ -45,7 +45,7 @@ OPENING = Opening(
 def maths(study: Study) -> str:
     """The formulas, each with the numbers of the model under study."""
     config = study.config
-    keys = config.sliding_window or study.context
+    keys = min(config.sliding_window or study.context, study.context)
     return with_numbers((r"""
 One head's scores of the keys that query $i$ can see are $s_{ij}$; its sink is one learned number $b_h$, the same for
 every query. It enters the softmax's denominator and nothing else:

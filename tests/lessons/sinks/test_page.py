@@ -142,3 +142,8 @@ def test_the_sidebars_switch_turns_every_sink_off():
 def test_the_code_is_that_which_ran():
     at = open_tab(open_page(PAGE, preset="classroom"), "sinks", "The code")
     assert "def explicit_attention" in at.code[0].value and "torch.sigmoid" in at.code[1].value
+
+
+def test_no_query_sees_more_keys_than_the_context_has():
+    words = page_text(open_tab(open_page(PAGE, preset="gpt-oss-20b", window="4096", context="128"), "sinks", "The maths"))
+    assert "sees 128 keys" in words and "4,096 keys" not in words
