@@ -64,19 +64,20 @@ def weights_of(study: Study) -> Weights:
     there and have its shape; else those that ship for its shape, unless the dial asks for random ones; else random ones.
     """
     if study.runs_checkpoint:
-        return _of(CHECKPOINT, Contestant(CHECKPOINT, "", served().config), study, "")
+        return _of(CHECKPOINT, Contestant(CHECKPOINT, "", served().config), study, "the server's checkpoint")
     ship = _shipped_for(study.live_config, study.vocabulary, study.sinks != "off")
     if study.weights == RANDOM:
         return _random(study, f"You chose them: for this shape some trained on {ship.trained_on} ship." if ship else "")
     own = trained.get(study.weights)
     missing = "" if study.weights == TRAINED else _why_not(study, own and own.contestant)
     if own and not missing:
-        weights = _of(study.weights, own.contestant, study, "on this server")
+        weights = _of(study.weights, own.contestant, study, "weights trained on this server")
         return replace(weights, note=f"They are from this server: “{own.title}”. {weights.note}".strip())
     if ship is None:
         return _random(study, missing and f"{missing} Random ones stand in.")
-    begun = f", from {ship.begun_from}'s by {units.count(ship.tokens_seen)} tokens" if ship.begun_from else ""
-    weights = _of(ship.name, ship.contestant, study, f"on {ship.trained_on}{begun}")
+    words = (f"{ship.begun_from}'s weights, trained for {units.count(ship.tokens_seen)} more tokens" if ship.begun_from else
+             f"weights trained on {ship.trained_on}")
+    weights = _of(ship.name, ship.contestant, study, words)
     said = (f"{missing} The shipped ones stand in." if missing else "", how_begun(ship), weights.note)
     return replace(weights, note=" ".join(filter(None, said)))
 
@@ -130,11 +131,10 @@ class _Setting(NamedTuple):
     now: str
 
 
-def _of(name: str, contestant: Contestant, study: Study, texts: str) -> Weights:
-    """Weights trained on some texts or somewhere, or those of the server's checkpoint, under a study's settings."""
+def _of(name: str, contestant: Contestant, study: Study, words: str) -> Weights:
+    """Trained weights, or those of the server's checkpoint, in `words`, under a study's settings."""
     served_here = name == CHECKPOINT
-    words, where, since = ("the server's checkpoint", "the checkpoint", "the same weights") if served_here else (
-        f"weights trained {texts}", "training", "not retrained")
+    where, since = ("the checkpoint", "the same weights") if served_here else ("training", "not retrained")
     different = _differences(contestant, study.live_config, study.sinks != "off")
     if not different:
         return Weights(SERVED if served_here else TRAINED, name, words)

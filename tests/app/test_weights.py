@@ -302,7 +302,7 @@ def test_variants_that_began_at_storytellers_weights_say_so(dials, name, how):
     study = STORIES.moved(**dials)[0]
     weights, ship = weights_of(study), shipped()[f"storyteller-{name}"]
     tokens = f"{ship.tokens_seen / 1e6:.2f} M tokens"
-    words = f"weights trained on stories, from storyteller's by {tokens}"
+    words = f"storyteller's weights, trained for {tokens.replace(' tokens', ' more tokens')}"
     assert weights == Weights(TRAINED, ship.name, words, weights.note)
     assert f"began at those of storyteller and were trained on {tokens} {how}" in weights.note
     assert "storyteller itself was trained on 216.27 M from new weights" in weights.note

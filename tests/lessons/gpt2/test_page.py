@@ -184,8 +184,8 @@ def test_of_weights_that_began_at_others_no_same_recipe_is_claimed():
     alike, begun = (controls.whose_weights(controls.pair(Study.of_preset("storyteller").moved(**dials)[0], ACTIVE))
                     for dials in ({"kv": 1}, {"sinks": "off"}))
     assert alike.startswith("Both were trained on stories: the same texts in the same tokens, by the same recipe, with")
-    assert begun.startswith("Both were trained on stories with equal active parameters. GPT-OSS has weights trained on "
-                            "stories, from storyteller's by ") and ". They began at those of storyteller" in begun
+    assert begun.startswith("Both were trained on stories with equal active parameters. GPT-OSS has storyteller's "
+                            "weights, trained for ") and ". They began at those of storyteller" in begun
 
 
 @pytest.mark.parametrize("model", MODELS)
