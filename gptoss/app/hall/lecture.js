@@ -392,10 +392,11 @@ function makeFrame(next) {
   Object.assign(frame, { src: here(next), inert: true, tabIndex: -1, title: 'The next stop, computed ahead of time' })
   frame.setAttribute('aria-hidden', 'true')
   document.body.append(frame)
+  quiet(frame.contentWindow) // which the page takes over from the empty one, before any of its scripts runs
   room.watch = setInterval(() => {
     if (!frame.contentDocument) return dropFrame(true) // the browser's own page: the server is gone
     const inside = frame.contentWindow, app = frame.contentDocument.querySelector('.stApp')
-    if (inside?.location.href !== 'about:blank') quiet(inside)
+    quiet(inside) // where a browser gave the page a window of its own
     if (document.activeElement === frame) window.focus() // the keys stay the projector's
     const done = app?.dataset.testScriptState === 'notRunning' && frame.contentDocument.querySelector('.page-head h1')
     if (done) room.fetched = next
@@ -403,7 +404,8 @@ function makeFrame(next) {
   }, 20)
 }
 
-// The frame adds nothing to the history that Back goes through.
+// The frame adds nothing to the history that Back goes through. An entry would stay when the frame is gone, and a press of
+// Back would do nothing.
 function quiet(inside) {
   if (!inside || inside.gptossQuiet) return
   inside.gptossQuiet = true
