@@ -8,7 +8,7 @@ const LOST = 2000 // ms after which a stream that the server has closed is opene
 const QUIET = 250 // ms between looks at what is on the projector, and until it counts as standing
 const TRIES = 8 // looks, in half of `SOON`, whether the page has come to where a press is meant for
 const AGAIN = 5000 // ms after which the room is told once more what it has not taken in
-const OWN = 1500 // ms in which the room's move is one that this window's keys have made
+const OWN = 1500 // ms in which the room's move is one that this window's own hands have made
 const SETTLED = 800 // ms after a key or a question to Python in which its answer may not have begun yet
 const DIGITS = 1200 // ms in which another digit belongs to the same number
 const FREE = 'gptoss-free-' // that a follower's hands have touched something
@@ -18,7 +18,7 @@ const NOT_HANDS = '.lecture-bar, .st-key-ballot, .head-fold, [popovertarget], a[
 const MOVES = ['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
 
 const room = (window.gptossLecture ??= {
-  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, seen: '', seenAt: 0, can: '', taken: 0, taking: Promise.resolve(), keyAt: -OWN, askedAt: -AGAIN, black: false, digits: '', fetched: '',
+  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, seen: '', seenAt: 0, can: '', taken: 0, taking: Promise.resolve(), keyAt: -OWN, handAt: -OWN, turnAt: 0, askedAt: -AGAIN, black: false, digits: '', fetched: '',
   byTab: false, listens: false, isSettled, pressed: key => room.now && (leads() ? led(key) : turned(key)),
 })
 
@@ -58,9 +58,12 @@ function listen() {
     if (MOVES.includes(event.key) || event.target.matches?.('input, textarea')) touch(event)
     if (event.key === 'Escape') close()
   }, true)
-  window.addEventListener('popstate', () => room.now && !leads() && setFree(true)) // Back is a hand's, too
+  window.addEventListener('popstate', () => { // Back is a hand's, too
+    room.handAt = performance.now()
+    if (room.now && !leads()) setFree(true)
+  })
   window.addEventListener('pointerdown', event => {
-    room.byTab = false
+    Object.assign(room, { byTab: false, handAt: performance.now() })
     touch(event)
     dropFrame(true)
   }, true)
@@ -83,7 +86,9 @@ function open({ code, stream }) {
   const source = (room.stream = new EventSource(here(`room/${code}/events`)))
   source.onmessage = message => {
     if (!room.event && leads()) learn(code)
-    room.event = JSON.parse(message.data)
+    const event = JSON.parse(message.data)
+    if (event.turn !== room.event?.turn) room.turnAt = performance.now()
+    room.event = event
     keepPlace()
     if (room.event.over) source.close()
     blacken(leads() && room.event.black)
@@ -142,8 +147,15 @@ function look() {
   if (leads()) prepare()
   if (!event || event.over) return
   const away = event.turn !== data().turn
-  if (leads()) return away || data().gone ? performance.now() - room.keyAt < OWN || ask() : (tell(), tellPage())
+  if (leads()) return away || data().gone ? isOwnMove() || ask() : (tell(), tellPage())
   if (!isFree() && (away || event.address !== data().address)) ask()
+}
+
+// Where this window has moved the room, by a key, a click or Back, it hears of that from the room before Streamlit says that
+// a run has begun. Asked then, Python would run the page that is being left, and the lecture would go back to it.
+function isOwnMove() {
+  const time = performance.now()
+  return time - Math.max(room.keyAt, room.handAt) < OWN || time - room.turnAt < QUIET
 }
 
 // Python looks at the room itself, so a message says only that there is something to see. One on its way is enough.
