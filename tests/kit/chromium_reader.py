@@ -111,7 +111,7 @@ class Visits:
         for page in self.pages:
             assert_no_error_shown(page)
             assert page.evaluate("window.calls") == []
-        assert self.errors == []
+        assert self.errors == [], self.errors
 
     def leave(self) -> None:
         """Close every page. Only the first context stays, since it holds the app's files."""

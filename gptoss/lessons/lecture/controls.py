@@ -66,7 +66,7 @@ def start(text: str, order: Order) -> None:
 
 def carry(text: str) -> None:
     """Buttons that take an order away and bring one."""
-    st.download_button("Download", text, f"lecture-{chosen()}.toml", "application/toml", on_click="ignore",
+    st.download_button("Download", lambda: text, f"lecture-{chosen()}.toml", "application/toml", on_click="ignore",
                        key="lecture_download", icon=":material/download:", disabled=not text,
                        help="The order as a text, to edit anywhere and to pass on.")
     with st.popover("Upload", icon=":material/upload:"):
