@@ -13,9 +13,15 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.benchmarks.servers import APP, serving
 
+LONGEST = ("test_projector_in_browser", "test_lecture_in_browser")  # whole lectures, half a minute and more each
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give a test here a second try: what a busy machine delays is no fault. Pytest's summary counts every rerun."""
+    """Begin with the longest tests, so that no worker is left with one at the end, and give each here a second try.
+
+    What a busy machine delays is no fault. Pytest's summary counts every rerun.
+    """
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
     for item in items:
         if "tests/browser" in item.nodeid:
             item.add_marker(pytest.mark.flaky(reruns=1))
