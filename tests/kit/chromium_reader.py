@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
@@ -44,7 +45,19 @@ _OPEN_ROOM = """([to, order]) => fetch(to, {method: 'POST', headers: {'Content-T
 _ACT = """([to, said]) => fetch(to, {method: 'POST', headers: {'Content-Type': 'application/json'},
     body: JSON.stringify(said)}).then(answer => answer.status)"""
 _HOOK = """window.calls = []
-for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => window.calls.push(name)"""
+for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => window.calls.push(name)
+window.unanswered = false
+window.WebSocket = class extends WebSocket {
+    constructor(...to) {
+        super(...to)
+        this.addEventListener('message', () => { window.unanswered = false })
+    }
+    send(words) {
+        window.unanswered = true
+        super.send(words)
+    }
+}
+"""
 
 # Once a window: what a reader does later stays.
 _FOLD = """
@@ -54,12 +67,13 @@ if (!sessionStorage.getItem('begun')) {
 }"""
 
 
-# Resolves once nothing has changed on the page for some frames, no script runs and nothing that is to be seen is still to
-# come; or when patience is at its end. A frame that a busy machine is late with counts as one, so the wait is long enough.
+# Resolves once nothing has changed on the page for some frames, the server has answered and runs no script, and nothing
+# that is to be seen is still to come; or when patience is at its end. A frame that a busy machine is late with counts as
+# one, so the wait is long enough.
 _SETTLE = """([quiet, patience]) => new Promise(done => {
     const start = performance.now()
     const shown = each => each.checkVisibility()
-    const toCome = () => document.querySelector('[data-test-script-state=running]')
+    const toCome = () => window.unanswered || document.querySelector('[data-test-script-state=running]')
         || [...document.querySelectorAll('[data-testid=stSkeleton]')].some(shown)
         || [...document.querySelectorAll('[data-testid=stVegaLiteChart]:not(:has(canvas, svg.marks))')].some(shown)
     let still = 0
@@ -127,7 +141,11 @@ class Visits:
 
 
 def at_rest(page: Page) -> None:
-    """Wait until the script has run and the page's head is painted."""
+    """Wait until the script has run and the page's head is painted.
+
+    After a click Streamlit shows the old page, and that nothing runs, until a busy server has begun with its answer.
+    """
+    page.wait_for_function("() => !window.unanswered", timeout=3 * PATIENCE)
     expect(page.locator(".page-head h1")).to_be_visible(timeout=3 * PATIENCE)
     expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=3 * PATIENCE)
 
@@ -154,6 +172,22 @@ def misfits(page: Page) -> list[str]:
             + [f"outside of its chart: {words}" for words in page.evaluate(_LABELS_OUTSIDE)])
 
 
+def patiently(look: Callable[..., None]) -> Callable[..., None]:
+    """A look at the page that is repeated for a while where it fails: what a busy browser lays out late is no fault."""
+
+    @wraps(look)
+    def looks(page: Page, *wanted: object, **more: object) -> None:
+        for pause in (100, 400, 1600):
+            try:
+                return look(page, *wanted, **more)
+            except AssertionError:
+                page.wait_for_timeout(pause)
+        return look(page, *wanted, **more)
+
+    return looks
+
+
+@patiently
 def assert_fits(page: Page) -> None:
     found = misfits(page)
     assert not found, found
@@ -164,6 +198,7 @@ def view_buttons(page: Page, path: str) -> list[Locator]:
     return page.locator(f".st-key-{'view' if path == 'build' else f'{path}_view'} button").all()
 
 
+@patiently
 def assert_picture_begins(page: Page, at_most: int, height: float = 0.0) -> None:
     """The main picture begins so many px below the top of the window, and takes this share of its height."""
     page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
@@ -173,6 +208,7 @@ def assert_picture_begins(page: Page, at_most: int, height: float = 0.0) -> None
     assert box["height"] >= height * page.viewport_size["height"], where
 
 
+@patiently
 def assert_question_is_near(page: Page) -> None:
     """The question begins right under its picture, and is one scroll away where the picture fits a screen."""
     screen = page.viewport_size["height"]
