@@ -134,7 +134,8 @@ def _leave_ctrl_c(worker: int) -> None:
 
 
 def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | StoryCorpus:
-    """What the options ask for. Raises `ValueError` where the model has not as many tokens as the corpus."""
+    """What the options ask for. Raises `ValueError` where the model has not as many tokens as the corpus, or no text is so
+    long."""
     if options.stories:
         stories = StoryCorpus.read(options.stories, options.length, options.seed)
         if stories.vocabulary.size != vocabulary_size:
@@ -145,7 +146,9 @@ def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | S
         text, shares = read_own_text(options.text.read_bytes()), ((OWN, 1.0),)
     elif options.mixture:
         shares = _shares(options.mixture)
-    return Corpus(compact_vocabulary(vocabulary_size), Mixture(shares), options.length, text, options.seed)
+    corpus = Corpus(compact_vocabulary(vocabulary_size), Mixture(shares), options.length, text, options.seed)
+    corpus.require_texts()
+    return corpus
 
 
 def _shares(text: str) -> tuple[tuple[str, float], ...]:

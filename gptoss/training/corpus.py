@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,6 +122,11 @@ class Corpus:
     def _text_length(self) -> int:
         return self.length + 1 - HEADER
 
+    def require_texts(self) -> None:
+        """Look before the first document whether the library has texts so long. Raises `ValueError`, naming the longest."""
+        kinds = [domain for domain in self.domains if domain in LIBRARY]
+        _require_long_texts(self.vocabulary, self._text_length, itertools.product(kinds, (False, True)))
+
     def batch(self, step: int, count: int) -> Batch:
         """The documents of one step, the same whenever it is asked for: which makes a resumed run the run it was."""
         rng = np.random.default_rng((self.seed, step))
@@ -209,7 +214,7 @@ def _library_window(kind: str, vocabulary: CompactVocabulary, rng: np.random.Gen
     """
     for attempt in itertools.count():
         if attempt == PATIENCE:
-            _require_a_long_text(kind, vocabulary, length, validation)
+            _require_long_texts(vocabulary, length, [(kind, validation)])
         path = _paths()[int(np.searchsorted(_shares_of_bytes(), rng.random(), side="right"))]
         texts = _module_tokens(path, kind, vocabulary)[validation]
         room = np.array([len(text) - length + 1 for text in texts], dtype=int).clip(min=0)
@@ -220,17 +225,27 @@ def _library_window(kind: str, vocabulary: CompactVocabulary, rng: np.random.Gen
             return texts[number][start:start + length]
 
 
-def _require_a_long_text(kind: str, vocabulary: CompactVocabulary, length: int, validation: bool) -> None:
-    """Raise `ValueError`, naming the longest text, unless one has `length` tokens. A token has at least one byte."""
-    longest = 0
+def _require_long_texts(vocabulary: CompactVocabulary, length: int, wanted: Iterable[tuple[str, bool]]) -> None:
+    """Raise `ValueError` unless there is a text of `length` tokens in every part of the library that is `wanted`.
+
+    A part is a kind of text, kept for validation or not. The sentence names the part whose longest text is the shortest. A
+    token has at least one byte, so that most texts need no counting.
+    """
+    longest = dict.fromkeys(wanted, 0)
     for path in sorted(_paths(), key=lambda path: path.stat().st_size, reverse=True):
-        if path.stat().st_size <= longest:
+        short = [part for part, tokens in longest.items() if tokens < length]
+        if all(path.stat().st_size <= longest[part] for part in short):
             break
-        longest = max(longest, *(len(text) for text in _module_tokens(path, kind, vocabulary)[validation]), 0)
-        if longest >= length:
-            return
-    raise ValueError(f"documents of {length + HEADER - 1:,} tokens are too long: the longest text of {kind} kept for "
-                     f"{'validation' if validation else 'training'} has {longest:,}, in {vocabulary.size:,} different ones")
+        texts = library.texts_of(path)
+        for kind, validation in short:
+            for text in sorted(_split(kind, texts[kind])[validation], key=len, reverse=True):
+                if len(text.encode()) > longest[kind, validation]:
+                    longest[kind, validation] = max(longest[kind, validation], len(vocabulary.encode(text)))
+    if longest and min(longest.values()) < length:
+        kind, validation = min(longest, key=longest.get)
+        raise ValueError(f"documents of {length + HEADER - 1:,} tokens are too long: the longest text of {kind} kept for "
+                         f"{'validation' if validation else 'training'} has {longest[kind, validation]:,}, in "
+                         f"{vocabulary.size:,} different ones")
 
 
 def _paths() -> tuple[Path, ...]:
@@ -247,14 +262,18 @@ def _shares_of_bytes() -> np.ndarray:
 @functools.lru_cache(maxsize=2048)
 def _module_tokens(path: Path, kind: str, vocabulary: CompactVocabulary) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The tokens of a module's texts of one kind, for training and for validation. Docstrings are joined end to end."""
-    texts = library.texts_of(path)[kind]
-    if kind == PROSE:  # most are shorter than a context
-        texts = ["\n\n".join(text for text in texts if for_validation(text.encode()) == validation)
-                 for validation in (False, True)]
-        return tuple([np.array(vocabulary.encode(text), dtype=np.int32)] for text in texts)
+    training, validation = ([np.array(vocabulary.encode(text), dtype=np.int32) for text in part]
+                            for part in _split(kind, library.texts_of(path)[kind]))
+    return training, validation
+
+
+def _split(kind: str, texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A module's texts of one kind, for training and for validation."""
     split = [], []
     for text in texts:
-        split[for_validation(text.encode())].append(np.array(vocabulary.encode(text), dtype=np.int32))
+        split[for_validation(text.encode())].append(text)
+    if kind == PROSE:  # most are shorter than a context
+        return ["\n\n".join(split[0])], ["\n\n".join(split[1])]
     return split
 
 

@@ -111,6 +111,32 @@ def test_documents_longer_than_any_text_name_the_longest(small_library, domain, 
         corpus.validation(1) if validation else corpus.batch(0, 1)
 
 
+def test_texts_are_looked_for_before_the_first_document(small_library):
+    """The sentence names the part that allows the shortest documents; without library texts any length will do."""
+    with pytest.raises(ValueError) as of_both:
+        tiny_corpus(mixture=OF_THE_LIBRARY, length=500_000).require_texts()
+    longest = {}
+    for kind in ("prose", "code"):
+        for validation in (False, True):
+            texts = [text for path in library.source_files() for text in corpus_module._module_tokens(path, kind, VOCABULARY)
+                     [validation]]
+            longest[kind, "validation" if validation else "training"] = max(map(len, texts), default=0)
+    kind, kept_for = min(longest, key=longest.get)
+    assert f"longest text of {kind} kept for {kept_for} has {longest[kind, kept_for]:,}," in str(of_both.value)
+    tiny_corpus(mixture=OF_THE_LIBRARY).require_texts()
+    tiny_corpus(mixture=Mixture.of({"recall": 1}), length=500_000).require_texts()
+
+
+def test_docstrings_come_in_the_order_of_the_walk_through_the_whole_tree(tmp_path):
+    source = 'def first():\n    "1"\n    match x:\n        case 1:\n            def deep():\n                "5"\n' \
+             'try:\n    class A:\n        "2"\nexcept B:\n    def c():\n        "4"\nelse:\n    async def d():\n' \
+             '        "3"\nfinally:\n    f = lambda: "no"\nif a:\n    pass\nelse:\n    with b:\n' \
+             '        class E:\n            "6"\n'
+    (tmp_path / "odd.py").write_text(source)
+    walked = [ast.get_docstring(node) for node in ast.walk(ast.parse(source)) if isinstance(node, library._DEFINITIONS)]
+    assert library.texts_of(tmp_path / "odd.py")["prose"] == walked and sorted(walked) == list("123456")
+
+
 def test_a_form_feed_moves_no_line(tmp_path):
     """Python's own sources hold some; they are no ends of lines to its parser."""
     path = tmp_path / "old.py"

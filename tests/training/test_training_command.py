@@ -19,6 +19,7 @@ from tiny_runs import TINY, VOCABULARY
 from gptoss.config import PRESETS
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training import __main__ as command
+from gptoss.training import library
 from gptoss.training.contestants import contestants
 from gptoss.training.distributed import world
 from gptoss.training.recording import Recording
@@ -306,6 +307,14 @@ def test_resuming_what_was_never_begun_is_refused(tiny, tmp_path):
     os.mkfifo(tmp_path / "training.state")  # nobody writes into it: whoever opens it waits for ever
     with pytest.raises(SystemExit, match="--resume: .*training.state: there is no such file"):
         tiny(tmp_path, "--resume")
+
+
+def test_documents_longer_than_any_text_are_refused_before_a_model_is_built(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "source_files", lambda: (Path(library.__file__),))
+    monkeypatch.setattr(command, "Trainer", None)
+    with pytest.raises(SystemExit, match="60,000 tokens are too long: the longest text of .* has [0-9]"):
+        tiny(tmp_path / "run", **{"--length": 60_000, "--mixture": "prose=1,code=1"})
+    assert not (tmp_path / "run").exists()
 
 
 def test_memory_that_is_not_there_is_a_sentence(tiny, tmp_path, monkeypatch):
