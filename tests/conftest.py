@@ -6,8 +6,9 @@ import torch
 from hypothesis import settings
 from nightly import EXAMPLES, NIGHTLY
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner import script_runner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
-from streamlit.testing.v1 import local_script_runner
+from streamlit.testing.v1 import app_test, local_script_runner
 
 torch.set_num_threads(1)  # the models are tiny: a second thread costs more than it gives
 
@@ -15,8 +16,19 @@ torch.set_num_threads(1)  # the models are tiny: a second thread costs more than
 # twice as long as most pages, and never changes.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
-# Every run of an AppTest compiles the router and its page, which a server does once.
-local_script_runner.ScriptCache = cache(ScriptCache)
+# Every run of an AppTest compiles the router and its page, and makes a server of mocks, each of which a server does once.
+app_test.ScriptCache = local_script_runner.ScriptCache = cache(ScriptCache)
+app_test.MagicMock = cache(app_test.MagicMock)
+
+
+def run_app(main_script: str) -> None:
+    """Run the router, as a server does from its second visitor on."""
+    exec(local_script_runner.ScriptCache().get_bytecode(main_script), {"__name__": "__main__", "__file__": main_script})
+
+
+# Before its first `st.navigation` a server runs the page's file, which hands over to the router (`ensure_app`), and an AppTest
+# is there on every run. `tests/browser/test_first_visit.py` goes that way.
+script_runner._mpa_v1 = run_app
 
 # The first example pays for imports and warm-up, so no example has a deadline.
 settings.register_profile("gptoss", deadline=None, max_examples=25)
