@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import runpy
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,8 +53,8 @@ class Page:
         return (*own, f"{self.path}_{TABS}")
 
     def as_streamlit(self) -> st.Page:
-        return st.Page(f"pages/{self.file}", title=self.title, icon=self.icon, url_path=self.path, help=self.teaches,
-                       default=self is PAGES[0])
+        """Its entry in the bar, for one run: a copy, because Streamlit notes in it that it may be run."""
+        return copy(_entry(self))
 
     @property
     def core(self) -> bool:
@@ -66,6 +68,13 @@ class Page:
         if self.path in _TRAIN_NOTHING:
             return study.scale
         return study.small if self.path in _BUILD_THEIR_OWN else study
+
+
+@cache
+def _entry(page: Page) -> st.Page:
+    """A page's entry in the bar. Streamlit looks for its file whenever it makes one, which took a twentieth of a run."""
+    return st.Page(f"pages/{page.file}", title=page.title, icon=page.icon, url_path=page.path, help=page.teaches,
+                   default=page is PAGES[0])
 
 
 # Pages that take `classroom` in place of storyteller, each with why.

@@ -73,7 +73,8 @@ class Panel:
 
 def line(key: str) -> Line:
     """The line to the element with this key."""
-    return st.session_state.setdefault("lines", {}).setdefault(key, Line())
+    lines = st.session_state.setdefault("lines", {})
+    return lines[key] if key in lines else lines.setdefault(key, Line())  # a token is not drawn for nothing
 
 
 def hear(key: str) -> tuple[Message | None, bool]:
