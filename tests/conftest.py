@@ -26,8 +26,8 @@ def run_app(main_script: str) -> None:
     exec(local_script_runner.ScriptCache().get_bytecode(main_script), {"__name__": "__main__", "__file__": main_script})
 
 
-# Before its first `st.navigation` a server runs the page's file, which hands over to the router (`ensure_app`), and an AppTest
-# is there on every run. `tests/browser/test_first_visit.py` goes that way.
+# Before its first `st.navigation` a server runs the page's file, which hands over to the router (`ensure_app`), as would
+# every run of an AppTest. `tests/browser/test_first_visit.py` goes that way.
 script_runner._mpa_v1 = run_app
 
 # The first example pays for imports and warm-up, so no example has a deadline.
