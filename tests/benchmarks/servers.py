@@ -66,7 +66,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until_healthy(server: Server, timeout: float = 60) -> None:
+def wait_until_healthy(server: Server, timeout: float = 120) -> None:
     """Return once the server answers; `RuntimeError` if it ended or did not answer in `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and server.process.poll() is None:

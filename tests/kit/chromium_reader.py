@@ -14,6 +14,7 @@ from gptoss.app.lesson import BESIDE
 from gptoss.app.pictures import MAIN
 
 PATIENCE = 15_000  # ms; the machine may be busy with other tests
+expect.set_options(timeout=PATIENCE)
 DESKTOP = {"width": 1440, "height": 900}
 LAPTOP = {"width": 1280, "height": 720}
 PHONE = {"width": 390, "height": 844}
