@@ -5,6 +5,7 @@ import gc
 import streamlit as st
 
 from gptoss.app.allocation import spare_memory
+from gptoss.app.garbage import collect_aside
 from gptoss.app.recorded import recording
 from gptoss.app.served import served
 from gptoss.config import ModelConfig
@@ -14,8 +15,8 @@ from gptoss.config import ModelConfig
 def prepare_process() -> None:
     """Load what every page needs, then keep the garbage collector's hands off it.
 
-    Streamlit collects after every script run. Walking all objects of torch, pandas and the tokenizer each
-    time costs more than the run itself; frozen, they are passed over, and what sessions create is still collected.
+    Walking all objects of torch, pandas and the tokenizer each time costs more than a script's run; frozen, they are passed
+    over, and what sessions create is still collected.
     """
     spare_memory()
     import altair  # noqa: F401
@@ -36,6 +37,7 @@ def prepare_process() -> None:
     recording()
     gc.collect()
     gc.freeze()
+    collect_aside()
 
 
 @st.cache_resource(show_spinner=False)
