@@ -4,6 +4,8 @@ from gptoss.checkpoint.errors import CheckpointError
 from gptoss.checkpoint.gpt2 import read_gpt2, save_gpt2
 from gptoss.checkpoint.layouts import expected_tensors
 from gptoss.checkpoint.reader import Reader, require_finite
+from gptoss.checkpoint.room import require_room
 from gptoss.checkpoint.writer import save
 
-__all__ = ["CheckpointError", "Reader", "expected_tensors", "read_gpt2", "require_finite", "save", "save_gpt2"]
+__all__ = ["CheckpointError", "Reader", "expected_tensors", "read_gpt2", "require_finite", "require_room", "save",
+           "save_gpt2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -77,6 +78,14 @@ class Reader:
         if packed:
             self._require_packed()
         return self._tensors(dtype, device, packed)
+
+    def resident_bytes(self, dtype: torch.dtype = torch.bfloat16, packed: bool = False) -> int:
+        """Memory that `tensors` takes on the CPU with the same arguments, without what is only mapped from the files."""
+        return sum(math.prod(shape) * (torch.float32 if is_norm_scale(name) else dtype).itemsize
+                   for name, shape in self.shapes.items() if not (packed and self._is_mapped(name, dtype)))
+
+    def _is_mapped(self, name: str, dtype: torch.dtype) -> bool:
+        return name in self.packed or self._lies_ready(name, torch.float32 if is_norm_scale(name) else dtype)
 
     def _tensors(self, dtype: torch.dtype, device: torch.device | str, packed: bool) -> Iterator[tuple[str, torch.Tensor]]:
         with ExitStack() as files:
@@ -266,6 +275,8 @@ def _headers_of(path: Path) -> dict[str, Header]:
             return {name: Header(path, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or not a safetensors file: {error}") from error
+    except RuntimeError as error:  # torch maps no file that is larger than all memory
+        raise CheckpointError(f"{path} cannot be mapped into memory: {error}") from error
 
 
 def _fill_packed(place: str, out: torch.Tensor, blocks, scales) -> None:

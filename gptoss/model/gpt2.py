@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gptoss.checkpoint import read_gpt2
+from gptoss.checkpoint import read_gpt2, require_room
 from gptoss.config import GPT2Config
 from gptoss.model.attention import explicit_attention
 from gptoss.model.block import TransformerBlock
@@ -122,9 +122,12 @@ class GPT2(LanguageModel):
     @classmethod
     def from_checkpoint(cls, directory: str | Path, dtype: torch.dtype = torch.float32,
                         device: torch.device | str | None = None) -> GPT2:
-        """Read Hugging Face's safetensors of GPT-2. Raises `CheckpointError`."""
-        config, tensors = read_gpt2(directory, dtype, device or torch.get_default_device())
+        """Read Hugging Face's safetensors of GPT-2. Raises `CheckpointError`, also where memory has no room for them."""
+        device = torch.device(device or torch.get_default_device())
+        config, tensors = read_gpt2(directory, dtype, device)
         model = cls(config, device="meta", dtype=dtype)
+        if device.type == "cpu":
+            require_room(Path(directory), sum(part.nbytes for part in model.parameters()))
         for name, tensor in tensors:  # one at a time, so that the peak is the model and one tensor more
             model.load_state_dict({name: tensor}, strict=False, assign=True)
         return model

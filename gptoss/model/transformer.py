@@ -77,14 +77,19 @@ class Transformer(LanguageModel):
     @classmethod
     def from_checkpoint(cls, directory: str | Path, dtype: torch.dtype = torch.bfloat16,
                         device: torch.device | str | None = None, experts: str = "unpacked") -> Transformer:
-        """Read safetensors in OpenAI's or Hugging Face's layout, MXFP4 or not. Raises `CheckpointError`.
+        """Read safetensors in OpenAI's or Hugging Face's layout, MXFP4 or not.
+
+        Raises `CheckpointError`, before anything is read where the weights have no room in the memory that is free.
 
         Tensors are read one at a time, so the peak is the model and one tensor more. With `experts` "packed" MXFP4 stays
         as it is stored; on the CPU nearly everything is then read from the file where it is first used, and the file must
         stay as it is for as long as the model lives.
         """
-        reader = checkpoint.Reader(directory)
-        tensors = reader.tensors(dtype, device or torch.get_default_device(), packed=experts == "packed")
+        reader, packed = checkpoint.Reader(directory), experts == "packed"
+        device = torch.device(device or torch.get_default_device())
+        tensors = reader.tensors(dtype, device, packed)
+        if device.type == "cpu":
+            checkpoint.require_room(reader.directory, reader.resident_bytes(dtype, packed))
         model = cls(reader.config, device="meta", dtype=dtype, experts=experts)
         model.load_state_dict(dict(tensors), assign=True)  # assigned, since a copy would need a second model's memory
         return model

@@ -8,6 +8,7 @@ from reader import FILES, address, assert_fine, button, captions, dial, move, op
 from gptoss.app import large, live, served
 from gptoss.app.served import CHECKPOINT
 from gptoss.app.study import DEFAULT_PRESET, DIALS
+from gptoss.checkpoint import room
 from gptoss.config import ModelConfig
 from gptoss.model import Transformer
 
@@ -148,7 +149,7 @@ def test_two_sessions_share_one_model(serve, directories):
     assert served._served.cache_info().misses == 1
 
 
-def test_a_bad_directory_takes_nothing_down(serve, directories, tmp_path):
+def test_a_bad_directory_and_a_model_without_room_take_nothing_down(serve, directories, tmp_path, monkeypatch, caplog):
     place = tmp_path / "secretplace"
     place.mkdir()
     (place / "config.json").write_text("no JSON")
@@ -156,6 +157,16 @@ def test_a_bad_directory_takes_nothing_down(serve, directories, tmp_path):
     at = open_page(BUILD)
     assert_fine(at)
     assert served.UNREADABLE in captions(at) and CHECKPOINT not in dial(at, "preset").options
+    assert_no_path(at)
+    serve(directories["huggingface"])
+    with monkeypatch.context() as full:
+        full.setattr(room, "SMALL", 0)
+        full.setattr(room, "available_bytes", lambda: 1)
+        assert not served.served()
+    assert "the model's weights need" in caplog.text
+    at = open_page(BUILD)
+    assert_fine(at)
+    assert served.UNREADABLE in captions(at)
     assert_no_path(at)
     at = open_page(BUILD, preset=CHECKPOINT)
     assert [warning.value for warning in at.warning] == [f"There is no preset “checkpoint”; this is {DEFAULT_PRESET}."]
