@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import heapq
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -148,7 +149,7 @@ def _sizes_needed(piece: bytes, encoding: str) -> np.ndarray:
     return np.maximum.accumulate(ranks) + 1
 
 
-def _ranks(encoding: str) -> dict[bytes, int]:
+def _ranks(encoding: str) -> Mapping[bytes, int]:
     return get_encoding(encoding)._mergeable_ranks
 
 

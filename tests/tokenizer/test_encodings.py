@@ -157,3 +157,16 @@ def test_addresses_and_hashes_are_those_that_tiktoken_pins(name):
     for file in encodings._FILES[name]:
         assert file.address in source and file.sha256 in source
     assert get_encoding(name) is tiktoken.get_encoding(name)
+
+
+@pytest.mark.parametrize("name", ENCODING_NAMES)
+def test_ranks_are_those_of_tiktokens_table(name, tmp_path, monkeypatch):
+    """The engine answers in its place, for ordinary tokens alone."""
+    ranks = get_encoding(name)._mergeable_ranks
+    for file in encodings._FILES[name]:
+        encodings._place(file, tmp_path)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    table = tiktoken_ext.openai_public.ENCODING_CONSTRUCTORS[name]()["mergeable_ranks"]
+    assert dict(ranks) == table and len(ranks) == len(table)
+    for token in (b"<|endoftext|>", b"", b"no token of any vocabulary", b"\xff\xfe"):
+        assert token not in ranks and ranks.get(token) is None
