@@ -130,7 +130,7 @@ def prediction(study: Study) -> Prediction:
     window = f"with a window of {study.window} tokens" if study.window else "without a window"
     sink = "The sinks are off." if study.sinks == "off" else "The sink's logit is 0 as well."
     return Prediction(
-        f"The query is token number {ASKED} of a text, in a layer {window}. All its scores are 0. {sink} "
+        f"The query is the {ASKED}th token of a text, in a layer {window}. All its scores are 0. {sink} "
         "How much weight does each key that it sees get?",
         lambda: 100 * measure.weight_when_scores_are_equal(ASKED, study.window, study.sink_override or 0.0),
         lambda _: because(study), unit="%", show=units.number, mistakes=mistakes)

@@ -100,7 +100,7 @@ def about_shapes() -> dict[str, Prediction]:
             (2 * width, "Attention and experts do not hand on separately: both add to one row."),
             (heads * _REAL.head_dim, "So many come out of the heads; a matrix brings them to the width of the stream.")]),
         controls.LENS: Prediction(
-        "How many rows would this table have for gpt-oss-20b?", answer=lambda: len(measure.stage_names(layers)), tolerance=0,
+        "How many rows would the logit lens have for gpt-oss-20b?", answer=lambda: len(measure.stage_names(layers)), tolerance=0,
         because=lambda _: f"The embedding, and two half blocks in each of {layers} layers.", view="lens", mistakes=[
             (layers, "Each layer adds twice."), (2 * layers, "The embedding is the first row."),
             (layers + 1, "Each layer adds twice.")]),
@@ -134,10 +134,10 @@ def question(shown: str, run: Callable[[], TokenRun], parts: Sequence[str]) -> P
     asked = {controls.PIECEWISE: Prediction(
         "Take one head out. Do the other heads of the same layer change what they add?", answer=lambda: ALONE,
         choices=(ALONE, TAKE_OVER), view="pieces",
-        because=lambda _: "All heads of a layer read the same stream, side by side. Only what comes behind sees the gap.",
+        because=lambda _: "All heads of a layer read the same stream, side by side. Only later layers see the gap.",
         mistakes={TAKE_OVER: "They would have to know of it, but they read the stream from before the layer."}),
         controls.REMOVALS: Prediction(
-        "Every half block of gpt-oss-20b is left out once. How many runs of the rest does that take?",
+        "Every half block of gpt-oss-20b is left out once, and the rest runs again. How many runs does that take?",
         answer=lambda: 2 * _REAL.num_hidden_layers, tolerance=0, view="removals", mistakes=[
             (_REAL.num_hidden_layers, "Each layer has two half blocks, attention and experts."),
             (1 + 2 * _REAL.num_hidden_layers, "The embedding is no half block: without it there would be nothing to read.")],
@@ -149,7 +149,7 @@ def question(shown: str, run: Callable[[], TokenRun], parts: Sequence[str]) -> P
             (7, "So it would be if both pointed the same way."), (1, "So it would be if they pointed against each other.")]),
         controls.BARS: Prediction(
         "Each half block is left out in turn, and the rest of the model runs again. Which removal leaves the answer the "
-        "least probability? The bars above are one hint.", choices=parts, view="bars",
+        "least probability? The bars of this view are one hint.", choices=parts, view="bars",
         answer=lambda: parts[int(controls.removal_probabilities(run())[0].argmin())],
         because=lambda worst: because(run(), worst))}
     return (asked | about_shapes())[shown]
@@ -164,9 +164,10 @@ def because(run: TokenRun, worst: str) -> str:
     chance, left, alone, without = (percent(share.item(), 2) for share in (
         run.whole_probabilities[run.answer], measured[hit], foreseen[hit], measured[largest]))
     bar = signed(bars[largest].item())
-    return (f"At token {run.position}, {literal(run.answer_label)} falls from {chance} to {left}; by its bar "
-            f"alone it would have kept {alone}. The largest bar is that of {names[largest]}, {bar}; "
-            f"without it the answer has {without}. The view “Every removal” shows them all.")
+    others = "It is also the largest bar" if names[largest] == worst else (
+        f"The largest bar is that of {names[largest]}, {bar}, and without it the answer has {without}")
+    return (f"At token {run.position}, “{literal(run.answer_label)}” falls from {chance} to {left}; by the bar alone it "
+            f"would have kept {alone}. {others}. The view “Every removal” shows them all.")
 
 
 def how_we_know(run: TokenRun) -> None:

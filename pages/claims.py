@@ -22,10 +22,10 @@ REAL, CONTEXT = PRESETS[LARGE], PRESETS[LARGE].max_context_length
 OPENING = Opening(
     problem="Posts, notebooks and calculators say a lot about GPT-OSS. Some of it is wrong, and a wrong figure looks like a "
             "right one.",
-    idea="A claim can be checked: count the numbers in the tensors, run the model, look at the clock. Here code does, and "
-         "you can read it.",
-    chosen=f"OpenAI published the architecture and the {word('weight', 'weights')} of both models, so anybody can count: "
-           f"{LARGE} has {count_parameters(REAL).total / 1e9:.1f} billion.")
+    idea="A claim can be checked: count the numbers in the tensors, run the model, look at the clock. Here code does that, "
+         "and you can read it.",
+    chosen=f"OpenAI published the architecture and the {word('weight', 'weights')} of both models. So anybody can count: "
+           f"{LARGE} has {count_parameters(REAL).total / 1e9:.1f} billion weights.")
 
 SIZE = r"""
 **Parameters.** In a layer, $H$ query heads and $G$ KV groups of head size $d$ read a stream of width $D$, and $E$ experts
@@ -142,10 +142,10 @@ def how_we_know() -> None:
         lines.append(
             f"- **{name}**: {count_parameters(config).total:,} parameters by the closed form, {counted:,} tensor by "
             f"tensor. KV cache at {context:,} tokens: {kv_cache_bytes(config, context):,} bytes by the closed form, "
-            f"{laid_out:,} in a cache laid out without memory.")
+            f"{laid_out:,} in a cache laid out the same way.")
     st.markdown(
-        "Computed at this moment, with models of the real size laid out without memory:\n" + "\n".join(lines) + "\n\n"
-        "Every claim is a function with a test of its own: the tests compare its figures with published ones or with "
+        "Computed at this moment, with models of the real size laid out as shapes without numbers:\n"
+        + "\n".join(lines) + "\n\nEvery claim is a function with a test of its own: the tests compare its figures with published ones or with "
         "another computation, and ask for its verdict where the model is changed so that the claim comes true. The pages "
         "behind the links call the same functions. A claim about gpt-oss is decided on gpt-oss, whatever is under study. "
         "Claims about code that is not here, such as the notebook's own class, say so: what is measured is ours.")

@@ -23,8 +23,8 @@ from gptoss.notation import with_numbers
 CONTEXT = 1024
 REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
-    problem=f"In GPT-2 every {word('token')} passes through all weights, and every {word('layer')} remembers it, so that "
-            "to know more costs more.",
+    problem=f"In GPT-2 every {word('token')} passes through all weights, and every {word('layer')} keeps a key and a value "
+            "of it. So a larger model costs more for each token.",
     idea="Put both models on one text, equal in one respect of your choice, and see what each change saves.",
     chosen=f"GPT-OSS uses few of its experts for a token, lets {REAL.group_size} heads share keys and values, and looks "
            "back over a short window in every other layer.")
@@ -170,7 +170,7 @@ def of_guesses_and_heads() -> dict[str, Prediction]:
         controls.NEXT: Prediction(
             f"gpt-oss-20b has {ours:,} tokens. If it knew nothing of the next one, how many bits of entropy would its guess "
             "have?", answer=lambda: math.log2(ours), unit="bits", view="next",
-            because=lambda _: f"An even guess among V tokens has log2 V bits. GPT-2's {theirs:,}: {math.log2(theirs):.2f}.",
+            because=lambda _: f"An even guess among V tokens has log₂ V bits. GPT-2's {theirs:,}: {math.log2(theirs):.2f}.",
             mistakes=[(math.log(ours), "Those are nats: the natural logarithm. Bits take the one to base 2."),
                       (math.log2(theirs), "That is GPT-2's vocabulary."),
                       (0, "0 bits would mean that it knew the next token for sure.")]),

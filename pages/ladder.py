@@ -110,8 +110,8 @@ def how_we_know(study: Study) -> None:
         f"- **No rung**: the ladder's model with the weights of a `GPT2` gives its logits, up to "
         f"**{units.number(gpt2, 2)}** of the largest.\n"
         f"- **All rungs**: with the weights of a `Transformer` it gives that one's, up to **{units.number(gpt_oss, 2)}**.\n"
-        f"- **On the way**: {len(path)} models of the real size were laid out without memory and their weights counted. "
-        f"The closed form is off by at most **{off}** parameters.\n\n"
+        f"- **On the way**: {len(path)} models of the real size were laid out as shapes without numbers, and their weights "
+        f"were counted. The closed form is off by at most **{off}** parameters.\n\n"
         "The tests take any subset of rungs: each model gives the same logits at once, step by step from its cache, and "
         "with every tensor recorded; caches and FLOPs equal real caches and torch's own FLOP counter; `GPT2` equals "
         "Hugging Face's `GPT2LMHeadModel`.")

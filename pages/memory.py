@@ -18,7 +18,7 @@ from gptoss.training.shipped import CLASSROOM
 REAL = PRESETS[SMALL]
 OPENING = Opening(
     problem=f"{units.count(cost.count_parameters(REAL).total)} {word('weight', 'weights')} have to fit into a machine, and "
-            f"for every {word('token')} that is written the {word('active parameters', 'active ones')} are read again.",
+            f"the {word('active parameters', 'active ones')} are read again for every {word('token')} that is written.",
     idea=f"Add up what is kept: the weights once, and for each user a {word('KV cache')} that grows with the text. Then "
          f"ask {word('roofline', 'what takes longer')}, {word('bandwidth', 'reading')} or multiplying.",
     chosen=f"Its {word('expert', 'experts')} are stored in {word('MXFP4')}, a token reads {REAL.experts_per_token} of "
@@ -55,10 +55,10 @@ $$
 \text{reachable rate} = \min\left(\text{peak},\; \text{bandwidth} \cdot \frac{C}{\text{bytes}}\right)
 $$
 
-FLOPs a byte are its intensity. Where that is below peak over bandwidth, memory binds. A matrix that meets $B$ tokens does
-$2B$ FLOPs for each of its values: more tokens at once, more FLOPs for a byte. Attention's scores and values gain nothing
-from a batch, since every sequence has keys of its own: $\frac{2H}{G}$ FLOPs for each value of the cache with $H$ query
-heads, whatever $B$.
+Its FLOPs a byte are called its intensity. Where that is below peak over bandwidth, memory binds. A matrix that meets $B$
+tokens does $2B$ FLOPs for each of its values, so more tokens at once make more FLOPs of a byte. Attention's scores and
+values gain nothing from a batch, since every sequence has keys of its own: they do $\frac{2H}{G}$ FLOPs for each value of
+the cache with $H$ query heads, whatever $B$.
 """
 
 SPEED = r"""
@@ -104,19 +104,18 @@ def tries() -> list[Try]:
                                         "room for more.", controls=load.moved(model=LARGE), check=checks.fits_for_few),
         Try("16 users at full context", "Now the cache of gpt-oss-20b outweighs its weights, nearly all of it in the full "
             "layers.", controls=load.moved(batch=16), check=checks.cache_outweighs),
-        Try("Windows off", "Every layer keeps every token: twice the cache at full context, and no ring is left.",
+        Try("Windows off", "Every layer keeps every token, so the cache is twice as large at full context.",
             preset=SMALL, dials={"window": 0}, controls=load.moved(model=UNDER_STUDY, view=load.CACHE),
             check=checks.no_ring_left),
         Try("An FP8 cache", "Facts that were told are found as before. Lines that were copied are missed more often: there "
             "a head has to tell one key from many that are alike.", preset=CLASSROOM,
             controls=load.moved(view=load.ROUNDED), check=checks.copies_suffer_more),
         Try("Until compute binds", "With 512 users on an H100, qkv reaches the ceiling. The experts do not, since each of "
-                                   "them "
-            "meets only some of the tokens, and scores and values never do.",
+            "them meets only some of the tokens. Scores and values never do, since every user has keys of their own.",
             controls=load.moved(view=load.ROOFLINE, batch=512, context=1024, phase="decode", operator="qkv"),
             check=checks.compute_binds_qkv_alone),
-        Try("gpt-oss-120b at home", "One user reads 8,192 tokens on a machine whose 128 GB are shared by all its "
-                                    "processors. No peak is published for it, so only memory bounds here.",
+        Try("gpt-oss-120b at home", "One user has 8,192 tokens on a machine whose 128 GB are shared by all its processors. "
+                                    "No peak is published for it, so only memory bounds here.",
             controls=load.moved(view=load.SPEED, model=LARGE, context=8192, machine="Ryzen AI Max+ 395"),
             check=lambda seen: "memory alone bounds" in seen.words),
     ]

@@ -26,8 +26,8 @@ REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
     problem=f"In two bytes each the {units.spelled(count_parameters(REAL).total)} weights of gpt-oss-20b take "
             f"{units.size(2 * count_parameters(REAL).total)}: more than a laptop or most graphics cards hold.",
-    idea=f"Write each {word('weight')} in four bits, as one of fifteen ticks, and let 32 neighbours share one "
-         f"{word('block scale')} that stretches the ticks to fit them.",
+    idea=f"Write each {word('weight')} in four bits, as the nearest of fifteen ticks on a ruler. 32 neighbours share one "
+         f"{word('block scale')}, which stretches the ruler until it fits them.",
     chosen=f"Its experts are stored in {word('MXFP4')}, all the rest in {word('bf16')}. So the {word('checkpoint')} of "
            f"gpt-oss-20b takes {units.size(checkpoint_bytes(REAL))}.")
 
@@ -54,15 +54,16 @@ to 2 units, $\tfrac12 \cdot 2^\kappa$ up to 4, $2^\kappa$ beyond. Whatever is be
 """
 
 OUTLIER = r"""
-**An outlier** that makes $\mu$ larger by a factor raises $\kappa$ by about $\log_2$ of that factor, and by the factor
-itself the bar below which its 31 neighbours become 0. The other blocks of the matrix do not notice.
+**An outlier** that makes $\mu$ ten times as large raises $\kappa$ by three or four, since $\log_2 10 \approx 3.3$. Then the
+ticks lie eight or sixteen times as far apart, and of its 31 neighbours many more are small enough to become 0. The other
+blocks of the matrix do not notice.
 """
 
 
 def maths(study: Study) -> str:
     """The formulas, with the numbers of the experts of the model under study and of the block that is asked about."""
     weights = 3 * study.layers * study.experts * study.config.hidden_size * study.config.intermediate_size
-    grown = "a factor of " + f"{ASKED_TIMES} is {math.log2(ASKED_TIMES):.2f} steps of the exponent."
+    grown = f"a factor of {ASKED_TIMES} is {math.log2(ASKED_TIMES):.2f} steps of the exponent."
     scale = "an eighth of a unit lies below a quarter of it, and becomes 0."
     if measure.possible_matrices(study.live_config):
         source = controls.source_of(study)
@@ -71,8 +72,8 @@ def maths(study: Study) -> str:
         own, other = (units.fixed(block.exponent, 0) for block in (change.own, change.block))
         scale = (f"the block that is shown has μ = {units.number(largest)}, so that κ = {own} and its unit is "
                  f"{scale_in_words(change.own.exponent)}.")
-        grown = (f"{ASKED_TIMES} times as large, its largest value makes κ = {other}, and {change.fallen[1]} of 31 "
-                 f"neighbours become 0 where {change.fallen[0]} did.")
+        grown = (f"if the largest value of the block grows {ASKED_TIMES} times, κ = {other}, and {change.fallen[1]} of 31 "
+                 f"neighbours become 0 in place of {change.fallen[0]}.")
     return with_numbers(
         (TICKS, f"the experts of {study.name} are {units.count(weights)} weights: {units.size(weights * 17 / 32)} in MXFP4, "
                 f"{units.size(2 * weights)} in bf16."),
@@ -104,9 +105,10 @@ def picture(study: Study, tokens: text.Tokens) -> None:
 
 def because(grown: measure.Grown) -> str:
     """Why so many values of a block fall to 0 when its largest grows."""
+    before = grown.fallen[0]
     return (f"The scale goes from {scale_in_words(grown.own.exponent)} to {scale_in_words(grown.block.exponent)}, and "
-            f"whatever is below a quarter of it, {units.number(2.0**grown.block.exponent / 4)}, becomes 0. As the block is, "
-            f"{grown.fallen[0]} of them do.")
+            f"whatever is below a quarter of it, {units.number(2.0**grown.block.exponent / 4)}, becomes 0. With its real "
+            f"value it was {before}.")
 
 
 def how_we_know(study: Study) -> None:
@@ -143,18 +145,19 @@ def lesson(study: Study, view: str) -> Lesson:
         Try("Drag it far out", "At 32 times the largest, hardly any neighbour is left: the block has become one number.",
             controls={key("outlier"): "32", key("place"): controls.LARGEST, key("view"): BLOCK},
             check=questions.hardly_any_is_left),
-        Try("What ships is on the ticks", "Every dot stands over its tick, because these weights were rounded while they "
-                                          "learned.",
+        Try("What ships is on the ticks", "Every weight stands right above its tick, because these weights were rounded in "
+                                          "their last training steps.",
             preset=CLASSROOM,
             controls={key("weights"): controls.AS_IT_RUNS, key("outlier"): controls.OWN, key("view"): BLOCK},
             check=questions.all_on_ticks),
-        Try("Heavy tails, no harm", "Its kurtosis is far above 3, so some weights are very large. The error is like "
-                                    "everywhere else all the same, because large weights have large "
+        Try("Heavy tails, no harm", "The kurtosis of this matrix is far above 3, so some of its weights are very large. "
+                                    "Rounding them costs no more than elsewhere, because large weights have large "
                                     "neighbours.", preset=CLASSROOM,
             controls={key("view"): MATRIX, key("matrix"): "mlp2", "layer": 2, "expert": 4, key("weights"): UNROUNDED},
             check=questions.heavy_tails_do_no_harm),
-        Try("Cut the digits off", "These are the same 4.25 bits, but rounded toward 0: on a text that the model knows, the "
-                                  "divergence is more than ten times as large.", preset=CLASSROOM, text=KNOWN.text,
+        Try("Cut the digits off", "The bits are as many, but each weight goes to the next tick toward 0 and not to the "
+                                  "nearest: the predictions then move more than ten times as far.",
+            preset=CLASSROOM, text=KNOWN.text,
             controls={key("view"): MODEL, key("format"): "MXFP4, toward 0", key("weights"): UNROUNDED},
             check=questions.cutting_costs_more_than_ten_times),
     ]

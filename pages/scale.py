@@ -21,11 +21,11 @@ from gptoss.training.step_memory import training_step
 
 REAL = PRESETS["gpt-oss-20b"]
 OPENING = Opening(
-    problem="To train a model takes several times the memory of its weights: for gpt-oss-20b "
+    problem="Training a model takes several times the memory of its weights: for gpt-oss-20b "
             f"{units.size(sum(cost.training_memory(REAL).values()))}, more than any accelerator has.",
     idea=f"Many accelerators share the work. Each reads its own part of the {word('batch')} and keeps its own part of the "
          f"weights, the {word('gradient', 'gradients')} and what {word('AdamW')} remembers.",
-    chosen=f"gpt-oss-120b was trained in {units.spelled(views.CARD_HOURS)} hours of H100, says its model card. With few "
+    chosen=f"gpt-oss-120b was trained in {units.spelled(views.CARD_HOURS)} H100 hours, says its model card. With few "
            f"{word('active parameters')} it needed fewer {word('FLOP', 'FLOPs')} than its size suggests.")
 
 BATCH = r"""

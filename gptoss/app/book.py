@@ -169,8 +169,8 @@ BOOK = {
              MAIN_DIALS[:-1], "work out what a model needs to be served, and say what bounds its speed", "Block", 10,
              own="batch context experts kv machine model operator phase prompt rest view"),
         Page("mxfp4", "MXFP4", ":material/grid_4x4:",
-             "The experts' weights take 4.25 bits each, because thirty-two neighbours share one scale, and of each only "
-             "its place on that scale is kept.",
+             "An expert's weight takes 4.25 bits: four for its place among fifteen ticks, and its part of the scale that "
+             "32 neighbours share.",
              ("experts", "hidden"), "quantise a block by hand, and say what an outlier costs its neighbours", "Experts", 8,
              own="block format matrix outlier place row view weights"),
         Page("claims", "Claims", ":material/fact_check:",

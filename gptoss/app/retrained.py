@@ -123,9 +123,9 @@ def stories_in_words(page: str) -> str:
     sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{other}”: "
                  f"{_verdict(tables[other][tables[other]['variant'] == variant])}." for variant, other in pairs]
     how = f"\n\n{_begun(page)}" if control else ""
-    return " ".join([*sentences, how, "The variant was trained from one seed, so that this "
-                     f"spread is that of “{base}” alone. These are means over texts that no training step saw, as on its "
-                     "card."])
+    return " ".join([*sentences, how, "How much seeds differ is known of "
+                     f"“{base}” alone, because the variant was trained from one seed. These are means over texts that no "
+                     "training step saw, as on its card."])
 
 
 def _begun(page: str) -> str:
@@ -185,7 +185,7 @@ def _verdict(rows: pd.DataFrame) -> str:
     alike = ", ".join(rows.loc[~rows["beyond"], "domain"])
     if not parts:
         return "in no domain is the difference larger than the spread between seeds"
-    return "; ".join(parts + ([f"within the spread between seeds in {alike}"] if alike else []))
+    return "; ".join(parts + ([f"no more than seeds differ in {alike}"] if alike else []))
 
 
 def _answers_apart(answers: pd.DataFrame, base: str) -> list[str]:

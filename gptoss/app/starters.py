@@ -21,10 +21,9 @@ class Starter(NamedTuple):
     text: str
     expected: str
 
-    @property
-    def promise(self) -> str:
-        """What to look for, with the words that the model will say."""
-        return f"With its trained weights, the model's best guess for what comes next is “{self.expected.strip()}”."
+    def promise(self, model: str) -> str:
+        """What to look for, with the words that the model of this name will say."""
+        return f"With its trained weights, {model} takes “{self.expected.strip()}” for the likeliest to come next."
 
 
 # By the name of the weights that ship.

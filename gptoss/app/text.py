@@ -108,7 +108,7 @@ def _starters() -> None:
     st.session_state[_STARTER] = st.session_state[_SHOWN] = chosen and chosen.label
     st.pills(f"What {model} can do", [*offered], key=_STARTER, on_change=_start, args=(offered,), wrap=True)
     if chosen:
-        st.caption(literal(chosen.promise))
+        st.caption(literal(chosen.promise(model)))
 
 
 def say_what_was_cut(tokens: Tokens) -> None:

@@ -130,8 +130,8 @@ def _describe_waterfall(stages: pd.DataFrame, contributions: np.ndarray, answer:
     token, logit = f"“{visible_token(answer)}”", fixed(contributions.sum())
     start = (f"The logit of {token} is {logit}, the sum of {len(names)} parts." if whole is None else
              f"Without {removed}, the logit of {token} goes from {fixed(whole.sum())} (dashed) to {logit}.")
-    return (f"{start} Of the half blocks, {names[most]} adds most, {signed(contributions[most])}, and {names[least]} least, "
-            f"{signed(contributions[least])}.")
+    return (f"{start} Of the half blocks, layer {names[most]} adds most, {signed(contributions[most])}, and layer "
+            f"{names[least]} least, {signed(contributions[least])}.")
 
 
 @cache
@@ -198,9 +198,10 @@ def removal_effects(stages: pd.DataFrame, whole: float, measured: np.ndarray, fo
         measured=measured.astype(np.float64).round(6), foreseen=foreseen.astype(np.float64).round(6), whole=round(whole, 6),
         reach=np.maximum(measured, foreseen).astype(np.float64).round(6)).reset_index(drop=True)
     worst, expected = int(measured.argmin()), int(foreseen.argmin())
+    alone = "for the same part" if worst == expected else f"without layer {data['stage'][expected]}"
     text = (f"“{visible_token(answer)}” has {percent(whole, 2)} with every part in place. Without layer "
-            f"{data['stage'][worst]} it keeps least, {percent(measured[worst], 2)}. By the bars alone that would be so "
-            f"without layer {data['stage'][expected]}: {percent(foreseen[expected], 2)} would be left.")
+            f"{data['stage'][worst]} it keeps least, {percent(measured[worst], 2)}. The bars alone foresee the least "
+            f"{alone}: {percent(foreseen[expected], 2)}.")
     return Chart(_effects_spec(len(data) > MANY), data, "The answer's probability after removing each half block", text)
 
 

@@ -143,7 +143,8 @@ def measure_all(verdicts: Mapping[str, str], study: Study) -> None:
                      help="After the one that is running.")
     elif still_open:
         place.button("Measure all", icon=":material/timer:", key="claims_measure_all", on_click=_ask_for, type="tertiary",
-                     args=(study, still_open), help="What is open, one after the other: some seconds each. You can stop.")
+                     args=(study, still_open), help="All claims that are not measured yet, one after the other: some "
+                                                       "seconds each. You can stop.")
 
 
 def measure_next(claims: Sequence[Claim], study: Study, place: DeltaGenerator) -> None:

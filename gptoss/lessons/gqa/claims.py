@@ -70,5 +70,5 @@ def windows_forgotten(study: Study, times: float) -> Verdict:
     return Verdict.of(near(times, forgotten / truth), (
         f"At {context:,} tokens the cache takes {units.size(truth)}, and {units.size(forgotten)} without windows: "
         f"{forgotten / truth:.2f} times as much. It cannot be more than {config.window_every} times, because every other "
-        f"layer keeps the whole text anyway. Who also gives each of the {config.num_attention_heads} query heads keys and "
-        f"values of its own comes to {units.size(unshared)}, {unshared / truth:.1f} times as much."))
+        f"layer keeps the whole text anyway. If each of the {config.num_attention_heads} query heads also has keys and "
+        f"values of its own, it is {units.size(unshared)}, {unshared / truth:.1f} times as much."))

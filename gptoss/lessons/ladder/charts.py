@@ -88,7 +88,9 @@ def _label(row, write: Callable[[float], str]) -> str:
 
 
 def _times(ratio: float) -> str:
-    return "the same" if f"{ratio:.3g}" == "1" else f"{units.number(ratio)} times as much"
+    if ratio == 1:
+        return "the same"
+    return "nearly the same" if f"{ratio:.3g}" == "1" else f"{units.number(ratio)} times as much"
 
 
 def _describe(frame: pd.DataFrame, measure: str) -> str:

@@ -5,6 +5,7 @@ No Streamlit and no torch: of a setting, each is computed once, shared, and neve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -44,6 +45,7 @@ COMPARED = ("L4", "RTX 5090", "H100", "B200")  # machines whose speeds are drawn
 _PART_SERVED = {"embedding": "embeddings", "unembedding": "embeddings", "norms": "router and norms",
                 "router": "router and norms", "qkv": "attention", "sinks": "attention", "out": "attention",
                 "mlp1": "experts", "mlp2": "experts", "expert biases": "experts", "activations": "activations"}
+_PLURAL, _SINGULAR = re.compile(r"^((?:KV )?\w+)s\b"), r"\1"  # of the noun that a factor counts: `tokens`, `KV groups`
 _PLAIN = (("MXFP4", "bf16"), ("bf16", "bf16"), ("fp32", "fp32"))  # formats that are always drawn beside the chosen ones
 
 
@@ -171,8 +173,11 @@ def worked_out(chosen: Setting, on: Accelerator, phase: str, operator: str) -> s
 
 def product(factors: Mapping[str, float]) -> str:
     """`24 layers × 1,024 tokens`."""
-    return " × ".join(f"{f'{int(factor):,}' if factor == int(factor) else units.number(factor, 4)} {name}"
-                      for name, factor in factors.items())
+    def counted(factor: float, name: str) -> str:
+        figure = f"{int(factor):,}" if factor == int(factor) else units.number(factor, 4)
+        return f"{figure} {_PLURAL.sub(_SINGULAR, name) if factor == 1 else name}"
+
+    return " × ".join(counted(factor, name) for name, factor in factors.items())
 
 
 def _multiplied_as(on: Accelerator, peak: float, number_format: str) -> str:

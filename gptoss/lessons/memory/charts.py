@@ -54,7 +54,8 @@ def memory_by_format(formats: Mapping[str, Mapping[str, int]], chosen: str) -> C
     figures = "; ".join(f"{name} {units.decimal(total, 'B')}" for name, total in totals.items())
     largest, size = max(formats[chosen].items(), key=lambda part: part[1])
     return Chart(_memory_spec(), data, "Memory of serving by formats and part",
-                 f"Memory: {figures}. With {chosen}, {units.percent(size / totals[chosen], 0)} of it is {largest}.")
+                 f"Memory by formats: {figures}. Of the bar “{chosen}”, {units.percent(size / totals[chosen], 0)} is "
+                 f"{largest}.")
 
 
 @cache
@@ -147,13 +148,13 @@ def film_strip(film: pd.DataFrame, context: int) -> Chart:
     data.loc[last.to_numpy(), "label"] = [f"{units.size(row.bytes)} each" for row in film[last].itertuples()]
     kinds = "; ".join(_say_kind(kind, rows, context) for kind, rows in film.groupby("kind", sort=False))
     return Chart(_film_spec(), data, "KV cache layer by layer",
-                 f"One sequence of {context:,} tokens. {kinds}. Frames end at {most:,} tokens.")
+                 f"One sequence of {context:,} tokens. {kinds}. A frame is {most:,} tokens high.")
 
 
 def _say_kind(kind: str, rows: pd.DataFrame, context: int) -> str:
     first = rows.iloc[0]
     layers = units.plural(len(rows), f"{kind} layer")
-    grown = "as many as there are" if first["slots"] == context else "the ring is full" if kind == SLIDING else ""
+    grown = "all that there are" if first["slots"] == context else "the last ones" if kind == SLIDING else ""
     return (f"{layers}: {units.plural(int(first['slots']), 'token')} each{f', {grown}' if grown else ''}, "
             f"{units.size(first['bytes'])} a layer and {units.size(rows['bytes'].sum())} in all")
 
@@ -213,12 +214,13 @@ def found_again(missed: pd.DataFrame, asked: Mapping[str, int]) -> Chart:
         row=[f"{place:02d} {way}" for place, way in zip(pd.factorize(missed["way"])[0], missed["way"], strict=True)],
         missed=missed["missed"].round(6), loss=missed["loss"].round(4),
         figure=[units.percent(share) for share in missed["missed"]])
-    said = "; ".join(f"{way} " + ", ".join(f"{row.figure} of {row.kind}" for row in rows.itertuples())
+    said = "; ".join(f"{way} " + ", ".join(f"{row.figure} in {row.kind}" for row in rows.itertuples())
                      for way, rows in data.groupby("way", sort=False))
-    counts = ", ".join(f"{asked[kind]:,} of {kind}" for kind in dict.fromkeys(missed["kind"]))
+    counts = ", ".join(f"{asked[kind]:,} in {kind}" for kind in dict.fromkeys(missed["kind"]))
     return Chart(_found_spec(), data[["row", "kind", "missed", "loss", "figure"]], "What is not found again, by kind of "
                                                                                    "cache",
-                 f"Tokens that come again: {counts}. Not found, by how the cache is kept: {said}.")
+                 "The model has to find again what stood earlier in its text, by kind of text: tokens asked for "
+                 f"{counts}. Not found, by how the cache is kept: {said}.")
 
 
 @cache
@@ -417,8 +419,8 @@ def experts_touched(touched: pd.DataFrame, experts: int, active: int, batch: int
     data["label"] = np.where(data["here"], f"{units.number(now)} of {experts}", "")
     return Chart(_touched_spec(), data, "Experts touched against the batch",
                  f"{units.plural(batch, 'token')} {'reads' if batch == 1 else 'read'} {units.number(now)} of {experts} "
-                 f"experts a layer if choices are independent and even; {active} are active for each. Real routers are "
-                 "uneven and visit fewer.")
+                 f"experts of a layer, if choices are independent and even: each token chooses {active}. Real routers are "
+                 "uneven, so they visit fewer.")
 
 
 @cache
@@ -451,7 +453,7 @@ def times_on_trial(times: pd.DataFrame) -> Chart:
     near, far = ratio.idxmin(), ratio.idxmax()
     return Chart(_trial_spec(), data[["work", "predicted", "median", "low", "high", "figure"]],
                  "Predicted and measured times of the live model",
-                 f"Measured times are {units.number(ratio[near], 2)} times the bound at best ({times['work'][near]}) and "
+                 f"A measured time is {units.number(ratio[near], 2)} times the bound at best ({times['work'][near]}) and "
                  f"{units.number(ratio[far], 2)} times at worst ({times['work'][far]}).")
 
 

@@ -58,8 +58,14 @@ def fits_within(study: Study, gigabytes: int) -> Verdict:
     tokens, of_larger_units = (tokens_beside_weights(config, gigabytes * unit) for unit in (10**9, 2**30))
     return Verdict.of(tokens == longest, partly=tokens > 0, sentence=(
         f"Weights take {weights / 1e9:.2f} GB, experts in MXFP4 and the rest in bfloat16; with the cache of {longest:,} "
-        f"tokens it is {whole / 1e9:.2f} GB. Beside the weights {gigabytes} GB hold the cache of {tokens:,} tokens, "
-        f"{gigabytes} GiB that of {of_larger_units:,}. Activations, program and driver come on top."))
+        f"tokens it is {whole / 1e9:.2f} GB. Beside the weights {gigabytes} GB have room for the cache of {tokens:,} tokens"
+        f"{_in_gib(gigabytes, tokens, of_larger_units)}. Activations, program and driver come on top."))
+
+
+def _in_gib(gigabytes: int, tokens: int, of_larger_units: int) -> str:
+    if tokens == of_larger_units:
+        return ", all that the model can read"
+    return f", and {gigabytes} GiB for that of {of_larger_units:,}"
 
 
 def tokens_beside_weights(config: ModelConfig, memory: int) -> int:

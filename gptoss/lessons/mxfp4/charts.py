@@ -15,7 +15,7 @@ from gptoss.charts import palette
 from gptoss.charts.chart import FONT_SIZE, ROW, Chart, blank_chart, scale_of, specification, squares, tooltip
 from gptoss.units import fixed, number, percent, signed
 
-KEPT, FALLEN, OUTLIER = "comes back on a tick", "falls to 0", "the outlier"
+KEPT, FALLEN, OUTLIER = "comes back on a tick", "falls to 0", "the value that you move"
 _COLOURS = {KEPT: palette.MAGNITUDE, FALLEN: palette.POSITIVE, OUTLIER: palette.ACCENT}
 ALONE, UP_TO = "this layer alone", "all layers up to this one"
 BINS = 36  # of the histogram of errors
@@ -88,11 +88,11 @@ def _multiple(place: int) -> str:
 
 def _say_block(block: TickedBlock, fates: Sequence[str]) -> str:
     fallen, inside = fates.count(FALLEN), sum(abs(tick) <= block.frame * 1.001 for tick in block.ticks)
-    return ("Ticks stand at 0, ±0.5, ±1, ±1.5, ±2, ±3, ±4 and ±6 times the scale, which is "
-            f"{scale_in_words(block.exponent)}. The picture shows {inside} of the 15; the number below a tick says how "
-            "many values it stores. The outlier is "
-            f"{number(block.values[block.place])} and comes back as {number(block.back[block.place])}; "
-            f"{fallen} of its 31 neighbours fall to 0.")
+    falling = "1 of its 31 neighbours falls" if fallen == 1 else f"{fallen or 'none'} of its 31 neighbours fall"
+    return ("Above are the weights, below them the ticks: 0, ±0.5, ±1, ±1.5, ±2, ±3, ±4 and ±6 times the scale, which is "
+            f"{scale_in_words(block.exponent)}. The picture has room for {'all' if inside == 15 else f'{inside} of the'} "
+            "15, and the number below a tick says how many weights come back there. The value that you move is "
+            f"{number(block.values[block.place])} and comes back as {number(block.back[block.place])}; {falling} to 0.")
 
 
 def scale_in_words(exponent: int) -> str:
@@ -168,9 +168,9 @@ def error_histogram(errors: np.ndarray, chosen: float) -> Chart:
     data = pd.concat([data, marks], ignore_index=True).round({"from": 6, "to": 6})
     below = float((errors < chosen).mean())
     return Chart(_histogram_spec(), data, "Blocks of the matrix by their relative error",
-                 f"Of {len(errors):,} blocks half have an error below {percent(middle)} of their size; the worst has "
-                 f"{percent(errors.max())}. This block's is {percent(chosen)}, above that of {percent(below, 0)} of the "
-                 "blocks.")
+                 f"Size is the root of the mean square (rms). Of {len(errors):,} blocks half have an error below "
+                 f"{percent(middle)} of their size, and the worst has {percent(errors.max())}. This block's is "
+                 f"{percent(chosen)}, more than that of {percent(below, 0)} of the blocks.")
 
 
 @cache
@@ -193,8 +193,10 @@ def format_errors(errors: Mapping[str, tuple[float, float]], ours: str) -> Chart
     data = pd.DataFrame([(name, max(error, SMALLEST_ERROR), name == ours,
                           f"{_error(error)} · {number(bits, 4)} bits") for name, (error, bits) in errors.items()],
                         columns=["format", "error", "ours", "figure"])
-    figures = "; ".join(f"{name} {_error(error)} at {number(bits, 4)} bits" for name, (error, bits) in errors.items())
-    return Chart(_formats_spec(), data, "Error of the matrix by number format", f"Error of the whole matrix: {figures}.")
+    figures = "; ".join(f"{name} {_error(error)} at {number(bits, 4)} bits a weight"
+                        for name, (error, bits) in errors.items())
+    return Chart(_formats_spec(), data, "Error of the matrix by number format",
+                 f"The error of the whole matrix, as a share of its size: {figures}.")
 
 
 def _error(share: float) -> str:
@@ -232,7 +234,7 @@ def divergence_by_layer(alone: Mapping[int, float], up_to: Mapping[int, float], 
     most, least = (pick(alone, key=lambda layer: alone[layer]) for pick in (max, min))
     note = f"{len(alone)} of {layers} layers" if len(alone) < layers else ""
     return Chart(_layers_spec(), data.round({"divergence": 8}), "Divergence of the next-token distribution by layer rounded",
-                 f"Experts in {number_format}: all {layers} layers together move the next-token distribution by "
+                 f"With the experts of all {layers} layers in {number_format}, the next-token distribution moves by "
                  f"{number(up_to[max(up_to)])} nats a token. Of single layers, layer {most} moves it most, by "
                  f"{number(alone[most])}, and layer {least} least, by {number(alone[least])}.", note)
 
@@ -259,7 +261,8 @@ def loss_changes(changes: Mapping[str, tuple[float, float]], ours: str) -> Chart
                         columns=["format", "change", "low", "high", "ours", "figure"])
     figures = "; ".join(f"{row['format']} {row['figure']}" for row in data.to_dict("records"))
     return Chart(_changes_spec(), data.round({"change": 7, "low": 7, "high": 7}), "Change of the loss by number format",
-                 f"Change of the loss in nats a token, with twice its standard error: {figures}.")
+                 "How much the loss changes, in nats a token. A line reaches twice the standard error to either side: where "
+                 f"it crosses 0, the change may be chance. {figures}.")
 
 
 @cache

@@ -31,7 +31,7 @@ from gptoss.training.unrounded import load_unrounded
 PUSHED_TIMES = 32  # by how much the largest value of a block grows
 NEAR = 0.02  # shares so near to a quarter count as one
 UNROUNDED = Built(load_unrounded, (torch.float32,))
-INT8 = "int8, row a scale"
+INT8 = "int8, scale per row"
 
 
 def quarter_of_bf16(study: Study) -> Verdict:

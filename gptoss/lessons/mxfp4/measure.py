@@ -102,18 +102,19 @@ def bfloat16(weights: Tensor) -> Tensor:
 
 MXFP4, BF16 = "MXFP4", "bf16"
 FORMATS = {form.name: form for form in (
-    Format(MXFP4, mxfp4, 4, 8, BLOCK_SIZE, "to the nearest tick, with a scale for every 32 values that clips nothing by "
-                                           "more than half a tick"),
-    Format("MXFP4, clipping", clipping, 4, 8, BLOCK_SIZE, "the specification's own scale, which cuts what lies above 6"),
-    Format("MXFP4, toward 0", toward_zero, 4, 8, BLOCK_SIZE, "a wrong way, with the same scale: digits are cut off instead "
-                                                             "of rounded"),
-    Format("MXFP4, scale up", scale_raised, 4, 8, BLOCK_SIZE, "a wrong way: log₂ of the largest is rounded up instead of "
+    Format(MXFP4, mxfp4, 4, 8, BLOCK_SIZE, "to the nearest tick, with a scale for every 32 values by which none moves "
+                                           "farther than half of the gap around its tick"),
+    Format("MXFP4, clipping", clipping, 4, 8, BLOCK_SIZE, "the specification's own scale, by which what lies above 6 "
+                                                          "becomes 6"),
+    Format("MXFP4, toward 0", toward_zero, 4, 8, BLOCK_SIZE, "a mistake: the same scale, but each value goes to the next "
+                                                             "tick toward 0 and not to the nearest"),
+    Format("MXFP4, scale up", scale_raised, 4, 8, BLOCK_SIZE, "a mistake: the scale's exponent is rounded up instead of "
                                                               "down"),
-    Format("int8, 32 a scale", partial(int8, group=BLOCK_SIZE), 8, 32, BLOCK_SIZE,
-           "even steps, with the largest size among every 32 values as their scale, in float32"),
-    Format("int8, row a scale", int8, 8, 32, None, "even steps, with the largest size in a whole row as its scale, in "
-                                                   "float32"),
-    Format(BF16, bfloat16, 16, 0, None, "eight bits of precision and no scale"),
+    Format("int8, scale per 32", partial(int8, group=BLOCK_SIZE), 8, 32, BLOCK_SIZE,
+           "255 even steps, and a scale in float32 for every 32 values: the largest of them"),
+    Format("int8, scale per row", int8, 8, 32, None, "255 even steps, and a scale in float32 for a whole row: the largest "
+                                                     "of it"),
+    Format(BF16, bfloat16, 16, 0, None, "two bytes for each value, and no scale"),
 )}
 
 

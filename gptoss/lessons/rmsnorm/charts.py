@@ -145,10 +145,10 @@ def output_sizes(curve: pd.DataFrame, size: float, outputs: Sequence[float]) -> 
     lines = pd.DataFrame({"size": curve["size"], "output": curve["output"].round(5), "eps": curve["eps"].map(names),
                           "what": "closed form"})
     marks = pd.DataFrame({"size": size, "output": np.round(outputs, 5), "eps": list(names.values()), "what": "measured"})
-    words = ", ".join(f"{output:.3f} with {name}" for name, output in zip(names.values(), outputs, strict=True))
+    words = " and ".join(f"of {output:.3f} with {name}" for name, output in zip(names.values(), outputs, strict=True))
     return Chart(_output_spec(tuple(names.values())), pd.concat([lines, marks], ignore_index=True),
                  "Output size of RMSNorm against input size",
-                 f"An input with a root mean square of {units.number(size)} leaves with {words}.")
+                 f"An input with a root mean square of {units.number(size)} leaves with one {words}.")
 
 
 def format_errors(errors: pd.DataFrame) -> Chart:

@@ -70,7 +70,7 @@ def _say_memory(stages: Mapping[str, Mapping[str, int]], totals: Mapping[str, in
     largest, size = max(stages[last].items(), key=lambda part: part[1])
     return (f"Memory of one accelerator: {figures}. Under {last} most of it, {percent(size / totals[last], 0)}, is "
             f"{largest} with {decimal(size, 'B')}." + (
-                f" Behind the gap, from {decimal(limit, 'B')} on, each doubling takes the same length." if limit else ""))
+                f" Right of the gap, from {decimal(limit, 'B')} on, each doubling is as long as the last." if limit else ""))
 
 
 @cache

@@ -117,8 +117,9 @@ def _describe_languages(frame: pd.DataFrame) -> str:
     times = (others["gpt2"] / others["o200k"]).to_numpy()
     cut = (others["first_32000"] / others["o200k"]).median()
     least, most = others["language"].iloc[times.argmin()], others["language"].iloc[times.argmax()]
-    text = (f"For one token of o200k GPT-2 needs {times.min():.2f} in {least} and {times.max():.2f} in {most}; the median "
-            f"over all languages is {pd.Series(times).median():.2f}. For o200k's own first 32,000 tokens it is {cut:.2f}.")
+    text = (f"Where o200k needs one token, GPT-2 needs {times.min():.2f} in {least} and {times.max():.2f} in {most}; the "
+            f"median over all languages is {pd.Series(times).median():.2f}. With its own first 32,000 tokens alone, o200k "
+            f"needs {cut:.2f}.")
     own = frame[frame["language"] == OWN_TEXT]
     return text + (f" Your text takes {own['o200k'].iloc[0]:,} tokens in o200k and {own['gpt2'].iloc[0]:,} in "
                    "GPT-2." if len(own) else "")

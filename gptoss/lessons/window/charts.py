@@ -175,8 +175,8 @@ def off_by_one(changes: pd.DataFrame, window: int) -> tuple[Chart, Chart]:
     before, after = data[data["position"] < window]["moved"], data[data["position"] >= window]["moved"]
     if len(after):
         moved = (f"Up to position {window - 1} the logits differ by {number(before.max(), 2)}, because no query sees more "
-                 f"than it should. From position {window} (dashed) on one moves by up to {number(after.max())}, at the "
-                 f"median by {number(after.median())}.")
+                 f"than it should. From position {window} (dashed) on, some logit moves by up to {number(after.max())}; "
+                 f"the median over positions is {number(after.median())}.")
     else:
         moved = f"The text ends before position {window}, the first that would see one key more, so nothing differs."
     right, wrong = changes["loss"].mean(), changes["other"].mean()

@@ -104,7 +104,7 @@ def test_bars_start_where_the_last_ended_and_close_in_the_logit_and_the_ends_are
     assert data["next"].tolist() == [*STAGES["stage"][1:], charts.LOGIT, charts.LOGIT]
     assert (data["reach"] == data[["start", "end"]].max(axis=1)).all()
     assert "logit of “·the” is 4.75, the sum of 7 parts" in chart.alt
-    assert "2 experts adds most, +3.00" in chart.alt and "2 attention least, −1.00" in chart.alt
+    assert "layer 2 experts adds most, +3.00" in chart.alt and "layer 2 attention least, −1.00" in chart.alt
 
 
 def test_a_removed_part_leaves_an_outline():

@@ -111,7 +111,7 @@ def test_parts_are_stacked_without_gaps_and_end_at_the_total():
         assert list(bars["part"]) == PARTS and bars["start"].iloc[0] == 0
         assert list(bars["start"].iloc[1:]) == list(bars["stop"].iloc[:-1])
         assert bars["stop"].iloc[-1] == end["stop"] == sum(parts.values())
-    assert "small 2.8 GB; large 5.6 GB" in chart.alt and "25% of it is activations" in chart.alt
+    assert "small 2.8 GB; large 5.6 GB" in chart.alt and "25% is activations" in chart.alt
     assert set(chart.data[chart.data["chosen"]]["formats"]) == {"00 small"}
 
 
@@ -152,8 +152,8 @@ def test_frames_fill_with_the_context_and_rings_stop():
     kept = {context: film_strip(film(context), context).data["kept"].tolist() for context in (64, 128, 256, 131_072)}
     assert kept == {64: [64] * 4, 128: [128] * 4, 256: [128, 256] * 2, 131_072: [128, 131_072] * 2}
     chart = film_strip(film(131_072), 131_072)
-    assert "2 sliding layers: 128 tokens each, the ring is full, 256.00 KiB a layer and 512.00 KiB in all" in chart.alt
-    assert "2 full layers: 131,072 tokens each, as many as there are, 256.00 MiB a layer and 512.00 MiB in all" in chart.alt
+    assert "2 sliding layers: 128 tokens each, the last ones, 256.00 KiB a layer and 512.00 KiB in all" in chart.alt
+    assert "2 full layers: 131,072 tokens each, all that there are, 256.00 MiB a layer and 512.00 MiB in all" in chart.alt
     assert list(chart.data["label"]) == ["", "", "256.00 KiB each", "256.00 MiB each"]
     assert set(chart.data["top"]) == {131_072}
 
@@ -262,4 +262,4 @@ def test_what_is_not_found_again():
     chart = found_again(rows, {"recall": 300, "repetition": 1000})
     assert_well_made(chart, found_again(rows.assign(missed=0.5), {"recall": 3, "repetition": 10}))
     assert chart.data["row"].tolist() == ["00 bf16", "00 bf16", "01 FP8", "01 FP8"]
-    assert "300 of recall, 1,000 of repetition" in chart.alt and "FP8 0.0% of recall, 12.5% of repetition" in chart.alt
+    assert "300 in recall, 1,000 in repetition" in chart.alt and "FP8 0.0% in recall, 12.5% in repetition" in chart.alt

@@ -52,7 +52,7 @@ def test_at_first_a_published_model_is_shown():
     at = open_page(PAGE)
     assert_fine(at)
     assert model_shown(at) == SMALL and len(charts(at)) == 2 and not at.warning
-    assert "Memory: MXFP4, rest bf16 17.1 GB; all bf16 45.1 GB; all fp32 87.1 GB." in page_text(at)
+    assert "Memory by formats: MXFP4, rest bf16 17.1 GB; all bf16 45.1 GB; all fp32 87.1 GB." in page_text(at)
     assert (f"17 of the {len(MACHINES)} machines have room for the weights and one user; the smallest of them is L4 with "
             "24 GB.") in page_text(at)
     assert "Move a dial in the sidebar, and" in page_text(at)
@@ -109,7 +109,7 @@ def test_every_format_is_another_memory(control, positions):
 
 def test_formats_that_stand_for_themselves_are_a_bar_of_their_own():
     at = open_page(PAGE, memory_experts="bf16", memory_rest="fp32")
-    assert "bf16, rest fp32 " in page_text(at) and "With bf16, rest fp32," in page_text(at)
+    assert "bf16, rest fp32 " in page_text(at) and "Of the bar “bf16, rest fp32”," in page_text(at)
 
 
 @pytest.mark.parametrize("hidden, intermediate, words", [
@@ -297,7 +297,7 @@ def test_a_cache_in_fp8_is_judged_on_trained_weights_not_on_random_ones():
     at = open_page(PAGE, preset="classroom", memory_view=ROUNDED)
     assert_fine(at)
     words = page_text(at)
-    assert "bf16 0.0% of recall" in words and "sums over the values are kept in e4m3" in words
+    assert "bf16 0.0% in recall" in words and "sums over the values are kept in e4m3" in words
     assert "91%" in words and "**classroom**: weights trained on tasks and code" in words
     words = page_text(open_page(PAGE, preset="notebook", memory_view=ROUNDED))
     assert "**classroom**" in words and "The model under study has random weights" in words

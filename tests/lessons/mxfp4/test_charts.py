@@ -90,13 +90,13 @@ def test_what_lies_outside_the_frame_stands_at_its_edge_and_says_so():
     assert value["value"] == -8 and value["label"] == "−40"
     assert list(chart.data[chart.data["kind"] == "beyond left"]["label"]) == ["−40"]
     assert len(chart.data[chart.data["kind"].str.contains("tick|zero")]) == 5  # 0, ±4 and ±8
-    assert "The picture shows 5 of the 15" in chart.alt and "30 of its 31 neighbours fall to 0" in chart.alt
+    assert "has room for 5 of the 15" in chart.alt and "30 of its 31 neighbours fall to 0" in chart.alt
     assert not block_on_ticks(ticked()).data["kind"].str.startswith("beyond").any()
 
 
 def test_a_block_of_zeros_has_nothing_to_fall():
     chart = block_on_ticks(TickedBlock(np.zeros(32), np.zeros(32), (TICKS * 2.0**-127).tolist(), -127, 0, 8 * 2.0**-127))
-    assert FALLEN not in set(chart.data["fate"]) and "0 of its 31 neighbours fall" in chart.alt
+    assert FALLEN not in set(chart.data["fate"]) and "none of its 31 neighbours fall to 0" in chart.alt
 
 
 def test_the_strip_has_seventeen_bytes_in_hexadecimal_and_in_codes():
@@ -123,8 +123,8 @@ def test_the_histogram_counts_every_block_and_finds_room_for_its_words(chosen, s
     assert list(bins["from"].iloc[1:]) == list(bins["to"].iloc[:-1])
     mark = chart.data[chart.data["kind"] == side].iloc[0]
     assert mark["from"] == chosen and mark["label"] == f"this block, {chosen:.1%}"
-    assert "below 10.0% of their size; the worst has 20.0%" in chart.alt
-    assert f"above that of {(errors < chosen).mean():.0%}" in chart.alt
+    assert "below 10.0% of their size, and the worst has 20.0%" in chart.alt
+    assert f"more than that of {(errors < chosen).mean():.0%}" in chart.alt
 
 
 def test_a_matrix_without_error_has_a_histogram_too():
@@ -137,14 +137,14 @@ def test_exact_formats_stand_at_the_end_of_the_axis_and_say_so():
     data = FIRST["formats"].data.set_index("format")
     assert data.loc["bf16", "error"] == SMALLEST_ERROR and data.loc["bf16", "figure"] == "exact · 16 bits"
     assert data.loc["MXFP4", "figure"] == "11% · 4.25 bits" and data.loc["MXFP4", "ours"]
-    assert "MXFP4 11% at 4.25 bits; bf16 exact at 16 bits" in FIRST["formats"].alt
+    assert "MXFP4 11% at 4.25 bits a weight; bf16 exact at 16 bits a weight" in FIRST["formats"].alt
 
 
 def test_layers_alone_and_together():
     chart = FIRST["layers"]
     assert list(chart.data[chart.data["rounded"] == ALONE]["divergence"]) == [0.2, 0.1]
     assert list(chart.data[chart.data["rounded"] == UP_TO]["divergence"]) == [0.2, 0.4]
-    assert "all 2 layers together move the next-token distribution by 0.4 nats" in chart.alt and not chart.note
+    assert "of all 2 layers in MXFP4, the next-token distribution moves by 0.4 nats" in chart.alt and not chart.note
     assert "layer 0 moves it most, by 0.2, and layer 1 least, by 0.1" in chart.alt
     assert divergence_by_layer({0: 0.0, 9: 0.0}, {0: 0.0, 9: 0.0}, "bf16", 10).note == "2 of 10 layers"
 

@@ -96,7 +96,7 @@ def test_every_way_to_mxfp4_is_the_one_written_out_by_hand(name, exponent_of, pi
     assert torch.equal(FORMATS[name].rounded(weights), expected)
 
 
-@pytest.mark.parametrize(("name", "group"), [("int8, 32 a scale", 32), ("int8, row a scale", 96)])
+@pytest.mark.parametrize(("name", "group"), [("int8, scale per 32", 32), ("int8, scale per row", 96)])
 def test_int8_is_the_one_written_out_by_hand(name, group):
     weights = torch.cat((normal(5, 96), torch.zeros(1, 96)))
     weights[0, 7] = 40.0
@@ -185,7 +185,7 @@ def test_formats_stand_in_the_order_of_their_errors_on_normal_weights():
     weights = normal(256, 256)
     errors = {name: relative_error(weights, each.rounded(weights)) for name, each in FORMATS.items()}
     assert errors[MXFP4] < errors["MXFP4, clipping"] < errors["MXFP4, scale up"] < errors["MXFP4, toward 0"]
-    assert errors[BF16] < errors["int8, 32 a scale"] < errors["int8, row a scale"] < errors[MXFP4] / 10
+    assert errors[BF16] < errors["int8, scale per 32"] < errors["int8, scale per row"] < errors[MXFP4] / 10
     assert errors[MXFP4] == pytest.approx(0.112, abs=0.002)
 
 
@@ -229,12 +229,12 @@ def test_sizes_of_whole_models(preset):
     experts = config.num_hidden_layers * config.num_experts * 3 * config.hidden_size * config.intermediate_size
     assert share_in_mxfp4(config) == experts / counts.total
     rows = config.num_hidden_layers * config.num_experts * (2 * config.intermediate_size + config.hidden_size)
-    assert model_bytes(config, FORMATS["int8, row a scale"]) == pytest.approx(
+    assert model_bytes(config, FORMATS["int8, scale per row"]) == pytest.approx(
         2 * (counts.total - experts) + experts + 4 * rows, rel=1e-12)
 
 
 @pytest.mark.parametrize(("name", "columns", "bits"), [
-    (MXFP4, 2880, 4.25), ("int8, 32 a scale", 2880, 9), ("int8, row a scale", 128, 8.25), (BF16, 64, 16)])
+    (MXFP4, 2880, 4.25), ("int8, scale per 32", 2880, 9), ("int8, scale per row", 128, 8.25), (BF16, 64, 16)])
 def test_bits_a_weight(name, columns, bits):
     assert FORMATS[name].bits(columns) == bits
 

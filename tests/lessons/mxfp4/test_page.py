@@ -57,7 +57,7 @@ def test_a_far_block_gives_way_where_the_matrix_has_none():
     assert "block 3 of row 255" in captions(at)
     at.segmented_control(key="mxfp4_matrix").set_value("mlp2").run()
     assert_fine(at)
-    assert "block 3 of row 127 in mlp2 of expert 0, layer 0" in captions(at)
+    assert "block 3 of row 127 in mlp2 (its second matrix) of expert 0, layer 0" in captions(at)
     dial(at, "preset").set_value("gpt-oss-20b").run()
     assert_fine(at)
     assert "block 1 of row 63" in captions(at)
@@ -90,13 +90,13 @@ def test_neighbours_fall_as_the_outlier_grows_and_come_back_at_one_press():
 
 def test_what_ships_lies_on_the_ticks_and_what_was_never_rounded_does_not():
     at = open_page(PAGE, preset="classroom", mxfp4_view=MATRIX)
-    assert "MXFP4 11.3% at 4.25 bits" in captions(at) and "from the same training without rounding" in page_text(at)
+    assert "MXFP4 11.3% at 4.25 bits a weight" in captions(at) and "from the same training without rounding" in page_text(at)
     at.segmented_control(key="mxfp4_weights").set_value(AS_IT_RUNS).run()
     assert_fine(at)
-    assert "MXFP4 exact at 4.25 bits" in captions(at) and "every one lies on a tick already" in page_text(at)
+    assert "MXFP4 exact at 4.25 bits a weight" in captions(at) and "every one lies on a tick already" in page_text(at)
     at.segmented_control(key="mxfp4_view").set_value(MODEL).run()
     assert_fine(at)
-    assert "move the next-token distribution by 0 nats a token" in captions(at)
+    assert "the next-token distribution moves by 0 nats a token" in captions(at)
 
 
 def test_only_classroom_has_weights_that_were_never_rounded():
@@ -126,16 +126,16 @@ def test_sizes_of_the_real_model():
 def test_every_format_on_a_known_text(name):
     at = open_page(PAGE, preset="classroom", sample="recall", mxfp4_view=MODEL, mxfp4_format=name)
     assert_fine(at)
-    assert at.selectbox(key="mxfp4_format").value == name and f"Experts in {name}: all 4 layers" in page_text(at)
+    assert at.selectbox(key="mxfp4_format").value == name and f"With the experts of all 4 layers in {name}" in page_text(at)
     assert not [button for button in at.button if button.key == "mxfp4_known"]
 
 
 def test_a_text_unlike_training_is_named_and_a_known_one_offered():
     at = open_page(PAGE, preset="classroom", mxfp4_view=MODEL)
-    assert "This text is unlike anything in training: 8.2 nats a token" in page_text(at)
+    assert "trained on nothing like this text: its loss is 8.2 nats a token" in page_text(at)
     at.button(key="mxfp4_known").click().run()
     assert_fine(at)
-    assert address(at)["sample"] == "recall" and "unlike anything" not in page_text(at)
+    assert address(at)["sample"] == "recall" and "nothing like this text" not in page_text(at)
     assert "never rounded **1.4216** nats a token, rounded after training **1.4245**" in page_text(at)
 
 
@@ -192,7 +192,7 @@ def test_the_question_is_about_the_very_weights():
 
 @pytest.mark.parametrize(("number", "words"), [
     (0, "**31 of 31** neighbours"), (1, "their error is **0%**"), (2, "**38.59** over the matrix"),
-    (3, "Experts in MXFP4, toward 0")])
+    (3, "all 4 layers in MXFP4, toward 0")])
 def test_every_experiment_can_be_tried(number, words):
     at = open_tab(open_page(PAGE, preset="classroom" if number == 0 else "gpt-oss-20b"), "mxfp4", "Try this")
     at.button(key=f"mxfp4_try_{number}").click().run()

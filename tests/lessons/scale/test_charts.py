@@ -79,7 +79,7 @@ def test_parts_are_stacked_without_gaps_and_end_at_the_total():
 def test_bars_too_long_for_any_memory_go_on_behind_a_gap_each_as_long_as_its_total_says():
     chart = memory_by_stage(stages(10**10), tuple(MEMORIES.values()))
     limit, totals = 1.25 * 192e9, chart.data[chart.data["kind"] == "total"]
-    assert list(totals["figure"]) == ["2.1 TB", "1.26 TB"] and "Behind the gap, from 240 GB on" in chart.alt
+    assert list(totals["figure"]) == ["2.1 TB", "1.26 TB"] and "Right of the gap, from 240 GB on" in chart.alt
     first, second = totals["stop"]
     assert first > second > limit and (first - second) / limit == pytest.approx(0.16 * math.log2(2.1 / 1.26))
     bars = chart.data[chart.data["kind"] == "part"]

@@ -248,7 +248,7 @@ def test_what_one_key_too_many_changes_is_drawn_and_said():
     assert_well_made(moved, charts.off_by_one(changes(20, 7), 7)[0])
     assert_well_made(loss, charts.off_by_one(changes(20, 7), 7)[1])
     assert "Up to position 4 the logits differ by 0" in moved.alt
-    assert "From position 5 (dashed) on one moves by up to 0.5" in moved.alt
+    assert "From position 5 (dashed) on, some logit moves by up to 0.5" in moved.alt
     assert moved.data.loc[moved.data["moved"] > 0, "position"].tolist() == [*range(5, 12)]
     assert "2.0000 nats a token with a window of 5, 2.1364 with 6, +0.1364" in loss.alt
     assert loss.data["change"].tolist() == [0.0] * 5 + [0.25] * 6 + [0.0]

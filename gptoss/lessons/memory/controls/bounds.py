@@ -45,8 +45,8 @@ def memory(chosen: Setting, _: DeltaGenerator, about: str, ask: Callable[[], Non
                             words=f"{about} GB are 10⁹ bytes, as on data sheets.")
     ask()
     pictures.show_chart(machines, key="memory_machines", words=(
-        "Beside a machine: the users of this context that fit into it with the weights, or how many times its memory all "
-        "this takes. Activations are left out there, since a server can read prompts in pieces."))
+        "Beside a machine stands how many users of this context fit into it together with the weights; where none does, how "
+        "many times its memory all this takes. Activations are left out, since a server can read prompts in pieces."))
 
 
 def cache(chosen: Setting, _: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
@@ -54,11 +54,19 @@ def cache(chosen: Setting, _: DeltaGenerator, about: str, ask: Callable[[], None
     by_layer, totals = cache_charts(chosen)
     with pictures.main():
         pictures.show_chart(by_layer, key="memory_film", words=(
-            f"{about} Sliding layers keep a ring of the window's size, full layers every token. GiB are 2³⁰ "
-            "bytes."))
+            f"{about} {_ring(chosen)}GiB are 2³⁰ bytes."))
     ask()
     pictures.show_chart(totals, key="memory_designs", words=(
-        "MHA has a KV head for each query head, MQA one for all; windows as they are, unless every layer is full."))
+        "MHA, multi-head attention, has a KV head for each query head; MQA, multi-query attention, one for all. Windows "
+        "stay as they are, but where every layer is said to be full."))
+
+
+def _ring(chosen: Setting) -> str:
+    """What a sliding layer keeps; nothing where none slides."""
+    if not any(map(chosen.config.window_of, range(chosen.config.num_hidden_layers))):
+        return ""
+    return ("A sliding layer keeps a ring as long as its window, in which each new token takes the oldest one's place. A "
+            "full layer keeps every token. ")
 
 
 def roofline(chosen: Setting, dials: DeltaGenerator, about: str, ask: Callable[[], None]) -> None:
@@ -70,8 +78,8 @@ def roofline(chosen: Setting, dials: DeltaGenerator, about: str, ask: Callable[[
     st.markdown(worked_out(chosen, machine(), phase, operator))
     with place:
         pictures.show_clickable(roofline_chart(chosen, machine(), phase, operator), "memory_roofline", "mark",
-                                then=choose_operator, words=f"{about} A mark's area is its share of its "
-                                "phase's time. Click one, or choose it below.")
+                                then=choose_operator, words=f"{about} Prefill reads a prompt at once, decode writes token "
+                                "by token. The larger a mark, the larger its share of its phase's time.")
     ask()
 
 

@@ -50,12 +50,12 @@ def load_controls(study: Study) -> None:
     main_sliders(Main("Batch (sequences)", key("batch"), BATCHES, DEFAULTS["batch"], "Users that are served at once.",
                       "{:,}".format))
     longest = _slider("Tokens of a user", "context", CONTEXTS, start,
-                      "Tokens of each sequence in the cache while it is continued.")
+                      "How many tokens of each sequence are in the cache while the next one is written.")
     within = [tokens for tokens in PROMPTS if tokens <= longest]
     if st.session_state.get(key("prompt"), within[0]) not in within:
         st.session_state[key("prompt")] = within[-1]
     _slider("Prompt (tokens)", "prompt", within, min(DEFAULTS["prompt"], longest),
-            "Tokens of each sequence that are read at once before the first is written.")
+            "How many tokens of each sequence are read at once, before the first one is written.")
 
 
 def choose_model(study: Study) -> None:
@@ -122,7 +122,7 @@ def sizes_table() -> str:
     rows = "".join(f"| {name} | {units.size(checkpoint_bytes(PRESETS[name]))} | "
                    f"{units.size(kv_cache_bytes(PRESETS[name], LONGEST))} | "
                    f"{sum(layer.bytes for layer in cache_film(PRESETS[name], LONGEST)):,} |\n" for name in (SMALL, LARGE))
-    return (f"| model | checkpoint | KV cache at {LONGEST:,} | the same, summed over the film (bytes) |\n"
+    return (f"| model | checkpoint | KV cache at {LONGEST:,} | the same, summed layer by layer (bytes) |\n"
             f"|---|---|---|---|\n{rows}")
 
 

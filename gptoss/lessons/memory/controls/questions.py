@@ -63,14 +63,17 @@ def _growth(study: Study) -> Prediction:
     config, width = chosen.config, chosen.load.kv_bytes_per_value
     full = sum(not config.window_of(layer) for layer in range(config.num_hidden_layers))
     layer = 2 * config.num_key_value_heads * config.head_dim * width * MORE / 1e6
+    sliding = full < config.num_hidden_layers
+    outgrown = ", and it had outgrown the window of the sliding layers before" if sliding else ""
+    others = (f"Only the {full} full layers keep more of them: a ring that is full gives up its oldest token for each new "
+              "one." if sliding else f"Each of the {full} layers keeps them all.")
     return Prediction(
-        f"One user's text has outgrown the window of {chosen.name}'s sliding layers. Now it gets {MORE:,} tokens longer. By "
-        f"how many MB (10⁶ bytes) does the KV cache grow? A layer has "
+        f"One user of {chosen.name} has a long text. Now it gets {MORE:,} tokens longer{outgrown}. By how many MB (10⁶ "
+        f"bytes) does the KV cache grow? A layer has "
         f"{units.plural(config.num_key_value_heads, 'KV group')} of head size {config.head_dim}, "
         f"{units.plural(width, 'byte')} a value; {full} of {config.num_hidden_layers} layers are "
         "full.", answer=lambda: full * layer, because=lambda _: (
-            f"Keys and values are 2 × {config.num_key_value_heads} × {config.head_dim} values a token and layer. Only the "
-            f"{full} full layers keep more of them: a ring that is full gives up its oldest token for each new one."),
+            f"Keys and values are 2 × {config.num_key_value_heads} × {config.head_dim} values a token and layer. {others}"),
         unit="MB", tolerance=0.05, show=units.number, view=CACHE, mistakes=[
             (config.num_hidden_layers * layer, "That lets sliding layers grow too. Their rings are full."),
             (full * layer / 2, "That counts keys without values, or values without keys."),
@@ -112,8 +115,8 @@ def _compute_binds(study: Study) -> Prediction:
         answer=lambda: float(users_until_compute_binds(chosen, on)), unit="users", tolerance=0.15, show="{:,.0f}".format,
         view=ROOFLINE, because=lambda users: (
             f"The machine does {units.number(ridge)} FLOPs in the time in which it reads a byte. A weight of {width} bytes "
-            f"is multiplied and added once for each user, 2 FLOPs: with {users:,.0f} users, enough for its bytes, and for "
-            "those of what goes in and comes out."),
+            f"is multiplied and added once for each user, which is 2 FLOPs. With {users:,.0f} users that is enough work for "
+            "the bytes of the matrix, and for those of what goes in and comes out."),
         mistakes=[(2 * ridge, "A multiplication and an addition are two FLOPs, not one."),
                   (ridge * 17 / 64, "That takes MXFP4's bytes: only experts are in MXFP4, qkv is not."),
                   (1.0, "With one user every byte of the matrix is used once: memory binds by far.")])
@@ -149,9 +152,9 @@ def _twice_the_peak(study: Study) -> Prediction:
         f"One user has {chosen.load.context:,} tokens. A new {on.name} multiplies twice as fast and reads memory as fast "
         f"as before. How much faster does {chosen.name} write at best?", choices=GAINS, view=SPEED,
         answer=answer, because=lambda _: (
-            f"It is {units.percent(gain())} faster. A token for a single user has to read every active weight and the "
-            "cache for only "
-            "two FLOPs a value, so that memory bounds nearly everything. With many users the answer changes."),
+            f"It gains {units.percent(gain())}. To write a token for a single user, the machine has to read every active "
+            "weight and the cache, and does only two FLOPs with each value: so memory bounds nearly everything. With many "
+            "users the answer changes."),
         mistakes={TWICE: "Only if compute bounded every operator.", THIRD: "Only if compute bounded much of the time."})
 
 

@@ -29,8 +29,9 @@ def rounded_cache(study: Study) -> None:
         kept = kept_ways(judged_one, judged_one.vocabulary)
     with pictures.main():
         pictures.show_chart(found_chart(kept), key="memory_found", words=(
-            f"Each token reads keys and values as they come back from the cache: cast to e4m3, with a scale for every head "
-            f"unless something else is said. {_whose(study, judged_one)}"))
+            "Each token reads keys and values as they come back from the cache: rounded to FP8 (e4m3: one byte, three bits "
+            "of it after the leading digit), with a scale for every head unless the bar says something else. "
+            f"{_whose(study, judged_one)}"))
     st.markdown(in_words(kept))
     if max(kept[BF16.name].right.values()) < FINDS:
         st.button(f"This model hardly finds anything again: take {CLASSROOM}", icon=":material/school:", type="tertiary",
@@ -56,11 +57,11 @@ def in_words(kept: dict[str, Kept]) -> str:
     plain, rounded, skipped = (kept[way.name] for way in (BF16, EVERYWHERE, SKIPPED))
     losses = "; ".join(f"{kind} {units.fixed(plain.loss[kind], 3)} in bf16, {units.fixed(rounded.loss[kind], 3)} in FP8, "
                        f"{units.fixed(skipped.loss[kind], 3)} with sliding layers in bf16" for kind in rounded.loss)
-    return (f"**What the cast changes**: a key or a value by {units.percent(rounded.error)} of its size, since three bits "
-            "of mantissa leave eight steps from one power of two to the next. The loss on what comes again, in nats: "
-            f"{losses}. The most probable next token is the same as with bf16 at {units.percent(rounded.same)} of all "
-            f"places, with sliding layers in bf16 at {units.percent(skipped.same)}.\n\n"
+    return (f"**What rounding changes**: a key or a value by {units.percent(rounded.error)} of its size, since three bits "
+            "leave eight steps from one power of two to the next. The loss on what has to be found again, in nats: "
+            f"{losses}. The most probable next token stays the same as with bf16 at {units.percent(rounded.same)} of all "
+            f"places; with sliding layers in bf16, at {units.percent(skipped.same)}.\n\n"
             "**What went wrong once**: with FP8 on Hopper, models found 13% of needles in long texts instead of 91%. The "
-            "cast was not to blame: tensor cores added up the products in less than float32, and the longer the text, the "
-            "more there is to add. With sums put right, recall came back. The last bar shows the like on short texts: its "
-            f"sums over the values are kept in e4m3, too. :small[Source: {SOURCE}.]")
+            "rounding was not to blame: tensor cores added up the products in less than float32, and the longer the text, "
+            "the more there is to add. With sums put right, recall came back. The last bar shows the like on short texts: "
+            f"there the sums over the values are kept in e4m3, too. :small[Source: {SOURCE}.]")

@@ -54,7 +54,7 @@ class Way:
 BF16 = Way("bf16")
 SKIPPED = Way("FP8, sliding layers in bf16", FULL)
 EVERYWHERE = Way("FP8 in all layers", ALL)
-WAYS = (BF16, SKIPPED, EVERYWHERE, Way("a scale a tensor", ALL, A_TENSOR), Way("no scale at all", ALL, NO_SCALE),
+WAYS = (BF16, SKIPPED, EVERYWHERE, Way("one scale a tensor", ALL, A_TENSOR), Way("no scale at all", ALL, NO_SCALE),
         Way("sums in FP8 as well", ALL, A_HEAD, sums=True))
 
 

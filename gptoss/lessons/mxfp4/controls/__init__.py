@@ -52,6 +52,7 @@ STRANGE = 6.0  # nats a token, from which on a text is unlike anything in traini
 TIMES = (OWN, *(f"{times:g}" for times in (
     1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)))
 PLACES = (LARGEST, *(str(place) for place in range(BLOCK_SIZE)))
+WHAT_IS = {"mlp1": "its first matrix", "mlp2": "its second matrix"}
 HEAVY_TAILS = 1.5  # kurtosis of the matrix over that among neighbours, from which on something is to be told
 
 
@@ -185,9 +186,9 @@ def block(study: Study, source: Source, at: Place) -> None:
         st.markdown(say_block(view))
     st.html(view.strip)
     st.caption(":material/memory: These are the block's 17 bytes. The first is its scale. Each of the others holds two "
-               "codes of four bits, the first of them in its low half; below stand the multiples of the scale that they "
-               f"mean. It is block {at.block} of row {at.row} in {at.matrix} of expert {at.expert}, layer {at.layer}: "
-               f"{weights_in_words(study, source)}.")
+               "weights in four bits each, the first of the two in the low half; below stands what they mean, in "
+               f"multiples of the scale. It is block {at.block} of row {at.row} in {at.matrix} ({WHAT_IS[at.matrix]}) of "
+               f"expert {at.expert}, layer {at.layer}: {weights_in_words(study, source)}.")
 
 
 @lru_cache(maxsize=256)
@@ -208,9 +209,9 @@ def say_block(view: BlockView) -> str:
     """The figures that move with the outlier."""
     before, now = view.own_beside, view.beside
     errors = [units.percent(neighbours.error, 0) for neighbours in (now, before)]
-    return (f"**{now.fallen} of 31** neighbours fall to 0 ({before.fallen} in the model) · their error is **{errors[0]}** "
-            f"of their size ({errors[1]}) · scale **{scale_in_words(view.now.exponent)}** "
-            f"({scale_in_words(view.own.exponent)})")
+    return (f"**{now.fallen} of 31** neighbours become 0 · their error is **{errors[0]}** of their size · the scale is "
+            f"**{scale_in_words(view.now.exponent)}**. With the real value: {before.fallen} · {errors[1]} · "
+            f"{scale_in_words(view.own.exponent)}.")
 
 
 class MatrixView(NamedTuple):
@@ -261,23 +262,23 @@ def say_matrix(view: MatrixView, at: Place, words: str) -> str:
         tails = "Random weights are drawn from a normal distribution, so there are no outliers."
     elif view.kurtosis > HEAVY_TAILS * view.in_blocks:
         tails = (f"The tails are heavy, but not among neighbours: the largest block is **{view.largest:.1f} times** as "
-                 "large as the median one, so large weights stand beside large weights, and a scale for every 32 takes that "
-                 "in.")
+                 "large as the median one. So large weights stand beside large weights, and a scale of their own suits "
+                 "them.")
     else:
         tails = f"There are no heavy tails here: the largest block is {view.largest:.1f} times as large as the median one."
     return ("Kurtosis says how heavy the tails are: how far the largest weights stand out. In "
-            f"{at.matrix} of expert {at.expert}, layer {at.layer}, it is **{view.kurtosis:.2f}** over the matrix and "
-            f"**{view.in_blocks:.2f}** among neighbours, where every block is divided by its own size. A normal "
-            f"distribution has 3, and {measure.kurtosis_of_normal_blocks():.2f} when it is divided so. {tails} "
+            f"{at.matrix} ({WHAT_IS[at.matrix]}) of expert {at.expert}, layer {at.layer}, it is **{view.kurtosis:.2f}** "
+            f"over the matrix and **{view.in_blocks:.2f}** among neighbours, where every block is divided by its own size. "
+            f"A normal distribution has 3, and {measure.kurtosis_of_normal_blocks():.2f} when it is divided so. {tails} "
             f"Drawn: {words}.")
 
 
 def size_table(study: Study, source: Source, at: Place) -> str:
     """Bits and sizes by format, in Markdown."""
     rows, columns = measure.matrix_shape(source.running.config, at.matrix)
-    lines = [f"| experts in | bits a weight here | {at.matrix} of this expert | {study.name}, the rest in bf16 |",
+    lines = [f"| experts in | bits a weight | {at.matrix} of this expert | all of {study.name}, the rest in bf16 |",
              "|---|--:|--:|--:|"]
-    for name in (MXFP4, "int8, row a scale", "int8, 32 a scale", BF16):
+    for name in (MXFP4, "int8, scale per row", "int8, scale per 32", BF16):
         bits = FORMATS[name].bits(columns)
         whole = measure.model_bytes(study.config, FORMATS[name])
         lines.append(f"| {name} | {units.number(bits, 4)} | {units.size(rows * columns * bits / 8)} | {units.size(whole)} |")
@@ -345,9 +346,10 @@ def model(study: Study, source: Source, tokens: text.Tokens) -> None:
     st.markdown(f"{trained}\n\n{effect_table(view)}")
     cut = f" The first {MAX_READ} of {len(tokens)} tokens." if len(tokens) > MAX_READ else ""
     st.caption(f":material/balance: The model as it is and one with rounded experts read the same "
-               f"{units.plural(len(ids), 'token')}. Differences are taken token by token, in nats; s.e. is their standard "
-               "error. KL is how many nats the next-token distribution has moved."
-               f"{cut} Drawn: {weights_in_words(study, source)}.")
+               f"{units.plural(len(ids), 'token')}. Changes of the loss are in nats: their mean over the tokens ± twice its "
+               "standard error, and the largest of a single token. KL is how many nats the next-token distribution has "
+               "moved, and the logits' move is a share of their own spread. The last two columns count how often the best "
+               f"token, and the experts that were chosen, stayed.{cut} Drawn: {weights_in_words(study, source)}.")
 
 
 def offer_known_text(study: Study, view: ModelView) -> None:
@@ -355,21 +357,22 @@ def offer_known_text(study: Study, view: ModelView) -> None:
     if weights_of(study).kind == RANDOM or not view.original > STRANGE:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f":material/info: This text is unlike anything in training: {view.original:.1f} nats a token. A wrong "
-                    "rounding can then even lower the loss, and KL divergence tells what moved.", width="stretch")
+        st.markdown(f":material/info: The model was trained on nothing like this text: its loss is {view.original:.1f} nats "
+                    "a token. Rounding may then even lower it by chance, so look at the KL divergence, which says how far "
+                    "the predictions moved.", width="stretch")
         st.button("Use one that is known", key=key("known"), icon=":material/school:", help=KNOWN.label,
                   on_click=state.go_to, args=(study, KNOWN.text))
 
 
 def effect_table(view: ModelView) -> str:
     """Every figure of every format, in Markdown."""
-    lines = ["| experts in | loss | change ± s.e. | one token's at most | KL | logits moved | same token | same experts |",
+    lines = ["| experts in | loss | mean change | largest change | KL | logits moved | same token | same experts |",
              "|---|--:|--:|--:|--:|--:|--:|--:|",
              f"| *as they are* | {_nats(view.original)} | | | | | | |"]
     for name, effect in view.effects.items():
         shares = " | ".join(map(units.percent, (effect.logits, effect.same_token, effect.same_experts)))
         lines.append(_unbroken(
-            f"| {name} | {_nats(effect.loss)} | {_change(effect.change)} ± {_nats(effect.spread)} | "
+            f"| {name} | {_nats(effect.loss)} | {_change(effect.change)} ± {_nats(2 * effect.spread)} | "
             f"{_change(effect.worst)} | {units.number(effect.divergence, 2)} | {shares} |"))
     return "\n".join(lines)
 
@@ -394,7 +397,8 @@ def say_training(study: Study, tokens: tuple[int, ...]) -> str:
     after = rounding_effect(never, tokens, MXFP4, layers)
     return (f"On this text: never rounded **{_nats(loss_of(never, tokens))}** nats a token, rounded after training "
             f"**{_nats(after.loss)}**, and rounded in every pass of the last tenth of training, as it ships, "
-            f"**{_nats(loss_of(ships, tokens))}**. The last one is another run of training: it differs by chance too.")
+            f"**{_nats(loss_of(ships, tokens))}**. The last comes from another run of training, so it differs by chance "
+            "too.")
 
 
 def readable(source: Source, tokens: int) -> str:

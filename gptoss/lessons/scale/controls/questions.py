@@ -38,15 +38,15 @@ def _state(study: Study) -> Prediction:
 
     return Prediction(
         f"The checkpoint of {name} takes {units.decimal(cost.checkpoint_bytes(config), 'B')}. Training keeps weights, "
-        "master weights, gradients and the optimizer's two moments of every parameter. Divided evenly, how many "
-        "accelerators of 80 GB hold that, without any activations?",
+        "master weights (a copy in fp32), gradients and the optimizer's two moments of every parameter. Divided "
+        "evenly, how many accelerators of 80 GB hold that, without any activations?",
         answer=lambda: hold(state), unit="accelerators", tolerance=0.15, show="{:,.0f}".format, because=lambda _: (
             f"{parameters:,} parameters × {state / parameters:.0f} bytes are {units.decimal(state, 'B')}: "
             f"{state / cost.checkpoint_bytes(config):.0f} times the checkpoint, whose experts take 4.25 bits a value."),
         mistakes=[(hold(cost.checkpoint_bytes(config)), "That holds the checkpoint, and nothing that training adds."),
                   (hold(2 * parameters), "That holds the weights in bf16 and nothing else."),
-                  (hold(12 * parameters), "That leaves out the master weights, a second copy in fp32: small steps would be "
-                                          "lost in bf16.")])
+                  (hold(12 * parameters), "That leaves out the master weights. Without that copy in fp32, small steps would "
+                                          "be lost in bf16.")])
 
 
 def _longer() -> Prediction:
@@ -77,10 +77,10 @@ def _twice_the_accelerators() -> Prediction:
         "accelerators; tokens and batch stay. What else changes?", choices=EFFECTS, view=SCHEDULE,
         answer=lambda: HALF if after < before else STEPS, because=lambda _: (
             f"A batch is still {batch:,} tokens, so that as many optimizer steps are taken. But more of it is read at once: "
-            f"{units.plural(after, 'accumulation step')} for {before} before."),
+            f"{units.plural(after, 'accumulation step')} in place of {before}."),
         mistakes={BOTH: "The optimizer takes a step a batch, and there are as many batches as before.",
-                  STEPS: "An optimizer step is a batch, whose size nobody has changed. What each accelerator reads of it is "
-                         "less."})
+                  STEPS: "An optimizer step is a batch, whose size nobody has changed. Each accelerator only reads "
+                         "less of it."})
 
 
 # Whether the sentences of the experiments are true of what is seen.

@@ -120,11 +120,12 @@ def memory(config: ModelConfig, chosen: Setting, _: DeltaGenerator, about: str, 
     by_stage, fitting = _memory_charts(config, chosen)
     with pictures.main():
         pictures.show_chart(by_stage, key="scale_memory", words=(
-            f"{about} :material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 divides optimizer "
-            "states and master weights too, ZeRO-2 gradients as well, FSDP (ZeRO-3) even the weights."))
+            f"{about} :material/call_split: DDP (data parallel) divides nothing but the data. ZeRO-1 also divides optimizer "
+            "states and master weights, the copy in fp32 that steps are added to. ZeRO-2 divides gradients as well, FSDP "
+            "(ZeRO-3) even the weights."))
     ask()
     pictures.show_chart(fitting, key="scale_fits", words=(
-        "Full circle: fits, with the share of memory taken. Ring: too large, and how many times."))
+        "Full circle: it fits, and takes this share of the memory. Ring: it is too large, by this many times."))
 
 
 @lru_cache(maxsize=256)
@@ -146,8 +147,8 @@ def time(config: ModelConfig, chosen: Setting, dials: DeltaGenerator, about: str
     exact = measure.training_flops(config, chosen.sequence, tokens)
     with pictures.main():
         pictures.show_chart(hours, key="scale_hours", words=(
-            f"{about} :material/schedule: Bars: hours of one accelerator, in colour where its part of the memory fits "
-            "under FSDP. Beside them: the time that all of them together take."))
+            f"{about} :material/schedule: A bar is the hours of a single accelerator, in colour where its part of the "
+            "memory fits under FSDP. Beside it stands the time that all of them together take."))
     ask()
     st.markdown(f"{units.spelled(tokens)} tokens: **{units.number(exact)} FLOPs** counted exactly, "
                 f"{units.number(tokens * rule_of_thumb(config))} by 6 × active × tokens.")

@@ -30,8 +30,8 @@ def tokens(text: str, special: bool) -> None:
     place = pictures.main()
     with st.container(horizontal=True, vertical_alignment="center"):
         compared = kept.toggle("GPT-2 below", True, key="tokenizer_gpt2",
-                               help="Grey are GPT-2's tokens of the same piece. The sign = with an id says that GPT-2 has "
-                                    "the same token.")
+                               help="In grey stand GPT-2's tokens of the same piece. The sign = before an id says that "
+                                    "GPT-2 has the same token.")
         spelt = kept.toggle("Bytes", key="tokenizer_bytes", help="What each token stands for, in hexadecimal.")
     with place:
         st.html(charts.paired_chips(read.pieces, spelt, compared))
