@@ -100,7 +100,8 @@ def about_shapes() -> dict[str, Prediction]:
             (2 * width, "Attention and experts do not hand on separately: both add to one row."),
             (heads * _REAL.head_dim, "So many come out of the heads; a matrix brings them to the width of the stream.")]),
         controls.LENS: Prediction(
-        "How many rows would the logit lens have for gpt-oss-20b?", answer=lambda: len(measure.stage_names(layers)), tolerance=0,
+        "How many rows would the logit lens have for gpt-oss-20b?",
+        answer=lambda: len(measure.stage_names(layers)), tolerance=0,
         because=lambda _: f"The embedding, and two half blocks in each of {layers} layers.", view="lens", mistakes=[
             (layers, "Each layer adds twice."), (2 * layers, "The embedding is the first row."),
             (layers + 1, "Each layer adds twice.")]),

@@ -145,9 +145,10 @@ def how_we_know() -> None:
             f"{laid_out:,} in a cache laid out the same way.")
     st.markdown(
         "Computed at this moment, with models of the real size laid out as shapes without numbers:\n"
-        + "\n".join(lines) + "\n\nEvery claim is a function with a test of its own: the tests compare its figures with published ones or with "
-        "another computation, and ask for its verdict where the model is changed so that the claim comes true. The pages "
-        "behind the links call the same functions. A claim about gpt-oss is decided on gpt-oss, whatever is under study. "
+        + "\n".join(lines) + "\n\nEvery claim is a function with a test of its own: the tests compare its figures with "
+        "published ones or with another computation, and ask for its verdict where the model is changed so that the claim "
+        "comes true. The pages behind the links call the same functions. A claim about gpt-oss is decided on gpt-oss, "
+        "whatever is under study. "
         "Claims about code that is not here, such as the notebook's own class, say so: what is measured is ours.")
 
 

@@ -125,8 +125,8 @@ def how_we_know(study: Study) -> None:
         f"**{units.number(readers.rounding, 2)}**{missed}.\n"
         f"- Answers of attention with a copy of keys and values for each query head differ from the model's, which copies "
         f"nothing, by at most **{units.number(readers.explicit, 2)}**.\n"
-        f"- A cache of the real size at {study.context:,} tokens, laid out as shapes without numbers, has **{size:,}** bytes; the "
-        f"closed form says **{kv_cache_bytes(study.config, study.context):,}**.\n\n"
+        f"- A cache of the real size at {study.context:,} tokens, laid out as shapes without numbers, has **{size:,}** "
+        f"bytes; the closed form says **{kv_cache_bytes(study.config, study.context):,}**.\n\n"
         "The tests compare the copies with `repeat_kv` of Hugging Face's transformers, the sizes with caches that were "
         "filled token by token, and the parameters with counted tensors.")
 

@@ -159,7 +159,7 @@ def how_we_know(study: Study, tokens: text.Tokens) -> None:
     checks = controls.checks(study, tokens.ids, layer_shown(study))
     st.markdown(
         f"In the layer shown, over {study.heads} heads and {checks.queries} queries, at this moment:\n"
-        f"- What the model's softmax left to the real keys differs from σ(logsumexp(scores) − s) by at most "
+        f"- What the model's softmax left to the real keys differs from σ(ln Σ e^s − b) by at most "
         f"**{units.number(checks.formula, 2)}**.\n"
         f"- A key's share of it, in a pass with sinks and in one without, differs by at most "
         f"**{units.number(checks.ratios, 2)}**.\n\n"

@@ -19,13 +19,13 @@ def tokens_as_estimated(size: int) -> Verdict:
     cut = counts[_COLUMNS[size]] / counts["o200k"]
     holds = bool(((cut / estimate - 1).abs() <= _NEAR).all())
     sentence = (f"o200k's own first {size:,} tokens need {cut.min():.2f} to {cut.max():.2f} times as many, "
-                f"{cut.median():.2f} in the middle of {len(counts) - 1} languages and code.")
+                f"the median over {len(counts) - 1} languages and code is {cut.median():.2f}.")
     if size == 50_257:
         gpt2 = counts["gpt2"] / counts["o200k"]
         named = counts.assign(ratio=gpt2).sort_values("ratio")["language"]
         holds = holds and bool(((gpt2 / estimate - 1).abs() <= _NEAR).all())
         sentence += (f" GPT-2, of that size too, needs {gpt2.min():.2f} ({named.iloc[0]}) to {gpt2.max():.2f} times "
-                     f"({named.iloc[-1]}), {gpt2.median():.2f} in the middle: what a vocabulary was learned from counts for "
+                     f"({named.iloc[-1]}), median {gpt2.median():.2f}: what a vocabulary was learned from counts for "
                      "more than its size.")
     return Verdict.of(holds, sentence)
 

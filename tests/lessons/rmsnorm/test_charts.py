@@ -150,7 +150,8 @@ def test_measured_sizes_lie_on_the_closed_form():
         assert set(rows["what"]) == {"closed form", "measured"}
         assert rows["output"].max() - rows["output"].min() < 1e-3
     assert sizes(0.001).alt == (
-        "An input with a root mean square of 0.001 leaves with one of 0.302 with eps 1 · 10⁻⁵ and of 0.707 with eps 1 · 10⁻⁶.")
+        "An input with a root mean square of 0.001 leaves with one of 0.302 with eps 1 · 10⁻⁵ and of 0.707 with eps 1 · "
+        "10⁻⁶.")
 
 
 def test_the_models_own_format_has_the_accent():

@@ -211,11 +211,15 @@ def touched_experts(frame: pd.DataFrame, experts: int, batch: int) -> Chart:
     data = data.round(3).assign(here=(data["batch"] == batch) & (data["what"] == _FORMULA))
     row = frame[frame["batch"] == batch].iloc[0]
     here = "The text has fewer tokens." if np.isnan(row["touched"]) else (
-        f"Drawn from this text, whose tokens are not independent, it touches {row['touched']:.1f} on average, nine times "
-        f"in ten {row['low']:.0f} to {row['high']:.0f}.")
+        f"Drawn from this text, whose tokens are not independent, it touches {row['touched']:.1f} on average, and nine "
+        f"times in ten {_span(row['low'], row['high'])}.")
     text = (f"A batch of {plural(batch, 'token')} touches {row['formula']:.1f} of the {plural(experts, 'expert')} in "
             f"memory, if its tokens are independent (the formula). {here}")
     return Chart(_touched_spec(), data, "Experts touched by a batch of tokens", text)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
 
 
 @cache
