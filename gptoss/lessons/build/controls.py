@@ -138,7 +138,8 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: 
         name = controls.step_through("Tensor", list(run.trace), key="tensor")
     table = summary(run.trace)
     row = table.loc[table["tensor"] == name].iloc[0]
-    size = f"mean {row['mean']:.3f}, std {row['std']:.3f}" if row["mean"] == row["mean"] else "numbers are names"
+    size = f"mean {units.fixed(row['mean'], 3)}, std {units.fixed(row['std'], 3)}" if row["mean"] == row["mean"] else (
+        "numbers are names")
     with pictures.main():
         pictures.show_tensor(name, run.trace[name], controls.head_shown(study))
     st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")

@@ -29,6 +29,7 @@ _STYLE = palette.in_both_themes(f"""<style>
 .beside.beside th, .beside.beside td {{text-align: left; vertical-align: top; padding: 4px 10px; border: 0;
   border-bottom: 1px solid {palette.GRID}; overflow-wrap: anywhere}}
 .beside th {{font-weight: 600}}
+.beside thead th {{white-space: nowrap; overflow-wrap: normal}}
 .beside.named {{table-layout: fixed}}
 .beside.named thead th:nth-child(1) {{width: 14%}}
 .beside.named thead th:nth-child(2) {{width: 24%}}
@@ -48,6 +49,7 @@ _STYLE = palette.in_both_themes(f"""<style>
   .beside tbody th {{order: -1}}
   .beside tbody th {{grid-column: 1 / -1}}
   .beside.named td:last-child {{display: none}}
+  .beside.named thead th:nth-child(n) {{width: auto}}
   .beside details, .beside.beside small {{font-size: 0.72rem}}
   .beside.named thead th:is(:first-child, :last-child), .beside:not(.named) thead th:nth-child(2) {{display: none}}
   .beside.beside td, .beside.beside th {{border-bottom: 0; padding: 1px 6px; font-size: 0.75rem; line-height: 1.25}}

@@ -49,7 +49,7 @@ def test_at_first_quick_claims_are_decided_and_slow_ones_open():
 
 @pytest.mark.parametrize(("name", "words"), [
     ("11a", "save 87.5% of the cache"), ("C1", "3.40 GB comes out"), ("18a", "<|untrusted|>"),
-    ("13", "not measured yet] The shipped classroom"), ("O4", "16 GB hold the cache")])
+    ("13", "not measured yet] The shipped classroom"), ("O4", "16 GB have room for the cache")])
 def test_an_address_or_the_slider_chooses_a_claim(name, words):
     moved = filtered()
     moved.select_slider(key="claims_row").set_value(name).run()
