@@ -31,6 +31,7 @@ MOVED_BY = {
 }
 
 _WHOLE, _ASKED = "head_wants_whole_page", "head_word"  # of the session: what a message of the head has to bring about
+_EARLY, _EARLY_PHONE = 47, 37  # px by which the head stands lower until its styles are there (style.css)
 _FOLDED = "gptoss-opening-folded"  # the cookie of a browser that has folded the openings (head.js)
 _WORD = re.compile(r"\[([^\]]+)\]\((#word-[\w-]+)\)")
 
@@ -71,10 +72,12 @@ def _room(opening: Opening | None) -> int:
     if stage.on():
         return 36
     phone = "Mobile" in st.context.headers.get("User-Agent", "")
+    early = _EARLY_PHONE if phone else _EARLY
     if opening is None or _FOLDED in st.context.cookies:
-        return 150 if phone else 92
+        return (150 if phone else 92) - early
     lengths = [len(_WORD.sub(r"\1", sentence)) for sentence in opening[:3]]
-    return 90 + 20 * sum(-(-length // 42) for length in lengths) if phone else 116 + 22 * -(-max(lengths) // 46)
+    lines = 90 + 20 * sum(-(-length // 42) for length in lengths) if phone else 116 + 22 * -(-max(lengths) // 46)
+    return lines - early
 
 
 @st.fragment  # for the number of a word, this alone runs again

@@ -48,7 +48,7 @@ LEADING = {
     "b": "black, and the picture again",
     "r": "the room's code and address, large",
 }
-_KEY, _LIST = "keys", "keys_listed"
+_KEY, _LIST, PLACE = "keys", "keys_listed", "keys_place"
 _KEPT = {*state.OWN_KEYS, *SHARED_KEYS}  # widgets that several pages have
 _DATA = {"does": {shortcut.key: shortcut.does for shortcut in SHORTCUTS},
          "keep": sorted(state.OWN_KEYS | stage.KEYS | {hidden.KEY, seat.ROOM})}
@@ -64,7 +64,8 @@ def listen(path: str, before: Callable[[str, object], bool] = lambda path, messa
     `before` is asked with each message first, and says whether it has done what there was to do: a lecture has its own way.
     """
     here = path if path in {page.path for page in PAGES[1:]} else ""  # Start leads to where a reader was in the lesson
-    _listener(key=_KEY, data=_DATA | {"here": here}, on_act_change=partial(_act, path, before))
+    with st.container(key=PLACE, height=1, border=False):  # an element that has not come yet would be 45 px high
+        _listener(key=_KEY, data=_DATA | {"here": here}, on_act_change=partial(_act, path, before))
     if st.session_state.pop(_LIST, False):
         _list_keys()
 

@@ -22,7 +22,7 @@ def test_a_trained_model_does_what_its_starters_say(name):
         ids = vocabulary.encode(starter.text, special="<|" in starter.text)
         said = vocabulary.decode(model.generate(ids, max_new_tokens=most, temperature=0.0))
         assert said.startswith(starter.expected), (starter.label, said)
-        assert f"“{starter.expected.strip()}”" in starter.promise
+        assert f"“{starter.expected.strip()}”" in starter.promise(name)
 
 
 def test_every_preset_that_ships_trained_has_starters_and_no_other_model():
@@ -38,9 +38,9 @@ def test_a_starter_puts_its_text_into_the_box_and_says_what_to_look_for(name):
     at.pills(key="starter").set_value(starter.label).run()
     assert_fine(at)
     assert at.text_area(key="text").value == starter.text
-    assert "best guess for what comes next" in captions(at)
+    assert "for the likeliest to come next" in captions(at)
     at.text_area(key="text").set_value("Something else").run()
-    assert at.pills(key="starter").value is None and "best guess for what comes next" not in captions(at)
+    assert at.pills(key="starter").value is None and "for the likeliest to come next" not in captions(at)
 
 
 def test_what_a_small_vocabulary_spells_in_pieces_is_counted_whole_too():
