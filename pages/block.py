@@ -26,8 +26,8 @@ ALONE, TAKE_OVER = "no, each adds what it did", "yes, they take over"
 OPENING = Opening(
     problem=f"{word('attention', 'Attention')} fetches from other tokens, {word('expert', 'experts')} work on each alone. "
             "Something has to join them without losing what was there.",
-    idea=f"Give each token one row of numbers, its {word('residual stream', 'stream')}. Every part reads a normed copy of "
-         "it and adds its answer.",
+    idea=f"Give each token one row of numbers, its {word('residual stream', 'stream')}. Every part reads a copy "
+         "of it, brought to one size, and adds its answer.",
     chosen=f"Attention, then experts, each behind a norm and each adding to the same row: {_REAL.num_hidden_layers} such "
            "blocks in gpt-oss-20b, one after the other.")
 

@@ -17,7 +17,7 @@ from gptoss.units import number, percent, plural
 
 DOMAINS = ("prose", "code", "arithmetic", "brackets", "recall", "repetition", "own")
 MEAN = "mean"
-QUESTION = "How does this one fall?"
+QUESTION = "And this one?"
 HEIGHT, PLOT = 420, 355  # px of a large picture in all, and of what is left between its legend and its axis title
 POINTS, LARGE_POINTS = 50, 300  # of one line: seven domains and three contestants still stay below 3,000 rows
 MOST_CURVES = 150  # of a cloud
