@@ -77,8 +77,7 @@ def picture(study: Study) -> None:
         with heads:
             pictures.show_drawing(charts.head_sharing(study.heads, study.kv, study.config.head_dim))
         with costs:
-            frame = measure.costs_by_kv_heads(study.config, study.context)
-            pictures.show_chart(charts.kv_head_costs(frame, study.context), key="gqa_costs")
+            pictures.show_chart(controls.costs_chart(study.config, study.context), key="gqa_costs")
     beside(lesson(study))
     controls.film(study)
 

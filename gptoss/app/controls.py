@@ -142,7 +142,7 @@ def main_sliders(*sliders: Main, width: int | str = "stretch") -> list:
 
     standing = [kept.standing(slider.label, Choice(slider.positions, slider.show, numbers=slider.numbers), slider.first,
                               key=slider.key) for slider in sliders]
-    ranges = [dials.Range(slider.key, slider.label, list(slider.spelt), slider.show(value), slider.help,
+    ranges = [dials.Range(slider.key, slider.label, tuple(slider.spelt), slider.show(value), slider.help,
                           first=slider.show(slider.first)) for slider, value in zip(sliders, standing, strict=True)]
     if shown := [one for one in ranges if hidden.shows(one.name)]:
         dials.draw(dials.Panel([dials.Group(shown)]), key, moved, width)

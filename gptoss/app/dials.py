@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import streamlit as st
 
 from gptoss.app.browser_side import text_of
 from gptoss.app.moves import Message, read_message
 
-Option = str | list[str]  # a position as the address spells it, and as the dial shows it where that is another word
+Option = str | tuple[str, str]  # a position as the address spells it, and as the dial shows it where that is another word
 
 
 _element = st.components.v2.component("gptoss_dials", js=text_of("dials.js"), css=text_of("dials.css"))
@@ -23,7 +24,7 @@ _element = st.components.v2.component("gptoss_dials", js=text_of("dials.js"), cs
 
 def option(spelled: str, shown: str) -> Option:
     """One position of a dial."""
-    return spelled if spelled == shown else [spelled, shown]
+    return spelled if spelled == shown else (spelled, shown)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Range:
 
     name: str
     label: str
-    options: Sequence[Option]
+    options: tuple[Option, ...]
     at: str
     help: str = ""
     note: str = ""
@@ -96,8 +97,16 @@ def draw(panel: Panel, key: str, then: Callable[[], None] | None = None, width: 
 
 def _plain(value: object) -> object:
     """Dataclasses as the browser reads them, without what is empty."""
-    if isinstance(value, Panel | Group | Range):
+    if isinstance(value, Range):
+        return _drawn(value)
+    if isinstance(value, Panel | Group):
         value = vars(value)
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items() if part not in ("", (), {})}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@lru_cache(maxsize=256)
+def _drawn(dial: Range) -> Mapping[str, object]:
+    """One dial as the browser reads it. Most of them are as they were, whatever moves, and nobody changes them."""
+    return {name: part for name, part in vars(dial).items() if part not in ("", ())}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 import streamlit as st
 
 from gptoss.app import dials, hidden, recorded, served, state
-from gptoss.app.dials import Group, Panel, Range, option
+from gptoss.app.dials import Group, Option, Panel, Range, option
 from gptoss.app.moves import PRESET
 from gptoss.app.study import DIALS, Dial, Study
 
@@ -72,5 +73,11 @@ def _groups(study: Study, shown: list[Dial]) -> list[Group]:
 
 def _range(study: Study, dial: Dial) -> Range:
     reason = state.session().reasons.get(dial.name)
-    return Range(dial.name, dial.label, [option(dial.spell(value), dial.show(value)) for value in dial.options(vars(study))],
+    return Range(dial.name, dial.label, _positions(dial.name, tuple(dial.options(vars(study)))),
                  dial.spell(getattr(study, dial.name)), dial.help, f"{reason}." if reason else "")
+
+
+@lru_cache(maxsize=256)
+def _positions(name: str, values: tuple) -> tuple[Option, ...]:
+    """What a dial's values are called: the same for everybody to whom it offers these."""
+    return tuple(option(DIALS[name].spell(value), DIALS[name].show(value)) for value in values)

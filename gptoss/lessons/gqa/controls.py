@@ -7,6 +7,7 @@ import math
 import streamlit as st
 
 from gptoss.app import controls, pictures
+from gptoss.app.accounts import remembered
 from gptoss.app.computed import computed
 from gptoss.app.retrained import RETRAINED, show_retrained
 from gptoss.app.study import Study
@@ -17,6 +18,8 @@ MAX_TRIED = 64  # tokens; attention is written out in every layer
 SHARES = {f"about {percent:g}%": percent / 100 for percent in (90, 60, 30, 10, 3, 1, 0.3, 0.1)}
 
 who_reads_whom = computed(measure.who_reads_whom, entries=8)
+film_chart = remembered(lambda config, steps: charts.cache_film(measure.cache_growth(config, steps)))
+costs_chart = remembered(lambda config, context: charts.kv_head_costs(measure.costs_by_kv_heads(config, context), context))
 
 
 @st.fragment
@@ -30,7 +33,7 @@ def film(study: Study) -> None:
         return
     title.header(f"How the cache of {study.in_words} grows, layer by layer", anchor=False)
     steps = study.context if shown == measure.WHOLE else measure.steps_shown(study.config, study.context)
-    pictures.show_chart(charts.cache_film(measure.cache_growth(study.config, steps)), key="gqa_film")
+    pictures.show_chart(film_chart(study.config, steps), key="gqa_film")
 
 
 def nearest_share(share: float) -> str:

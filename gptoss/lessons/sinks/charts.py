@@ -40,14 +40,15 @@ def sink_gate(curves: pd.DataFrame, sinks: np.ndarray, mass: np.ndarray, halving
     """
     chosen = curves["head"] == head
     rest = np.arange(len(sinks)) != head
-    dots = pd.DataFrame({
-        "kind": np.where(rest, _OTHER, _NOW), "head": np.arange(len(sinks)), "logit": np.clip(sinks, *_LOGITS),
-        "mass": mass, "what": "dot"})
-    curve = pd.DataFrame({
-        "kind": np.where(chosen, _CHOSEN, _OTHER), "head": curves["head"], "logit": curves["logit"],
-        "mass": curves["mass"], "what": "curve"})
-    marks = pd.DataFrame(_marks(head, halving, own), columns=["what", "kind", "head", "logit", "mass", "label"])
-    data = pd.concat([curve, dots, marks], ignore_index=True).fillna({"label": ""}).round({"logit": 4, "mass": 5})
+    kinds = np.where(chosen, _CHOSEN, _OTHER), np.where(rest, _OTHER, _NOW)
+    whats, marked, heads, logits, masses, labels = zip(*_marks(head, halving, own), strict=True)
+    plain = [""] * (len(curves) + len(sinks))
+    data = pd.DataFrame({  # as one table from the start: to join three took longer than all else on the page
+        "kind": [*kinds[0], *kinds[1], *marked],
+        "head": np.concatenate((curves["head"], np.arange(len(sinks)), heads)),
+        "logit": np.concatenate((curves["logit"], np.clip(sinks, *_LOGITS), logits)).round(4),
+        "mass": np.concatenate((curves["mass"], mass, masses)).round(5),
+        "what": ["curve"] * len(curves) + ["dot"] * len(sinks) + [*whats], "label": [*plain, *labels]})
     return Chart(_gate_spec(), data, "Attention on real keys against the sink logit, a curve for every head",
                  _describe_gate(float(sinks[head]), float(mass[head]), halving, head, len(sinks)))
 
