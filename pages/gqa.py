@@ -64,8 +64,9 @@ def maths(study: Study) -> str:
     return with_numbers(
         (SHARING, f"H = {heads} and G = {groups}, so that {units.plural(config.group_size, 'query head')} share. Head "
                   f"{heads - 1} reads group ⌊{heads - 1} · {groups} / {heads}⌋ = {(heads - 1) * groups // heads}."),
-        (CACHE, f"4 · {groups} · {config.head_dim} = {4 * groups * config.head_dim:,} bytes for each token and layer. At "
-                f"n = {context:,} tokens all {layers} layers hold {units.size(kv_cache_bytes(config, context))}."),
+        (CACHE, f"4 · {groups} · {config.head_dim} = {4 * groups * config.head_dim:,} bytes for each token and layer. "
+                f"At n = {context:,} tokens {units.plural(layers, 'layer')} need "
+                f"{units.size(kv_cache_bytes(config, context))}."),
         (MATRICES, f"2 · {layers} · {groups} · {config.head_dim} · ({config.hidden_size:,} + 1) = {shared:,} parameters, "
                    f"{shared / count_parameters(config).total:.2%} of {study.name}."))
 

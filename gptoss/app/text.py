@@ -26,6 +26,7 @@ from gptoss.tokenizer import (
 )
 from gptoss.tokenizer.compact_gpt2 import CompactGPT2
 from gptoss.training.shipped import STORYTELLER
+from gptoss.units import plural
 
 OWN_TEXT = "own text"
 LONGEST_IN_ADDRESS = 1500  # characters; longer texts stay in the box and out of the link
@@ -114,10 +115,10 @@ def _starters() -> None:
 def say_what_was_cut(tokens: Tokens) -> None:
     """How many tokens run, how many gpt-oss needs for them and why, and a notice where the text is longer than that."""
     if tokens.characters_used < tokens.characters:
-        st.caption(f":material/content_cut: The first {len(tokens)} tokens run: {tokens.characters_used:,} of "
+        st.caption(f":material/content_cut: The first {plural(len(tokens), 'token')} run: {tokens.characters_used:,} of "
                    f"{tokens.characters:,} characters. The box keeps your text.")
     else:
-        st.caption(f"{len(tokens)} tokens{in_gpt_oss(tokens)}")
+        st.caption(f"{plural(len(tokens), 'token')}{in_gpt_oss(tokens)}")
     if tokens.characters > LONGEST_IN_ADDRESS:
         st.caption(":material/link_off: Too long for the address: a link to this page goes without the text.")
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from gptoss.charts import palette
+from gptoss.units import plural
 
 MOST_TOKENS = 80  # of a text in which one token is looked at
 
@@ -86,5 +87,6 @@ def legend(shades: Sequence[tuple[str, Shade]]) -> str:
 
 def token_chips(labels: Sequence[str], ids: Sequence[int], most: int | None = None) -> str:
     """The tokens of a text, each with its id below; of a text with more than `most` tokens the first."""
-    return shaded_text(labels, [Shade(changing(place), title=f"token {place}, id {number}", below=(str(number),))
-                                for place, number in enumerate(ids)], f"{len(labels)} tokens with their ids", most=most)
+    shades = [Shade(changing(place), title=f"token {place}, id {number}", below=(str(number),))
+              for place, number in enumerate(ids)]
+    return shaded_text(labels, shades, f"{plural(len(labels), 'token')} with their ids", most=most)

@@ -136,8 +136,9 @@ def describe_query(steps: QuerySteps, labels: Sequence[str]) -> str:
     """The worksheet in a sentence or two: its alternative text."""
     best = steps.best_key
     return (f"Attention of one head for the query “{visible_token(labels[steps.position])}” at position {steps.position}: "
-            f"it sees {int(steps.seen.sum())} of {len(labels)} keys. The largest weight, {steps.weights[best]:.3f}, goes "
-            f"to “{visible_token(labels[best])}” at position {best}; the sink takes {steps.sink_weight:.3f}.")
+            f"it sees {int(steps.seen.sum())} of {plural(len(labels), 'key')}. The largest weight, "
+            f"{steps.weights[best]:.3f}, goes to “{visible_token(labels[best])}” at position {best}; the sink takes "
+            f"{steps.sink_weight:.3f}.")
 
 
 def _header(steps: QuerySteps, step: int) -> str:

@@ -138,7 +138,7 @@ def block_drawing(config: LadderConfig) -> str:
     begins = _part(pen, entry, 2, _WIDTH, left=2)
     top = begins + _GAP
     y = top + 26
-    pen.text(_WIDTH - 16, top + 20, f"× {config.num_hidden_layers} layers", anchor="end", bold=True)
+    pen.text(_WIDTH - 16, top + 20, f"× {units.plural(config.num_hidden_layers, 'layer')}", anchor="end", bold=True)
     for small, large in ((norm, attention), (norm2, mlp)):
         y = _half_block(pen, small, large, y)
     frame.box(2, top, _WIDTH - 4, y - top, palette.IDLE, 10)
@@ -163,7 +163,7 @@ def describe_block(config: LadderConfig) -> str:
     """The drawing in words: its alternative text."""
     taken = ", ".join(rung.title for name, rung in RUNGS.items() if name in config) or "none"
     parts = "; ".join(f"{title}: {', '.join(chip.words for chip in chips)}" for title, chips in _parts(config))
-    return f"{config.num_hidden_layers} layers. {parts}. Rungs taken: {taken}."
+    return f"{units.plural(config.num_hidden_layers, 'layer')}. {parts}. Rungs taken: {taken}."
 
 
 def _parts(config: LadderConfig) -> list[tuple[str, list[Chip]]]:

@@ -236,7 +236,9 @@ def divergence_by_layer(alone: Mapping[int, float], up_to: Mapping[int, float], 
     return Chart(_layers_spec(), data.round({"divergence": 8}), "Divergence of the next-token distribution by layer rounded",
                  f"With the experts of all {layers} layers in {number_format}, the next-token distribution moves by "
                  f"{number(up_to[max(up_to)])} nats a token. Of single layers, layer {most} moves it most, by "
-                 f"{number(alone[most])}, and layer {least} least, by {number(alone[least])}.", note)
+                 f"{number(alone[most])}, and layer {least} least, by {number(alone[least])}." if layers > 1 else
+                 f"With the experts of its one layer in {number_format}, the next-token distribution moves by "
+                 f"{number(alone[most])} nats a token.", note)
 
 
 @cache

@@ -108,7 +108,7 @@ def sink_share(shares: pd.DataFrame) -> Chart:
     data = shares.round({"mean": 5, "low": 5, "high": 5, "even": 5})
     last = shares.iloc[-1]
     return Chart(_share_spec(), data, "What the sinks take from the query at each position",
-                 f"The query at position {last['position']:.0f} sees {last['keys']:.0f} keys. The sinks take "
+                 f"The query at position {last['position']:.0f} sees {plural(int(last['keys']), 'key')}. The sinks take "
                  f"{last['mean']:.1%} of it on average over the heads; 1 / (n + 1) would be {last['even']:.1%}. "
                  f"At position 0 they take {shares.iloc[0]['mean']:.1%}, where it would be {shares.iloc[0]['even']:.1%}.")
 

@@ -174,8 +174,8 @@ def _describe_size(frame: pd.DataFrame, chosen: Mapping[str, int], least: int, g
     both = chosen["embedding"] + chosen["unembedding"]
     cheapest = _row(frame, frame["size"].iloc[frame["flops"].argmin()])
     times = f", {chosen['tokens'] / least:.2f} times o200k's {least:,}" if least else ""
-    return (f"A vocabulary of {chosen['size']:,} needs {chosen['tokens']:,} tokens for the text{times}; GPT-2's own "
-            f"{GPT2_SIZE:,} need {gpt2:,}. Embedding and unembedding have {both:,} parameters, "
+    return (f"A vocabulary of {chosen['size']:,} needs {units.plural(chosen['tokens'], 'token')} for the text{times}; "
+            f"GPT-2's own {GPT2_SIZE:,} need {gpt2:,}. Embedding and unembedding have {both:,} parameters, "
             f"{both / chosen['total']:.1%} of the model. Reading the text once takes {units.flops(chosen['flops'])}; it "
             f"would take least, {units.flops(cheapest['flops'])}, with a vocabulary of {cheapest['size']:,}.")
 
@@ -225,7 +225,7 @@ def paired_chips(pieces: Iterable[tuple[Sequence[Token], Sequence[Token]]], show
         below = _gpt2_row(ours, theirs) if compared else ""
         (first if place < _AT_ONCE else later).append(f'<div class="pair"><div class="row">{row}</div>{below}</div>')
         place += len(ours)
-    words = f"{place} tokens of o200k with their ids" + (
+    words = f"{units.plural(place, 'token')} of o200k with their ids" + (
         f", above {sum(len(theirs) for _, theirs in pieces)} of GPT-2" if compared else "")
     more = (f'<details class="more"><summary>The tokens after the first {_AT_ONCE}</summary><div class="chips pairs" '
             f'role="img" aria-label="The later tokens">{"".join(later)}</div></details>') if later else ""
@@ -274,7 +274,7 @@ def merge_wall(data: bytes, made: Sequence[Merge], step: int, width: int) -> str
     rows, least = max(levels, default=0), "1.05rem" if long else "1.5rem"
     grid = (f"grid-template-columns: repeat({width}, minmax({least}, 5.5rem)); "
             f"grid-template-rows: auto{f' repeat({rows}, 2.6rem)' if rows else ''}")
-    words = f"{width} bytes after {step} of {len(made)} merges"
+    words = f"{units.plural(width, 'byte')} after {step} of {units.plural(len(made), 'merge')}"
     return (f'{_MERGES_STYLE}<div class="{"wall long" if long else "wall"}" role="img" aria-label="{words}" '
             f'style="{grid}">{"".join(cells)}</div>')
 
@@ -389,7 +389,7 @@ def harmony_stream(spans: Iterable[Span], chosen: int | None = None, ids: bool =
                     for number, group in groupby(spans, key=lambda span: span.message))
     special = sum(span.kind == "special" for span in spans)
     total = sum(len(span.ids) for span in spans)
-    words = f"A stream of {total} tokens, {special} of them special"
+    words = f"A stream of {units.plural(total, 'token')}, {special} of them special"
     return f'{_STREAM_STYLE}<div class="stream" role="group" aria-label="{words}">{lines}</div>'
 
 

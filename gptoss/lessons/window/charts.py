@@ -53,7 +53,7 @@ def window_in_text(labels: Sequence[str], near: np.ndarray, seen: np.ndarray, qu
     tokens = len(labels)
     if near.shape != (tokens,) or seen.shape != (tokens,) or not 0 <= query < tokens:
         raise ValueError(f"rows {near.shape} and {seen.shape} of query {query} do not fit {tokens} labels")
-    words = (f"{tokens} tokens. Token {query}, “{labels[query]}”, sees {int(near.sum())} in its window and "
+    words = (f"{plural(tokens, 'token')}. Token {query}, “{labels[query]}”, sees {int(near.sum())} in its window and "
              f"{int(seen.sum())} in a full layer.")
     chosen, window, earlier, later = _TEXT_KEY.values()
     shades = [(chosen if place == query else window if near[place] else earlier if seen[place] else later)._replace(
@@ -143,8 +143,10 @@ def cache_strip(kinds: Mapping[str, tuple[int, int]], context: int) -> Chart:
     rows = [(f"{layers} {kind}", kind, total / 2**20, size(total)) for kind, (layers, total) in kinds.items()]
     data = pd.DataFrame(rows, columns=["layers", "kind", "mib", "size"])
     (sliding, small), (full, large) = kinds["sliding"], kinds["full"]
-    text = f"KV cache at {context:,} tokens: {sliding} sliding layers hold {size(small)}, {full} full layers {size(large)}"
-    text += f": {number(large / small, 4)} times as much." if small and large else "."
+    text = f"KV cache at {context:,} tokens: {plural(sliding, 'sliding layer')} "
+    text += f"{'holds' if sliding == 1 else 'hold'} {size(small)}, {plural(full, 'full layer')} {size(large)}"
+    times = "as much" if large == small else f"{number(large / small, 4)} times as much" if small and large else ""
+    text += f": {times}." if times else "."
     return Chart(_strip_spec(), data, "KV cache of the sliding layers and of the full layers", text)
 
 

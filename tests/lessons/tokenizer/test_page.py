@@ -506,7 +506,7 @@ def test_a_long_stream_shows_its_beginning_until_all_is_asked_for():
     assert "A stream of 800 tokens" in drawn(at, "stream")[0]
     at.toggle(key="tokenizer_talk_all").set_value(True).run()
     assert_fine(at)
-    assert "A stream of 2005 tokens" in drawn(at, "stream")[0]
+    assert "A stream of 2,005 tokens" in drawn(at, "stream")[0]
 
 
 # Broken headers

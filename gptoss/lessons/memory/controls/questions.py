@@ -187,7 +187,7 @@ def _touched_numbers(chosen: Setting) -> str:
     experts, active, batch = chosen.config.num_experts, chosen.config.experts_per_token, chosen.load.batch_size
     touched = cost.expected_experts_touched(chosen.config, batch)
     return (f"E = {experts}, k = {active}, B = {batch:,}: {experts} · (1 − (1 − {active}/{experts})^{batch}) = "
-            f"{units.number(touched)} experts.")
+            f"{units.number(touched)} {'expert' if touched == 1 else 'experts'}.")
 
 
 def _roofline_numbers(chosen: Setting, on: Accelerator) -> str:

@@ -234,8 +234,9 @@ def biggest_reason(passes: list[MeasuredPass]) -> str:
 def _show_counts(study: Study, tokens: tuple[int, ...]) -> None:
     """Closed forms and live counts of one pass over the text."""
     tokens = tokens[:COUNTED_TOKENS]
-    st.markdown(f"**The same quantities, computed and counted**: the live model reads {len(tokens)} tokens of your text; "
-                f"{weights_in_words(study)}.\n\n" + counts_table(_counts(study, tokens)))
+    st.markdown("**The same quantities, computed and counted**: the live model reads "
+                f"{units.plural(len(tokens), 'token')} of your text; {weights_in_words(study)}.\n\n"
+                + counts_table(_counts(study, tokens)))
 
 
 def counts_table(counts: tuple[Count, ...]) -> str:

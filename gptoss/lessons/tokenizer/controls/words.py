@@ -94,7 +94,7 @@ def _shortened(word: str) -> str:
 def _what_happens(built: measure.Build, step: int) -> str:
     """A sentence on how far the merging is and what comes next."""
     tokens = len(built.states[step][0])
-    here = f"**After {step} of {len(built.merges)} merges: {units.plural(tokens, 'token')}"
+    here = f"**After {step} of {units.plural(len(built.merges), 'merge')}: {units.plural(tokens, 'token')}"
     if step == len(built.merges):
         return f"{here}, as the model reads {'them' if tokens != 1 else 'it'}.**"
     merge = built.merges[step]
