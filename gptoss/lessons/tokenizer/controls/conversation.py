@@ -104,8 +104,8 @@ def editor() -> int | None:
         if st.session_state.get("tokenizer_talk_chosen") not in numbers:
             st.session_state["tokenizer_talk_chosen"] = next(
                 (number for number in numbers if now.messages[number].role == "user"), numbers[0])
-        chosen = st.radio("Message", numbers, key="tokenizer_talk_chosen", label_visibility="collapsed",
-                          format_func=lambda number: _label(now, number))
+        chosen = st.radio("Message", numbers, key="tokenizer_talk_chosen", persist_state="session",
+                          label_visibility="collapsed", format_func=lambda number: _label(now, number))
     else:
         st.info("The conversation is empty. Add a message.", icon=":material/add:")
     _buttons(now, chosen)
