@@ -90,12 +90,13 @@ def gated_weights(weights: np.ndarray, without: np.ndarray, labels: Sequence[str
         others = np.setdiff1d(np.arange(len(labels)), shown)
         rows.append((_REST_ROW.format(rest), weights[others].sum(), without[others].sum(), _REST))
     rows.append((_SINK_ROW, max(0.0, 1 - weights.sum()), 0.0, _SINK))
-    data = pd.DataFrame(rows, columns=["token", "with", "without", "kind"])
-    data["end"] = data[["with", "without"]].max(axis=1)
-    data["kept"] = [f"× {number(row['with'] / row['without'])}" if row["without"] else f"{row['with']:.1%}"
-                    for row in data.to_dict("records")]
+    names, gated, ungated, kinds = zip(*rows, strict=True)
+    data = pd.DataFrame({
+        "token": names, "with": np.round(gated, 6), "without": np.round(ungated, 6), "kind": kinds,
+        "end": np.maximum(gated, ungated).round(6),
+        "kept": [f"× {number(now / before)}" if before else f"{now:.1%}" for _, now, before, _ in rows]})
     note = f"the {KEYS_SHOWN} heaviest of {len(labels)} keys, the others summed" if rest else ""
-    return Chart(_weights_spec(), data.round({"with": 6, "without": 6, "end": 6}),
+    return Chart(_weights_spec(), data,
                  "Attention weights of one query with its sink and without it", _describe_weights(weights, without, labels),
                  note)
 

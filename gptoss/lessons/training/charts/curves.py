@@ -251,12 +251,12 @@ def rate_chart(rows: pd.DataFrame) -> Chart:
 
 def gradient_chart(rows: pd.DataFrame, clip: float) -> Chart:
     """The gradient's norm before clipping, by step, and the norm it is cut to: columns contestant, step and gradient."""
-    data = _steps_of(rows[rows["gradient"] > 0], "gradient").assign(kind=_VALUE)
-    line = pd.DataFrame({"kind": [_CLIP], "gradient": clip, "step": data["step"].min(),
+    data = _steps_of(rows[rows["gradient"] > 0], "gradient").assign(kind=_VALUE, text="")
+    line = pd.DataFrame({"contestant": [""], "step": data["step"].min(), "gradient": clip, "colour": "", "kind": _CLIP,
                          "text": f"┄ clipped above {number(clip)}"})
     clipped = rows.groupby("contestant", sort=False)["gradient"].agg(lambda norms: (norms > clip).mean())
     shares = "; ".join(f"{name} in {percent(share, 0)} of its steps" for name, share in clipped.items())
-    data = pd.concat([data, line], ignore_index=True).fillna({"contestant": "", "colour": "", "text": ""})
+    data = pd.concat([data, line], ignore_index=True)
     return Chart(_gradient_spec(), data, "Norm of the gradient by step, and where it is clipped",
                  f"Gradients longer than {number(clip)} were cut to it: {shares}.")
 
