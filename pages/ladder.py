@@ -56,7 +56,7 @@ wide: about $\tfrac83 D$ in place of $4 D$.
 """
 
 ORDER = r"""
-**Effects do not commute.** A rung's bar is what the model costs with it, less what it costs without, after the rungs before
+**The order counts.** A rung's bar is what the model costs with it, less what it costs without, after the rungs before
 it. After other rungs it is another number. Only the ends do not depend on the order.
 """
 
@@ -171,7 +171,7 @@ def tries() -> list[Try]:
             controls={rungs: ["experts"], quantity: FLOPS}, check=lambda seen: (
                 abs(changes(seen, FLOPS)["Experts"]) < 0.25 * changes(seen, FLOPS)["GPT-2"]
                 and changes(seen, PARAMETERS)["Experts"] > changes(seen, PARAMETERS)["GPT-2"])),
-        Try("All rungs, the cache", "YaRN makes a long text possible, and its bar is the longest that grows. Grouped "
+        Try("All rungs, the cache", "YaRN makes a long text possible, and its bar is the longest of those that add. Grouped "
             "queries and windows pay for it.", preset=REAL, controls={rungs: list(RUNGS), quantity: CACHE},
             check=lambda seen: max(list(changes(seen, CACHE).items())[1:-1], key=lambda pair: pair[1])[0] == "YaRN"
             and changes(seen, CACHE)["Grouped queries"] < 0 > changes(seen, CACHE)["Sliding windows"])]

@@ -380,8 +380,8 @@ def head_gallery(tiles: Sequence[HeadTile], selected: int | None = None) -> Char
         "chosen": [float(tile.head == selected) for tile in tiles],
         "map": [tile.image for tile in tiles]})
     first, last = tiles[0], tiles[-1]
-    text = (f"{plural(len(tiles), 'head')} by entropy, which says over how many places a head spreads its look: head "
-            f"{first.head} over about {2**first.entropy:.1f} ({first.entropy:.2f} bits), head {last.head} over about "
+    text = (f"{plural(len(tiles), 'head')} by entropy: over how many places a head spreads its look. Head {first.head} "
+            f"spreads it over about {2**first.entropy:.1f} ({first.entropy:.2f} bits), head {last.head} over about "
             f"{2**last.entropy:.1f} ({last.entropy:.2f} bits).")
     return Chart(_gallery_spec(), data, "Attention maps of up to eight heads, from most focused to most spread", text)
 

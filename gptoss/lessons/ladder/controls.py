@@ -109,9 +109,9 @@ def expected(study: Study, config: LadderConfig) -> None:
         vocabulary = study.vocabulary if "o200k" in config else compact_gpt2(config.vocab_size)
         pictures.show_chart(next_token(text.vocabulary_labels(vocabulary), after.probabilities, top=5), key="ladder_next")
     words.markdown(
-        f"Entropy **{after.entropy:.2f} bits**; a blind guess among {config.vocab_size:,} tokens has {after.most:.2f}. The "
-        f"live vocabulary is a small part of {'o200k' if 'o200k' in config else 'GPT-2'}'s, so texts take more tokens than "
-        f"in the real one. The weights are random, seed {study.seed}: what the model prefers is chance.")
+        f"Entropy **{after.entropy:.2f} bits**; a blind guess among {config.vocab_size:,} tokens has {after.most:.2f} bits. "
+        f"The live vocabulary is a small part of {'o200k' if 'o200k' in config else 'GPT-2'}'s, so texts take more tokens "
+        f"than in the real one. The weights are random, seed {study.seed}: what the model prefers is chance.")
 
 
 @st.fragment

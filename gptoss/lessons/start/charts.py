@@ -50,7 +50,7 @@ def describe_architecture(config: ModelConfig, live: ModelConfig | None = None) 
         f"Architecture: an embedding of {config.vocab_size:,} tokens to width {config.hidden_size:,}; "
         f"{config.num_hidden_layers} layers, {sliding} with a sliding window of {config.sliding_window} tokens and "
         f"{config.num_hidden_layers - sliding} with full attention; in each, {config.num_attention_heads} query heads "
-        f"share {config.num_key_value_heads} KV groups with a sink, and a router sends each token to "
+        f"share {config.num_key_value_heads} KV groups, each head has a sink, and a router sends each token to "
         f"{config.experts_per_token} of {config.num_experts} experts; then a norm and an unembedding.")
     return text + (f" {_live_in_words(config, live)}" if live is not None and live != config else "")
 

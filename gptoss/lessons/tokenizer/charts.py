@@ -121,8 +121,8 @@ def _describe_languages(frame: pd.DataFrame) -> str:
             f"median over all languages is {pd.Series(times).median():.2f}. With its own first 32,000 tokens alone, o200k "
             f"needs {cut:.2f}.")
     own = frame[frame["language"] == OWN_TEXT]
-    return text + (f" Your text takes {own['o200k'].iloc[0]:,} tokens in o200k and {own['gpt2'].iloc[0]:,} in "
-                   "GPT-2." if len(own) else "")
+    return text + (f" Your text takes {units.plural(int(own['o200k'].iloc[0]), 'token')} in o200k and "
+                   f"{own['gpt2'].iloc[0]:,} in GPT-2." if len(own) else "")
 
 
 @cache

@@ -126,8 +126,8 @@ def choose_schedule() -> None:
                        help="bfloat16 is autocast: the weights stay in float32.")
             kept.slider("Seed", 0, 9, 0, key=key("seed"),
                         help="Of the first weights and of the documents.")
-        st.caption(f"A run here may take {MOST_STEPS:,} steps, {units.spelled(MOST_TOKENS)} tokens, {MOST_MINUTES} minutes "
-                   f"and {units.size(MOST_BYTES)}. One trains at a time; the others wait in line.")
+        st.caption(f"A run here may take at most {MOST_STEPS:,} steps, {units.spelled(MOST_TOKENS)} tokens, "
+                   f"{MOST_MINUTES} minutes and {units.size(MOST_BYTES)}. One trains at a time; the others wait in line.")
 
 
 def _dial(label: str, name: str, options: Sequence, help: str) -> None:
