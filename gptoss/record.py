@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -23,8 +24,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gptoss.checkpoint import CheckpointError, Reader, require_finite
+from gptoss.config import ModelConfig
 from gptoss.model import Transformer
-from gptoss.replay import FULL, LENS, MAX_TOKENS, KeptHead, KeptText, Replay, ReplayError, read, shapes
+from gptoss.replay import (
+    FULL,
+    LENS,
+    MAX_BYTES,
+    MAX_HEADER,
+    MAX_TOKENS,
+    KeptHead,
+    KeptText,
+    Replay,
+    ReplayError,
+    read,
+    shapes,
+)
 from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
 from gptoss.tokenizer.samples import RANKED, STORIES, Sample
 from gptoss.trace import Trace, trace
@@ -46,23 +60,39 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def record(directory: Path, texts: Iterable[Sample] = TEXTS, most: int = 64) -> Replay:
+def record(directory: Path, texts: Sequence[Sample] = TEXTS, most: int = 64) -> Replay:
     """Run the checkpoint over the first `most` tokens of each text. Raises `CheckpointError` or `ValueError`."""
     reader = Reader(directory)
+    vocabulary = compact_vocabulary(reader.config.vocab_size)
+    require_readable(reader.config, [len(tokens_of(vocabulary, text, most)) for text in texts])
     packed = len(reader.packed) == 2 * reader.config.num_hidden_layers
     model = Transformer.from_checkpoint(directory, torch.bfloat16, experts="packed" if packed else "unpacked")
     if packed:  # whatever is not, was looked at as it was read
         for name, weights in model.state_dict().items():
             require_finite(name, weights)
-    vocabulary = compact_vocabulary(model.config.vocab_size)
     return Replay(model.config, sha256_of(sorted(directory.glob("*.safetensors"))),
-                  tuple(record_text(model.eval(), vocabulary, text, most) for text in texts))
+                  tuple(record_text(model.eval(), vocabulary, text, most) for text in tqdm(texts, unit="text")))
+
+
+def tokens_of(vocabulary: CompactVocabulary, text: Sample, most: int) -> list[int]:
+    """The first tokens of a text."""
+    return vocabulary.encode_prefix(text.text, most, special=text.special).ids
+
+
+def require_readable(config: ModelConfig, tokens: Iterable[int]) -> None:
+    """Raise `ValueError` before the first pass if a file about texts of so many tokens would be too large to be read."""
+    heads = min(HEADS, config.num_hidden_layers * config.num_attention_heads)
+    total = sum(np.dtype(kind).itemsize * math.prod(shape)
+                for count in tokens for kind, shape in shapes(config, count, heads).values())
+    if total + MAX_HEADER > MAX_BYTES:
+        raise ValueError(f"the recording would take {size(total)}, and at most {size(MAX_BYTES - MAX_HEADER)} are read "
+                         f"again; fewer --tokens or --texts take less")
 
 
 @torch.inference_mode()
 def record_text(model: Transformer, vocabulary: CompactVocabulary, text: Sample, most: int) -> KeptText:
     """One pass over the first `most` tokens of a text, and what is kept of it."""
-    tokens = vocabulary.encode_prefix(text.text, most, special=text.special).ids
+    tokens = tokens_of(vocabulary, text, most)
     flow = trace(model, torch.tensor([tokens]), keep=lambda name: name.endswith(_KEPT))
     weights, sinks, experts, shares = (
         np.stack([one.float().numpy() for one in _of_layers(flow, name)])
@@ -138,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not 1 <= options.tokens <= MAX_TOKENS:
             raise ValueError(f"--tokens {options.tokens}: 1 to {MAX_TOKENS} are possible")
         require_place(options.out)
-        replay = record(options.directory, tqdm(texts, unit="text"), options.tokens)
+        replay = record(options.directory, texts, options.tokens)
         replay.write(options.out)
     except (CheckpointError, ValueError, OSError, SafetensorError) as problem:
         sys.exit(str(problem))

@@ -112,8 +112,9 @@ def shapes(config: ModelConfig, tokens: int, heads: int) -> dict[str, tuple[type
     embedding and after every layer, `answer_shares` and `ranks` those of what the model says in the end.
     """
     layers, stages = config.num_hidden_layers, config.num_hidden_layers + 1
+    named = np.uint16 if config.num_experts <= 1 << 16 else np.uint32
     routes, answers = (layers, tokens, config.experts_per_token), (stages, tokens, min(LENS, config.vocab_size))
-    return {"tokens": (np.uint32, (tokens,)), "experts": (np.uint16, routes), "shares": (np.float16, routes),
+    return {"tokens": (np.uint32, (tokens,)), "experts": (named, routes), "shares": (np.float16, routes),
             "sinks": (np.uint8, (layers, config.num_attention_heads, tokens)),
             "maps": (np.uint8, (heads, tokens, tokens)), "lens": (np.uint32, answers), "lens_shares": (np.float16, answers),
             "answer_shares": (np.float16, (stages, tokens)), "ranks": (np.uint32, (stages, tokens))}

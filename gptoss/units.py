@@ -1,13 +1,16 @@
 """Numbers in words: every quantity that a reader sees is written here, so that a chart and the text beside it agree.
 
-All functions take any real number. The minus sign is "−", thousands have commas, no infinity or NaN raises, and nothing is
-ever written as `1e+02`. Where rounding would reach the next unit, the next unit is written: `1.00 M`, never `1000.00 K`.
+All functions take any real number, also one beyond a float. The minus sign is "−", thousands have commas, no infinity or
+NaN raises, and nothing is ever written as `1e+02`. Where rounding would reach the next unit, the next unit is written:
+`1.00 M`, never `1000.00 K`.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from fractions import Fraction
 from functools import wraps
 from itertools import pairwise
 
@@ -20,17 +23,31 @@ _DAY, _YEAR = 86_400, 365.25 * 86_400
 _TIMES = ((1e-9, "ns", 1e-6), (1e-6, "µs", 1e-3), (1e-3, "ms", 1), (1, "s", 120), (60, "min", 7200), (3600, "h", 2 * _DAY),
           (_DAY, "days", 2 * _YEAR), (_YEAR, "years", math.inf))
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FROM_SUPERSCRIPT = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _LONGEST = 1e15  # from here on numbers are written with a power of ten
+_LARGE_POWER = 60  # of ten: in every unit such a number is written with a power
+_FLOATS_END = 10**300  # from here on a unit's factor could lead out of the range of floats
 
 
 def _any_real(write: Callable[..., str]) -> Callable[..., str]:
     """Extend `write`, which writes finite numbers from zero up, to all numbers."""
     @wraps(write)
     def text(value: float, *options, **named) -> str:
-        if math.isnan(value):
+        if value != value:
             return "undefined"
-        return _with_sign("−" if value < 0 else "", "∞" if math.isinf(value) else write(abs(value), *options, **named))
+        written = "∞" if abs(value) == math.inf else _of_any_size(write, abs(value), *options, **named)
+        return _with_sign("−" if value < 0 else "", written)
     return text
+
+
+def _of_any_size(write: Callable[..., str], value: float, *options, **named) -> str:
+    """A number as `write` writes it; a very large one by its first digits, with what they leave out added to the power."""
+    if not _is_large(value):
+        return write(value, *options, **named)
+    left_out = int(math.log10(value)) - _LARGE_POWER
+    text = write(int(value) // 10**left_out, *options, **named)
+    return re.sub("(?<= · 10)[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda power: str(int(power[0].translate(_FROM_SUPERSCRIPT)) + left_out)
+                  .translate(_SUPERSCRIPT), text)
 
 
 def _with_sign(sign: str, text: str) -> str:
@@ -112,9 +129,19 @@ def percent(share: float, decimals: int = 1) -> str:
 
 def ratio(value: float, digits: int = 3) -> str:
     """How many times as large: `×7,460`, below one `÷4`."""
-    if 0 < value < 1 and (inverse := number(1 / value, digits)) != "1":
+    value = value if isinstance(value, int | Fraction) else float(value)
+    if 0 < value < 1 and (inverse := number(_number_of(1 / Fraction(value)), digits)) != "1":
         return f"÷{inverse}"
-    return f"×{number(value, digits)}"
+    return f"×{number(_number_of(value), digits)}"
+
+
+def _number_of(value: float | Fraction) -> float:
+    """A fraction as a number that can be written: whole where it is beyond a float."""
+    return int(value) if _is_large(value) and value != math.inf else float(value)
+
+
+def _is_large(value: float | Fraction) -> bool:
+    return abs(value if isinstance(value, int | Fraction) else float(value)) >= _FLOATS_END
 
 
 def signed(value: float, write: Callable[..., str] = fixed, *options) -> str:
@@ -124,11 +151,13 @@ def signed(value: float, write: Callable[..., str] = fixed, *options) -> str:
 
 def difference(now: float, then: float) -> str | None:
     """The change as a factor or in per cent: `×7,460`, `÷4`, `+100%`; None where there is none to speak of."""
-    if now == then or not then or not (math.isfinite(now) and math.isfinite(then)):
+    if now == then or not then or not (abs(now) < math.inf and abs(then) < math.inf):
         return None
+    if _is_large(now) or _is_large(then):
+        now, then = Fraction(now), Fraction(then)
     if now / then >= 2 or 0 < now / then <= 0.5:
         return ratio(now / then)
-    return f"{signed((now - then) / abs(then) * 100, number, 2)}%"
+    return f"{signed(_number_of((now - then) / abs(then) * 100), number, 2)}%"
 
 
 def plural(amount: float, noun: str, nouns: str = "") -> str:
@@ -136,6 +165,7 @@ def plural(amount: float, noun: str, nouns: str = "") -> str:
     return f"{_whole(amount)} {noun if abs(amount) == 1 else nouns or noun + 's'}"
 
 
+@_any_real
 def _whole(value: float) -> str:
     """A number that is whole as a rule: `131,072`, `2.5`."""
     return fixed(value, 0) if float(value).is_integer() or abs(value) >= 100 else number(value)

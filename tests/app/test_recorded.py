@@ -47,6 +47,14 @@ def give(monkeypatch):
     recorded._recording.cache_clear()
 
 
+def test_what_would_be_too_large_to_read_is_refused_before_the_first_pass(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "MAX_BYTES", record.MAX_HEADER + 10_000)
+    monkeypatch.setattr(record, "Transformer", None)
+    with pytest.raises(SystemExit, match="the recording would take .* KiB, and at most 9.77 KiB are read again"):
+        record.main([str(made[0]), "--out", str(tmp_path / "other"), "--tokens", str(TOKENS)])
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_command_writes_what_the_model_does(made):
     directory, out = made
     replay = read(out)

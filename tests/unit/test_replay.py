@@ -1,5 +1,6 @@
 """The file of a recording: what is written comes back, and whatever else lies there is refused in one sentence."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_what_is_written_comes_back(path):
         assert (mine.name, mine.heads, mine.tokens) == (other.name, other.heads, other.tokens)
         assert all(np.array_equal(array, other.arrays[name]) for name, array in mine.arrays.items())
     assert after.texts[0].shares("maps").max() <= 1 and after.texts[0].shares("shares").dtype == np.float32
+
+
+@pytest.mark.parametrize(("experts", "kind"), [(65_536, np.uint16), (65_537, np.uint32)])
+def test_every_expert_has_a_number(tmp_path, experts, kind):
+    written = made(dataclasses.replace(CONFIG, num_experts=experts))
+    for text in written.texts:
+        text.arrays["experts"][0, 0, 0] = experts - 1
+    written.write(tmp_path / "file")
+    kept = read(tmp_path / "file").texts[0].arrays["experts"]
+    assert kept.dtype == kind and kept.max() == experts - 1
 
 
 @pytest.mark.parametrize("name, array", [

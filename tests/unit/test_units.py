@@ -24,7 +24,8 @@ from gptoss.units import (
     with_unit,
 )
 
-NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-10**18, 10**18)
+BEYOND_FLOATS = st.builds(lambda digits, power: digits * 10**power, st.integers(-10**6, 10**6), st.integers(290, 5000))
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-10**18, 10**18) | BEYOND_FLOATS
 FINITE = st.floats(-1e24, 1e24, allow_subnormal=False)
 WRITERS = {
     "number": number, "fixed": fixed, "count": count, "size": size, "flops": flops, "seconds": seconds, "percent": percent,
@@ -138,6 +139,20 @@ def test_a_change_is_silent_only_where_there_is_none(now, then):
     text = difference(now, then)
     assert (text is None) == (now == then)
     assert text is None or text[0] in "×÷+−"
+
+
+@pytest.mark.parametrize(("write", "text"), [
+    (number, "1.23 · 10⁴⁰⁰"), (count, "1.23 · 10³⁸⁸ T"), (size, "1.1 · 10³⁸⁵ PiB"), (seconds, "3.91 · 10³⁹² years"),
+    (percent, "1.23 · 10⁴⁰²%"), (ratio, "×1.23 · 10⁴⁰⁰"), (WRITERS["plural"], "1.23 · 10⁴⁰⁰ tokens")])
+def test_a_number_beyond_a_float_is_written_like_others(write, text):
+    assert write(1234 * 10**397) == text
+
+
+@pytest.mark.parametrize("now, then, text", [
+    (10**400, 10**399, "×10"), (10**400, 1, "×1 · 10⁴⁰⁰"), (1, 10**400, "÷1 · 10⁴⁰⁰"), (10**400, 0.5, "×2 · 10⁴⁰⁰"),
+    (11 * 10**399, 10**400, "+10%"), (-10**400, 10**400, "−200%"), (1e308, 1e-5, "×1 · 10³¹³")])
+def test_a_change_between_numbers_beyond_a_float(now, then, text):
+    assert difference(now, then) == text
 
 
 @given(st.integers(101, 199))
