@@ -26,7 +26,10 @@ class LanguageModel(nn.Module):
         """Give the parameters memory and random values, unless `device` is "meta", which has names and shapes alone."""
         device = torch.get_default_device() if device is None else torch.device(device)
         if device.type != "meta":
-            self.to_empty(device=device)
+            # `to_empty` would do the same by way of torch's compiler and of sympy, 470 modules that nothing else needs.
+            empty = {name: torch.empty(part.shape, dtype=part.dtype, device=device)
+                     for name, part in self.state_dict().items()}
+            self.load_state_dict(empty, assign=True)
             initialise_weights(self, seed)
 
     @property

@@ -7,6 +7,7 @@ the 256 single bytes are always there, so any text can be spelt and read back.
 from __future__ import annotations
 
 import functools
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -232,10 +233,10 @@ def compact_vocabulary(size: int) -> CompactVocabulary:
 
 
 @functools.cache
-def _order() -> tuple[int, ...]:
-    """All 201,088 o200k ids, the most useful first."""
+def _order() -> array[int]:
+    """All 201,088 o200k ids, the most useful first, in a tenth of the memory that a tuple of numbers would take."""
     # A dict keeps the first place of what comes twice.
-    return tuple(dict.fromkeys(chain(BYTE_IDS, SPECIAL_TOKENS.values(), ranked_ids(), range(O200K_SIZE))))
+    return array("I", dict.fromkeys(chain(BYTE_IDS, SPECIAL_TOKENS.values(), ranked_ids(), range(O200K_SIZE))))
 
 
 def ranked_ids() -> tuple[int, ...]:

@@ -251,3 +251,10 @@ def test_no_file_names_a_machine_or_a_package_registry():
             if re.search(f"{machine}|{registry}", line):
                 places.append(f"{path.relative_to(ROOT)}:{number}")
     assert not places
+
+
+def test_a_model_is_made_without_torchs_compiler():
+    """It and its algebra take 40 MB and a second of whoever only runs the model."""
+    run = ("import torch\nfrom gptoss.config import ModelConfig\nfrom gptoss.model import Transformer\n"
+           "Transformer(ModelConfig.preset('classroom'))(torch.zeros(1, 2, dtype=torch.long))")
+    assert not loads(run, "sympy", "torch._dynamo", "torch._inductor")
