@@ -107,3 +107,15 @@ def test_a_layer_takes_it(monkeypatch):
     monkeypatch.setattr(fast, "_multiply", lambda *_: expected + 1)
     with torch.no_grad():
         assert torch.equal(layer(x), expected + 1)
+
+
+@pytest.mark.parametrize("bias", [torch.arange(512.0)[::2], torch.tensor([3.0]).expand(256)])
+def test_a_bias_may_lie_anyhow(bias):
+    x, weight = torch.randn(64, 512), torch.randn(256, 512)
+    torch.testing.assert_close(fast.linear(x, weight, bias), F.linear(x, weight, bias), atol=1e-3, rtol=1e-5)
+
+
+def test_a_bias_alone_has_a_gradient():
+    bias = torch.zeros(256, requires_grad=True)
+    fast.linear(torch.randn(64, 512), torch.randn(256, 512), bias).sum().backward()
+    assert torch.equal(bias.grad, torch.full((256,), 64.0))

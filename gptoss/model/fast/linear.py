@@ -22,7 +22,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return handle_torch_function(linear, (x, weight), x, weight, bias)
     if not _is_worth_it(x, weight):
         return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    bias = None if bias is None else bias.contiguous()  # oneDNN reads it as if it were
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or bias is not None and bias.requires_grad):
         return _Linear.apply(x, weight, bias)
     return _multiply(x, weight, bias, "none", [], "")
 
