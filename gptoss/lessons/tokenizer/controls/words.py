@@ -138,12 +138,13 @@ def _size_chart(text: str, config: ModelConfig, size: int) -> Chart:
 @st.fragment
 def search() -> None:
     """Tokens of o200k by text or id."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        query = kept.text_input("Text, or an id", key="tokenizer_query", label_visibility="collapsed", width=320,
-                                placeholder="Text, or an id: ␣straw, ing, 200006, <|", max_chars=200)
+    asked, found = st.columns([2, 5], gap="medium")
+    with asked:
+        query = kept.text_input("Text, or an id", key="tokenizer_query",
+                                placeholder="␣straw, ing, 200006, <|, <0xE0>", max_chars=200)
         table, words = measure.search(query)
-        st.markdown(words, width="stretch")
-    with pictures.main():
+        st.markdown(words)
+    with found, pictures.main():
         whole = controls.all_of(len(table), "tokens that were found", FOUND_AT_ONCE, key="tokenizer_found_all")
         st.dataframe(table if whole else table.head(FOUND_AT_ONCE), hide_index=True, height="content",
                      alt="Tokens that were found")
