@@ -86,9 +86,11 @@ def how_begun(ship: Shipped) -> str:
     """Of weights whose training began at those of another shipped model: at which, and for how many tokens it lasted."""
     if not ship.begun_from:
         return ""
-    return (f"They began at those of {ship.begun_from} and were trained on {units.count(ship.tokens_seen)} tokens "
-            f"{ship.contestant.title}; {ship.begun_from} itself was trained on "
-            f"{units.count(shipped()[ship.begun_from].tokens_seen)} from new weights.")
+    base = shipped()[ship.begun_from]
+    since = ", and has unlearned more of its repetitions since" if base.later_rounds else ""
+    return (f"They began at those of {base.name} and were trained on {units.count(ship.tokens_seen)} tokens "
+            f"{ship.contestant.title}; {base.name} itself was trained on {units.count(base.tokens_seen)} from new "
+            f"weights{since}.")
 
 
 def weights_in_words(study: Study) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import platform
 import signal
 import sys
@@ -51,7 +52,7 @@ from gptoss.training.storage import (
 from gptoss.training.stories.corpus import StoryCorpus
 from gptoss.training.stories.prompts import STORY
 from gptoss.training.trainer import Diverged, Trainer
-from gptoss.training.unrepeat import unrepeat
+from gptoss.training.unrepeat import TEXTS, unrepeat
 
 BYTES_A_PARAMETER = 26  # a state of three float32, twice while one takes the other's place, and the model in bfloat16
 MOST_DOCUMENTS = 100_000  # of a domain in an evaluation
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
                         "a GPU two to three times quicker for small experts")
     parser.add_argument("--unrepeat", type=_count, default=0, metavar="ROUNDS", help="rounds after the last step, in which "
                         "a model of --stories unlearns to repeat itself")
+    parser.add_argument("--texts", type=_above_zero, default=TEXTS, help=f"that it writes in each of them (default {TEXTS})")
     parser.add_argument("--begin-from", type=Path, metavar="DIRECTORY", help="a trained model to begin at instead of random "
                         "weights; what the contestant has not of it, sinks or windows, is taken out")
     parser.add_argument("--stop-after", type=_count, help="stop after so many steps of the recipe, to be resumed")
@@ -196,13 +198,14 @@ def run(options: argparse.Namespace, here: World) -> None:
         raise Interrupted(stop.signal, trainer, run_directory)
     rounds = []
     if options.unrepeat and not stopped:
-        in_turn = tqdm(unrepeat(trainer, STORY, options.unrepeat), total=options.unrepeat)
+        in_turn = tqdm(unrepeat(trainer, STORY, options.unrepeat, options.texts), total=options.unrepeat)
         rounds = [dataclasses.asdict(one) for one in in_turn]
     weights = trainer.weights()
     if here.rank == 0:
         save_model(options.out, contestant, weights, corpus.vocabulary)
         reloaded = evaluate(load_model(options.out, device=str(here.device)), corpus.validation(CARD_DOCUMENTS), here.device)
-        run_directory.write(HISTORY, run_record(trainer, contestant.name, stopped, reloaded, rounds).encode())
+        record = run_record(trainer, contestant.name, stopped, reloaded, rounds)
+        run_directory.write(HISTORY, (strict_json.write(gone_on(record, options)) + "\n").encode())
     if stopped:
         raise ValueError(stopped)
 
@@ -298,8 +301,8 @@ def follow(trainer: Trainer, options: argparse.Namespace, here: World, recording
         return str(reason)
 
 
-def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation, rounds: list[dict]) -> str:
-    """The run as one JSON text: what was trained on what, every tenth step, every evaluation, and the file's own."""
+def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation, rounds: list[dict]) -> dict:
+    """The run as JSON has it: what was trained on what, every tenth step, every evaluation, and the file's own."""
     corpus = trainer.corpus
     data = {"shares": corpus.shares, "fingerprint": corpus.fingerprint(), "python": platform.python_version(),
             "floors": corpus.floors(CARD_DOCUMENTS)}
@@ -307,8 +310,22 @@ def run_record(trainer: Trainer, name: str, stopped: str, reloaded: Evaluation, 
     record = {"contestant": name, "torch": torch.__version__, "device": _device(trainer.model.device), "stopped": stopped,
               "seconds": round(seconds, 1), "corpus": data, "reloaded": write_evaluation(reloaded)}
     record |= history(trainer, every=10) | ({"unrepeat": rounds} if rounds else {})
-    record |= {"begun_from": trainer.begun_from} if trainer.begun_from else {}
-    return strict_json.write(record) + "\n"
+    return record | ({"begun_from": trainer.begun_from} if trainer.begun_from else {})
+
+
+def gone_on(record: dict, options: argparse.Namespace) -> dict:
+    """A run's record; of one that took no step, and had only rounds, within that of the run whose weights it began at.
+
+    What it measured of its file takes the place of what was measured before.
+    """
+    alone = "unrepeat" in record and not record["at"] and options.begin_from
+    if not alone or not (options.begin_from / HISTORY).exists():
+        return record
+    before = json.loads((options.begin_from / HISTORY).read_text(encoding="utf-8"))
+    if before["contestant"] != record["contestant"]:
+        return record
+    own = {name: value for name, value in record.items() if name not in ("reloaded", "steps")} | {"texts": options.texts}
+    return before | {"reloaded": record["reloaded"], "then": [*before.get("then", []), own]}
 
 
 def _device(device: torch.device) -> str:

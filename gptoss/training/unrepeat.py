@@ -1,67 +1,86 @@
 """A last part of training, in which a model unlearns to come back to its own words.
 
 A model that samples coldly repeats itself, because what it has just said makes the same more likely, again and again.
-Unlikelihood training (Welleck et al., arXiv 1908.04319) lets it write, finds the tokens that repeat, and lowers their
-probability, while it goes on learning from its corpus.
+Unlikelihood training (Welleck et al., arXiv 1908.04319) lets it write, finds the words that repeat, and lowers their
+probability. What the model says on its corpus meanwhile stays what it was at the start: each round also learns the
+probabilities that it gave there before the first one, which moves its losses less than the corpus's own words would.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.stories.corpus import end_of_text
+from gptoss.training.stories.wellformed import WORD
 from gptoss.training.trainer import Trainer, parameter_groups
 
-TEXTS, NEW = 1024, 180  # texts written in a round, and the tokens of each
+TEXTS, NEW = 1024, 200  # texts written in a round, and the tokens of each
 OPENING = (3, 12)  # tokens of a text of the corpus that a written one begins with
-TEMPERATURES = (0.7, 0.7, 0.4)  # of the rounds in turn
-ENOUGH = 0.9  # share of new runs of three tokens from which on a text is left as it is
-RATE = 3e-4  # of AdamW, which falls to 0 in the last round
-WEIGHT = 1.0  # of the penalty beside the corpus's loss
+TEMPERATURES = (0.7, 0.7, 0.7, 0.4)  # of the rounds in turn
+ENOUGH = 0.95  # share of new runs of three words from which on a text is left as it is
+RATE = 3e-4  # of AdamW, which rises in the first `WARM` rounds and then falls to 0
+WARM = 5
+WEIGHT = 5.0  # of the penalty beside the corpus's loss
+AT_ONCE = 16  # texts in a pass with gradients
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round: what share of its texts repeated too much, how much was new on average, and both parts of the loss."""
+    """One round: what share of its texts repeated too much, how much was new on average, their mean tokens, and the loss.
+
+    `loss` is the cross-entropy on the corpus to the probabilities of the start, `penalty` what the repeated words cost.
+    """
 
     temperature: float
     repeating: float
     new: float
+    tokens: float
     loss: float
     penalty: float
+    seconds: float
 
 
-def unrepeat(trainer: Trainer, domain: str, rounds: int) -> Iterator[Round]:
+def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS, rate: float = RATE) -> Iterator[Round]:
     """Let a trained model write beginnings of `domain`, and unlearn what it repeats. Changes the trainer's model."""
-    model, device = trainer.model, trainer.model.device
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.0), lr=RATE, fused=True)
+    model, vocabulary = trainer.model, trainer.corpus.vocabulary
+    trainer.round_experts()  # as its file will have them, where the recipe wants that
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.0), lr=rate, fused=True)
     rng = np.random.default_rng((trainer.recipe.seed, 3))
-    generator = torch.Generator(device).manual_seed(trainer.recipe.seed)
-    documents, end = trainer.corpus.rows[domain], end_of_text(trainer.corpus.vocabulary)
+    generator = torch.Generator(model.device).manual_seed(trainer.recipe.seed)
+    documents = trainer.corpus.rows[domain]
     for number in range(rounds):
+        begun = time.perf_counter()
         for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - number / rounds)
-        opening = documents[rng.integers(len(documents), size=TEXTS), :rng.integers(*OPENING)]
+            group["lr"] = rate * min((number + 1) / WARM, 1 - number / rounds)
+        opening = documents[rng.integers(len(documents), size=texts), :rng.integers(*OPENING)].astype(np.int64)
         temperature = TEMPERATURES[number % len(TEMPERATURES)]
-        written = write(model, torch.as_tensor(opening.astype(np.int64)).to(device), NEW, temperature, generator)
-        own = (written == end).cumsum(1) == 0  # the tokens before a text's end
-        repeats = repeated(written, opening.shape[1]) & own
-        new = 1 - repeats.sum(1) / own[:, opening.shape[1]:].sum(1).clamp(min=1)
-        marked = repeats & (new < ENOUGH)[:, None]
-        batch = trainer.corpus.batch(trainer.recipe.steps + number, trainer.recipe.batch)
-        loss, penalty = _step(trainer, torch.as_tensor(batch.tokens).to(device), written, marked, int(own.sum()))
+        written = write(model, torch.as_tensor(opening).to(model.device), NEW, temperature, generator)
+        marked, new, lengths = (torch.as_tensor(part) for part in repeats(written.cpu().numpy(), vocabulary))
+        marked[:, :opening.shape[1]] = False
+        marked &= (new < ENOUGH)[:, None]
+        rows = trainer.corpus.batch(trainer.at + number, trainer.recipe.batch).tokens
+        loss = _keep(trainer, torch.as_tensor(rows).to(model.device), start)
+        penalty = _unlearn(trainer, written, marked.to(model.device), int(lengths.sum()))
+        if not math.isfinite(loss + penalty):
+            raise ValueError("unrepeating diverged: the loss is not finite")
         nn.utils.clip_grad_norm_(model.parameters(), trainer.recipe.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        yield Round(temperature, float((new < ENOUGH).float().mean()), float(new.mean()), loss, penalty)
+        yield Round(temperature, float((new < ENOUGH).float().mean()), float(new.mean()), float(lengths.float().mean()),
+                    loss, penalty, time.perf_counter() - begun)
 
 
 @torch.no_grad()
@@ -78,30 +97,53 @@ def write(model: nn.Module, opening: Tensor, new: int, temperature: float, gener
     return torch.cat(rows, dim=1)
 
 
-def repeated(tokens: Tensor, first: int) -> Tensor:
-    """Which tokens from place `first` on end a run of three that the same text had before: (texts, tokens) -> bool."""
-    same = (tokens[:, None, :] == tokens[:, :, None]).tril(-1)          # (texts, later, earlier)
-    runs = same.clone()
-    runs[:, 1:, 1:] &= same[:, :-1, :-1]
-    runs[:, 2:, 2:] &= same[:, :-2, :-2]
-    runs[:, :2], runs[:, :, :2] = False, False  # nothing came two places before
-    runs = runs.any(dim=2)
-    runs[:, :first] = False
-    return runs
+def repeats(tokens: np.ndarray, vocabulary: CompactVocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which tokens begin a word that ends a run of three words which its text had before, up to the text's end.
+
+    Words are those of `wellformed`. tokens (texts, tokens) -> marks of the same shape, and by text the share of runs that
+    are new (1 where there are none) and the tokens before its end.
+    """
+    marks, new, lengths = np.zeros(tokens.shape, dtype=bool), np.ones(len(tokens)), np.zeros(len(tokens), dtype=int)
+    end = end_of_text(vocabulary)
+    for row, text in enumerate(tokens.tolist()):
+        lengths[row] = text.index(end) if end in text else len(text)
+        pieces = [vocabulary.token_bytes(token) for token in text[:lengths[row]]]
+        found = list(re.finditer(WORD, b"".join(pieces).decode("latin-1").lower()))  # a character a byte
+        said = [word.group() for word in found]
+        runs = list(zip(said, said[1:], said[2:], strict=False))
+        first = {run: place for place, run in reversed([*enumerate(runs)])}
+        again = [found[place + 2].start() for place, run in enumerate(runs) if first[run] < place]
+        marks[row, np.searchsorted(np.cumsum([len(piece) for piece in pieces]), again, side="right")] = True
+        new[row] = len(first) / len(runs) if runs else 1.0
+    return marks, new, lengths
 
 
-def _step(trainer: Trainer, rows: Tensor, written: Tensor, marked: Tensor, count: int) -> tuple[float, float]:
-    """Gradients of the loss on the corpus's `rows` and of the penalty on what is `marked` in the `written` texts."""
-    with torch.autocast(rows.device.type, torch.bfloat16, enabled=trainer.recipe.precision == "bfloat16"):
+def _keep(trainer: Trainer, rows: Tensor, start: dict[str, Tensor]) -> float:
+    """Gradients of the cross-entropy on the corpus's `rows` to what the model said there with the weights of the `start`."""
+    with torch.no_grad(), _precision(trainer):
+        wanted = functional_call(trainer.model, start, (rows[:, :-1],)).float().softmax(-1)
+    with _precision(trainer):
         logits = trainer.model(rows[:, :-1])
-    loss = F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
+    loss = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(0, 1))
     loss.backward()
-    with torch.autocast(rows.device.type, torch.bfloat16, enabled=trainer.recipe.precision == "bfloat16"):
-        logits = trainer.model(written[:, :-1])
-    chosen = logits.float().log_softmax(-1).gather(2, written[:, 1:, None])[..., 0]
-    surprise = -torch.log1p(-chosen.exp().clamp(max=1 - 1e-4))  # -log(1 - p) of every token that was written
-    penalty = WEIGHT * (surprise * marked[:, 1:]).sum() / count
-    penalty.backward()
-    if not math.isfinite(loss.item() + penalty.item()):
-        raise ValueError("unrepeating diverged: the loss is not finite")
-    return loss.item(), penalty.item()
+    return loss.item()
+
+
+def _unlearn(trainer: Trainer, written: Tensor, marked: Tensor, count: int) -> float:
+    """Gradients of the penalty on what is `marked` in the `written` texts, of `count` tokens in all."""
+    some = marked.any(dim=1)
+    penalty = 0.0
+    for texts, marks in zip(written[some].split(AT_ONCE), marked[some].split(AT_ONCE), strict=True):
+        with _precision(trainer):
+            logits = trainer.model(texts[:, :-1])
+        chosen = logits.float().log_softmax(-1).gather(2, texts[:, 1:, None])[..., 0]
+        surprise = -torch.log1p(-chosen.exp().clamp(max=1 - 1e-4))  # -log(1 - p) of every token that was written
+        part = WEIGHT * (surprise * marks[:, 1:]).sum() / count
+        part.backward()
+        penalty += part.item()
+    return penalty
+
+
+def _precision(trainer: Trainer) -> torch.autocast:
+    """The passes' own, as the recipe has it."""
+    return torch.autocast(trainer.model.device.type, torch.bfloat16, enabled=trainer.recipe.precision == "bfloat16")

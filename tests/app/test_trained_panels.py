@@ -61,8 +61,9 @@ def test_three_pages_show_the_same_of_storyteller(page, variants, base):
     assert list(stories.columns) == ["story", "explanation", "conversation", "possession"]
     assert stories.loc["least possible", "story"] == "–" and 0.5 < float(stories.loc["least possible", "possession"]) < 0.6
     said = words(at)
-    assert "no training step saw" in said and "began at the weights of" not in said if page == "gqa" else (
-        "began at the weights of `storyteller`, which saw 216.27 M tokens" in said)
+    assert "no training step saw" in said and "began at those weights" not in said if page == "gqa" else (
+        "began at those weights of `storyteller`, which had seen 216.27 M tokens" in said)
+    assert "before its last rounds of unlearning" in said
     one, losses = variants[-1], stories.drop("least possible").astype(float)
     means = losses.groupby(losses.index.str.split(", seed").str[0]).mean()
     for other in (base, *variants[:-1]):

@@ -305,7 +305,7 @@ def test_variants_that_began_at_storytellers_weights_say_so(dials, name, how):
     words = f"storyteller's weights, trained for {tokens.replace(' tokens', ' more tokens')}"
     assert weights == Weights(TRAINED, ship.name, words, weights.note)
     assert f"began at those of storyteller and were trained on {tokens} {how}" in weights.note
-    assert "storyteller itself was trained on 216.27 M from new weights" in weights.note
+    assert "storyteller itself was trained on 216.27 M from new weights, and has unlearned" in weights.note
     assert torch.equal(live_model(study).model.block[0].attn.qkv.weight, ship.load().block[0].attn.qkv.weight)
     theta = weights_of(study.moved(theta=1000)[0])
     assert theta.kind == CHANGED and weights.note in theta.note and "not retrained" in theta.note

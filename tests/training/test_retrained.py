@@ -12,7 +12,7 @@ from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_
 from gptoss.training.shipped import shipped
 from gptoss.training.stories.card import family, losses_without_filler
 from gptoss.training.stories.corpus import DOMAINS, StoryCorpus
-from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, OTHER_SEED
+from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, FIRST, OTHER_SEED
 
 VARIANTS = {"all-full": "none", "classroom": "some"}
 
@@ -73,12 +73,12 @@ def test_what_chance_alone_gives_is_what_drawing_gives():
 
 def test_losses_of_storytellers_family_are_those_on_its_card_and_its_texts(monkeypatch):
     others = {"kv-1": "1 group", "no-sinks": "no sinks", "all-full": "no window", CONTROL: "trained on"}
-    rows = story_losses(others | {"storyteller": "2 groups"}, "2 groups")
+    rows = story_losses(others | {FIRST: "2 groups"}, "2 groups")
     assert {*rows.groupby(["variant", "seed"]).groups} == {*((title, 0) for title in others.values()), ("2 groups", 0),
                                                            ("2 groups", 1)}
     by_run = rows.set_index(["variant", "seed", "domain"])["loss"]
     card = (DIRECTORY / "CARD.md").read_text(encoding="utf-8")
-    for line, variant, seed in (*((name, title, 0) for name, title in others.items()), ("storyteller", "2 groups", 0),
+    for line, variant, seed in (*((name, title, 0) for name, title in others.items()), (FIRST, "2 groups", 0),
                                 (OTHER_SEED, "2 groups", 1)):
         stated = next(one for one in card.splitlines() if one.startswith(f"| {line} |"))
         assert all(f"{by_run[variant, seed, domain]:.3f}" in stated for domain in DOMAINS)

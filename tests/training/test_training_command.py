@@ -20,6 +20,7 @@ from gptoss.config import PRESETS
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training import __main__ as command
 from gptoss.training import library
+from gptoss.training.beginning import begin_from
 from gptoss.training.contestants import contestants
 from gptoss.training.distributed import world
 from gptoss.training.recording import Recording
@@ -397,6 +398,23 @@ def test_a_corpus_of_stories_is_trained_on(tiny, tmp_path):
     StoryCorpus(compact_vocabulary(300), rows, rows, length=32).write(tmp_path / "others.npz")
     with pytest.raises(SystemExit, match="the corpus has 300 tokens, the model"):
         tiny(tmp_path / "other", **{"--stories": tmp_path / "others.npz"})
+
+
+def test_rounds_alone_go_on_from_a_trained_model_and_with_its_history(tiny, tmp_path):
+    vocabulary = compact_vocabulary(TINY.vocab_size)
+    rows = {"story": np.tile(np.arange(300, 304, dtype=np.uint16), (12, 9))[:, :33]}
+    StoryCorpus(vocabulary, rows, {"story": rows["story"][:4]}, length=32).write(tmp_path / "stories.npz")
+    stories = {"--stories": tmp_path / "stories.npz"}
+    tiny(tmp_path / "first", **stories)
+    for out, start in (("then", "first"), ("again", "then")):
+        tiny(tmp_path / out, "--begin-from", str(tmp_path / start), "--stop-after", "0", "--unrepeat", "2", "--texts", "3",
+             "--mxfp4-from", "0", **stories)
+    before, after = history_in(tmp_path / "first"), history_in(tmp_path / "again")
+    assert before | {name: after[name] for name in ("reloaded", "then")} == after
+    for rounds, start in zip(after["then"], ("first", "then"), strict=True):
+        assert len(rounds["unrepeat"]) == 2 and rounds["texts"] == 3 and rounds["at"] == 0
+        assert rounds["begun_from"] == begin_from(contestants(TINY)["study"].build(), tmp_path / start)
+    assert len({one["begun_from"] for one in after["then"]}) == 2, "the rounds changed the weights"
 
 
 def test_a_run_begins_at_trained_weights_without_the_part_that_is_taken_out(tiny, tmp_path):

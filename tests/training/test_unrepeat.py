@@ -1,7 +1,6 @@
 """What counts as repeated, and that a model learns to do it less."""
 
 import numpy as np
-import torch
 
 from gptoss.config import ModelConfig
 from gptoss.training import unrepeat as module
@@ -9,27 +8,33 @@ from gptoss.training.contestants import STUDY, contestants
 from gptoss.training.recipe import Recipe
 from gptoss.training.stories.corpus import StoryCorpus
 from gptoss.training.stories.prompts import STORY
+from gptoss.training.stories.wellformed import distinct_trigrams, words
 from gptoss.training.storyteller import storyteller_vocabulary
 from gptoss.training.trainer import Trainer
-from gptoss.training.unrepeat import repeated, unrepeat
+from gptoss.training.unrepeat import repeats, unrepeat
 
 
-def test_a_token_is_repeated_where_it_ends_a_run_of_three_that_came_before():
-    tokens = torch.randint(0, 4, (6, 40), generator=torch.Generator().manual_seed(0))
-    marks = repeated(tokens, 5)
-    for row, text in enumerate(tokens.tolist()):
-        seen = set()
-        for place in range(len(text)):
-            run = tuple(text[place - 2:place + 1])
-            assert marks[row, place].item() == (place >= 5 and len(run) == 3 and run in seen)
-            if len(run) == 3:
-                seen.add(run)
+def test_a_word_is_repeated_where_it_ends_a_run_of_three_that_came_before_however_its_tokens_cut_it():
+    vocabulary = storyteller_vocabulary()
+    texts = ["Lily saw a dragonfly. Then LILY saw, a dragonfly.", "One two three four five six seven.", "Oh. Oh. Oh. Oh.",
+             "a b c a b c a b c"]
+    ends = [vocabulary.encode(text, special=True) for text in (f"{text}<|endoftext|>Lily saw a" for text in texts)]
+    tokens = np.array([(own + [0] * 80)[:80] for own in ends])
+    marks, new, lengths = repeats(tokens, vocabulary)
+    for row, text in enumerate(texts):
+        assert vocabulary.decode(ends[row][:lengths[row]]) == text
+        assert new[row] == distinct_trigrams(text)
+        marked = [vocabulary.decode([token]).strip().lower() for token in tokens[row][marks[row]]]
+        said = words(text)
+        again = [said[place] for place in range(2, len(said)) if tuple(said[place - 2:place + 1]) in
+                 {*zip(said[:place - 1], said[1:place - 1], said[2:place], strict=False)}]
+        assert len(marked) == len(again), text
+        assert all(word.startswith(piece) or piece in (".", ".,") for word, piece in zip(again, marked, strict=True))
+    assert [vocabulary.decode([token]) for token in tokens[0][marks[0]]][0] == " a"
 
 
 def test_a_model_that_only_repeats_itself_learns_to_do_it_less(monkeypatch):
-    monkeypatch.setattr(module, "TEXTS", 16)
     monkeypatch.setattr(module, "NEW", 24)
-    monkeypatch.setattr(module, "RATE", 1e-2)
     monkeypatch.setattr(module, "WEIGHT", 20.0)  # against a corpus that does nothing else
     vocabulary = storyteller_vocabulary()
     rows = np.tile(np.arange(300, 304, dtype=np.uint16), (64, 9))[:, :33]  # a text that says the same four words again
@@ -40,7 +45,7 @@ def test_a_model_that_only_repeats_itself_learns_to_do_it_less(monkeypatch):
     trainer = Trainer(contestants(config)[STUDY].build(), corpus, Recipe(steps=60, batch=8, length=32, peak=2e-2, warmup=2))
     while not trainer.done:
         trainer.train()
-    rounds = list(unrepeat(trainer, STORY, 9))
+    rounds = list(unrepeat(trainer, STORY, 9, texts=16, rate=1e-2))
     assert rounds[0].repeating > 0.5, "it has learned to repeat"
     assert rounds[-1].new > rounds[0].new + 0.1
     assert rounds[-1].penalty < rounds[0].penalty

@@ -158,8 +158,10 @@ def whose_weights(both: Pair) -> str:
     if both.trained:
         begun = how_begun(shipped()[weights.name])
         alike = "" if begun else ": the same texts in the same tokens, by the same recipe"
-        return (f"Both were trained on {both.trained.trained_on}{alike}{'' if begun else ','} with equal active parameters. "
-                f"GPT-OSS has {weights.words}. {begun}".strip())
+        since = "GPT-OSS alone has unlearned more of its repetitions since." if shipped()[weights.name].later_rounds else ""
+        return " ".join(filter(None, (
+            f"Both were trained on {both.trained.trained_on}{alike}{'' if begun else ','} with equal active parameters.",
+            f"GPT-OSS has {weights.words}.", since, begun)))
     if weights.kind == RANDOM:
         return f"Nothing here was trained: GPT-2 and GPT-OSS have {weights.words}, and guess by chance."
     return (f"GPT-2's weights are random, GPT-OSS has {weights.words}: what it knows better it owes to its training, not to "

@@ -78,6 +78,11 @@ class Shipped:
         return Recipe(**self.history()["recipe"]).tokens
 
     @property
+    def later_rounds(self) -> int:
+        """Rounds in which it unlearned its repetitions after its first run: models that began at its weights lack them."""
+        return sum(len(later["unrepeat"]) for later in self.history().get("then", ()))
+
+    @property
     def vocabulary(self) -> CompactVocabulary:
         """What its rows stand for."""
         return vocabulary_of(self.family, self.config.vocab_size)

@@ -1,9 +1,11 @@
 """What `storyteller` can do, measured on its file and on the texts that were held out, and written down beside it.
 
-    python -m gptoss.training.stories.card [--second runs/storyteller-1] [--control runs/storyteller-on]
+    python -m gptoss.training.stories.card [--first runs/storyteller] [--second runs/storyteller-1]
+        [--control runs/storyteller-on]
 
 A second run, of another seed, does not ship: what it can do is kept in `second.json`. Nor does the control of the variants
-that began at storyteller's weights, which had their steps with nothing taken out: what it can do is kept in `control.json`.
+that began at storyteller's weights, which had their steps with nothing taken out: what it can do is kept in `control.json`;
+nor do these weights, as they were before storyteller's last rounds of unlearning: `first.json`.
 """
 
 from __future__ import annotations
@@ -43,19 +45,22 @@ from gptoss.training.stories.wellformed import (
     whole_sentences,
     words,
 )
-from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, LOSSES, OTHER_SEED
+from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, FIRST, LOSSES, OTHER_SEED
 from gptoss.training.trainer import initialise_for_training
-from gptoss.training.unrepeat import TEXTS, write
+from gptoss.training.unrepeat import TEMPERATURES, TEXTS, write
 
 ROWS = 24  # of each domain, for what takes a pass each
 OPENINGS = ("Once upon a time, there was a", "One day, a small dog named", "There was once a boy named",
             "Lily and the cat were")
-EACH = 12  # texts after each opening
+EACH = 48  # texts after each opening
 NEW = 200  # tokens of each
 WARMTHS = (0.7, 1.0)  # temperatures
 AIM = 0.9  # of the texts at the first of them
-KEPT = {"second.json": OTHER_SEED, "control.json": CONTROL}  # runs that do not ship, by the file of what they can do
+# Runs that do not ship, by the file of what they can do.
+KEPT = {"first.json": FIRST, "second.json": OTHER_SEED, "control.json": CONTROL}
 FLAT = 0.002  # nats between two evaluations, up to which a difference does not count as falling
+FIRST_OUT = "runs/storyteller"  # where its first run wrote: what went on from there began at these weights
+IN_A_COLUMN = 12  # of unlearning in a column of their table
 TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
 FIRST_UNSEEN = 5 * 10**9  # seed of openings that the corpus has not asked for
 
@@ -176,6 +181,7 @@ def abilities(model: LanguageModel, corpus: StoryCorpus) -> dict[str, dict]:
     """What every model is judged by: losses by domain, writing by temperature, and [right, asked] by age in sentences."""
     vocabulary = corpus.vocabulary
     return {"losses": losses_without_filler(model, corpus),
+            "texts": len(OPENINGS) * EACH,
             "writing": {str(temperature): writing(model, vocabulary, temperature) for temperature in WARMTHS},
             "possession": {str(age): answers for age, answers in possession_by_age(model, vocabulary).items()}}
 
@@ -238,19 +244,46 @@ def _origin() -> Iterator[str]:
            f"({recipe['steps'] * recipe['batch'] * recipe['length']:,} tokens seen, "
            f"{recipe['steps'] * recipe['batch'] / sum(rows.values()):.1f} epochs of {sum(rows.values()):,} rows) in "
            f"{history['seconds']:.0f} seconds on one {history['device']}, then {len(history['unrepeat'])} rounds in which "
-           f"it unlearned its repetitions (`gptoss/training/unrepeat.py`): of {TEXTS:,} texts that it wrote at temperature "
-           f"{first['temperature']} in the first round {first['repeating']:.0%} repeated more than one run of three tokens "
-           f"in ten, in the last round {last['repeating']:.0%}. Train it again with\n")
-    recipe = recipe | {"unrepeat": len(history["unrepeat"]), "out": "runs/storyteller"}
-    changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
-    yield (f"```sh\npython -m gptoss.training --preset storyteller --stories corpus.npz --compiled {changed}\n"
-           "```\n")
+           f"it unlearned its repetitions (`gptoss/training/unrepeat.py`, whose first form counted runs of three tokens, "
+           f"and only those in texts with more than one in ten of them): of {TEXTS:,} texts that it wrote at temperature "
+           f"{first['temperature']} in the first round {first['repeating']:.0%} repeated so much, in the last round "
+           f"{last['repeating']:.0%}.\n")
+    yield from _command(recipe | {"unrepeat": len(history["unrepeat"]), "out": FIRST_OUT}, "--compiled ")
+    for later in history.get("then", ()):
+        yield from _rounds(later)
+
+
+def _command(options: Mapping[str, object], more: str = "") -> Iterator[str]:
+    """A training's command line, as somebody can give it again."""
+    changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+    yield f"```sh\npython -m gptoss.training --preset storyteller --stories corpus.npz {more}{changed}\n```\n"
+
+
+def _rounds(later: Mapping) -> Iterator[str]:
+    """Of rounds alone, that began at the trained weights: on what, for how long, and what share repeated."""
+    rounds, recipe = later["unrepeat"], later["recipe"]
+    yield (f"Then {len(rounds)} more rounds, of {later['texts']} texts and {recipe['batch']} rows of another sampling of "
+           f"the corpus (SHA-256 `{later['corpus']['fingerprint']}`), in {sum(one['seconds'] for one in rounds) / 60:.0f} "
+           f"minutes of one thread of a {later['device']}, which had other work as well. They count runs of three words, as "
+           f"the judgement under Writing does, and go for texts in which more than one in twenty comes again. What such "
+           "texts were, by round:\n")
+    shown = range(0, len(rounds), IN_A_COLUMN)
+    yield "| rounds | " + " | ".join(f"{at + 1} to {min(at + IN_A_COLUMN, len(rounds))}" for at in shown) + " |"
+    yield "|---" * (1 + len(shown)) + "|"
+    for temperature in sorted(set(TEMPERATURES)):
+        shares = [np.mean([one["repeating"] for one in rounds[at:at + IN_A_COLUMN] if one["temperature"] == temperature])
+                  for at in shown]
+        yield f"| at temperature {temperature} | " + " | ".join(f"{share:.0%}" for share in shares) + " |"
+    yield ""
+    yield from _command({"begin_from": FIRST_OUT, "stop_after": 0, "unrepeat": len(rounds),
+                         "texts": later["texts"], "batch": recipe["batch"], "length": recipe["length"],
+                         "precision": recipe["precision"], "mxfp4_from": recipe["mxfp4_from"], "out": "runs/unrepeated"})
 
 
 def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], corpus: StoryCorpus) -> Iterator[str]:
     yield (f"## Loss\n\nNats a token on held-out texts, {ROWS} rows a domain, the filling of rows left out. GPT-2 has equal "
            "active parameters; the other seed has other first weights and another order of the texts. In brackets what the "
-           "histories say, on up to 256 rows with their filling.\n")
+           "histories say, on up to 256 rows, with their filling, of the corpus that each model was last trained on.\n")
     yield "| model | parameters (active) | " + " | ".join(DOMAINS) + " |\n" + "|---" * (2 + len(DOMAINS)) + "|"
     floor = corpus.floors(ROWS)[POSSESSION]
     yield "| *floor* | | " + " | ".join(f"{floor:.3f}" if domain == POSSESSION else "" for domain in DOMAINS) + " |"
@@ -259,9 +292,11 @@ def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], co
         counts = count_parameters(model.config)
         yield (f"| {name} | {counts.total:,} ({counts.active:,}) | "
                + " | ".join(f"{figures[name]['losses'][domain]:.3f} ({stated[domain]:.3f})" for domain in DOMAINS) + " |")
-    for name in figures.keys() - models.keys():
+    for name in (name for name in figures if name not in models):
         yield f"| {name} | | " + " | ".join(f"{figures[name]['losses'][domain]:.3f}" for domain in DOMAINS) + " |"
-    yield ""
+    own, before = (figures[name]["losses"] for name in (STORYTELLER, FIRST))
+    yield ("\nIts last rounds cost storyteller, in nats: "
+           + ", ".join(f"{domain} {own[domain] - before[domain]:+.3f}" for domain in DOMAINS) + ".\n")
 
 
 def _begun_from(figures: Mapping[str, dict]) -> Iterator[str]:
@@ -272,19 +307,19 @@ def _begun_from(figures: Mapping[str, dict]) -> Iterator[str]:
     first, own, control = next(iter(variants.values())), shipped()[STORYTELLER], figures[CONTROL]
     history = first.history()
     recipe = history["recipe"]
-    yield (f"## Trained on from its weights\n\nThe training of {' and '.join(variants)} began at {STORYTELLER}'s weights, "
-           f"with their sinks or windows taken out, and took {recipe['steps']:,} steps of {recipe['batch']} rows of "
-           f"{recipe['length']} tokens on a CPU: {first.tokens_seen:,} tokens, {first.tokens_seen / own.tokens_seen:.1%} of "
-           f"those that {STORYTELLER} saw, from a second sampling of the corpus (SHA-256 "
-           f"`{history['corpus']['fingerprint']}`), without rounds of unlearning. *{CONTROL}* had the "
+    yield (f"## Trained on from its weights\n\nThe training of {' and '.join(variants)} began at the weights of "
+           f"*{FIRST}*, with their sinks or windows taken out, and took {recipe['steps']:,} steps of "
+           f"{recipe['batch']} rows of {recipe['length']} tokens on a CPU: {first.tokens_seen:,} tokens, "
+           f"{first.tokens_seen / own.tokens_seen:.1%} of those that {STORYTELLER} saw, from a second sampling of the "
+           f"corpus (SHA-256 `{history['corpus']['fingerprint']}`), without rounds of unlearning. *{CONTROL}* had the "
            "same steps on the same rows with nothing taken out. What a variant loses compared with it is what the part is "
            "worth to a model that has had it; what a model loses that never had it, only a training from the start can "
            "tell. What these steps did to the control itself, the last row shows, and the table under Writing.\n")
     changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
     yield (f"```sh\npython -m gptoss.training --preset storyteller --contestant {next(iter(variants))} --stories corpus.npz "
-           f"--begin-from gptoss/training/storyteller {changed} --out runs/{next(iter(variants))}\n```\n")
+           f"--begin-from {FIRST_OUT} {changed} --out runs/{next(iter(variants))}\n```\n")
     yield "| loss compared with | " + " | ".join(DOMAINS) + " |\n" + "|---" * (1 + len(DOMAINS)) + "|"
-    for name, other in (*((name, other) for name in variants for other in (CONTROL, STORYTELLER)), (CONTROL, STORYTELLER)):
+    for name, other in (*((name, other) for name in variants for other in (CONTROL, FIRST)), (CONTROL, FIRST)):
         yield f"| {name}, with {other} | " + " | ".join(
             f"{figures[name]['losses'][domain] - figures[other]['losses'][domain]:+.3f}" for domain in DOMAINS) + " |"
     yield from _curves({name: curve(one.history()["evaluations"]) for name, one in variants.items()}, control["curve"])
@@ -313,13 +348,16 @@ def _at_the_end(name: str, losses: Mapping[str, float], control: Mapping[str, fl
 
 
 def _writing(figures: Mapping[str, dict]) -> Iterator[str]:
-    yield (f"## Writing\n\n{len(OPENINGS) * EACH} texts of {NEW} tokens. *Faultless*: every sentence well formed, nine in "
-           "ten trigrams new, no loop.\n")
+    yield (f"## Writing\n\nTexts of {NEW} tokens. *Faultless*: every sentence well formed, nine in ten trigrams new, no "
+           "loop; ± one standard error. No other model had storyteller's last rounds, so that gpt2 and kv-1 compare with "
+           "what it was before them.\n")
     titles = list(next(iter(figures.values()))["writing"][str(WARMTHS[0])])
-    yield "| model | temperature | " + " | ".join(titles) + " |\n" + "|---" * (2 + len(titles)) + "|"
+    yield "| model | texts | temperature | " + " | ".join(titles) + " |\n" + "|---" * (3 + len(titles)) + "|"
     for name, own in figures.items():
-        for temperature, shares in own["writing"].items():
-            yield f"| {name} | {temperature} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |"
+        for temperature, (faultless, *shares) in ((warmth, one.values()) for warmth, one in own["writing"].items()):
+            error = (faultless * (1 - faultless) / own["texts"]) ** 0.5
+            yield (f"| {name} | {own['texts']} | {temperature} | {faultless:.1%} ± {error:.1%} | "
+                   + " | ".join(f"{share:.1%}" for share in shares) + " |")
     reached = figures[STORYTELLER]["writing"][str(WARMTHS[0])]["faultless"] >= AIM
     yield f"\nThe aim of {AIM:.0%} faultless texts at temperature {WARMTHS[0]} is {'reached' if reached else 'not reached'}."
     yield ("\n## Who has it?\n\nAnswers of the grammar that are the model's best guess, by sentences since the oldest fact "
@@ -362,9 +400,10 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m gptoss.training.stories.card", description=__doc__.splitlines()[0])
     parser.add_argument("--second", type=Path, help="the directory of a run of another seed")
     parser.add_argument("--control", type=Path, help=f"the directory of {CONTROL}")
+    parser.add_argument("--first", type=Path, help=f"the directory of {FIRST}")
     options = parser.parse_args()
-    for directory, file in zip((options.second, options.control), KEPT, strict=True):
-        if directory:
+    for file in KEPT:
+        if directory := getattr(options, Path(file).stem):
             figures = abilities(load_model(directory).requires_grad_(False), StoryCorpus.read(DIRECTORY / EVALUATION))
             history = json.loads((directory / HISTORY).read_text(encoding="utf-8"))
             figures |= {"curve": curve(history["evaluations"])}

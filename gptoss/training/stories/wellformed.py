@@ -12,6 +12,7 @@ from collections.abc import Sequence
 PLAIN = re.compile(r"[A-Za-z .,!?'\"\n;:-]+")
 SENTENCE = re.compile(r'"?[A-Z][^.!?]*(?:[.!?]+"?,? ?[a-z][^.!?]*)*[.!?]+"?')
 BETWEEN = re.compile(r'(?<=[.!?])\s+|(?<=[.!?]")\s+(?=["A-Z])')
+WORD = r"[a-z]+(?:['-][a-z]+)*|[.!?]"  # in lower case, or a sign
 LONGEST_SENTENCE = 45  # words
 LEAST_DISTINCT = 0.9  # share of the word trigrams that are new, in a text without fault
 KEPT_DISTINCT = 0.94  # the same of a text to learn from: a model that samples coldly repeats more than what it has read
@@ -27,7 +28,7 @@ def sentences(text: str) -> list[str]:
 
 def words(text: str) -> list[str]:
     """Words in lower case, and signs, each by itself."""
-    return re.findall(r"[a-z]+(?:['-][a-z]+)*|[.!?]", text.lower())
+    return re.findall(WORD, text.lower())
 
 
 def well_formed(sentence: str) -> bool:

@@ -18,8 +18,9 @@ DIRECTORY = Path(__file__).parent
 EVALUATION = "evaluation.npz"
 LOSSES = "losses.json"  # of the whole family on those texts, as the card has them
 # What the card and that file call the runs that do not ship.
+FIRST = "storyteller, before its last rounds"  # of unlearning what it repeats, which none of its family had
 OTHER_SEED = "storyteller, another seed"
-CONTROL = "storyteller, trained on"  # as far as the variants that began at its weights, with nothing taken out
+CONTROL = "storyteller, trained on"  # as far as the variants that began at the first one's weights, with nothing taken out
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from gptoss.training.stories import card
 from gptoss.training.stories.corpus import DOMAINS, StoryCorpus
 from gptoss.training.stories.possession import POSSESSION
 from gptoss.training.stories.wellformed import sentences, well_formed, whole_sentences
-from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, LOSSES, storyteller_vocabulary
+from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, FIRST, LOSSES, storyteller_vocabulary
 
 CONFIG = ModelConfig.preset(STORYTELLER)
 LARGEST = 16_000_000  # bytes of a file
@@ -90,7 +90,7 @@ def test_the_card_says_of_variants_that_began_at_trained_weights_what_they_lose_
     for name in ("no-sinks", "all-full"):
         one = shipped()[f"{STORYTELLER}-{name}"]
         assert f"{one.tokens_seen:,} tokens" in text and one.history()["corpus"]["fingerprint"] in text
-        for other in (CONTROL, STORYTELLER):
+        for other in (CONTROL, FIRST):
             differences = " | ".join(f"{losses[name][domain] - losses[other][domain]:+.3f}" for domain in DOMAINS)
             assert f"| {name}, with {other} | {differences} |" in text
         own = card.curve(one.history()["evaluations"])
