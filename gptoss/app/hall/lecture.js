@@ -18,13 +18,14 @@ const NOT_HANDS = '.lecture-bar, .st-key-ballot, .head-fold, [popovertarget], a[
 const MOVES = ['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End']
 
 const room = (window.gptossLecture ??= {
-  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, seen: '', seenAt: 0, can: '', taken: 0, taking: Promise.resolve(), keyAt: -OWN, handAt: -OWN, turnAt: 0, askedAt: -AGAIN, black: false, digits: '', fetched: '',
+  now: null, code: '', stream: null, event: null, asked: '', told: '', toldAt: 0, seen: '', seenAt: 0, can: '', taken: 0, taking: Promise.resolve(), keyAt: -OWN, handAt: -OWN, turnAt: 0, askedAt: -AGAIN, seat: {}, black: false, digits: '', fetched: '',
   byTab: false, listens: false, isSettled, pressed: key => room.now && (leads() ? led(key) : turned(key)),
 })
 
 export default function (component) {
   const mine = (room.now = { data: component.data, home: component.parentElement,
     send: message => component.setTriggerValue('said', message) })
+  room.seat = component.data.seat
   if (!room.listens) listen()
   if (room.now.data.code !== room.code || !room.now.data.stream) open(room.now.data)
   document.documentElement.classList.add('lectured')
@@ -39,6 +40,7 @@ export default function (component) {
 
 const data = () => room.now?.data ?? {}
 const leads = () => data().role === 'lead'
+const isConnected = () => document.querySelector('.stApp')?.dataset.testConnectionState === 'CONNECTED'
 const isRunning = () => document.querySelector('[data-test-script-state=running]') !== null
 // Whether the page is drawn that belongs to where the room is, so that parts of it can be drawn anew.
 function isSettled() {
@@ -51,7 +53,8 @@ const here = path => new URL(`./${path}`, location.href)
 function listen() {
   room.listens = true
   const app = document.querySelector('.stApp') ?? document.body
-  new MutationObserver(() => setTimeout(look, 0)).observe(app, { attributeFilter: ['data-test-script-state'] })
+  new MutationObserver(() => setTimeout(look, 0)).observe(app, {
+    attributeFilter: ['data-test-script-state', 'data-test-connection-state'] })
   setInterval(look, QUIET)
   window.addEventListener('keydown', event => {
     if (event.isTrusted) room.byTab = event.key === 'Tab' || (room.byTab && !/^(Page|F5|Esc|b$)/.test(event.key))
@@ -69,12 +72,21 @@ function listen() {
   }, true)
 }
 
+// While a page is being changed the address may say nothing of the lecture. A server that was started anew just then would
+// know nothing else of this session.
+function keepSeat() {
+  const address = new URL(location.href), seat = Object.entries(room.seat)
+  if (seat.every(([name]) => address.searchParams.has(name))) return
+  for (const [name, value] of seat) address.searchParams.set(name, value)
+  history.replaceState(history.state, '', address)
+}
+
 function leave() {
   room.stream?.close()
   dropFrame()
   for (const one of document.querySelectorAll('.lecture-over')) one.remove()
   document.documentElement.classList.remove('lectured')
-  Object.assign(room, { code: '', stream: null, event: null, asked: '', told: '', black: false, fetched: '' })
+  Object.assign(room, { code: '', stream: null, event: null, asked: '', told: '', black: false, fetched: '', seat: {} })
 }
 
 // ---------------------------------------------------------------- the room
@@ -142,6 +154,7 @@ const sorted = address => [...new URLSearchParams(address.split('?')[1] ?? '')].
 // Once nothing runs: go where the room is, or tell it what is on the projector.
 function look() {
   const { event } = room
+  if (!isConnected()) keepSeat()
   if (!room.now || isRunning()) return
   if (data().want) sendOrder()
   if (leads()) prepare()
@@ -202,8 +215,7 @@ async function take({ number, step }) {
   if (does) window.gptossKeys.queue({ does })
 }
 
-const isAble = () => leads() && !data().gone && data().turn === room.event?.turn && Boolean(window.gptossKeys?.now) &&
-  document.querySelector('.stApp')?.dataset.testConnectionState === 'CONNECTED'
+const isAble = () => leads() && !data().gone && data().turn === room.event?.turn && Boolean(window.gptossKeys?.now) && isConnected()
 
 function sendOrder() {
   const text = kept('own').order

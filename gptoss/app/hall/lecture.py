@@ -88,7 +88,8 @@ def draw(path: str) -> None:
     hidden.draw()
     if seat.taken():
         here = seat.seat()
-        _element(key=KEY, data=_of_leader(here, path) if here.lead else _of_follower(here), on_said_change=_hear)
+        data = _of_leader(here, path) if here.lead else _of_follower(here)
+        _element(key=KEY, data=data | {"seat": seat.query()}, on_said_change=_hear)
 
 
 def act(path: str, message: object) -> bool:
@@ -185,8 +186,8 @@ def _open(here: Seat, page: Page, query: Mapping[str, list[str]], view: course.V
             called.reveal(page.path)
     said = {key: words for key, words in query.items() if key not in stage.KEYS | seat.KEYS}
     here.to = said | {key: [word] for key, word in (stage.query() | seat.query()).items()}
-    if page.path != here.runs:
-        st.switch_page(f"pages/{page.file}", query_params={})  # what it says is put there by the run that follows
+    if page.path != here.runs:  # what it says is put there by the run that follows; meanwhile a reload finds its seat again
+        st.switch_page(f"pages/{page.file}", query_params=stage.query() | seat.query())
 
 
 def _forget() -> None:
