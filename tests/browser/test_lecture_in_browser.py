@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 
 import pytest
@@ -46,6 +47,18 @@ headline = "Few of many"
 sentence = "A router picks."
 """
 
+# Every address that a page of the app gives itself.
+ADDRESSES = """
+window.addresses = []
+for (const name of ['pushState', 'replaceState']) {
+  const real = history[name]
+  history[name] = function (...given) {
+    real.apply(this, given)
+    window.addresses.push(location.href)
+  }
+}
+"""
+
 
 class Lecture:
     """A server that can be started again on its port, and the browsers that go to it. `errors` are what their pages met."""
@@ -67,6 +80,7 @@ class Lecture:
         """One that shares nothing with the others."""
         context = self._browser.new_context(viewport=screen)
         context.set_default_timeout(2 * PATIENCE)
+        context.add_init_script(ADDRESSES)
         context.on("weberror", lambda met: self.errors.append(str(met.error)))
         self.contexts.append(context)
         return context
@@ -103,6 +117,14 @@ def elapsed(page: Page) -> int:
     """Seconds on the presenter's clock."""
     minutes, seconds = page.get_by_role("timer").inner_text().split(":")
     return 60 * int(minutes) + int(seconds)
+
+
+def keeps_its_seat(page: Page) -> None:
+    """A window of the app whose address was always one that leads or follows, and whose bar covers nothing."""
+    addresses = page.evaluate("window.addresses")
+    assert addresses and all("lead=" in one or "room=" in one for one in addresses)
+    app, bar = page.locator(".stApp").bounding_box(), page.locator(".lecture-bar").bounding_box()
+    assert app["y"] + app["height"] <= bar["y"] + 0.5
 
 
 def stands_on(page: Page, path: str) -> None:
@@ -228,8 +250,11 @@ def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone
     before = elapsed(window)
     for page in app:
         stands_on(page, "sinks")
+        keeps_its_seat(page)
     lecture.stop()
     expect(window.locator("#link")).to_contain_text("Connection lost")
+    for page in app:  # as while a page is being changed from the bar
+        page.evaluate("history.replaceState(history.state, '', location.pathname)")
     lecture.start()
     expect(window.locator("#link")).to_have_text("Connected", timeout=2 * PATIENCE)
     reads(window, "A sink is a gate")
@@ -238,6 +263,8 @@ def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone
     window.keyboard.press("PageDown")
     phone.get_by_role("radio", name="The first token").click()
     expect(window.locator("#vote-count")).to_have_text("1")
+    for page in app:
+        expect(page).to_have_url(re.compile(r"[?&](lead|room)=\w{4}"))
     window.keyboard.press("PageDown")
     window.keyboard.press("PageDown")
     for page in app:
