@@ -47,8 +47,11 @@ class Played:
             context.on("weberror", lambda met: self.errors.append(str(met.error)))
         self._desk, self._pocket, self._seat = desk, pocket, seat
 
-    def start(self, name: str) -> None:
-        """Start the lecture from its page; then come the presenter's window, the phone and the follower."""
+    def start(self, name: str, theme: str) -> None:
+        """Start the lecture from its page; then come the presenter's window, the phone and the follower.
+
+        A projector is light whatever the system is, unless its address says otherwise.
+        """
         self.projector = self._desk.new_page()
         self.projector.set_viewport_size(LAPTOP)
         self.projector.goto(f"{self.app}/lecture?order={name}")
@@ -56,6 +59,8 @@ class Played:
         self.projector.screenshot(path=self.out / "00-lectures.png")
         self.projector.get_by_role("button", name="Start the lecture").click()
         self.projector.wait_for_url(re.compile(r"lead=\w{4}"))
+        if theme == "dark":
+            self.projector.goto(f"{self.projector.url}&theme=dark")
         self.rest(self.projector)
         self.code = parse_qs(urlsplit(self.projector.url).query)["lead"][0]
         self.presenter, self.phone, self.follower = (one.new_page() for one in (self._desk, self._pocket, self._seat))
@@ -194,7 +199,7 @@ def play(out: Path, name: str, theme: str) -> bool:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         contexts = [browser.new_context(viewport=screen, color_scheme=theme) for screen in (DESKTOP, PHONE, LAPTOP)]
         played = Played(*contexts, server.address, out, read_order(SHIPPED[name]))
-        played.start(name)
+        played.start(name, theme)
         played.play()
         for error in played.errors:
             played.want(False, f"an error in a page: {error}")
