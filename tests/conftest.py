@@ -1,6 +1,7 @@
 """Settings of the whole test set."""
 
 from functools import cache
+from unittest.mock import MagicMock
 
 import torch
 from hypothesis import settings
@@ -16,9 +17,22 @@ torch.set_num_threads(1)  # the models are tiny: a second thread costs more than
 # twice as long as most pages, and never changes.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
-# Every run of an AppTest compiles the router and its page, and makes a server of mocks, each of which a server does once.
+# Every run of an AppTest compiles the router and its page, which a server does once.
 app_test.ScriptCache = local_script_runner.ScriptCache = cache(ScriptCache)
-app_test.MagicMock = cache(app_test.MagicMock)
+
+
+@cache
+def a_server(spec: type) -> MagicMock:
+    """What stands for the server in every AppTest, made once, since that takes as long as a light page.
+
+    Its visitors come from its own machine and without cookies, so that each of them is somebody else.
+    """
+    server = MagicMock(spec=spec)
+    server.get_client.return_value = None
+    return server
+
+
+app_test.MagicMock = a_server
 
 
 def run_app(main_script: str) -> None:
