@@ -81,11 +81,8 @@ class Reader:
 
     def resident_bytes(self, dtype: torch.dtype = torch.bfloat16, packed: bool = False) -> int:
         """Memory that `tensors` takes on the CPU with the same arguments, without what is only mapped from the files."""
-        return sum(math.prod(shape) * (torch.float32 if is_norm_scale(name) else dtype).itemsize
-                   for name, shape in self.shapes.items() if not (packed and self._is_mapped(name, dtype)))
-
-    def _is_mapped(self, name: str, dtype: torch.dtype) -> bool:
-        return name in self.packed or self._lies_ready(name, torch.float32 if is_norm_scale(name) else dtype)
+        return sum(math.prod(shape) * _wanted(name, dtype).itemsize for name, shape in self.shapes.items()
+                   if not (packed and (name in self.packed or self._lies_ready(name, _wanted(name, dtype)))))
 
     def _tensors(self, dtype: torch.dtype, device: torch.device | str, packed: bool) -> Iterator[tuple[str, torch.Tensor]]:
         with ExitStack() as files:
@@ -97,7 +94,7 @@ class Reader:
                     for half, (part, _) in zip(packed_names(name, "openai"), self._stored[name].parts, strict=True):
                         yield half, self._mapped(part, opened).to(device)
                     continue
-                wanted = torch.float32 if is_norm_scale(name) else dtype
+                wanted = _wanted(name, dtype)
                 if packed and self._lies_ready(name, wanted):
                     yield name, self._mapped(self._stored[name].parts[0][0], opened).to(device)
                 else:
@@ -266,6 +263,11 @@ def _require_bounded_header(path: Path) -> None:
     if size > min(_MAX_HEADER_BYTES, path.stat().st_size):
         raise CheckpointError(f"{path} is truncated or not a safetensors file: its header has {size:,} bytes, at most "
                               f"{_MAX_HEADER_BYTES:,} are read")
+
+
+def _wanted(name: str, dtype: torch.dtype) -> torch.dtype:
+    """The number type of a tensor in a model of `dtype`, whose norms stay in float32."""
+    return torch.float32 if is_norm_scale(name) else dtype
 
 
 def _headers_of(path: Path) -> dict[str, Header]:

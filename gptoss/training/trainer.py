@@ -72,7 +72,6 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.peak,
                                            betas=(recipe.beta1, recipe.beta2), fused=True)
         self.at = 0
-        self._rounds = False
         self.begun_from = ""
         self.steps: list[Step] = []
         self.evaluations: dict[int, Evaluation] = {}
@@ -102,7 +101,7 @@ class Trainer:
         """One optimizer step, on the corpus's documents for it unless others are given. Raises `Diverged`."""
         start = time.perf_counter()
         if self.at == self._rounding_step:
-            self.round_experts()
+            round_experts(self.model)
         self._rotate(yarn=self._yarn_has_joined and (self.recipe.yarn_from == 0 or self.at % 2 == 1))
         batch = batch or self.corpus.batch(self.at, self.recipe.batch)
         rate = self.recipe.learning_rate(self.at)
@@ -184,16 +183,10 @@ class Trainer:
     def go_to(self, at: int, weights: dict[str, Tensor]) -> None:
         """Go to step `at` of the recipe with these weights, and with experts rounded if they would be by then."""
         if at > self._rounding_step >= self.at:
-            self.round_experts()
+            round_experts(self.model)
         self.at = at
         self.restore(weights)
         self._good = (at, self.weights())
-
-    def round_experts(self) -> None:
-        """From now on the experts' weights are rounded to MXFP4, where the recipe has that in any part of the run."""
-        if self.recipe.mxfp4_from < 1 and not self._rounds:
-            round_experts(self.model)
-            self._rounds = True
 
     @property
     def _rounding_step(self) -> int:
@@ -260,7 +253,7 @@ class _Rounded(nn.Module):
 def round_experts(model: nn.Module) -> None:
     """From now on the experts' weights are rounded to MXFP4 in every pass, while what learns keeps its precision."""
     for module in model.modules():
-        if isinstance(module, MLPBlock):
+        if isinstance(module, MLPBlock) and not parametrize.is_parametrized(module):
             for name in ("mlp1_weight", "mlp2_weight"):
                 parametrize.register_parametrization(module, name, _Rounded(), unsafe=True)
 

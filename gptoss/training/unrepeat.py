@@ -24,7 +24,7 @@ from torch.nn.utils import parametrize
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.stories.corpus import end_of_text
 from gptoss.training.stories.wellformed import WORD
-from gptoss.training.trainer import Trainer, parameter_groups
+from gptoss.training.trainer import Trainer, parameter_groups, round_experts
 
 TEXTS, NEW = 1024, 200  # texts written in a round, and the tokens of each
 OPENING = (3, 12)  # tokens of a text of the corpus that a written one begins with
@@ -52,19 +52,20 @@ class Round:
     seconds: float
 
 
-def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS, rate: float = RATE) -> Iterator[Round]:
+def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS) -> Iterator[Round]:
     """Let a trained model write beginnings of `domain`, and unlearn what it repeats. Changes the trainer's model."""
     model, vocabulary = trainer.model, trainer.corpus.vocabulary
-    trainer.round_experts()  # as its file will have them, where the recipe wants that
+    if trainer.recipe.mxfp4_from < 1:
+        round_experts(model)  # as its file will have them
     start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.0), lr=rate, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.0), lr=RATE, fused=True)
     rng = np.random.default_rng((trainer.recipe.seed, 3))
     generator = torch.Generator(model.device).manual_seed(trainer.recipe.seed)
     documents = trainer.corpus.rows[domain]
     for number in range(rounds):
         begun = time.perf_counter()
         for group in optimizer.param_groups:
-            group["lr"] = rate * min((number + 1) / WARM, 1 - number / rounds)
+            group["lr"] = RATE * min((number + 1) / WARM, 1 - number / rounds)
         opening = documents[rng.integers(len(documents), size=texts), :rng.integers(*OPENING)].astype(np.int64)
         temperature = TEMPERATURES[number % len(TEMPERATURES)]
         written = write(model, torch.as_tensor(opening).to(model.device), NEW, temperature, generator)

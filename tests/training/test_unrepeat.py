@@ -35,6 +35,7 @@ def test_a_word_is_repeated_where_it_ends_a_run_of_three_that_came_before_howeve
 
 def test_a_model_that_only_repeats_itself_learns_to_do_it_less(monkeypatch):
     monkeypatch.setattr(module, "NEW", 24)
+    monkeypatch.setattr(module, "RATE", 1e-2)
     monkeypatch.setattr(module, "WEIGHT", 20.0)  # against a corpus that does nothing else
     vocabulary = storyteller_vocabulary()
     rows = np.tile(np.arange(300, 304, dtype=np.uint16), (64, 9))[:, :33]  # a text that says the same four words again
@@ -45,7 +46,7 @@ def test_a_model_that_only_repeats_itself_learns_to_do_it_less(monkeypatch):
     trainer = Trainer(contestants(config)[STUDY].build(), corpus, Recipe(steps=60, batch=8, length=32, peak=2e-2, warmup=2))
     while not trainer.done:
         trainer.train()
-    rounds = list(unrepeat(trainer, STORY, 9, texts=16, rate=1e-2))
+    rounds = list(unrepeat(trainer, STORY, 9, texts=16))
     assert rounds[0].repeating > 0.5, "it has learned to repeat"
     assert rounds[-1].new > rounds[0].new + 0.1
     assert rounds[-1].penalty < rounds[0].penalty
