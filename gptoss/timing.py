@@ -42,8 +42,8 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int, budget
     `progress` gets the share that is done, 0 to 1. `Stopped` is raised where `should_stop` says so before a call.
     """
     taken: dict[str, list[float]] = {name: [] for name in contestants}
-    begin, done = time.perf_counter(), -warm
-    while done < rounds or time.perf_counter() - begin < budget:
+    begin, done, share = time.perf_counter(), -warm, 0.0
+    while share < 1:
         for name, call in contestants.items():
             if should_stop():
                 raise Stopped
@@ -51,7 +51,8 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int, budget
             if done >= 0:
                 taken[name].append(elapsed)
         done += 1
+        spent = (time.perf_counter() - begin) / budget if budget else 1.0
+        share = min(1.0, spent, max(done, 0) / rounds)
         if progress is not None:
-            spent = (time.perf_counter() - begin) / budget if budget else 1.0
-            progress(min(1.0, spent, max(done, 0) / rounds))
+            progress(share)
     return taken

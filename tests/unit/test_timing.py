@@ -1,5 +1,8 @@
 """Timing: what counts, in which order, and what is said of it."""
 
+import itertools
+import time
+
 import pytest
 
 from gptoss.timing import Stopped, in_turn, seconds, spread
@@ -21,6 +24,14 @@ def test_contestants_take_turns_and_the_first_rounds_do_not_count():
 
 def test_rounds_go_on_while_the_budget_lasts():
     assert len(in_turn({"a": lambda: None}, rounds=1, budget=0.01)["a"]) > 1
+
+
+def test_progress_ends_at_one_where_time_runs_out_between_two_looks_at_the_clock(monkeypatch):
+    ticks = itertools.count(step=0.3)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    shares = []
+    taken = in_turn({"a": lambda: None}, rounds=1, budget=1.0, warm=0, progress=shares.append)
+    assert shares == pytest.approx([0.9, 1.0]) and len(taken["a"]) == 2
 
 
 def test_a_measurement_ends_before_the_next_call_when_it_is_told_to():
