@@ -23,7 +23,7 @@ from torch.nn.utils import parametrize
 
 from gptoss.tokenizer import CompactVocabulary
 from gptoss.training.stories.corpus import end_of_text
-from gptoss.training.stories.wellformed import WORD
+from gptoss.training.stories.wellformed import SIGNS, WORD
 from gptoss.training.trainer import Trainer, parameter_groups, round_experts
 
 TEXTS, NEW = 1024, 200  # texts written in a round, and the tokens of each
@@ -32,13 +32,13 @@ TEMPERATURES = (0.7, 0.7, 0.7, 0.4)  # of the rounds in turn
 ENOUGH = 0.95  # share of new runs of three words from which on a text is left as it is
 RATE = 3e-4  # of AdamW, which rises in the first `WARM` rounds and then falls to 0
 WARM = 5
-WEIGHT = 5.0  # of the penalty beside the corpus's loss
-AT_ONCE = 16  # texts in a pass with gradients
+WEIGHT = 8.0  # of the penalty beside the corpus's loss
+AT_ONCE = 64  # texts in a pass with gradients
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round: what share of its texts repeated too much, how much was new on average, their mean tokens, and the loss.
+    """One round: what share of its texts was at fault, how much was new on average, their mean tokens, and the loss.
 
     `loss` is the cross-entropy on the corpus to the probabilities of the start, `penalty` what the repeated words cost.
     """
@@ -69,9 +69,10 @@ def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS) -> 
         opening = documents[rng.integers(len(documents), size=texts), :rng.integers(*OPENING)].astype(np.int64)
         temperature = TEMPERATURES[number % len(TEMPERATURES)]
         written = write(model, torch.as_tensor(opening).to(model.device), NEW, temperature, generator)
-        marked, new, lengths = (torch.as_tensor(part) for part in repeats(written.cpu().numpy(), vocabulary))
+        marked, new, stutters, lengths = map(torch.as_tensor, repeats(written.cpu().numpy(), vocabulary))
+        faulty = (new < ENOUGH) | stutters
         marked[:, :opening.shape[1]] = False
-        marked &= (new < ENOUGH)[:, None]
+        marked &= faulty[:, None]
         rows = trainer.corpus.batch(trainer.at + number, trainer.recipe.batch).tokens
         loss = _keep(trainer, torch.as_tensor(rows).to(model.device), start)
         penalty = _unlearn(trainer, written, marked.to(model.device), int(lengths.sum()))
@@ -80,7 +81,7 @@ def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS) -> 
         nn.utils.clip_grad_norm_(model.parameters(), trainer.recipe.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        yield Round(temperature, float((new < ENOUGH).float().mean()), float(new.mean()), float(lengths.float().mean()),
+        yield Round(temperature, float(faulty.float().mean()), float(new.mean()), float(lengths.float().mean()),
                     loss, penalty, time.perf_counter() - begun)
 
 
@@ -98,13 +99,14 @@ def write(model: nn.Module, opening: Tensor, new: int, temperature: float, gener
     return torch.cat(rows, dim=1)
 
 
-def repeats(tokens: np.ndarray, vocabulary: CompactVocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which tokens begin a word that ends a run of three words which its text had before, up to the text's end.
+def repeats(tokens: np.ndarray, vocabulary: CompactVocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which tokens begin a word that ends a run of three words which its text had before, or that is one word three times.
 
     Words are those of `wellformed`. tokens (texts, tokens) -> marks of the same shape, and by text the share of runs that
-    are new (1 where there are none) and the tokens before its end.
+    are new (1 where there are none), whether a word comes three times in a row, and the tokens before the text's end.
     """
     marks, new, lengths = np.zeros(tokens.shape, dtype=bool), np.ones(len(tokens)), np.zeros(len(tokens), dtype=int)
+    stutters = np.zeros(len(tokens), dtype=bool)
     end = end_of_text(vocabulary)
     for row, text in enumerate(tokens.tolist()):
         lengths[row] = text.index(end) if end in text else len(text)
@@ -113,10 +115,11 @@ def repeats(tokens: np.ndarray, vocabulary: CompactVocabulary) -> tuple[np.ndarr
         said = [word.group() for word in found]
         runs = list(zip(said, said[1:], said[2:], strict=False))
         first = {run: place for place, run in reversed([*enumerate(runs)])}
-        again = [found[place + 2].start() for place, run in enumerate(runs) if first[run] < place]
-        marks[row, np.searchsorted(np.cumsum([len(piece) for piece in pieces]), again, side="right")] = True
-        new[row] = len(first) / len(runs) if runs else 1.0
-    return marks, new, lengths
+        same = [len({*run}) == 1 and run[0] not in SIGNS for run in runs]
+        at_fault = [found[place + 2].start() for place, run in enumerate(runs) if first[run] < place or same[place]]
+        marks[row, np.searchsorted(np.cumsum([len(piece) for piece in pieces]), at_fault, side="right")] = True
+        new[row], stutters[row] = len(first) / len(runs) if runs else 1.0, any(same)
+    return marks, new, stutters, lengths
 
 
 def _keep(trainer: Trainer, rows: Tensor, start: dict[str, Tensor]) -> float:

@@ -14,23 +14,26 @@ from gptoss.training.trainer import Trainer
 from gptoss.training.unrepeat import repeats, unrepeat
 
 
-def test_a_word_is_repeated_where_it_ends_a_run_of_three_that_came_before_however_its_tokens_cut_it():
+def test_a_word_is_at_fault_where_it_ends_a_run_of_three_that_came_before_or_is_said_three_times_in_a_row():
     vocabulary = storyteller_vocabulary()
     texts = ["Lily saw a dragonfly. Then LILY saw, a dragonfly.", "One two three four five six seven.", "Oh. Oh. Oh. Oh.",
-             "a b c a b c a b c"]
+             "a b c a b c a b c", "It was a big, big, BIG cake.", "No. No. No."]
     ends = [vocabulary.encode(text, special=True) for text in (f"{text}<|endoftext|>Lily saw a" for text in texts)]
     tokens = np.array([(own + [0] * 80)[:80] for own in ends])
-    marks, new, lengths = repeats(tokens, vocabulary)
+    marks, new, stutters, lengths = repeats(tokens, vocabulary)
     for row, text in enumerate(texts):
         assert vocabulary.decode(ends[row][:lengths[row]]) == text
         assert new[row] == distinct_trigrams(text)
         marked = [vocabulary.decode([token]).strip().lower() for token in tokens[row][marks[row]]]
         said = words(text)
         again = [said[place] for place in range(2, len(said)) if tuple(said[place - 2:place + 1]) in
-                 {*zip(said[:place - 1], said[1:place - 1], said[2:place], strict=False)}]
+                 {*zip(said[:place - 1], said[1:place - 1], said[2:place], strict=False)}
+                 or said[place - 2] == said[place - 1] == said[place]]
         assert len(marked) == len(again), text
         assert all(word.startswith(piece) or piece in (".", ".,") for word, piece in zip(again, marked, strict=True))
     assert [vocabulary.decode([token]) for token in tokens[0][marks[0]]][0] == " a"
+    assert vocabulary.decode(tokens[4][marks[4]].tolist()) == " B", "the token that begins the third of them"
+    assert stutters.tolist() == [False] * 4 + [True, False]
 
 
 def test_a_model_that_only_repeats_itself_learns_to_do_it_less(monkeypatch):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 PLAIN = re.compile(r"[A-Za-z .,!?'\"\n;:-]+")
 SENTENCE = re.compile(r'"?[A-Z][^.!?]*(?:[.!?]+"?,? ?[a-z][^.!?]*)*[.!?]+"?')
 BETWEEN = re.compile(r'(?<=[.!?])\s+|(?<=[.!?]")\s+(?=["A-Z])')
+SIGNS = ".!?"  # that end a sentence
 WORD = r"[a-z]+(?:['-][a-z]+)*|[.!?]"  # in lower case, or a sign
 LONGEST_SENTENCE = 45  # words
 LEAST_DISTINCT = 0.9  # share of the word trigrams that are new, in a text without fault
@@ -36,7 +37,7 @@ def well_formed(sentence: str) -> bool:
 
     Also: no characters of markup, no word three times in a row, at most `LONGEST_SENTENCE` words.
     """
-    spoken = [word for word in words(sentence) if word not in ".!?"]
+    spoken = [word for word in words(sentence) if word not in SIGNS]
     return (bool(PLAIN.fullmatch(sentence)) and bool(SENTENCE.fullmatch(sentence))
             and 1 <= len(spoken) <= LONGEST_SENTENCE
             and not any(len({*three}) == 1 for three in zip(spoken, spoken[1:], spoken[2:], strict=False)))
