@@ -18,7 +18,6 @@ from gptoss.config import ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
 from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_rows, story_losses
 from gptoss.training.shipped import CLASSROOM, SEEDS, STORYTELLER, Shipped, find, shipped
-from gptoss.training.storyteller import CONTROL, FIRST
 
 RETRAINED = "What it costs in loss"  # the view's name on every page
 _LENGTH = ModelConfig.preset(CLASSROOM).initial_context_length  # tokens that all of them were trained on
@@ -71,12 +70,11 @@ CHOICES = {
 }
 
 
-# The same of the variants of storyteller that ship: name of its folder, or of a run -> what it is called. They stand beside
-# storyteller as it was before its last rounds, which none of them had, and those that began at its weights beside `CONTROL`.
+# The same of the variants of storyteller that ship: name of its folder -> what it is called.
 STORIES = {
-    "gqa": {"kv-1": "1 group", FIRST: "2 groups"},
-    "window": {FIRST: "every second", CONTROL: "every second, trained on", "all-full": "no layer"},
-    "sinks": {FIRST: "with sinks", CONTROL: "with sinks, trained on", "no-sinks": "without sinks"},
+    "gqa": {"kv-1": "1 group", STORYTELLER: "2 groups"},
+    "window": {STORYTELLER: "every second", "all-full": "no layer"},
+    "sinks": {STORYTELLER: "with sinks", "no-sinks": "without sinks"},
 }
 
 
@@ -102,7 +100,7 @@ def show_retrained(page: str, study: Study) -> None:
 @remembered
 def _story_table(page: str) -> pd.DataFrame:
     """Losses by variant and seed, a column for each domain, and the floors."""
-    losses = story_losses(STORIES[page], STORIES[page][FIRST])
+    losses = story_losses(STORIES[page], STORIES[page][STORYTELLER])
     table = losses.pivot(index=["variant", "seed"], columns="domain", values="loss")[losses["domain"].unique()]
     floors = losses.groupby("domain")["floor"].first()
     rows = [(f"{variant}, seed {seed}", *(units.fixed(loss, 3) for loss in row)) for (variant, seed), row in zip(
@@ -115,29 +113,16 @@ def _story_table(page: str) -> pd.DataFrame:
 @remembered
 def stories_in_words(page: str) -> str:
     """Which differences are larger than that between two seeds of storyteller itself, and what was trained how."""
-    base, control = STORIES[page][FIRST], STORIES[page].get(CONTROL, "")
-    losses = story_losses(STORIES[page], base)
-    pairs = [(variant, other) for variant in STORIES[page].values() for other in (control, base)
-             if other and variant not in (base, other)]
-    tables = {other: differences(losses, other, base) for _, other in pairs}
-    sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{other}”: "
-                 f"{_verdict(tables[other][tables[other]['variant'] == variant])}." for variant, other in pairs]
-    how = f"\n\n{_begun(page)}" if control else ""
-    return " ".join([*sentences, f"“{base[0].upper()}{base[1:]}” is storyteller before its last rounds of unlearning what "
-                     "it repeats, which no variant had.", how, f"How much seeds differ is known of “{base}” alone, because "
-                     "the variant was trained from one seed. These are means over texts that no training step saw, as on "
-                     "its card."])
-
-
-def _begun(page: str) -> str:
-    """How the variants that began at storyteller's weights came about, and what their losses therefore say."""
-    ship = next(one for one in shipped().values() if one.directory.name in STORIES[page] and one.begun_from)
-    own = shipped()[ship.begun_from]
-    return (f"“{STORIES[page][ship.directory.name].capitalize()}” began at those weights of `{own.name}`, which had seen "
-            f"{units.count(own.tokens_seen)} tokens, and was trained on {units.count(ship.tokens_seen)} more "
-            f"{ship.contestant.title}. “{STORIES[page][CONTROL].capitalize()}” had the same texts and steps with nothing "
-            "taken out, so that the difference between both is what the part is worth to a model that has had it. A "
-            "training that never had it may end elsewhere.")
+    base = STORIES[page][STORYTELLER]
+    table = differences(story_losses(STORIES[page], base), base)
+    sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{base}”: {_verdict(rows)}."
+                 for variant, rows in table.groupby("variant", sort=False)]
+    sampled = {one.texts for one in shipped().values() if one.family == STORYTELLER and one.directory.name in STORIES[page]}
+    texts = "" if len(sampled) == 1 else (
+        "The variant learned from another sampling of the same corpus, and how much that alone matters was not measured. ")
+    return (f"{' '.join(sentences)} Each began at random weights. {texts}How much seeds differ is known of “{base}” alone, "
+            "because the variant was trained from one seed. These are means over texts that no training step saw, as on "
+            "its card.")
 
 
 def under_study(page: str, study: Study) -> str:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from gptoss import units
 from gptoss.app import trained
 from gptoss.app.served import CHECKPOINT, served
 from gptoss.app.study import DEFAULT_PRESET, DIALS, RANDOM, TRAINED, Study
@@ -75,22 +74,8 @@ def weights_of(study: Study) -> Weights:
         return replace(weights, note=f"They are from this server: “{own.title}”. {weights.note}".strip())
     if ship is None:
         return _random(study, missing and f"{missing} Random ones stand in.")
-    words = (f"{ship.begun_from}'s weights, trained for {units.count(ship.tokens_seen)} more tokens" if ship.begun_from else
-             f"weights trained on {ship.trained_on}")
-    weights = _of(ship.name, ship.contestant, study, words)
-    said = (f"{missing} The shipped ones stand in." if missing else "", how_begun(ship), weights.note)
-    return replace(weights, note=" ".join(filter(None, said)))
-
-
-def how_begun(ship: Shipped) -> str:
-    """Of weights whose training began at those of another shipped model: at which, and for how many tokens it lasted."""
-    if not ship.begun_from:
-        return ""
-    base = shipped()[ship.begun_from]
-    since = ", and has unlearned more of its repetitions since" if base.later_rounds else ""
-    return (f"They began at those of {base.name} and were trained on {units.count(ship.tokens_seen)} tokens "
-            f"{ship.contestant.title}; {base.name} itself was trained on {units.count(base.tokens_seen)} from new "
-            f"weights{since}.")
+    weights = _of(ship.name, ship.contestant, study, f"weights trained on {ship.trained_on}")
+    return replace(weights, note=f"{missing} The shipped ones stand in. {weights.note}".strip() if missing else weights.note)
 
 
 def weights_in_words(study: Study) -> str:

@@ -50,11 +50,10 @@ def story_losses(variants: Mapping[str, str], base: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "domain", "seed", "loss", "floor"])
 
 
-def differences(losses: pd.DataFrame, base: str, seeds_of: str = "") -> pd.DataFrame:
+def differences(losses: pd.DataFrame, base: str) -> pd.DataFrame:
     """Every other variant against `base`, domain by domain.
 
-    `losses` is what `loss_rows` gives. Where `base` has one seed, `seeds_of` names a variant whose seeds tell how far they
-    scatter. Columns `variant`, `domain`, `difference` (of the means over the seeds, in nats:
+    `losses` is what `loss_rows` gives. Columns `variant`, `domain`, `difference` (of the means over the seeds, in nats:
     above 0 the variant loses more), `spread` (how far the seeds of one variant lie apart, the larger of the two), and
     `beyond`, whether the difference is larger than the spread.
     """
@@ -64,6 +63,6 @@ def differences(losses: pd.DataFrame, base: str, seeds_of: str = "") -> pd.DataF
     for variant, domain in mean.index:
         if variant != base:
             difference = mean[variant, domain] - mean[base, domain]
-            widest = max(spread[one, domain] for one in filter(None, (variant, base, seeds_of)))
+            widest = max(spread[variant, domain], spread[base, domain])
             rows.append((variant, domain, difference, widest, abs(difference) > widest))
     return pd.DataFrame(rows, columns=["variant", "domain", "difference", "spread", "beyond"])

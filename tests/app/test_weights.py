@@ -296,19 +296,14 @@ def test_storyteller_runs_whole_with_its_weights_and_tokens_and_any_other_shape_
     assert twin(STORIES).live_config == STORIES.live_config
 
 
-@pytest.mark.parametrize("dials, name, how", [({"sinks": "off"}, "no-sinks", "without sinks"),
-                                              ({"window": 0}, "all-full", "without windows")], ids=str)
-def test_variants_that_began_at_storytellers_weights_say_so(dials, name, how):
+@pytest.mark.parametrize("dials, name", [({"sinks": "off"}, "no-sinks"), ({"window": 0}, "all-full")], ids=str)
+def test_storytellers_without_sinks_and_without_windows_are_trained(dials, name):
     study = STORIES.moved(**dials)[0]
     weights, ship = weights_of(study), shipped()[f"storyteller-{name}"]
-    tokens = f"{ship.tokens_seen / 1e6:.2f} M tokens"
-    words = f"storyteller's weights, trained for {tokens.replace(' tokens', ' more tokens')}"
-    assert weights == Weights(TRAINED, ship.name, words, weights.note)
-    assert f"began at those of storyteller and were trained on {tokens} {how}" in weights.note
-    assert "storyteller itself was trained on 216.27 M from new weights, and has unlearned" in weights.note
+    assert weights == Weights(TRAINED, ship.name, "weights trained on stories")
     assert torch.equal(live_model(study).model.block[0].attn.qkv.weight, ship.load().block[0].attn.qkv.weight)
     theta = weights_of(study.moved(theta=1000)[0])
-    assert theta.kind == CHANGED and weights.note in theta.note and "not retrained" in theta.note
+    assert theta.kind == CHANGED and "not retrained" in theta.note
 
 
 def test_weights_that_a_reader_trained_stand_for_the_tokens_of_classroom(shelf):

@@ -68,20 +68,23 @@ def test_a_model_is_what_its_contestant_is(name):
     assert all(weight.isfinite().all() for key, weight in model.named_parameters() if not key.endswith("sinks"))
 
 
-def test_what_began_at_trained_weights_says_at_which():
-    """By the SHA-256 that its history kept: the same that storyteller's own last rounds began at."""
-    begun = {name: one for name, one in MODELS.items() if one.begun_from}
-    assert {*begun} == {f"{STORYTELLER}-no-sinks", f"{STORYTELLER}-all-full"}
+def test_storytellers_family_learned_by_one_recipe_and_unlearned_its_repetitions():
+    family = {name: one.history() for name, one in MODELS.items() if one.family == STORYTELLER}
+    recipe = {**family[STORYTELLER]["recipe"]}
+    for name, history in family.items():
+        assert (history["contestant"], history["stopped"]) == (MODELS[name].contestant.name, "")
+        assert "begun_from" not in history, "at random weights"
+        assert history["recipe"] == recipe | {"balance": history["recipe"]["balance"]}
+        assert history["at"] == recipe["steps"] and len(history["unrepeat"]) == 70
+        for part in (history, *history.get("then", ())):
+            first, *_, last = (one["repeating"] for one in part["unrepeat"] if one["temperature"] == 0.7)
+            assert last < first / 2
+
+
+def test_rounds_alone_began_at_other_weights_than_they_left():
     start = MODELS[STORYTELLER]
     digest = start.history()["then"][0]["begun_from"]
     assert len(digest) == 64 and digest != begin_from(start.contestant.build(), start.directory), "it has learned since"
-    for one in begun.values():
-        history = one.history()
-        assert one.begun_from == STORYTELLER and history["begun_from"] == digest
-        assert history["stopped"] == "" and history["contestant"] == one.contestant.name
-        assert one.tokens_seen == history["at"] * history["recipe"]["batch"] * history["recipe"]["length"]
-        assert one.tokens_seen < start.tokens_seen / 100
-    assert begun[f"{STORYTELLER}-no-sinks"].history()["recipe"] == begun[f"{STORYTELLER}-all-full"].history()["recipe"]
 
 
 @EVERY

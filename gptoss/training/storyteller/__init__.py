@@ -2,7 +2,7 @@
 
 It was trained on what `gptoss.training.stories` wrote; `CARD.md` tells what that is and what the model can do. Beside the
 weights lie its vocabulary, the history of its training, and `evaluation.npz`, texts that were held out; in folders a GPT-2
-of equal active parameters and variants that differ in one thing, of which some began at random weights and others at these.
+of equal active parameters and variants that differ in one thing, trained by the same recipe.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ DIRECTORY = Path(__file__).parent
 EVALUATION = "evaluation.npz"
 LOSSES = "losses.json"  # of the whole family on those texts, as the card has them
 # What the card and that file call the runs that do not ship.
-FIRST = "storyteller, before its last rounds"  # of unlearning what it repeats, which none of its family had
+FIRST = "storyteller, before its last rounds"  # of unlearning what it repeats
 OTHER_SEED = "storyteller, another seed"
-CONTROL = "storyteller, trained on"  # as far as the variants that began at the first one's weights, with nothing taken out
 
 
 @functools.cache

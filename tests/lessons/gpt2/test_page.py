@@ -180,14 +180,11 @@ def test_a_trained_model_stands_beside_the_gpt2_that_was_trained_on_the_same_tex
     assert "GPT-2's weights are random" in captions(show(at, NEXT, WIDTH)), "only the equal one was trained"
 
 
-def test_of_weights_that_began_at_others_no_same_recipe_is_claimed():
-    alike, begun, own = (controls.whose_weights(controls.pair(Study.of_preset("storyteller").moved(**dials)[0], ACTIVE))
-                         for dials in ({"kv": 1}, {"sinks": "off"}, {}))
-    assert own.startswith(alike.split(" GPT-OSS has")[0]) and "GPT-OSS alone has unlearned more of its repetitions" in own
-    assert "alone has unlearned" not in alike + begun
-    assert alike.startswith("Both were trained on stories: the same texts in the same tokens, by the same recipe, with")
-    assert begun.startswith("Both were trained on stories with equal active parameters. GPT-OSS has storyteller's "
-                            "weights, trained for ") and ". They began at those of storyteller" in begun
+def test_both_are_said_to_have_learned_from_the_same_texts_only_where_they_did():
+    own, other = (controls.whose_weights(controls.pair(Study.of_preset("storyteller").moved(**dials)[0], ACTIVE))
+                  for dials in ({"kv": 1}, {"sinks": "off"}))
+    assert own.startswith("Both were trained on stories: the same texts in the same tokens, by the same recipe with")
+    assert other.startswith("Both were trained on stories: texts of the same kinds in the same tokens, by the same recipe")
 
 
 @pytest.mark.parametrize("model", MODELS)
