@@ -26,11 +26,14 @@ class LanguageModel(nn.Module):
         """Give the parameters memory and random values, unless `device` is "meta", which has names and shapes alone."""
         device = torch.get_default_device() if device is None else torch.device(device)
         if device.type != "meta":
-            # `to_empty` would do the same by way of torch's compiler and of sympy, 470 modules that nothing else needs.
-            empty = {name: torch.empty(part.shape, dtype=part.dtype, device=device)
-                     for name, part in self.state_dict().items()}
-            self.load_state_dict(empty, assign=True)
+            self.take_memory(device)
             initialise_weights(self, seed)
+
+    def take_memory(self, device: torch.device | str) -> None:
+        """Move from the meta device to one with memory, whose values are whatever is there."""
+        # `to_empty` would do the same by way of torch's compiler and of sympy, 470 modules that nothing else needs.
+        empty = {name: torch.empty(part.shape, dtype=part.dtype, device=device) for name, part in self.state_dict().items()}
+        self.load_state_dict(empty, assign=True)
 
     @property
     def device(self) -> torch.device:

@@ -38,7 +38,9 @@ class Contestant:
 
     def build(self, seed: int = 0, device: str = "cpu") -> LanguageModel:
         """The model with random weights to train from."""
-        return initialise_for_training(self.on_meta().to_empty(device=device), seed, self.sinks)
+        model = self.on_meta()
+        model.take_memory(device)
+        return initialise_for_training(model, seed, self.sinks)
 
 
 STUDY, BASELINE = "study", "gpt2"

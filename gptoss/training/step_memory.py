@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from gptoss.model import Transformer
 from gptoss.model.fast.experts import SMALL
+from gptoss.training.adamw import AdamW
 
 PARTS = ("norms", "attention", "experts", "logits")
+RATE, BETAS, DECAY = 1e-3, (0.9, 0.999), 0.01  # a step's memory does not depend on them
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def training_step(model: Transformer, tokens: Tensor) -> MeasuredStep:
     The weights of `model` change: hand in one of your own. Tensors that autograd saves are told apart by their memory, so
     that what two operations share counts once; weights are not counted as activations.
     """
-    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer = AdamW([{"params": [*model.parameters()], "weight_decay": DECAY}], RATE, BETAS)
     inputs, targets = tokens[:, :-1].clone(), tokens[:, 1:].clone()
     padded: list[int | None] = []
     with _padding(model, padded), _saved(model) as activations:

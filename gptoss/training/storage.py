@@ -84,7 +84,7 @@ def resume(trainer: Trainer, data: bytes) -> None:
         raise ValueError("the saved run is of another model, began at other weights, or was trained on other documents")
     trainer.go_to(past["at"], {name.removeprefix("weights."): tensor for name, tensor in tensors.items()
                                if name.startswith("weights.")})
-    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": _moments(trainer, tensors)})
+    trainer.optimizer.load_state_dict({"state": _moments(trainer, tensors)})
     trainer.steps = [Step(**{name: _not_none(value) for name, value in step.items()}) for step in past["steps"]]
     trainer.evaluations = {int(at): read_evaluation(one) for at, one in past["evaluations"].items()}
 

@@ -17,6 +17,7 @@ from gptoss.checkpoint.mxfp4 import BLOCK_SIZE, dequantise, quantise
 from gptoss.config import ModelConfig
 from gptoss.model import LanguageModel, RotaryEmbedding
 from gptoss.model.experts import MLPBlock
+from gptoss.training.adamw import AdamW
 from gptoss.training.corpus import Batch, Corpus
 from gptoss.training.evaluation import Evaluation, evaluate
 from gptoss.training.recipe import Recipe
@@ -69,8 +70,7 @@ class Trainer:
         self.model, self.corpus, self.recipe = model, corpus, recipe
         self.forward, self.rank, self.world, self.mean = forward or model, rank, world, mean
         self.watch = RouterWatch(model)
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.peak,
-                                           betas=(recipe.beta1, recipe.beta2), fused=True)
+        self.optimizer = AdamW(parameter_groups(model, recipe.weight_decay), recipe.peak, (recipe.beta1, recipe.beta2))
         self.at = 0
         self.begun_from = ""
         self.steps: list[Step] = []
@@ -112,7 +112,7 @@ class Trainer:
         loss = sum(nats for nats, _ in losses.values()) / sum(count for _, count in losses.values())
         self._check(loss, gradient)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         step = Step(self.at, loss, {domain: nats / count for domain, (nats, count) in losses.items()}, rate, gradient,
                     balance, time.perf_counter() - start)
         self.steps.append(step)
@@ -176,7 +176,7 @@ class Trainer:
 
     def _give_up(self, reason: str) -> None:
         at, weights = self._good
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.restore(weights)
         raise Diverged(f"Training diverged: {reason}. The weights are those after {at} steps.")
 

@@ -258,3 +258,17 @@ def test_a_model_is_made_without_torchs_compiler():
     run = ("import torch\nfrom gptoss.config import ModelConfig\nfrom gptoss.model import Transformer\n"
            "Transformer(ModelConfig.preset('classroom'))(torch.zeros(1, 2, dtype=torch.long))")
     assert not loads(run, "sympy", "torch._dynamo", "torch._inductor")
+
+
+def test_a_model_is_trained_without_torchs_compiler():
+    """It would take 70 MB of a server from its first run on, and two seconds before that run begins."""
+    run = ("from gptoss.config import ModelConfig\n"
+           "from gptoss.training.contest import Contest, Plan\nfrom gptoss.training.contestants import contestants\n"
+           "from gptoss.training.recipe import Recipe\nfrom gptoss.training.corpus import Mixture\n"
+           "from gptoss.lessons.training.measure import interrupted\n"
+           "recipe = Recipe(steps=2, batch=2, length=8, warmup=1)\n"
+           "models = (contestants(ModelConfig.preset('classroom'))[name] for name in ('study', 'gpt2'))\n"
+           "plan = Plan(tuple(models), recipe, Mixture.of({'recall': 1}))\ncontest = Contest(plan, plan.corpus())\n"
+           "while not contest.done:\n    contest.step()\n"
+           "interrupted(8, 2)")
+    assert not loads(run, "sympy", "torch._dynamo", "torch._inductor")
