@@ -33,9 +33,10 @@ from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.beginning import begin_from
 from gptoss.training.contestants import STUDY, contestants
-from gptoss.training.corpus import OWN, Batch, Corpus, Mixture, read_own_text
+from gptoss.training.corpus import LARGEST_TEXT, OWN, Batch, Corpus, Mixture, read_own_text
 from gptoss.training.distributed import WAYS, World, spread, world
 from gptoss.training.evaluation import Evaluation, evaluate
+from gptoss.training.given import require_file, require_memory, require_workers
 from gptoss.training.recipe import Recipe
 from gptoss.training.recording import Probe, Recording
 from gptoss.training.run_directory import RECORDING, RunDirectory
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--mixture", help='shares by domain, such as "prose=1,recall=2"')
     parser.add_argument("--text", type=Path, help="a UTF-8 file to train on instead")
     parser.add_argument("--stories", type=Path, help="a corpus of `python -m gptoss.training.stories` to train on instead")
-    parser.add_argument("--out", type=Path, required=True, help="directory for model, history and state")
+    parser.add_argument("--out", type=_place, required=True, help="directory for model, history and state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--parallel", choices=WAYS, default="ddp", help="how several processes share the work")
     parser.add_argument("--workers", type=_count, default=0, help="processes that prepare documents ahead")
@@ -99,6 +100,12 @@ def _above_zero(text: str) -> int:
     if not 1 <= _count(text) <= MOST_DOCUMENTS:
         raise argparse.ArgumentTypeError(f"{text} is impossible; allowed: 1 to {MOST_DOCUMENTS:,}")
     return int(text)
+
+
+def _place(text: str) -> Path:
+    if not text:  # which `Path` takes for the folder that one is in
+        raise argparse.ArgumentTypeError("it names no directory")
+    return Path(text)
 
 
 def _minutes(text: str) -> float:
@@ -139,14 +146,16 @@ def make_corpus(options: argparse.Namespace, vocabulary_size: int) -> Corpus | S
     """What the options ask for. Raises `ValueError` where the model has not as many tokens as the corpus, or no text is so
     long."""
     if options.stories:
+        require_file(options.stories, "--stories")
         stories = StoryCorpus.read(options.stories, options.length, options.seed)
         if stories.vocabulary.size != vocabulary_size:
             raise ValueError(f"the corpus has {stories.vocabulary.size:,} tokens, the model {vocabulary_size:,}")
         return stories
     shares, text = Mixture().shares, ""
     if options.text:
+        require_file(options.text, "--text", LARGEST_TEXT)
         text, shares = read_own_text(options.text.read_bytes()), ((OWN, 1.0),)
-    elif options.mixture:
+    elif options.mixture is not None:
         shares = _shares(options.mixture)
     corpus = Corpus(compact_vocabulary(vocabulary_size), Mixture(shares), options.length, text, options.seed)
     corpus.require_texts()
@@ -162,6 +171,8 @@ def _shares(text: str) -> tuple[tuple[str, float], ...]:
             shares.append((domain.strip(), float(share)))
         except ValueError:
             raise ValueError(f"--mixture {text!r}: {share!r} is no number; write it as prose=1,recall=2") from None
+        if shares[-1][0] == OWN:
+            raise ValueError(f"--mixture {text!r}: {OWN!r} is a text of one's own, which --text trains on alone")
     return tuple(shares)
 
 
@@ -175,6 +186,9 @@ def run(options: argparse.Namespace, here: World) -> None:
     recipe = recipe if contestant.balanced else recipe.replace(balance=0.0)
     if options.unrepeat and (not options.stories or here.size > 1):
         raise ValueError(f"--unrepeat {options.unrepeat} needs --stories, and one process")
+    require_workers(options.workers)
+    if _is_counted(options, here):
+        require_memory(contestant.config, recipe)
     corpus = make_corpus(options, contestant.config.vocab_size)
     model = contestant.build(recipe.seed, str(here.device))
     begun_from = begin_from(model, options.begin_from) if options.begin_from else ""
@@ -208,6 +222,12 @@ def run(options: argparse.Namespace, here: World) -> None:
         run_directory.write(HISTORY, (strict_json.write(gone_on(record, options)) + "\n").encode())
     if stopped:
         raise ValueError(stopped)
+
+
+def _is_counted(options: argparse.Namespace, here: World) -> bool:
+    """Whether closed forms say what a step keeps: of other ways to take one they say too much."""
+    usual = options.precision == "float32" and not options.compiled and options.stop_after != 0
+    return usual and here.size == 1 and here.device.type == "cpu"
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from gptoss.training.domains import Documents
 from gptoss.training.routing import RouterWatch, loads
 
-AT_ONCE = 64  # documents in one pass
+AT_ONCE, TOKENS_AT_ONCE = 64, 2**16  # documents and tokens in one pass, at most
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def evaluate(model: nn.Module, documents: Mapping[str, Documents], device: torch
     for domain, texts in documents.items():
         tokens = torch.as_tensor(texts.tokens)
         nats, right, chosen = [], [], []
-        for part in tokens.split(AT_ONCE):
+        for part in tokens.split(max(1, min(AT_ONCE, TOKENS_AT_ONCE // tokens.shape[1]))):
             part = part.to(device)
             with watch.watching(), torch.autocast(part.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = model(part[:, :-1])

@@ -34,10 +34,10 @@ class RunDirectory:
         where files of the same names are there that no run of ours wrote, where it cannot be written to, or where the disk
         has no room for `bytes_to_come`.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"--out {self.path} is a file, where a directory belongs")
-        self._require_ours(resume, overwrite)
         try:
+            if self.path.exists() and not self.path.is_dir():
+                raise ValueError(f"--out {self.path} is a file, where a directory belongs")
+            self._require_ours(resume, overwrite)
             self.path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.path).close()
             free = shutil.disk_usage(self.path).free

@@ -19,10 +19,12 @@ from tiny_runs import TINY, VOCABULARY
 from gptoss.config import PRESETS
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training import __main__ as command
-from gptoss.training import library
+from gptoss.training import given, library
 from gptoss.training.beginning import begin_from
+from gptoss.training.contest import activations_needed, state_needed
 from gptoss.training.contestants import contestants
 from gptoss.training.distributed import world
+from gptoss.training.recipe import Recipe
 from gptoss.training.recording import Recording
 from gptoss.training.run_directory import RunDirectory
 from gptoss.training.storage import load_model, read_evaluation
@@ -206,6 +208,10 @@ def test_a_place_that_cannot_be_written_to_is_found_before_the_first_step(tiny, 
         tiny(tmp_path / "file")
     with pytest.raises(SystemExit, match="--out .*below cannot be written to: Not a directory"):
         tiny(tmp_path / "file" / "below")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("loop", "a" * 300):
+        with pytest.raises(SystemExit, match="--out .* cannot be written to: [A-Z]"):
+            tiny(tmp_path / name)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(SystemExit, match="has 1,000 B free, and this run writes [0-9.]+ "):
         tiny(tmp_path / "out")
@@ -312,10 +318,60 @@ def test_resuming_what_was_never_begun_is_refused(tiny, tmp_path):
 
 def test_documents_longer_than_any_text_are_refused_before_a_model_is_built(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(library, "source_files", lambda: (Path(library.__file__),))
+    monkeypatch.setattr(given, "available_bytes", lambda: None)  # a system that does not say what is free
     monkeypatch.setattr(command, "Trainer", None)
     with pytest.raises(SystemExit, match="60,000 tokens are too long: the longest text of .* has [0-9]"):
         tiny(tmp_path / "run", **{"--length": 60_000, "--mixture": "prose=1,code=1"})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_beyond_the_memory_is_refused_before_a_document_is_drawn(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_corpus", lambda *_: pytest.fail("documents were drawn"))
+    free = activations_needed(TINY, Recipe(batch=4, length=1000)) + state_needed(TINY)
+    monkeypatch.setattr(given, "available_bytes", lambda: free)
+    with pytest.raises(SystemExit, match="would keep [0-9.]+ .iB, and .* free; documents of 1,000 tokens are the longest"):
+        tiny(tmp_path, **{"--length": 60_000, "--mixture": "recall=1"})
+    with pytest.raises(SystemExit, match="not even the shortest documents fit"):
+        tiny(tmp_path, **{"--batch": 65_536})
+    with pytest.raises(pytest.fail.Exception, match="documents were drawn"):
+        tiny(tmp_path, **{"--length": 1000})
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"--mixture": ""}, "--mixture '': '' is no number; write it as"),
+    ({"--mixture": "own=1"}, "which --text trains on alone"),
+    ({"--mixture": "recall=1,recall=2"}, "a domain has two shares"), ({"--mixture": "recall=nan"}, "share of recall is nan"),
+    ({"--mixture": "recall=1e400"}, "share of recall is inf"), ({"--mixture": "recall=0"}, "every domain's share is 0"),
+    ({"--workers": 10**6}, "--workers 1000000 are too many"), ({"--length": 10**9}, "length=1000000000 is impossible"),
+    ({"--steps": -1}, "steps=-1 is impossible"), ({"--batch": 0}, "batch=0 is impossible")])
+def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(tiny, tmp_path, changes, sentence):
+    with pytest.raises(SystemExit, match=sentence) as ended:
+        tiny(tmp_path / "run", **changes)
+    assert "\n" not in str(ended.value) and not (tmp_path / "run").exists()
+
+
+def test_a_directory_without_a_name_is_not_the_one_that_one_is_in(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        tiny("")
+    assert "--out: it names no directory" in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--text", "--stories"])
+def test_what_is_no_file_is_not_waited_for(tiny, tmp_path, option):
+    os.mkfifo(tmp_path / "pipe")  # nobody writes into it: whoever opens it waits for ever
+    for name in ("pipe", "nowhere", "."):
+        with pytest.raises(SystemExit, match=f"{option} .*: there is no such file"):
+            tiny(tmp_path / "run", **{option: tmp_path / name})
+
+
+def test_a_text_too_large_is_not_read(tiny, tmp_path, monkeypatch):
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(2**40)  # without a block on the disk
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("it was read"))
+    with pytest.raises(SystemExit, match="--text .*huge has 1,099,511,627,776 bytes; allowed: 1,000,000 at most"):
+        tiny(tmp_path / "run", **{"--text": tmp_path / "huge"})
 
 
 def test_memory_that_is_not_there_is_a_sentence(tiny, tmp_path, monkeypatch):

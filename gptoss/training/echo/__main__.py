@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -52,12 +54,16 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True, help="directory for weights and histories")
     options.add_argument("--steps", type=int, default=RECIPE.steps, help=f"of each run (default {RECIPE.steps})")
     asked = options.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    for seed in SEEDS:
-        for name in CONTESTANTS:
-            recipe = RECIPE.replace(steps=asked.steps, warmup=min(RECIPE.warmup, asked.steps), seed=seed)
-            write(asked.out, name, train(name, recipe))
+    try:
+        recipe = RECIPE.replace(steps=asked.steps, warmup=max(0, min(RECIPE.warmup, asked.steps)))
+        asked.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=asked.out).close()
+        for seed in SEEDS:
+            for name in CONTESTANTS:
+                write(asked.out, name, train(name, recipe.replace(seed=seed)))
+    except (ValueError, OSError) as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":

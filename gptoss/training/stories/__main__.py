@@ -15,6 +15,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ import torch
 
 from gptoss.tokenizer import CompactVocabulary, get_encoding
 from gptoss.tokenizer.compact import O200K_SIZE
+from gptoss.training.given import WORKERS_A_CORE, require_file
 from gptoss.training.stories.corpus import (
     DOMAINS,
     StoryCorpus,
@@ -207,8 +209,32 @@ def finish(options: argparse.Namespace, result: Harvest, pool) -> StoryCorpus:
 
 
 def main() -> None:
-    global _TOKENIZER
     options = parser().parse_args()
+    try:
+        require_possible(options)
+        make(options)
+    except (ValueError, OSError) as problem:
+        sys.exit(str(problem))
+
+
+def require_possible(options: argparse.Namespace) -> None:
+    """Raise `ValueError` in one sentence for what could only fail later, or for ever wait or fill the memory."""
+    for option, path in (("teacher", options.teacher), ("--vocabulary-of", options.vocabulary_of),
+                         *(("--documents", path) for path in options.documents or ())):
+        if path is not None:
+            require_file(path, option)
+    if not options.out.absolute().parent.is_dir() or options.out.is_dir():
+        raise ValueError(f"{options.out} cannot be written: its directory is not there, or it is one itself")
+    most = {"processes": WORKERS_A_CORE * multiprocessing.cpu_count(), "batch": 2**16, "vocabulary": O200K_SIZE,
+            "length": 2**17, "seconds": 10**9}
+    for name, limit in most.items():
+        if not 1 <= getattr(options, name) <= limit:
+            raise ValueError(f"--{name} {getattr(options, name)} is impossible; allowed: 1 to {limit:,}")
+
+
+def make(options: argparse.Namespace) -> None:
+    """Sample, choose the vocabulary, and write the corpus with an account of it."""
+    global _TOKENIZER
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive a fork
     _TOKENIZER = load_tokenizer(options.teacher)  # both tokenizers are slow to load, so the processes inherit them
     get_encoding("o200k_harmony")
