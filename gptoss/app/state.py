@@ -30,6 +30,7 @@ PAGE_KEYS = {*SHARED_KEYS, *(key for page in ALL_PAGES for key in page.controls)
 SCREEN_KEYS = stage.KEYS | seat.KEYS | {hidden.KEY, paper.KEY}  # of no part of the moment: how it is shown, and to whom
 DIALS_KEY = "dials"  # of the element that draws them
 HISTORY = 50  # moves that can be undone
+ECHOES = 32  # addresses that a busy browser may still say, from before our last ones
 PAUSE = 2.0  # s after which another move of the same control on a page is a step of its own
 
 
@@ -57,6 +58,7 @@ class Session:
     past: list[Moment] = field(default_factory=list)
     address: dict[str, str] = field(default_factory=dict)
     written: float = 0.0
+    echoes: list[dict[str, str]] = field(default_factory=list)  # addresses that this session had lately, on this page
     reasons: dict[str, str] = field(default_factory=dict)  # by dial: why it moved by itself
     problems: list[str] = field(default_factory=list)  # what an address said that could not be understood
     refused: str = ""  # why the last button could not do what it says
@@ -109,14 +111,15 @@ def synchronise(page: str = "") -> None:
         _obey(memory, message, text)
     elif text != memory.now.text:
         _advance(memory, Moment(memory.now.study, text, memory.now.pinned))
-    elif "preset" in address and address != memory.address and (_in_history() or not spoke and not _in_flight(memory)):
+    elif "preset" in address and address != memory.address and (
+            _in_history() or not spoke and not _in_flight(memory) and address not in memory.echoes):
         now, memory.problems = read_address(address, memory.now.text)
         kept.arrive(PAGE_KEYS, anew=True)
         memory.reasons = {}
         _advance(memory, now)
         set_text(now.text)
     if page != memory.page:
-        memory.page, dials.line(DIALS_KEY).held = page, False
+        memory.page, memory.echoes, dials.line(DIALS_KEY).held = page, [], False
         memory.past = [step for step in memory.past if not step.alone]  # nobody would see what Undo does
         _carry_over(memory.now.text)
     memory.controls, memory.stepped, kept.kept().left_out = kept.values(PAGE_KEYS), False, []
@@ -360,8 +363,11 @@ def _write_address(memory: Session) -> None:
     if wanted == _address():
         memory.address = wanted
         return
-    for key in _address():
+    passed = [memory.address, _address()]  # and all that the browser passes through: each change is a message to it
+    for key in passed[-1]:
         if key not in wanted:
             del st.query_params[key]
+            passed.append(_address())
     st.query_params.update(wanted)
+    memory.echoes = [*memory.echoes, *passed][-ECHOES:]
     memory.address, memory.written = wanted, time.monotonic()

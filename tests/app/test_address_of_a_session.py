@@ -148,7 +148,7 @@ def test_a_pinned_model_arrives_with_the_address():
     assert all(sign.change for sign in vital_signs(at))
 
 
-def test_the_address_that_the_browser_went_back_to_is_taken_in(settled):
+def test_the_address_that_the_browser_went_back_to_is_taken_in(monkeypatch):
     at = open_page()
     before = values(at)
     move(at, "heads", 0)
@@ -156,6 +156,7 @@ def test_the_address_that_the_browser_went_back_to_is_taken_in(settled):
     for key in list(at.query_params):
         del at.query_params[key]
     at.query_params["preset"] = DEFAULT_PRESET
+    monkeypatch.setattr(state, "_in_history", lambda: True)
     at.run()
     assert_fine(at)
     assert values(at) == before
@@ -173,3 +174,28 @@ def test_an_address_from_before_our_last_change_is_not_mistaken_for_a_move_back(
     dial(at, "window").set_value("off").run()
     assert (dial(at, "heads").value, dial(at, "window").value) == (1, 0)
     assert address(at) == {"preset": DEFAULT_PRESET, "heads": "1", "kv": "1", "window": "off"}
+
+
+def test_however_late_a_busy_browser_says_an_old_address_the_text_that_was_typed_since_stays(settled):
+    at = open_page()
+    addresses = [address(at)]
+    move(at, "heads", 0)
+    addresses.append(address(at))
+    type_text(at, "own words")
+    now = address(at)
+    for old in addresses:
+        for key in [*at.query_params]:
+            del at.query_params[key]
+        for key, value in old.items():
+            at.query_params[key] = value
+        at.run()
+        assert at.text_area(key="text").value == "own words" and dial(at, "heads").value == 1
+        assert address(at) == now
+
+
+def test_an_address_that_this_session_never_had_is_taken_in(settled):
+    at = open_page()
+    move(at, "heads", 0)
+    at.query_params["heads"] = "2"
+    at.run()
+    assert dial(at, "heads").value == 2
