@@ -32,7 +32,7 @@ from gptoss.config import PRESETS
 from gptoss.cost import count_parameters
 from gptoss.tokenizer import compact_vocabulary
 from gptoss.training.beginning import begin_from
-from gptoss.training.contestants import STUDY, contestants
+from gptoss.training.contestants import STUDY, Contestant, contestants
 from gptoss.training.corpus import LARGEST_TEXT, OWN, Batch, Corpus, Mixture, read_own_text
 from gptoss.training.distributed import WAYS, World, spread, world
 from gptoss.training.evaluation import Evaluation, evaluate
@@ -184,11 +184,7 @@ def run(options: argparse.Namespace, here: World) -> None:
     contestant = everyone[options.contestant]
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
     recipe = recipe if contestant.balanced else recipe.replace(balance=0.0)
-    if options.unrepeat and (not options.stories or here.size > 1):
-        raise ValueError(f"--unrepeat {options.unrepeat} needs --stories, and one process")
-    require_workers(options.workers)
-    if _is_counted(options, here):
-        require_memory(contestant.config, recipe)
+    _require_possible(options, contestant, recipe, here)
     corpus = make_corpus(options, contestant.config.vocab_size)
     model = contestant.build(recipe.seed, str(here.device))
     begun_from = begin_from(model, options.begin_from) if options.begin_from else ""
@@ -224,10 +220,14 @@ def run(options: argparse.Namespace, here: World) -> None:
         raise ValueError(stopped)
 
 
-def _is_counted(options: argparse.Namespace, here: World) -> bool:
-    """Whether closed forms say what a step keeps: of other ways to take one they say too much."""
-    usual = options.precision == "float32" and not options.compiled and options.stop_after != 0
-    return usual and here.size == 1 and here.device.type == "cpu"
+def _require_possible(options: argparse.Namespace, contestant: Contestant, recipe: Recipe, here: World) -> None:
+    """Raise `ValueError` before a document is drawn where the machine has not what the options ask for."""
+    if options.unrepeat and (not options.stories or here.size > 1):
+        raise ValueError(f"--unrepeat {options.unrepeat} needs --stories, and one process")
+    require_workers(options.workers)
+    alone = here.size == 1 and here.device.type == "cpu"
+    if alone and recipe.precision == "float32" and not options.compiled and options.stop_after != 0:
+        require_memory(contestant.config, recipe)  # whose closed forms say too much of other ways to take a step
 
 
 @dataclasses.dataclass
