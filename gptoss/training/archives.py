@@ -19,6 +19,6 @@ def opened(file: Path | BinaryIO, name: str) -> Iterator[NpzFile]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             yield arrays
-    except (EOFError, KeyError, TypeError, AttributeError, ValueError, NotImplementedError, zipfile.BadZipFile,
-            zlib.error):
+    except (EOFError, KeyError, TypeError, AttributeError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile,
+            zlib.error):  # one altered byte makes an entry encrypted, or an array larger than any memory
         raise ValueError(f"{name} is cut or damaged, or was not written by this program") from None
