@@ -146,6 +146,7 @@ def test_a_lecture_survives_what_happens_in_a_hall(lecture):
     frozen_rooms_keep_their_picture(window, phone, projector)
     follower = hands_leave_the_lecture_and_come_back(lecture, code, window)
     what_was_lost_comes_back(window, phone, pocket, projector)
+    a_reload_while_a_page_is_changed_loses_no_seat(lecture, desk, code)
     late_comers_see_what_all_see(lecture, code)
     with_a_number_the_lecture_jumps_and_leaves_out(window, phone)
     a_restart_loses_neither_room_nor_clock(lecture, window, phone, projector, follower)
@@ -228,6 +229,21 @@ def what_was_lost_comes_back(window: Page, phone: Page, pocket: BrowserContext, 
     expect(window.locator("#phones")).to_have_text("2 in the room")
 
 
+def a_reload_while_a_page_is_changed_loses_no_seat(lecture: Lecture, desk: BrowserContext, code: str) -> None:
+    """As by somebody who has clicked on the wrong page in the bar: the reload leads back to the stop."""
+    another = lecture.open(desk, f"experts?preset=storyteller&lead={code}")
+    stands_on(another, "experts")
+    expect(another.locator(".lecture-bar")).to_contain_text("3 / 3", timeout=2 * PATIENCE)
+    another.get_by_test_id("stTopNav").get_by_role("button", name="Components").click()
+    another.locator("a[data-testid=stTopNavDropdownLink][href$='rmsnorm']").click()
+    another.wait_for_url("**/rmsnorm?*")
+    keeps_its_seat(another)
+    another.reload()
+    stands_on(another, "experts")
+    keeps_its_seat(another)
+    another.close()
+
+
 def late_comers_see_what_all_see(lecture: Lecture, code: str) -> None:
     late = lecture.browser(PHONE)
     reads(lecture.open(late, f"room/{code}"), "Few of many")
@@ -255,6 +271,7 @@ def a_restart_loses_neither_room_nor_clock(lecture: Lecture, window: Page, phone
     expect(window.locator("#link")).to_contain_text("Connection lost")
     for page in app:  # as while a page is being changed from the bar
         page.evaluate("history.replaceState(history.state, '', location.pathname)")
+        keeps_its_seat(page)
     lecture.start()
     expect(window.locator("#link")).to_have_text("Connected", timeout=2 * PATIENCE)
     reads(window, "A sink is a gate")

@@ -52,6 +52,7 @@ const here = path => new URL(`./${path}`, location.href)
 
 function listen() {
   room.listens = true
+  keepSeat()
   const app = document.querySelector('.stApp') ?? document.body
   new MutationObserver(() => setTimeout(look, 0)).observe(app, {
     attributeFilter: ['data-test-script-state', 'data-test-connection-state'] })
@@ -63,6 +64,7 @@ function listen() {
   }, true)
   window.addEventListener('popstate', () => { // Back is a hand's, too
     room.handAt = performance.now()
+    if (!isSeated(new URL(location.href))) giveUpSeat()
     if (room.now && !leads()) setFree(true)
   })
   window.addEventListener('pointerdown', event => {
@@ -72,14 +74,26 @@ function listen() {
   }, true)
 }
 
-// While a page is being changed the address may say nothing of the lecture. A server that was started anew just then would
-// know nothing else of this session.
+// While a page is being changed, what Streamlit writes says nothing of the lecture. A reload just then, or a server that was
+// started anew, would know nothing else of this session.
 function keepSeat() {
-  const address = new URL(location.href), seat = Object.entries(room.seat)
-  if (seat.every(([name]) => address.searchParams.has(name))) return
-  for (const [name, value] of seat) address.searchParams.set(name, value)
-  history.replaceState(history.state, '', address)
+  for (const name of ['pushState', 'replaceState']) {
+    const write = history[name].bind(history)
+    history[name] = (state, unused, to) => write(state, unused, withSeat(to))
+  }
 }
+
+function withSeat(to) {
+  const address = new URL(to ?? location.href, location.href)
+  if (isSeated(address)) return address.href
+  for (const [name, value] of Object.entries(room.seat)) address.searchParams.set(name, value)
+  return address.href
+}
+
+const isSeated = ({ searchParams }) => searchParams.has('lead') || searchParams.has('room')
+
+// To where this window neither led nor followed, or by the button: what is written from now on has no seat.
+const giveUpSeat = () => (room.seat = {})
 
 function leave() {
   room.stream?.close()
@@ -154,7 +168,6 @@ const sorted = address => [...new URLSearchParams(address.split('?')[1] ?? '')].
 // Once nothing runs: go where the room is, or tell it what is on the projector.
 function look() {
   const { event } = room
-  if (!isConnected()) keepSeat()
   if (!room.now || isRunning()) return
   if (data().want) sendOrder()
   if (leads()) prepare()
@@ -371,7 +384,7 @@ function ofLeader() {
   return [...(code ? [button(code, `Room ${code}: show its code large (r)`, showCode, 'code')] : []),
     node('span', state, { role: 'status' }),
     ...(code && stream ? [node('a', 'Presenter', { href: here(`presenter?room=${code}`).href, target: '_blank' })] : []),
-    button('Leave', 'Stop leading in this window', () => room.now.send({ does: 'leave' }))]
+    button('Leave', 'Stop leading in this window', goAway)]
 }
 
 function ofFollower() {
@@ -381,7 +394,12 @@ function ofFollower() {
   const back = isFree() && room.event && !room.event.over
   return [node('span', state, { role: 'status' }),
     ...(back ? [button('Back to the lecture', 'Go where the lecturer is', come, 'main')] : []),
-    button('Leave', 'Stop following', () => room.now.send({ does: 'leave' }))]
+    button('Leave', 'Stop following', goAway)]
+}
+
+function goAway() {
+  giveUpSeat()
+  room.now.send({ does: 'leave' })
 }
 
 function come() {

@@ -234,8 +234,8 @@ def _describe_film(growth: pd.DataFrame) -> str:
 
 @cache
 def _costs_spec(size: str, count: str) -> dict:
-    upper = specification(_panel("cache", f"KV cache ({size})", labels=False), height=150)
-    lower = specification(_panel("parameters", f"parameters ({count})", labels=True), height=150)
+    upper = specification(_panel("cache", f"KV cache ({size})", labels=False), height=138)
+    lower = specification(_panel("parameters", f"parameters ({count})", labels=True), height=138)
     common = {name: upper.pop(name) for name in ("data", "config", "padding", "usermeta")}
     return {**common, "spacing": 14, "vconcat": [upper, {name: lower[name] for name in ("mark", "encoding", "height")}]}
 

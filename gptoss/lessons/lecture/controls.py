@@ -82,7 +82,10 @@ def _take_in() -> None:
     if file.size > MOST_BYTES:
         st.session_state[_REFUSED] = f"{file.name} has {file.size:,} bytes, and an order has at most {MOST_BYTES:,}."
         return
-    _make_own(file.getvalue().decode("utf-8", errors="replace"))
+    try:
+        _make_own(file.getvalue().decode("utf-8-sig"))  # some editors of texts put a mark before the first line
+    except UnicodeDecodeError:
+        st.session_state[_REFUSED] = f"{file.name} is no text in UTF-8. Save it as one, then bring it again."
 
 
 def _make_own(text: str) -> None:

@@ -79,6 +79,10 @@ def test_a_shipped_order_is_copied_and_one_that_is_uploaded_becomes_ones_own():
     assert headlines(at) == ["One", "Two", "Three"]
     at.file_uploader[0].set_value(("large.toml", b"#" * 70_000, "text/plain")).run()
     assert "has 70,000 bytes" in at.warning[0].value and headlines(at) == ["One", "Two", "Three"]
+    at.file_uploader[0].set_value(("old.toml", THREE.replace("One", "Één").encode("latin-1"), "text/plain")).run()
+    assert "no text in UTF-8" in at.warning[0].value and headlines(at) == ["One", "Two", "Three"]
+    at.file_uploader[0].set_value(("marked.toml", THREE.replace("One", "Één").encode("utf-8-sig"), "text/plain")).run()
+    assert headlines(at) == ["Één", "Two", "Three"]
 
 
 def problem_of(*lines):
