@@ -26,6 +26,7 @@ _HEIGHT, _PLOT = 420, 355  # px of the strips in all, and of what is left beside
 _COLUMNS = 44  # of dots, along a strip
 _DOT, _SMALL = 16, 9  # px across, at most and at least
 _LEAST = 8.0  # answers for which a strip is tall enough
+_FEW = 12.0  # answers up to which four ticks would be at halves
 _ROOM = 0.06  # of an axis, beyond its ends
 _MIDDLE, _FENCE = (0.1, 0.9), 2.0  # an answer this many times their width off the middle ones stands at the axis's end
 _WIDE, _MOST_POSITIVE = 15.0, 0.9  # ratio of answers, and share of positive ones, from which on an axis is logarithmic
@@ -85,8 +86,9 @@ def number_dots(rounds: Sequence[Sequence[float]], answer: float | None = None, 
     most = max(_LEAST, *(float(up.max(initial=0)) + 1 for _, up in heaps))
     panels = grid(len(shown), 1, _PLOT, across, [Scale(0, most)] * len(shown))
     names = [""] if len(shown) == 1 else [BEFORE, NOW]
+    lines = 4 if most > _FEW else 3
     frames = [row for panel, each, name in zip(panels, shown, names, strict=True)
-              for row in panel.frame(f"{plural(len(each), 'answer')} {name}".strip(), _median(each, unit), ticks=(6, 4))]
+              for row in panel.frame(f"{plural(len(each), 'answer')} {name}".strip(), _median(each, unit), ticks=(6, lines))]
     marks = [mark for panel, each, (x, up), name in zip(panels, shown, heaps, names, strict=True)
              for mark in _strip(panel, each, x, up, name or NOW, most)]
     marks += _truth(panels, answer, unit)

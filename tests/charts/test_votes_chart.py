@@ -67,6 +67,12 @@ def test_alike_answers_are_a_heap_and_the_true_value_stands_where_they_do():
     assert dots["x"].iloc[3] > true["x"] and "true: 5 GB" in [*chart.data["name"]] and "It is 5 GB." in chart.alt
 
 
+def test_a_strip_counts_in_whole_answers():
+    for many in range(1, 60):
+        data = number_dots([[7.0] * many]).data
+        assert all(words.isdigit() for words in data.loc[data["kind"] == "number at the left", "text"]), many
+
+
 def test_one_wild_answer_does_not_push_the_others_together():
     chart = number_dots([[*range(10, 30), 1e9, -1e9]], 20.0)
     x = of(chart, "answer")["x"].to_numpy()
