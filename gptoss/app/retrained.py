@@ -100,7 +100,7 @@ def show_retrained(page: str, study: Study) -> None:
 @remembered
 def _story_table(page: str) -> pd.DataFrame:
     """Losses by variant and seed, a column for each domain, and the floors."""
-    losses = story_losses(STORIES[page], STORIES[page][STORYTELLER])
+    losses = story_losses(STORIES[page], _before(page))
     table = losses.pivot(index=["variant", "seed"], columns="domain", values="loss")[losses["domain"].unique()]
     floors = losses.groupby("domain")["floor"].first()
     rows = [(f"{variant}, seed {seed}", *(units.fixed(loss, 3) for loss in row)) for (variant, seed), row in zip(
@@ -114,15 +114,21 @@ def _story_table(page: str) -> pd.DataFrame:
 def stories_in_words(page: str) -> str:
     """Which differences are larger than that between two seeds of storyteller itself, and what was trained how."""
     base = STORIES[page][STORYTELLER]
-    table = differences(story_losses(STORIES[page], base), base)
+    before = _before(page)
+    table = differences(story_losses(STORIES[page], before), base, seeds_of=before)
     sentences = [f"{variant[0].upper()}{variant[1:]}, compared with “{base}”: {_verdict(rows)}."
-                 for variant, rows in table.groupby("variant", sort=False)]
+                 for variant, rows in table.groupby("variant", sort=False) if variant != before]
     sampled = {one.texts for one in shipped().values() if one.family == STORYTELLER and one.directory.name in STORIES[page]}
     texts = "" if len(sampled) == 1 else (
         "The variant learned from another sampling of the same corpus, and how much that alone matters was not measured. ")
-    return (f"{' '.join(sentences)} Each began at random weights. {texts}How much seeds differ is known of “{base}” alone, "
-            "because the variant was trained from one seed. These are means over texts that no training step saw, as on "
-            "its card.")
+    return (f"{' '.join(sentences)} Each began at random weights. {texts}How much seeds differ is known of “{before}” "
+            "alone: nothing else was trained from two, and those are as they were before the last rounds, in which they "
+            "unlearn to repeat themselves. These are means over texts that no training step saw, as on its card.")
+
+
+def _before(page: str) -> str:
+    """What storyteller was before its last rounds of unlearning, as the table calls it."""
+    return f"{STORIES[page][STORYTELLER]}, earlier"
 
 
 def under_study(page: str, study: Study) -> str:

@@ -12,7 +12,7 @@ from gptoss.training.retrained import BY_CHANCE, answer_rows, differences, loss_
 from gptoss.training.shipped import STORYTELLER, shipped
 from gptoss.training.stories.card import family, losses_without_filler
 from gptoss.training.stories.corpus import DOMAINS, StoryCorpus
-from gptoss.training.storyteller import DIRECTORY, EVALUATION, OTHER_SEED
+from gptoss.training.storyteller import DIRECTORY, EVALUATION, FIRST, OTHER_SEED
 
 VARIANTS = {"all-full": "none", "classroom": "some"}
 
@@ -57,6 +57,13 @@ def test_a_difference_counts_when_it_is_larger_than_the_spread_of_the_seeds(othe
     assert row.difference == pytest.approx(difference) and row.spread == pytest.approx(spread) and row.beyond == beyond
 
 
+def test_a_base_of_one_seed_borrows_the_spread_of_another_variant():
+    losses = losses_of(seeds=(1.0, 1.2), base=(1.0,), other=(1.15,))
+    table = differences(losses, "base", seeds_of="seeds").set_index("variant")
+    assert table.loc["other", "difference"] == pytest.approx(0.15) and table.loc["other", "spread"] == pytest.approx(0.2)
+    assert not table.loc["other", "beyond"] and differences(losses, "base").set_index("variant").loc["other", "beyond"]
+
+
 def test_what_chance_alone_gives_is_what_drawing_gives():
     drawn = np.random.default_rng(0).normal(size=(2, 2, 400_000))
     spread = np.abs(drawn[:, 0] - drawn[:, 1]).max(axis=0)
@@ -66,13 +73,13 @@ def test_what_chance_alone_gives_is_what_drawing_gives():
 
 def test_losses_of_storytellers_family_are_those_on_its_card_and_its_texts(monkeypatch):
     others = {"kv-1": "1 group", "no-sinks": "no sinks", "all-full": "no window"}
-    rows = story_losses(others | {STORYTELLER: "2 groups"}, "2 groups")
+    rows = story_losses(others | {STORYTELLER: "2 groups"}, "earlier")
     assert {*rows.groupby(["variant", "seed"]).groups} == {*((title, 0) for title in others.values()), ("2 groups", 0),
-                                                           ("2 groups", 1)}
+                                                           ("earlier", 0), ("earlier", 1)}
     by_run = rows.set_index(["variant", "seed", "domain"])["loss"]
     card = (DIRECTORY / "CARD.md").read_text(encoding="utf-8")
     for line, variant, seed in (*((name, title, 0) for name, title in others.items()), (STORYTELLER, "2 groups", 0),
-                                (OTHER_SEED, "2 groups", 1)):
+                                (FIRST, "earlier", 0), (OTHER_SEED, "earlier", 1)):
         stated = next(one for one in card.splitlines() if one.startswith(f"| {line} |"))
         assert all(f"{by_run[variant, seed, domain]:.3f}" in stated for domain in DOMAINS)
     floors = rows.dropna(subset="floor")
