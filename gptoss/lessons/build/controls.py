@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -146,7 +147,14 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: 
     place = name.split(".")[:2] if name.startswith("block.") else None
     near = [other.split(".")[:2] == place if place else not other.startswith("block.") for other in table["tensor"]]
     shown = table if controls.all_of(len(table), "tensors of the pass", sum(near), key="tensors_all") else table[near]
-    st.dataframe(shown, alt="Tensors of the pass", height="content", hide_index=True)
+    st.table(_as_words(shown), alt="Tensors of the pass", hide_index=True)
+
+
+def _as_words(summed: pd.DataFrame) -> pd.DataFrame:
+    """The same in four columns, so that a phone has room for them."""
+    numbers = [dtype if mean != mean else f"{dtype}, mean {units.fixed(mean, 3)}, std {units.fixed(std, 3)}"
+               for dtype, mean, std in zip(summed["dtype"], summed["mean"], summed["std"], strict=True)]
+    return summed[["tensor", "what it is", "shape"]].assign(numbers=numbers)
 
 
 def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],

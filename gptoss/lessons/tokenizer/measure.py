@@ -237,11 +237,11 @@ def search(query: str) -> tuple[pd.DataFrame, str]:
 
 @remembered
 def token_table(ids: tuple[int, ...]) -> pd.DataFrame:
-    """A row for each token of o200k: id, how it is written, its bytes, and what it is."""
+    """A row for each token of o200k: id, how it is written, what it is, and its bytes."""
     spelt = [token_bytes(token) for token in ids]
     return pd.DataFrame({
         "id": ids, "token": [printable(data) for data in spelt], "what it is": [what_it_is(token) for token in ids],
-        "length (bytes)": [len(data) for data in spelt], "bytes": [spelt_bytes(data) for data in spelt]})
+        "bytes (how many: hexadecimal)": [f"{len(data)}: {spelt_bytes(data)}" for data in spelt]})
 
 
 @lru_cache(maxsize=8)

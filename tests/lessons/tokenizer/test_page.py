@@ -184,24 +184,24 @@ def test_search_takes_any_query(query):
     at.text_input(key="tokenizer_query").set_value(query).run()
     assert_fine(at)
     matches = search_vocabulary(query)
-    assert list(at.dataframe[0].value["id"]) == list(matches.ids[:FOUND_AT_ONCE])
+    assert list(at.table[0].value["id"]) == list(matches.ids[:FOUND_AT_ONCE])
     if len(matches.ids) > FOUND_AT_ONCE:
         at.toggle(key="tokenizer_found_all").set_value(True).run()
-        assert list(at.dataframe[0].value["id"]) == list(matches.ids)
+        assert list(at.table[0].value["id"]) == list(matches.ids)
     assert f"{matches.total:,} of 201,088 tokens" in words(at)
     assert ("the first 100 are shown" in words(at)) == (matches.total > 100)
 
 
 def test_search_begins_with_the_special_tokens():
     at = open_page(PAGE, tokenizer_view=SEARCH)
-    assert list(at.dataframe[0].value["id"]) == list(SPECIAL_TOKENS.values())
-    assert "begins a message" in " ".join(at.dataframe[0].value["what it is"])
+    assert list(at.table[0].value["id"]) == list(SPECIAL_TOKENS.values())
+    assert "begins a message" in " ".join(at.table[0].value["what it is"])
 
 
 def test_the_address_brings_a_query():
     at = open_page(PAGE, tokenizer_view=SEARCH, tokenizer_query="strawb")
     assert_fine(at)
-    assert 101830 in list(at.dataframe[0].value["id"])
+    assert 101830 in list(at.table[0].value["id"])
 
 
 def tab(at, name):

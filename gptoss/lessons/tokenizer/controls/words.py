@@ -146,5 +146,5 @@ def search() -> None:
         st.markdown(words)
     with found, pictures.main():
         whole = controls.all_of(len(table), "tokens that were found", FOUND_AT_ONCE, key="tokenizer_found_all")
-        st.dataframe(table if whole else table.head(FOUND_AT_ONCE), hide_index=True, height="content",
-                     alt="Tokens that were found")
+        shown = table if whole else table.head(FOUND_AT_ONCE)
+        st.table(shown.assign(token=shown["token"].map(literal)), hide_index=True, alt="Tokens that were found")
