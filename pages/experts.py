@@ -90,8 +90,8 @@ def maths(study: Study, tokens: text.Tokens) -> str:
         (ROUTER, f"E = {experts} scores, each the sum of D = {hidden} products and a bias; k = {active} are kept."),
         (EXPERT, f"F = {width} neurons, so that W₁ has {2 * live.intermediate_size:,} × {hidden} weights and W₂ {hidden} × "
                  f"{width}. A token passes k = {active} of {experts} such pairs."),
-        (CHANCE, f"n = {count} tokens, so that the mean is {units.number(mean)} and the spread {units.number(spread)}. Its "
-                 f"root, {math.sqrt(mean):.2f}, is what Load compares with."),
+        (CHANCE, f"n = {units.plural(count, 'token')}, so that the mean is {units.number(mean)} and the spread "
+                 f"{units.number(spread)}. Its root, {math.sqrt(mean):.2f}, is what Load compares with."),
         (TOUCHED, f"{units.plural(batch, 'token')} touch {touched:.1f} of {experts} experts."))
 
 
