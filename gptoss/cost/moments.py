@@ -15,6 +15,7 @@ from gptoss.cost.checks import require_choice, require_count
 from gptoss.cost.memory import BYTES_PER_VALUE
 
 SMALL = 2**26  # as in gptoss.model.fast.experts: multiplications up to which all experts work in one padded batch
+WASTED = 2**18  # as there: of them on padding, for each expert, up to which a CPU pads
 EVEN = 64  # as there: rows of which an expert first multiplies a multiple, on a CPU
 _FLOAT32 = 4
 
@@ -107,8 +108,9 @@ def _experts(config: ModelConfig, read: int, rows: Sequence[int], width: int, pa
     if read == 1:
         return (before + _one_token(config)) * width
     padded = config.num_experts * max(rows)
-    small = padding and padded * config.intermediate_size * hidden <= SMALL
-    work = _at_once(config, padded, chosen) if small else _in_turn(config, rows)
+    size = config.intermediate_size * hidden
+    pays = padding and padded * size <= SMALL and (padded - sum(rows)) * size <= WASTED * config.num_experts
+    work = _at_once(config, padded, chosen) if pays else _in_turn(config, rows)
     weighted = chosen * hidden + read * hidden  # beside the answers: the same weighted, and their sum for each token
     return (before + chosen * hidden + max(work, weighted)) * width
 

@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from gptoss.model import Transformer
-from gptoss.model.fast.experts import SMALL
+from gptoss.model.fast.experts import padding_pays
 from gptoss.training.adamw import AdamW
 
 PARTS = ("norms", "attention", "experts", "logits")
@@ -114,8 +114,9 @@ def _padding(model: Transformer, rows: list[int | None]) -> Iterator[None]:
 
     def note(_, __, logits: Tensor) -> None:
         chosen = logits.detach().topk(config.experts_per_token, dim=-1).indices.flatten()
-        padded = config.num_experts * torch.bincount(chosen, minlength=config.num_experts).max().item()
-        rows.append(padded if padded * config.intermediate_size * config.hidden_size <= SMALL else None)
+        counts = torch.bincount(chosen, minlength=config.num_experts).tolist()
+        pays = padding_pays(counts, config.intermediate_size * config.hidden_size, logits.device.type)
+        rows.append(len(counts) * max(counts) if pays else None)
 
     hooks = [block.mlp.gate.register_forward_hook(note) for block in model.block]
     try:

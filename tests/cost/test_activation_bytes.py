@@ -40,7 +40,6 @@ def test_a_real_step_saves_what_is_predicted(small_configs, data, batch_size, to
 @pytest.mark.parametrize("window", [0, 16])
 def test_without_padding_routing_does_not_matter(monkeypatch, number_format, window):
     monkeypatch.setattr(experts, "SMALL", 0)
-    monkeypatch.setattr("gptoss.training.step_memory.SMALL", 0)
     config = CLASSROOM.replace(num_hidden_layers=2, sliding_window=window)
     measured = step(config, 2, 130, number_format)
     assert measured.padded_rows == (None, None)

@@ -53,7 +53,7 @@ def test_every_part_of_a_real_pass_holds_what_is_predicted(small_configs, monkey
 
 
 def test_the_constants_are_the_models_own():
-    assert (moments.SMALL, moments.EVEN) == (experts.SMALL, experts.EVEN)
+    assert (moments.SMALL, moments.WASTED, moments.EVEN) == (experts.SMALL, experts.WASTED, experts.EVEN)
 
 
 @pytest.mark.parametrize("name", ["gpt-oss-20b", "gpt-oss-120b"])

@@ -76,6 +76,29 @@ def test_the_way_depends_on_tokens_and_size_and_none_is_taken_when_recorded(monk
     assert taken == [way]
 
 
+@pytest.mark.parametrize(("counts", "size", "device", "pays"), [
+    ([16] * 8, 2**16, "cpu", True),                       # nothing is wasted
+    ([20, 12] * 4, 2**16, "cpu", True),                   # 4 rows an expert: exactly what may be wasted
+    ([21, 12] * 3 + [16, 13], 2**16, "cpu", False),       # 40 rows in place of 32 would be
+    ([64, 64, 0, 0, 0, 0, 0, 0], 2**14, "cpu", False),    # two experts get everything
+    ([64, 64, 0, 0, 0, 0, 0, 0], 2**14, "cuda", True),
+    ([64, 64, 0, 0, 0, 0, 0, 0], 2**10, "cpu", True),     # so small that calls take longer
+    ([2**11] * 8, 2**13, "cuda", False)])                 # large
+def test_padding_pays_where_little_is_wasted(counts, size, device, pays):
+    assert experts.padding_pays(counts, size, device) is pays
+
+
+@pytest.mark.parametrize(("wasted", "way"), [(0, "answer_in_turn"), (2**60, "answer_at_once")])
+def test_uneven_rows_are_padded_only_where_the_waste_is_allowed(monkeypatch, wasted, way):
+    monkeypatch.setattr(experts, "WASTED", wasted)
+    block, x = block_and_input(batch=1, tokens=1)
+    taken, answer = [], getattr(experts, way)
+    monkeypatch.setattr(experts, way, lambda *inputs: taken.append(way) or answer(*inputs))
+    same = x.expand(1, 9, -1)  # nine times the same token, so that some experts get nine rows and the others none
+    torch.testing.assert_close(block(same), written_out(block, same)[0], atol=1e-5, rtol=1e-4)
+    assert taken == [way]
+
+
 def test_in_turn_no_gradient_is_as_large_as_all_experts_for_each_of_them():
     """Unbound at once, all matrices share one gradient; each taken by itself would make one as large as all."""
     matrices = torch.randn(5, 3, 4, requires_grad=True)

@@ -3,7 +3,7 @@
 Shapes throughout: n tokens, of which each has chosen k experts; so there are n * k rows to multiply, one a choice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from gptoss.model.fast.linear import EVEN, linear
 from gptoss.model.fast.packed import PackedExperts
 
 SMALL = 2**26  # multiplications by the experts' second matrices, up to which one batched matmul is faster than many
+WASTED = 2**18  # of them on padding, for each expert: on a CPU more than that takes longer than the calls that it saves
 
 Activate = Callable[[Tensor], Tensor]  # (..., 2 * intermediate) -> (..., intermediate)
 
@@ -33,7 +34,7 @@ def fast_mixture(x: Tensor, experts: Tensor, weights: Tensor, matrices: Matrices
     choices, order = experts.flatten().sort(stable=True)                # (n * k,) each; rows of an expert lie together
     tokens = order // experts.shape[1]                                  # (n * k,): the token of each row
     counts = torch.bincount(choices, minlength=len(matrices.mlp1_bias)) # (experts,): how many rows each has
-    answer = answer_at_once if worth_padding(counts, matrices) else answer_in_turn
+    answer = answer_at_once if worth_padding(counts.tolist(), matrices) else answer_in_turn
     answers = answer(x.index_select(0, tokens), choices, counts, matrices, activate)  # (n * k, hidden)
     shares = (answers * weights.flatten()[order, None]).to(x.dtype)  # autocast multiplies in another format
     return torch.zeros_like(x).index_add_(0, tokens, shares)            # (n, hidden)
@@ -45,11 +46,17 @@ def mixture_for_one_token(x: Tensor, experts: Tensor, weights: Tensor, matrices:
                for expert, weight in zip(experts.tolist(), weights, strict=True))
 
 
-def worth_padding(counts: Tensor, matrices: Matrices) -> bool:
-    """Whether multiplying padding costs less than a call for each expert: for small ones, unless they are packed."""
-    rows = len(counts) * counts.max().item()  # if every expert got as many as the busiest
-    small = rows * matrices.mlp2_weight.shape[1:].numel() <= SMALL
-    return small and isinstance(matrices.mlp2_weight, Tensor)
+def worth_padding(counts: Sequence[int], matrices: Matrices) -> bool:
+    """Whether multiplying padding costs less than a call for each expert, which has so many rows. Packed ones have none."""
+    second = matrices.mlp2_weight
+    return isinstance(second, Tensor) and padding_pays(counts, second.shape[1:].numel(), second.device.type)
+
+
+def padding_pays(counts: Sequence[int], size: int, device: str = "cpu") -> bool:
+    """The same by the numbers alone: rows of each expert, and the values of an expert's second matrix."""
+    padded = len(counts) * max(counts)  # rows, if every expert got as many as the busiest
+    little = device != "cpu" or (padded - sum(counts)) * size <= WASTED * len(counts)  # one call is dearer on a GPU
+    return padded * size <= SMALL and little
 
 
 def answer_at_once(rows: Tensor, choices: Tensor, counts: Tensor, matrices: Matrices, activate: Activate) -> Tensor:

@@ -33,7 +33,7 @@ from gptoss.cost import (
 )
 from gptoss.cost.memory import MXFP4_BLOCK_VALUES
 from gptoss.model import KVCache, MLPBlock, Transformer
-from gptoss.model.fast.experts import SMALL
+from gptoss.model.fast.experts import padding_pays
 from gptoss.model.fast.linear import linear
 from gptoss.model.fast.packed import PackedExperts
 from gptoss.timing import Spread, in_turn, spread
@@ -220,7 +220,10 @@ class Counting(TorchFunctionMode):
 
 
 def hollow_twin(model: Transformer) -> Transformer:
-    """A model that asks torch for the same operations with almost nothing to compute: every width is at its smallest."""
+    """A model that asks torch for the same operations with almost nothing to compute: every width is at its smallest.
+
+    Its experts multiply in one padded batch, unless they are packed; those of a wide model may take turns with more calls.
+    """
     hidden, intermediate = (MXFP4_BLOCK_VALUES, MXFP4_BLOCK_VALUES) if model.experts == PACKED else (2, 1)
     config = model.config.replace(hidden_size=hidden, intermediate_size=intermediate, head_dim=2, num_attention_heads=1,
                                   num_key_value_heads=1, vocab_size=2)
@@ -229,9 +232,8 @@ def hollow_twin(model: Transformer) -> Transformer:
 
 def is_padded(model: Transformer, rows: Sequence[int], read: int) -> bool:
     """Whether `MLPBlock` pads the rows of all experts to the busiest's, by its own rule, where it reads `read` tokens."""
-    config = model.config
-    small = config.num_experts * max(rows) * config.hidden_size * config.intermediate_size <= SMALL
-    return read > 1 and small and model.experts != PACKED
+    size = model.config.hidden_size * model.config.intermediate_size
+    return read > 1 and model.experts != PACKED and padding_pays(rows, size, model.device.type)
 
 
 def multiplied_rows(model: Transformer, rows: Sequence[int], read: int) -> int:
