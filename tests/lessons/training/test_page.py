@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import re
+import threading
 import time
 import zipfile
 
@@ -27,7 +28,7 @@ from gptoss.lessons.training.controls.results import KEEP, LOAD, RATE, REPLAY, S
 from gptoss.lessons.training.controls.run import JOBS
 from gptoss.model import Transformer
 from gptoss.room.rooms import Rooms
-from gptoss.training.contest import MOST
+from gptoss.training.contest import MOST, Contest
 from gptoss.training.corpus import DOMAINS, LARGEST_TEXT
 from gptoss.training.domains import ARITHMETIC, REPETITION
 from gptoss.training.recording import Probe, Recording
@@ -343,10 +344,23 @@ def test_everybody_sees_the_run_that_is_going_on_and_nobody_else_moves_it(page):
     assert "Done: step 4 of 4" in progress(second)
 
 
-def test_who_watches_a_run_sees_how_it_ends(page):
-    owner_, onlooker = train(page(training_steps="20")), page()
+def test_who_watches_a_run_sees_how_it_ends(page, monkeypatch):
+    begun, watched, step = threading.Event(), threading.Event(), Contest.step
+
+    def held(contest, run_all=map):
+        """Wait after the first step for the onlooker: a short run is over before a busy machine has opened the page."""
+        if contest.runners[0].trainer.at:
+            begun.set()
+            watched.wait(PATIENCE)
+        return step(contest, run_all)
+
+    monkeypatch.setattr(Contest, "step", held)
+    owner_ = train(page(training_steps="20"))
+    assert begun.wait(PATIENCE)
+    onlooker = page()
     assert_fine(onlooker)
     assert "Somebody trains" in progress(onlooker)
+    watched.set()
     until(owner_, DONE)
     assert_fine(onlooker.run())
     assert "It is done: step 20 of 20" in progress(onlooker) and "after 20 steps" in captions(onlooker)
