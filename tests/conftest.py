@@ -44,8 +44,9 @@ def run_app(main_script: str) -> None:
 # every run of an AppTest. `tests/browser/test_first_visit.py` goes that way.
 script_runner._mpa_v1 = run_app
 
-# The first example pays for imports and warm-up, so no example has a deadline.
-settings.register_profile("gptoss", deadline=None, max_examples=25)
+# The first example pays for imports and warm-up, so no example has a deadline. By day every run tries the same examples, so
+# that a change is judged by what it changed; the night tries new ones.
+settings.register_profile("gptoss", deadline=None, max_examples=25, derandomize=not NIGHTLY)
 settings.load_profile("gptoss")
 
 
