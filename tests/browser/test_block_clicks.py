@@ -12,7 +12,7 @@ BESIDE = """label => {
 def click_row(page, name: str) -> None:
     """Click into the row of a half block in the first chart, beside its bar."""
     label = page.get_by_test_id("stVegaLiteChart").first.locator("text", has_text=name).first
-    expect(label).to_be_visible(timeout=PATIENCE)
+    expect(label).to_be_visible()
     settle(page)
     page.mouse.click(*label.evaluate(BESIDE))
 
@@ -27,8 +27,8 @@ def test_a_bar_is_removed_by_a_click_and_put_back_by_another(visits):
     for again in range(2):
         click_row(page, "0 experts")
         expect_address(page, block_remove="layer 0 experts")
-        expect(page.locator(".stMarkdownBadge", has_text="without layer 0 experts")).to_be_visible(timeout=PATIENCE)
-        expect(page.get_by_test_id("stVegaLiteChart").first.get_by_text("removed")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(".stMarkdownBadge", has_text="without layer 0 experts")).to_be_visible()
+        expect(page.get_by_test_id("stVegaLiteChart").first.get_by_text("removed")).to_be_visible()
         if again:
             put_back(page).click()
         else:
@@ -43,11 +43,11 @@ def test_a_bar_is_removed_by_a_click_and_put_back_by_another(visits):
 def test_clicks_work_again_after_another_view(visits):
     page = visits.open("/block", block_remove="layer 0 experts")
     page.get_by_text("Every removal", exact=True).click()
-    expect(page.get_by_text("Dotted: nothing removed")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Dotted: nothing removed")).to_be_visible()
     click_row(page, "1 attention")
     expect_address(page, block_remove="layer 1 attention", block_view="Every removal")
     page.get_by_text("Contributions", exact=True).click()
-    expect(page.get_by_text("Without layer 1 attention, the logit")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Without layer 1 attention, the logit")).to_be_visible()
     click_row(page, "1 attention")
     expect_address(page, block_remove=None)
 
@@ -55,7 +55,7 @@ def test_clicks_work_again_after_another_view(visits):
 def test_a_head_is_removed_by_a_click(visits):
     page = visits.open("/block", block_view="Heads and experts", layer="2")
     picture = page.get_by_test_id("stVegaLiteChart").first
-    expect(picture.locator(".mark-rect path").first).to_be_visible(timeout=PATIENCE)
+    expect(picture.locator(".mark-rect path").first).to_be_visible()
     settle(page)
     box = picture.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 40)
@@ -65,10 +65,10 @@ def test_a_head_is_removed_by_a_click(visits):
 
 def test_the_token_is_moved_by_the_keyboard_and_stands_in_the_address(visits):
     page = visits.open("/block", preset="classroom")
-    expect(slider(page, "Token (position)")).to_be_visible(timeout=PATIENCE)
+    expect(slider(page, "Token (position)")).to_be_visible()
     press(page, "Token (position)", "Home")
     expect_address(page, token="0")
-    expect(page.get_by_text("the text goes on with")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("the text goes on with")).to_be_visible()
     press(page, "Token (position)", "End")
     expect_address(page, token=None)
 

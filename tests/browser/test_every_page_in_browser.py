@@ -47,7 +47,7 @@ def assert_whole(page, title: str, screen: dict) -> None:
     page.set_viewport_size(screen)
     settle(page)
     expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
-    expect(page.locator(PICTURE).filter(visible=True).first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(PICTURE).filter(visible=True).first).to_be_visible()
     assert len(vital_signs(page)) == len(signs_of(next(lesson for lesson in ALL_PAGES if lesson.title == title)))
     assert_no_error_shown(page)
     assert_fits(page)
@@ -66,7 +66,7 @@ def predict(page) -> None:
     expect(answered).to_have_count(0)
     number = page.get_by_role("spinbutton", name="Your prediction")
     choices = page.get_by_role("radiogroup", name="Your prediction")
-    expect(number.or_(choices)).to_be_visible(timeout=PATIENCE)
+    expect(number.or_(choices)).to_be_visible()
     if number.count():
         number.fill("1")
         number.press("Enter")
@@ -75,17 +75,17 @@ def predict(page) -> None:
     at_rest(page)
     settle(page)
     page.get_by_role("button", name="Commit").click()
-    expect(answered).to_be_visible(timeout=PATIENCE)
+    expect(answered).to_be_visible()
     expect(page.get_by_test_id("stAlert").filter(has_text=re.compile("It is |The answer is |That is right"))).to_be_visible()
     page.get_by_role("button", name="Ask me again").click()
-    expect(answered).to_have_count(0, timeout=PATIENCE)
+    expect(answered).to_have_count(0)
 
 
 def experiment(page, path: str) -> None:
     """The second of at least two experiments changes the address, from wherever this visit has come to."""
     before = page.url
     tries = page.locator(f"[class*=st-key-{path}_try_] button")
-    expect(tries.nth(1)).to_be_visible(timeout=PATIENCE)
+    expect(tries.nth(1)).to_be_visible()
     tries.nth(1).click()
     page.wait_for_function("before => location.href !== before", arg=before, timeout=PATIENCE)
     at_rest(page)
@@ -108,7 +108,7 @@ def test_a_lesson_from_its_first_screen_to_an_experiment(visits, lesson):
     for name in ("The maths", "The code", "Claims", "How we know"):
         if page.get_by_role("tab", name=name).count():
             open_tab(page, name)
-            expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty(timeout=PATIENCE)
+            expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty()
             assert_no_error_shown(page)
             assert page.locator(".katex-error").count() == 0
             if name == "The code":
@@ -152,7 +152,7 @@ def look_at_every_view(page, path: str) -> None:
         near(page)
     page.keyboard.press("f")
     expect_address(page, stage="1")
-    expect(page.get_by_test_id("stSidebar")).to_be_hidden(timeout=PATIENCE)
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()
     for view in at_night(views[1:], views[1:][-1:]) + views[:1]:
         turn_to(page, view)
         assert_picture_begins(page, at_most=96, height=0.75)
@@ -160,7 +160,7 @@ def look_at_every_view(page, path: str) -> None:
     assert background(page) == "rgb(255, 255, 255)"
     page.get_by_role("button", name="Leave projector mode").click()
     expect_address(page, stage=None)
-    expect(page.get_by_test_id("stSidebar")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_test_id("stSidebar")).to_be_visible()
     page.set_viewport_size(PHONE)
     settle(page)
     assert_fits(page)  # what was drawn on the laptop fits the narrow window, too
@@ -177,7 +177,7 @@ def test_build_fits_in_the_light_and_has_text_controls_and_picture_on_its_first_
     page = visits.open("/build")
     assert background(page) == "rgb(255, 255, 255)"
     picture = page.get_by_test_id("stVegaLiteChart").first
-    expect(picture.locator("canvas, svg.marks").first).to_be_visible(timeout=PATIENCE)
+    expect(picture.locator("canvas, svg.marks").first).to_be_visible()
     assert_on_the_first_screen(page.get_by_role("heading", level=1), page.locator(".vital-signs > div").last,
                                page.get_by_role("textbox", name="Text", exact=True), slider(page, "Layer shown"),
                                slider(page, "Query heads"), picture)
@@ -186,7 +186,7 @@ def test_build_fits_in_the_light_and_has_text_controls_and_picture_on_its_first_
     head = page.locator("[data-head][aria-pressed=false]").last.get_attribute("data-head")
     page.locator(f'[data-head="{head}"]').press("Enter")
     expect_address(page, head=head)
-    expect(page.locator(f'[data-head="{head}"][aria-pressed=true]')).to_be_focused(timeout=PATIENCE)
+    expect(page.locator(f'[data-head="{head}"][aria-pressed=true]')).to_be_focused()
 
 
 def test_the_diagram_of_start_is_wide_on_the_first_screen_of_a_desk_and_narrow_on_a_phone(visits):

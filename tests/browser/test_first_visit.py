@@ -1,6 +1,6 @@
 """A server that nobody has visited before, and a page of charts that are all drawn."""
 
-from chromium_reader import PATIENCE, assert_no_error_shown, marks, settle, slider
+from chromium_reader import assert_no_error_shown, marks, settle, slider
 from playwright.sync_api import expect
 
 
@@ -17,7 +17,7 @@ def test_every_chart_draws_something(visits):
     page = visits.open("/build", preset="classroom")
     for view, charts in (("Attention", 1), ("Experts", 2), ("Tensors", 0), ("Next token", 1)):
         page.get_by_test_id("stButtonGroup").get_by_text(view, exact=True).click()
-        expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(charts, timeout=PATIENCE)
+        expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(charts)
         settle(page)
         assert all(drawn > 0 for drawn in marks(page)), view
         pictures = page.locator("[data-testid=stHtml] img").evaluate_all("all => all.map(image => image.naturalWidth)")

@@ -3,7 +3,6 @@
 import io
 
 from chromium_reader import (
-    PATIENCE,
     address,
     at_rest,
     expect_address,
@@ -40,7 +39,7 @@ def turn_to(page, section, name):
     """Go to a page by the bar."""
     page.get_by_test_id("stTopNavSection").filter(has_text=section).click()
     page.get_by_test_id("stTopNavDropdownLink").filter(has_text=name).click()
-    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
     quiet(page)
 
 
@@ -97,7 +96,7 @@ def test_share_copies_the_link_and_shows_a_code_that_holds_it(visits):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.keyboard.press("s")
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("/sinks?", timeout=PATIENCE)
+    expect(dialog).to_contain_text("/sinks?")
     link = dialog.get_by_test_id("stCode").inner_text().strip()
     assert link.startswith(visits.app) and "stage" not in link and "sinks_view=By+position" in link
     settle(page)
@@ -106,11 +105,11 @@ def test_share_copies_the_link_and_shows_a_code_that_holds_it(visits):
     assert address(other) == {key: value for key, value in address(page).items() if key != "stage"}
     other.context.grant_permissions(["clipboard-read", "clipboard-write"])
     other.locator("button[data-value=share]").click()
-    expect(other.get_by_role("dialog")).to_contain_text(link, timeout=PATIENCE)
+    expect(other.get_by_role("dialog")).to_contain_text(link)
     assert other.evaluate("navigator.clipboard.readText()") == link
     for each in (page, other):
         each.keyboard.press("Escape")
-        expect(each.get_by_role("dialog")).to_have_count(0, timeout=PATIENCE)
+        expect(each.get_by_role("dialog")).to_have_count(0)
 
 
 def squares_in(screenshot, link):

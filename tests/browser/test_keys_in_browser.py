@@ -17,7 +17,7 @@ def open_page(visits, address: str, **settings):
 
 def expect_page(page, title: str) -> None:
     """Wait for a page, which must have come without a reload and with the model and the text."""
-    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
     at_rest(page)
     settle(page)
     assert page.evaluate("window.here") == "since the start", "the page was loaded anew"
@@ -41,7 +41,7 @@ def test_keys_lead_through_steps_and_from_page_to_page_whatever_has_the_focus(vi
     press(page, "Query heads", "Home")
     expect_address(page, heads="1", kv="1")
     page.keyboard.press("Alt+ArrowLeft")
-    expect(page.get_by_role("heading", name="Tokenizer", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Tokenizer", level=1)).to_be_visible()
     at_rest(page)
     expect_address(page, heads="1", kv="1", layers=None)
 
@@ -57,15 +57,15 @@ def test_a_text_box_an_open_list_and_a_dialog_keep_their_keys(visits):
     page.keyboard.press("PageDown")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Keys").click()
-    expect(page.get_by_role("dialog")).to_contain_text("the next step, or the next page", timeout=PATIENCE)
+    expect(page.get_by_role("dialog")).to_contain_text("the next step, or the next page")
     page.keyboard.press("PageDown")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_role("dialog")).to_have_count(0)
     at_rest(page)
     expect(page.get_by_role("heading", name="Build and run", level=1)).to_be_visible()
     page.get_by_role("combobox", name="Preset").focus()
     page.keyboard.press("PageDown")
-    expect(page.get_by_role("heading", name="Sampling", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Sampling", level=1)).to_be_visible()
 
 
 def test_links_keep_the_model_and_the_text_here_and_in_another_tab(visits):
@@ -84,4 +84,4 @@ def test_links_keep_the_model_and_the_text_here_and_in_another_tab(visits):
     link.press("Enter")
     expect_page(page, "Experts")
     page.go_back()
-    expect(page.get_by_role("heading", name="Sliding window", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Sliding window", level=1)).to_be_visible()

@@ -26,38 +26,38 @@ def choice(page, group: str, name: str):
 def test_a_click_on_the_roofline_works_the_operator_out_and_so_do_keys(visits):
     page = visits.open("/memory", memory_view="Roofline")
     chart = page.get_by_test_id("stVegaLiteChart").first
-    expect(chart.locator("canvas")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("rows of mlp1").first).to_be_visible(timeout=PATIENCE)
+    expect(chart.locator("canvas")).to_be_visible()
+    expect(page.get_by_text("rows of mlp1").first).to_be_visible()
     settle(page)
     page.mouse.click(*chart.evaluate(MIDDLE_OF, palette.rgb(palette.PARTS["unembedding"])))
     expect_address(page, memory_operator="unembedding")
-    expect(page.get_by_text("201,088 vocabulary").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("201,088 vocabulary").first).to_be_visible()
     choice(page, "Phase", "prefill").click()
     expect_address(page, memory_phase="prefill", memory_operator="unembedding")
     choice(page, "Operator", "qkv").press("Enter")
     expect_address(page, memory_operator="qkv")
-    expect(page.get_by_text("1,024 tokens × 2,880 hidden size × 5,120 rows of qkv").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("1,024 tokens × 2,880 hidden size × 5,120 rows of qkv").first).to_be_visible()
 
 
 def test_the_batch_is_moved_by_keys_and_stands_in_the_address(visits):
     page = visits.open("/memory")
-    expect(slider(page, "Batch (sequences)")).to_be_visible(timeout=PATIENCE)
+    expect(slider(page, "Batch (sequences)")).to_be_visible()
     press(page, "Batch (sequences)", "End")
     expect_address(page, memory_batch="512")
-    expect(page.get_by_text("the weights and 512 users at once").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("the weights and 512 users at once").first).to_be_visible()
 
 
 def test_an_address_restores_model_view_and_load(visits):
     page = visits.open("/memory", memory_view="KV cache", memory_model="gpt-oss-120b", memory_batch="16",
                        memory_context="4,096")
-    expect(page.get_by_text("KV cache of 16 sequences of 4,096 tokens")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("gpt-oss-120b, 116.83 B parameters").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("KV cache of 16 sequences of 4,096 tokens")).to_be_visible()
+    expect(page.get_by_text("gpt-oss-120b, 116.83 B parameters").first).to_be_visible()
 
 
 def test_a_measurement_runs_behind_the_page_and_can_be_stopped(visits):
     page = visits.open("/memory", memory_view="Measured here")
     page.get_by_role("button", name="Measure this machine").click()
-    expect(page.get_by_role("progressbar").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("progressbar").first).to_be_visible()
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_role("button", name="Measure this machine")).to_be_visible(timeout=2 * PATIENCE)
 

@@ -31,9 +31,9 @@ SETTLED = 1300  # ms after our last change, from when on an address counts as th
 
 def expect_figures(page, study):
     signs = figures(study.config, study.context)
-    expect(vital_sign(page, "Parameters")).to_have_text(count(signs["total"]), timeout=PATIENCE)
-    expect(vital_sign(page, "Active")).to_have_text(count(signs["active"]), timeout=PATIENCE)
-    expect(vital_sign(page, "KV cache")).to_have_text(size(signs["kv_cache"]), timeout=PATIENCE)
+    expect(vital_sign(page, "Parameters")).to_have_text(count(signs["total"]))
+    expect(vital_sign(page, "Active")).to_have_text(count(signs["active"]))
+    expect(vital_sign(page, "KV cache")).to_have_text(size(signs["kv_cache"]))
 
 
 def test_a_key_moves_the_model_its_figures_and_its_address(visits):
@@ -102,12 +102,12 @@ def test_a_pages_main_slider_is_dragged_alone_and_stands_in_the_address(visits):
     entries = page.evaluate("history.length")
     with holding(page, "Window drawn (tokens)", 0.5) as pull:
         pull(0.02)
-        expect(page.get_by_text("The window drawn: 1.")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("The window drawn: 1.")).to_be_visible()
         assert "window_w" not in address(page)
         pull(0.4)
     shown = slider(page, "Window drawn (tokens)").get_attribute("aria-valuetext")
     expect_address(page, preset="gpt-oss-20b", window_w=shown)
-    expect(page.get_by_text(f"The window drawn: {shown}.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(f"The window drawn: {shown}.")).to_be_visible()
     assert page.evaluate("history.length") == entries
     page.reload()
     at_rest(page)
@@ -162,10 +162,10 @@ def test_special_tokens_that_were_asked_for_travel_with_the_address(visits):
     page = visits.open("/build", preset="classroom")
     type_text(page, "<|start|>user<|message|>Hello<|end|>")
     page.get_by_test_id("stCheckbox").get_by_text("special tokens").click()
-    expect(page.locator(".chips span").first).to_contain_text("<|start|>", timeout=PATIENCE)
+    expect(page.locator(".chips span").first).to_contain_text("<|start|>")
     at_rest(page)
     other = visits.open(page.url, stranger=True)
-    expect(other.locator(".chips span").first).to_contain_text("<|start|>", timeout=PATIENCE)
+    expect(other.locator(".chips span").first).to_contain_text("<|start|>")
 
 
 def test_back_in_the_browser_restores_what_was_before(visits):
@@ -177,7 +177,7 @@ def test_back_in_the_browser_restores_what_was_before(visits):
     expect_address(page, text="Own words", experts="1")
     page.wait_for_timeout(SETTLED)
     page.go_back()
-    expect(text_box(page)).not_to_have_value("Own words", timeout=PATIENCE)
+    expect(text_box(page)).not_to_have_value("Own words")
     expect_address(page, text=None, experts="1")
     expect_position(page, "Experts", "1")
     page.wait_for_timeout(SETTLED)
@@ -213,7 +213,7 @@ def test_a_bad_address_falls_back_with_a_notice(visits):
     assert page.locator("img[src=x]").count() == 0
     press(page, "Layers", "Home")
     expect_address(page, layers="1", colour=None)
-    expect(page.get_by_test_id("stAlert")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
 
 
 def test_a_reload_keeps_the_state(visits):

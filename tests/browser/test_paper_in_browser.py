@@ -56,11 +56,11 @@ def test_handouts_of_an_order_are_made_and_stand_alone(visits):
     page.reload()
     at_rest(page)
     page.get_by_text("Handouts to print").click()
-    expect(page.get_by_role("button", name="Make the handouts")).to_be_enabled(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Make the handouts")).to_be_enabled()
     settle(page)
     page.get_by_role("button", name="Make the handouts").click()
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.get_by_role("status").filter(has_text="Stopped")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("status").filter(has_text="Stopped")).to_be_visible()
     assert page.locator("iframe").count() == 0
     page.get_by_role("button", name="Make the handouts").click()
     expect(page.get_by_text("nothing could be taken at stop 2")).to_be_visible(timeout=8 * PATIENCE)

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 def expect_stop(page, title: str, **address) -> None:
     """Wait until a page stands there, whole."""
-    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
     expect_address(page, **address)
     at_rest(page)
 
@@ -15,7 +15,7 @@ def lead(visits):
     """A projector at the first stop of the shorter lecture, and the code of its room."""
     page = visits.open("/lecture", order="45")
     page.get_by_role("button", name="Start the lecture").click()
-    expect(bar(page)).to_contain_text("1 / 8", timeout=PATIENCE)
+    expect(bar(page)).to_contain_text("1 / 8")
     expect_stop(page, "GPT-OSS, live", at="1.0", stage="1")
     page.wait_for_function("window.gptossKeys?.now", timeout=PATIENCE)
     return page, page.evaluate("new URLSearchParams(location.search).get('lead')")
@@ -49,7 +49,7 @@ def test_a_clicker_leads_and_a_session_follows_until_a_hand_touches_something(vi
         expect_stop(there, "Attention")
     assert act(page, code, "end") == 200
     for there in page, student:
-        expect(bar(there)).to_contain_text("The lecture is over.", timeout=PATIENCE)
+        expect(bar(there)).to_contain_text("The lecture is over.")
     bar(student).get_by_role("button", name="Leave").click()
     expect_address(student, room=None)
 
@@ -71,7 +71,7 @@ def follow_a_slider(page, student) -> None:
 def hands(page, student) -> None:
     """Whoever touches something is left alone until they come back."""
     press(student, "Layer", "ArrowUp")
-    expect(bar(student)).to_contain_text("In your own hands", timeout=PATIENCE)
+    expect(bar(student)).to_contain_text("In your own hands")
     page.keyboard.press("4")
     expect_stop(page, "Sliding window", at="4.0")
     expect_stop(student, "Experts", layer="2")
@@ -103,7 +103,7 @@ def presses_from_the_presenters_window(page, code) -> None:
     window.goto(page.evaluate("code => new URL(`./presenter?room=${code}`, location.href).href", code))
     coming = window.locator("#forward-name")
     for key, step in ("PageDown", "2"), ("PageDown", "3"), ("PageUp", "2"):
-        expect(coming).to_have_text("The next step on the page", timeout=PATIENCE)
+        expect(coming).to_have_text("The next step on the page")
         window.keyboard.press(key)
         expect_address(page, experts_step=step, at="6.0", layer="1")
         at_rest(page)
@@ -118,7 +118,7 @@ def presses_from_the_presenters_window(page, code) -> None:
     expect(page.locator(".lecture-over.black")).to_have_count(0)
     expect_address(page, experts_step="3", at="6.0")
     page.keyboard.press("Alt+ArrowRight")
-    expect(coming).to_have_text("Back to this stop", timeout=PATIENCE)
+    expect(coming).to_have_text("Back to this stop")
     window.keyboard.press("PageDown")
     expect_stop(page, "Experts", at="6.0", layer=None)
     window.close()
@@ -131,5 +131,5 @@ def back_and_reload(page, student) -> None:
     expect_stop(student, "Experts", layer="1")
     page.reload()
     expect_stop(page, "Experts", at="6.0", layer="1")
-    expect(bar(page)).to_contain_text("6 / 8", timeout=PATIENCE)
+    expect(bar(page)).to_contain_text("6 / 8")
     assert slider(page, "Layer").get_attribute("aria-valuetext") == "1"

@@ -3,7 +3,6 @@
 import pytest
 from chromium_reader import (
     DESKTOP,
-    PATIENCE,
     PHONE,
     at_rest,
     expect_address,
@@ -31,12 +30,12 @@ def test_every_view_is_drawn(visits, screen, scheme):
     page = visits.open("/rope", screen, scheme, preset="gpt-oss-20b")
     for view in ("Arrows", "Tables"):
         show(page, view)
-        expect(drawings(page)).to_have_count(2, timeout=PATIENCE)
+        expect(drawings(page)).to_have_count(2)
         for box in (drawing.bounding_box() for drawing in drawings(page).all()):
             assert box["width"] > 250 and box["x"] >= 0 and box["x"] + box["width"] <= screen["width"]
     for view in CHARTS:
         show(page, view)
-        expect(page.get_by_test_id("stVegaLiteChart").locator("svg.marks, canvas.marks")).to_have_count(1, timeout=PATIENCE)
+        expect(page.get_by_test_id("stVegaLiteChart").locator("svg.marks, canvas.marks")).to_have_count(1)
         settle(page)
         assert marks(page)[0] > 30, view
 
@@ -48,7 +47,7 @@ def test_the_arrows_follow_the_keys_and_their_angle_stays(visits):
     press(page, "Move both by", "ArrowRight", times=3, pause=200)
     expect_position(page, "Move both by", "23")
     expect(drawings(page).first).to_have_attribute(
-        "aria-label", label.replace("23,", "26,").replace("21,", "24,"), timeout=PATIENCE)
+        "aria-label", label.replace("23,", "26,").replace("21,", "24,"))
     expect_address(page, rope_shift="23")
 
 
@@ -58,14 +57,14 @@ def test_a_button_that_sets_the_drawers_dials_is_not_undone_by_the_next_move(vis
     drawer = page.get_by_text("More of YaRN's dials", exact=True)
     drawer.click()
     context = page.get_by_role("combobox", name="Trained context (tokens)")
-    expect(context).to_be_visible(timeout=PATIENCE)
+    expect(context).to_be_visible()
     at_rest(page)
     settle(page)
     context.fill("1024")
-    expect(page.get_by_role("option")).to_have_count(1, timeout=PATIENCE)
+    expect(page.get_by_role("option")).to_have_count(1)
     context.press("Enter")
     expect_address(page, rope_initial="1024")
-    expect(page.get_by_text("n₀ = 1,024")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("n₀ = 1,024")).to_be_visible()
     at_rest(page)
     settle(page)  # while a run ends, what it replaces is still beside it
     page.get_by_role("button", name="Back to published").click()
@@ -73,9 +72,9 @@ def test_a_button_that_sets_the_drawers_dials_is_not_undone_by_the_next_move(vis
     at_rest(page)
     drawer.click()
     page.get_by_role("button", name="Where the reference stops").click()
-    expect(page.get_by_text("low is −0.39, high is 2.62")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("low is −0.39, high is 2.62")).to_be_visible()
     press(page, "YaRN factor", "ArrowRight")
     expect_position(page, "YaRN factor", "8")
     at_rest(page)
-    expect(page.get_by_text("low is −0.39, high is 2.62")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("low is −0.39, high is 2.62")).to_be_visible()
     expect_address(page, rope_initial="128", rope_beta="32", factor="8")

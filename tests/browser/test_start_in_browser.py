@@ -3,7 +3,7 @@
 from itertools import islice
 
 import pytest
-from chromium_reader import LAPTOP, PATIENCE, PHONE, at_rest, expect_address, settle
+from chromium_reader import LAPTOP, PHONE, at_rest, expect_address, settle
 from playwright.sync_api import expect
 from stranger_walk import walk
 
@@ -27,7 +27,7 @@ def test_the_first_screen_has_three_doors_and_the_way_back_and_the_drawing_is_pa
     at_rest(page)
     settle(page)
     back = page.get_by_role("link", name="Continue: RoPE and YaRN →")
-    expect(back).to_be_visible(timeout=PATIENCE)
+    expect(back).to_be_visible()
     shown = [page.locator(".doors > p"), *page.locator(".doors dl > div").all(), *page.locator(".doors article").all(), back]
     assert len(shown) == 8
     for part in shown:
@@ -36,7 +36,7 @@ def test_the_first_screen_has_three_doors_and_the_way_back_and_the_drawing_is_pa
     heights = page.evaluate("window.heights")
     assert len(heights) > 1 and all(sum(height > 0 for height in seen) == 1 for seen in heights), "both versions were shown"
     back.click()
-    expect(page.get_by_role("heading", name="RoPE and YaRN", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="RoPE and YaRN", level=1)).to_be_visible()
 
 
 def test_a_stranger_goes_from_start_over_the_first_pages_and_nothing_is_missing(visits):
@@ -58,7 +58,7 @@ def test_a_running_order_opens_and_the_laptop_where_it_is_asked_for(visits):
     at_rest(page)
     settle(page)
     page.get_by_role("link", name="90 minutes").click()
-    expect(page.get_by_role("heading", name="Lectures", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Lectures", level=1)).to_be_visible()
     expect_address(page, order="90", preset="gpt-oss-20b", heads="4")
 
 

@@ -4,7 +4,6 @@ import re
 
 import pytest
 from chromium_reader import (
-    PATIENCE,
     assert_no_error_shown,
     at_rest,
     chips,
@@ -31,7 +30,7 @@ def test_a_typed_text_is_shown_as_its_tokens(visits):
     page = visits.open("/build", preset="classroom")
     type_text(page, "The cat sat.")
     tokens = live_tokens("The cat sat.", Study.of_preset("classroom").vocabulary, False)
-    expect(page.locator(".chips span")).to_have_count(len(tokens), timeout=PATIENCE)
+    expect(page.locator(".chips span")).to_have_count(len(tokens))
     assert chips(page) == list(tokens.labels)
     ids = page.locator(".chips small").all_inner_texts()
     assert ids == [str(number) for number in tokens.o200k]
@@ -41,7 +40,7 @@ def test_a_typed_text_is_shown_as_its_tokens(visits):
     script = download.value.path().read_text(encoding="utf-8")
     assert download.value.suggested_filename == "build-classroom.py"
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert "text = 'The cat sat.'" in script and "/build?preset=classroom&text=The+cat+sat." in script
 
 
@@ -67,9 +66,9 @@ def test_a_megabyte_is_cut_with_a_notice_and_stays_in_the_box(visits):
     page = visits.open("/build", preset="classroom")
     text = "A pasted text, again and again. " * 32_768
     type_text(page, text)
-    expect(page.get_by_text("1,048,576 characters")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("1,048,576 characters")).to_be_visible()
     expect(page.locator(".chips span")).to_have_count(MOST_CHIPS + 1)  # and how many are left out
-    expect(page.get_by_text("The first 512 tokens run")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("The first 512 tokens run")).to_be_visible()
     assert text_box(page).input_value() == text
     press(page, "Sliding window", "Home")
     expect_address(page, window="1")
@@ -82,7 +81,7 @@ def test_generation_streams_and_a_stop_keeps_what_came(visits):
     page = visits.open("/build", **SLOW)
     page.get_by_role("button", name="Generate").click()
     code = page.get_by_test_id("stCode")
-    expect(code).to_be_visible(timeout=PATIENCE)
+    expect(code).to_be_visible()
     first = code.inner_text()
     page.wait_for_function("first => document.querySelector('[data-testid=stCode]').innerText.length > first + 5",
                            arg=len(first))
@@ -101,9 +100,9 @@ def test_generation_streams_and_a_stop_keeps_what_came(visits):
 def test_generation_comes_to_its_end(visits):
     page = visits.open("/build", preset="classroom", view="Next token", new_tokens="20", seed="5")
     page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_text(re.compile(r"^20 tokens in"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"^20 tokens in"))).to_be_visible()
     text = page.get_by_test_id("stCode").inner_text()
     page.get_by_role("button", name="Generate").click()
     at_rest(page)
-    expect(page.get_by_text(re.compile(r"^20 tokens in"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"^20 tokens in"))).to_be_visible()
     assert page.get_by_test_id("stCode").inner_text() == text

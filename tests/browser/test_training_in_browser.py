@@ -38,21 +38,21 @@ def test_a_reader_trains_leaves_comes_back_scrubs_and_takes_the_model_home(visit
     go(page, "Training and scale", "/training")
     expect(state(page, "Done: step 4 of 4")).to_be_visible(timeout=LONG)
     at_rest(page)
-    expect(page.get_by_text(re.compile("the model under study, after 4 steps", re.I))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("the model under study, after 4 steps", re.I))).to_be_visible()
     assert marks(page)[0] > 0
     page.get_by_role("tab", name="Replay").click()
-    expect(page.locator(".stMarkdownBadge", has_text="trained weights, step 4")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".stMarkdownBadge", has_text="trained weights, step 4")).to_be_visible()
     press(page, "Steps trained", "Home")
-    expect(page.locator(".stMarkdownBadge", has_text="random weights, step 0")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".stMarkdownBadge", has_text="random weights, step 0")).to_be_visible()
     press(page, "Steps trained", "ArrowRight", times=2, pause=300)
-    expect(page.locator(".stMarkdownBadge", has_text="trained weights, step 2")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".stMarkdownBadge", has_text="trained weights, step 2")).to_be_visible()
     page.get_by_role("tab", name="Keep a model").click()
     with page.expect_download(timeout=LONG) as download:
         button(page, "Checkpoint").first.click()
     download.value.save_as(tmp_path / "study.zip")
     assert "study/model.safetensors" in zipfile.ZipFile(tmp_path / "study.zip").namelist()
     button(page, "Use this model on every page").click()
-    expect(page.get_by_text(re.compile("4 steps here")).first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("4 steps here")).first).to_be_visible()
 
 
 def test_curves_grow_by_themselves_and_buttons_steer(visits):
@@ -68,7 +68,7 @@ def test_curves_grow_by_themselves_and_buttons_steer(visits):
     expect(state(page, "Training: step")).to_be_visible(timeout=LONG)
     button(page, "Stop").click()
     expect(state(page, "Stopped: step")).to_be_visible(timeout=LONG)
-    expect(button(page, "Train")).to_be_visible(timeout=PATIENCE)
+    expect(button(page, "Train")).to_be_visible()
 
 
 def test_a_second_person_sees_a_run_begin_waits_in_line_and_gets_their_turn(visits):
@@ -90,7 +90,7 @@ def test_a_curve_is_drawn_by_the_keyboard(visits):
     page = visits.open("/training", preset="classroom", training_steps="20")
     button(page, "Draw").click()
     page.get_by_text("Draw a curve", exact=True).click()
-    expect(page.get_by_text("What you expect of 20 steps")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("What you expect of 20 steps")).to_be_visible()
     press(page, "Loss at step 20 (nats)", "ArrowLeft", times=20)
     page.keyboard.press("Escape")
     at_rest(page)
@@ -104,13 +104,13 @@ def test_a_file_that_is_no_text_is_refused_and_another_can_follow(visits, tmp_pa
         (tmp_path / name).write_bytes(content)
         button(page, "Data").click()
         page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(tmp_path / name)
-        expect(page.get_by_text(name)).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(name)).to_be_visible()
         settle(page)  # the file has travelled
         page.keyboard.press("Escape")
         button(page, "Train").click()
 
     train_on("bad.txt", b"\xff\xfe no text")
-    expect(page.get_by_text("The file is not UTF-8 text: byte 0 belongs to no character.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("The file is not UTF-8 text: byte 0 belongs to no character.")).to_be_visible()
     train_on("good.txt", b"One sentence follows another, and so on, until dusk.\n" * 80)
     expect(state(page, "Done: step 4 of 4")).to_be_visible(timeout=LONG)
 

@@ -3,7 +3,7 @@
 import re
 
 from accessibility import violations
-from chromium_reader import LAPTOP, PATIENCE, PHONE, at_rest, settle, slider
+from chromium_reader import LAPTOP, PHONE, at_rest, settle, slider
 from playwright.sync_api import expect
 
 from gptoss.app.glossary import WORDS
@@ -17,7 +17,7 @@ def test_a_stranger_reads_the_opening_opens_words_and_folds_it_for_good(visits):
     where = page.url
     word.click()
     expect(card).to_be_visible()
-    expect(card.locator(".word-live")).to_have_text(re.compile(r"\d.*\."), timeout=PATIENCE)
+    expect(card.locator(".word-live")).to_have_text(re.compile(r"\d.*\."))
     assert page.url == where
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
@@ -45,12 +45,12 @@ def test_the_drawer_has_all_words_whose_numbers_follow_the_model(visits):
     page.locator(".head-mark").click()
     page.get_by_role("link", name="All words and letters").click()
     numbers = page.locator(".words dl .word-live")
-    expect(numbers.last).not_to_be_empty(timeout=PATIENCE)
+    expect(numbers.last).not_to_be_empty()
     assert page.locator(".words dl .word-live").count() == len(WORDS)
     heads = page.locator("#word-head .word-live")
     before = heads.inner_text()
     slider(page, "Query heads").press("Home")
-    expect(heads).not_to_have_text(before, timeout=PATIENCE)
+    expect(heads).not_to_have_text(before)
     settle(page)
     assert page.locator("details.words").get_attribute("open") is not None
     assert violations(page, inside="details.words") == []

@@ -159,7 +159,7 @@ def settle(page: Page) -> None:
 def open_tab(page: Page, name: str) -> None:
     """Open a tab, and wait for what it shows."""
     page.get_by_role("tab", name=name).click()
-    expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
     at_rest(page)
     settle(page)
 
@@ -278,7 +278,7 @@ def drag(page: Page, label: str, shares: Sequence[float]) -> None:
 
 
 def expect_position(page: Page, label: str, shown: str) -> None:
-    expect(slider(page, label)).to_have_attribute("aria-valuetext", shown, timeout=PATIENCE)
+    expect(slider(page, label)).to_have_attribute("aria-valuetext", shown)
 
 
 def expect_address(page: Page, **wanted: str) -> None:

@@ -83,7 +83,7 @@ def _what_a_word_lacks(link) -> str:
     try:
         link.click()
         expect(card).to_be_visible()
-        expect(card.locator(".word-live")).not_to_be_empty(timeout=PATIENCE)
+        expect(card.locator(".word-live")).not_to_be_empty()
         page.keyboard.press("Escape")
         expect(card).to_be_hidden()
     except (AssertionError, Error):
