@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from gptoss import syntax
 from gptoss.app import hidden, kept, pictures, route, stage, state
 from gptoss.app.hall import asking, called, paper, seat
 from gptoss.app.large import TooLong
@@ -221,7 +221,7 @@ def code_drawer(*objects: object, label: str = "The code that ran") -> None:
 
 def _show_code(objects: Sequence[object]) -> None:
     for shown in objects:
-        st.code(inspect.getsource(shown), language="python", wrap_lines=True)
+        st.code(syntax.source_of(shown), language="python", wrap_lines=True)
 
 
 @st.fragment

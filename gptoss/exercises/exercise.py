@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from gptoss import syntax
 
 EASY, MEDIUM, HARD = DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -95,13 +96,13 @@ class Exercise:
     @property
     def solved(self) -> str:
         """The source of the solution."""
-        return textwrap.dedent(inspect.getsource(self.solution))
+        return textwrap.dedent(syntax.source_of(self.solution))
 
     @property
     def stub(self) -> str:
         """The solution without what it does: signature, docstring, and an error that says it is not written yet."""
         lines = self.solved.splitlines()
-        top = ast.parse(self.solved).body[0]
+        top = syntax.parse(self.solved).body[0]
         functions = [top] if isinstance(top, ast.FunctionDef) else [
             node for node in top.body if isinstance(node, ast.FunctionDef)]
         for node in reversed(functions):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from gptoss import syntax
 from gptoss.take_home.here import Here
 
 _ELSEWHERE = {"claims": "gptoss.claims.notebook"}  # the register imports every lesson, so no lesson can import it
@@ -48,8 +49,8 @@ def values_of(here: Here) -> Mapping[str, object]:
 def recipe_of(path: str) -> Recipe:
     """The recipe of the page with this address. Raises `ModuleNotFoundError` where it has none."""
     module = _module(path)
-    source = inspect.getsource(module)
-    tree = ast.parse(source)
+    source = syntax.source_of(module)
+    tree = syntax.parse(source)
     story = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "story")
     used = {node.id for statement in story.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
     return Recipe(inspect.cleandoc(module.__doc__), tuple(_imports(tree, used)),

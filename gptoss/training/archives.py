@@ -12,12 +12,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from gptoss.syntax import PARSER
+
 
 @contextmanager
 def opened(file: Path | BinaryIO, name: str) -> Iterator[NpzFile]:
     """The arrays of a file, to be read within the block. `ValueError` for whatever is wrong in it, `OSError` without one."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with PARSER, np.load(file, allow_pickle=False) as arrays:
             yield arrays
     except (EOFError, KeyError, TypeError, AttributeError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile,
             zlib.error):  # one altered byte makes an entry encrypted, or an array larger than any memory

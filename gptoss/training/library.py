@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from gptoss import syntax
+
 PROSE, CODE = LIBRARY = "prose", "code"
 
 _LEFT_OUT = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
@@ -34,7 +36,7 @@ def texts_of(path: Path) -> dict[str, list[str]]:
         source = path.read_text(encoding="utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the library's own sources are warned of is no concern of ours
-            tree = ast.parse(source)
+            tree = syntax.parse(source)
     except (OSError, ValueError, SyntaxError):
         return {PROSE: [], CODE: []}
     documented = [node for node in _statements(tree) if isinstance(node, (ast.Module, *_DEFINITIONS))

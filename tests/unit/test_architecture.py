@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("gptoss/**/*.py"), *ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
 
 # Each room may import from its own floor and from those below it.
-FLOORS = (("units", "timing", "strict_json", "ipynb", "config", "ladder", "notation"), ("checkpoint",), ("model",),
+FLOORS = (("units", "timing", "strict_json", "syntax", "ipynb", "config", "ladder", "notation"), ("checkpoint",), ("model",),
           ("charts", "training", "trace", "cost", "tokenizer", "take_home", "exercises", "room",
            "record", "replay"), ("app",), ("lessons",),
           ("claims",), ("pages", "router"))
@@ -194,6 +194,13 @@ def test_costs_need_python_alone():
     """Neither torch nor any other package, so that a page can ask for gpt-oss-120b's as cheaply as for a classroom's."""
     packages = {name.split(".")[0] for module in MODULES if room_of(module) == "cost" for name in imports_of(module)}
     assert packages - {"gptoss"} <= sys.stdlib_module_names
+
+
+def test_what_a_server_parses_it_parses_by_one_thread_at_a_time():
+    """`gptoss.syntax` says why. A command and a notebook have one thread."""
+    alone = {ROOT / "gptoss" / part for part in ("syntax.py", "tokenizer/rank.py", "claims/notebook.py")}
+    parses = re.compile(r"ast\.parse\(|inspect\.getsource\(")
+    assert {source for source in SOURCES if parses.search(source.read_text(encoding="utf-8"))} == alone
 
 
 def test_the_app_runs_no_code_of_a_visitors():

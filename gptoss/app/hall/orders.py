@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from gptoss import syntax
 from gptoss.app import hidden, route, state
 from gptoss.app.book import ALL_PAGES, SHARED_KEYS, Page
 from gptoss.app.markdown import shortened
@@ -33,7 +34,7 @@ def experiments(path: str) -> tuple[str, ...]:
     found = []
     for file in (_ROOT / f"pages/{path}.py", *sorted((_ROOT / "gptoss/lessons" / path).rglob("*.py"))):
         program = file.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(program)) if "Try(" in program else ():
+        for node in ast.walk(syntax.parse(program)) if "Try(" in program else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Try" and node.args:
                 found.append(ast.literal_eval(node.args[0]))
     return tuple(found)
