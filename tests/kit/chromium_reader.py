@@ -148,7 +148,8 @@ def at_rest(page: Page) -> None:
     """
     page.wait_for_function("() => !window.unanswered", timeout=3 * PATIENCE)
     expect(page.locator(".page-head h1")).to_be_visible(timeout=3 * PATIENCE)
-    expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=3 * PATIENCE)
+    measured = 8 * PATIENCE  # a view such as Memory's FP8 cache computes for seconds, and tests may share the processor
+    expect(page.locator("[data-test-script-state='notRunning']")).to_have_count(1, timeout=measured)
 
 
 def settle(page: Page) -> None:
