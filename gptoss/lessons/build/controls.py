@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
@@ -139,8 +140,7 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: 
         name = controls.step_through("Tensor", list(run.trace), key="tensor")
     table = summary(run.trace)
     row = table.loc[table["tensor"] == name].iloc[0]
-    size = f"mean {units.fixed(row['mean'], 3)}, std {units.fixed(row['std'], 3)}" if row["mean"] == row["mean"] else (
-        "numbers are names")
+    size = _size(row["mean"], row["std"]) or "numbers are names"
     with pictures.main():
         pictures.show_tensor(name, run.trace[name], controls.head_shown(study))
     st.markdown(f"**{meaning(name)}** · {row['shape']} · {row['dtype']} · {size}")
@@ -152,9 +152,14 @@ def tensors(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: 
 
 def _as_words(summed: pd.DataFrame) -> pd.DataFrame:
     """The same in four columns, so that a phone has room for them."""
-    numbers = [dtype if mean != mean else f"{dtype}, mean {units.fixed(mean, 3)}, std {units.fixed(std, 3)}"
+    numbers = [", ".join(filter(None, (dtype, _size(mean, std))))
                for dtype, mean, std in zip(summed["dtype"], summed["mean"], summed["std"], strict=True)]
     return summed[["tensor", "what it is", "shape"]].assign(numbers=numbers)
+
+
+def _size(mean: float, std: float) -> str:
+    """How large a tensor's numbers are; nothing for those that are names, which have no mean."""
+    return "" if math.isnan(mean) else f"mean {units.fixed(mean, 3)}, std {units.fixed(std, 3)}"
 
 
 def next_tokens(study: Study, tokens: text.Tokens, run: LiveRun, layer: int, named: Sequence[NamedHead],
