@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from gptoss.tokenizer import CompactVocabulary
+from gptoss.training.adamw import AdamW
 from gptoss.training.stories.corpus import end_of_text
 from gptoss.training.stories.wellformed import SIGNS, WORD
 from gptoss.training.trainer import Trainer, parameter_groups, round_experts
@@ -30,7 +31,7 @@ TEXTS, NEW = 1024, 200  # texts written in a round, and the tokens of each
 OPENING = (3, 12)  # tokens of a text of the corpus that a written one begins with
 TEMPERATURES = (0.7, 0.7, 0.7, 0.4)  # of the rounds in turn
 ENOUGH = 0.95  # share of new runs of three words from which on a text is left as it is
-RATE = 3e-4  # of AdamW, which rises in the first `WARM` rounds and then falls to 0
+RATE, BETAS = 3e-4, (0.9, 0.999)  # of AdamW; the rate rises in the first `WARM` rounds and then falls to 0
 WARM = 5
 WEIGHT = 8.0  # of the penalty beside the corpus's loss
 AT_ONCE = 64  # texts in a pass with gradients
@@ -58,7 +59,7 @@ def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS) -> 
     if trainer.recipe.mxfp4_from < 1:
         round_experts(model)  # as its file will have them
     start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.0), lr=RATE, fused=True)
+    optimizer = AdamW(parameter_groups(model, 0.0), RATE, BETAS)
     rng = np.random.default_rng((trainer.recipe.seed, 3))
     generator = torch.Generator(model.device).manual_seed(trainer.recipe.seed)
     documents = trainer.corpus.rows[domain]
@@ -80,7 +81,7 @@ def unrepeat(trainer: Trainer, domain: str, rounds: int, texts: int = TEXTS) -> 
             raise ValueError("unrepeating diverged: the loss is not finite")
         nn.utils.clip_grad_norm_(model.parameters(), trainer.recipe.clip)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         yield Round(temperature, float(faulty.float().mean()), float(new.mean()), float(lengths.float().mean()),
                     loss, penalty, time.perf_counter() - begun)
 

@@ -70,7 +70,7 @@ def test_a_model_is_what_its_contestant_is(name):
 
 def test_storytellers_family_learned_by_one_recipe_and_unlearned_its_repetitions():
     family = {name: one.history() for name, one in MODELS.items() if one.family == STORYTELLER}
-    recipe = {**family[STORYTELLER]["recipe"]}
+    recipe = family[STORYTELLER]["recipe"]
     for name, history in family.items():
         assert (history["contestant"], history["stopped"]) == (MODELS[name].contestant.name, "")
         assert "begun_from" not in history, "at random weights"
